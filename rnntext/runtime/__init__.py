@@ -1,0 +1,1 @@
+"""Everything that runs a trained model, from the checkpoint directory alone, without torch."""

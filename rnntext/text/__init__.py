@@ -1,0 +1,1 @@
+"""Strings to ids and back, and files to examples. No torch, no ONNX Runtime, no console."""

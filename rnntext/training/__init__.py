@@ -1,0 +1,1 @@
+"""Everything that imports torch: the model, its training and its export to ONNX."""
