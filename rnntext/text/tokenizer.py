@@ -120,7 +120,7 @@ class Tokenizer:
         self.config = config
         self._backend = backend
         self.vocab_size: int = backend.get_vocab_size(with_added_tokens=False)
-        self.eos_id: int = backend.token_to_id(_line_end(config.kind))
+        self.eos_id = int(backend.token_to_id(_line_end(config.kind)) or 0)
         self.unk_id: int | None = (
             backend.token_to_id(UNKNOWN) if config.kind in ("word", "char") else None
         )
@@ -138,21 +138,26 @@ class Tokenizer:
         *,
         vocab_size: int,
         lowercase: bool = False,
-        min_frequency: int = 1,
+        min_frequency: int | None = None,
         presplit: bool | None = None,
     ) -> Tokenizer:
         """Learn a vocabulary of at most `vocab_size` entries from `lines` (read once).
 
-        `presplit` is for `word`: None tells by `is_presplit`. Raises DataError where the text
-        holds nothing to learn from and UsageError for a size that cannot be.
+        `min_frequency`: what is rarer is left out; None is 1, but 2 for `word`, so that a model
+        learns what an unknown word is like, unless the text has its own `<unk>`. `presplit` is
+        for `word`: None tells by `is_presplit`. Raises DataError where the text holds nothing
+        to learn from and UsageError for a size that cannot be.
         """
         lines = iter(lines)
-        if kind == "word" and presplit is None:
+        if kind == "word":
             head = list(itertools.islice(lines, _PRESPLIT_SAMPLE))
-            presplit = is_presplit(head)
             lines = itertools.chain(head, lines)
+            if presplit is None:
+                presplit = is_presplit(head)
+            if min_frequency is None:
+                min_frequency = 1 if any(UNKNOWN in line.split() for line in head) else 2
         config = TokenizerConfig(kind, lowercase, bool(presplit) and kind == "word")
-        vocabulary, merges = _learn(config, _bounded(lines), vocab_size, min_frequency)
+        vocabulary, merges = _learn(config, _bounded(lines), vocab_size, min_frequency or 1)
         return cls(_assemble(config, vocabulary, merges), config)
 
     @classmethod
@@ -353,8 +358,7 @@ def _line_end(kind: str) -> str:
 def _bounded(lines: Iterable[str]) -> Iterator[str]:
     characters = 0
     for line in lines:
-        for piece in _cut(line, _PIECE):
-            yield piece
+        yield from _cut(line, _PIECE)
         characters += len(line)
         if characters > _TRAINING_LIMIT:
             return

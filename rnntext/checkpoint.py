@@ -1,0 +1,451 @@
+"""The checkpoint directory: its names, how it is written at one stroke and how it is read.
+
+Knows: which file is called what, that `config.json` lists every other file with its size and
+SHA-256, and how a new generation takes the place of the old one so that a reader never sees
+half of each. Does not know: what a model, a tokenizer or a training run is; it is handed bytes
+and a dictionary, and hands back paths and a dictionary.
+
+How a generation is written. Everything goes into `DIR/.next.tmp-PID` and is flushed to the disk;
+renaming that folder to `DIR/.next` is the moment at which the new generation counts. Its files
+are then moved over the old ones, `config.json` last. Whoever reads while `.next` is there takes
+a file from it if it is still in it, else from DIR, so a process killed at any moment leaves
+either the old generation or the new one; the next save finishes an interrupted move.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnntext.errors import CheckpointError, UsageError
+
+FORMAT_VERSION = 1
+
+CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
+WEIGHTS = "model.safetensors"
+GRAPH = "model.onnx"
+METRICS = "metrics.jsonl"
+MODEL_CARD = "README.md"
+TRAINING_STATE = "training-state/"  # a folder: its files are named "training-state/..."
+
+_NEXT = ".next"
+_TEMPORARY = re.compile(r"\.next\.tmp-(\d{1,9})")
+# Lists come from files that others may have written: nothing absolute, hidden or with "..".
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A directory that has been checked: `config` is its `config.json`, `file` finds the rest."""
+
+    directory: Path
+    config: dict[str, Any]
+
+    def file(self, name: str) -> Path:
+        """Where `name` lies now. Raises CheckpointError if the checkpoint has no such file."""
+        if name != CONFIG and name not in self.config["files"]:
+            raise CheckpointError(
+                f"{self.directory} has no {name}: name another model, or train it again"
+            )
+        moving = self.directory / _NEXT / name
+        return moving if moving.is_file() else self.directory / name
+
+
+# Writing
+
+
+def check_target(directory: Path, force: bool) -> None:
+    """Say early, before hours of training, whether `directory` can take a checkpoint.
+
+    Raises UsageError if it is something other than a directory, is not empty (with `force`: holds
+    something other than a checkpoint, which is never replaced), or cannot be written. What a
+    killed first save left behind counts as nothing.
+    """
+    if os.path.lexists(directory) and not os.path.isdir(directory):  # a file, a broken link
+        raise UsageError(f"{directory} is not a directory: name another with -o")
+    try:
+        names = [name for name in os.listdir(directory) if not _TEMPORARY.fullmatch(name)]
+    except FileNotFoundError:
+        names = []
+    except OSError as error:  # also a name too long, or a parent that is a file
+        raise UsageError(
+            f"cannot use {directory}: {error.strerror}; name another with -o"
+        ) from None
+    if names and not force:
+        raise UsageError(
+            f"{directory} exists and is not empty: add --force to replace it,"
+            " or name another with -o"
+        )
+    if names and not _is_checkpoint(directory):
+        raise UsageError(
+            f"{directory} holds files that are not an rnntext checkpoint, and --force does not"
+            " replace those: name another with -o"
+        )
+    nearest = next(p for p in (directory, *directory.absolute().parents) if os.path.exists(p))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write {directory}: Permission denied; name another with -o")
+
+
+def save(
+    directory: Path, files: Mapping[str, bytes | Path], config: Mapping[str, Any], *, force: bool
+) -> None:
+    """Write one generation: all of it, or nothing.
+
+    `files` maps names (`training-state/...` for a file in that folder) to their content, or to a
+    file to copy, which may lie in `directory` itself. `config` must be plain JSON (no NaN);
+    `format_version` and `files` are added to it here. Files of the last generation that this one
+    lacks are removed, except in `training-state/`; files that rnntext did not write stay.
+
+    Raises UsageError as `check_target` does, and CheckpointError where writing fails (a full
+    disk, a quota, no permission): the last generation is then whole and nothing else is left.
+    """
+    check_target(directory, force)
+    names = sorted(files)
+    for name in names:
+        if not _is_safe(name):
+            raise ValueError(f"not a file name for a checkpoint: {name!r}")
+    # For its errors alone: a config that is not JSON must fail before anything is touched.
+    json.dumps(config, allow_nan=False)
+
+    temporary = directory / f"{_NEXT}.tmp-{os.getpid()}"
+    made: list[Path] = []
+    with contextlib.ExitStack() as stack:
+        # Opened before the rest, so that a missing source is not taken for a target that fails.
+        sources = [stack.enter_context(_open_source(files[name])) for name in names]
+        try:
+            _make_directories(directory, made)
+            _remove_stale(directory)
+            temporary.mkdir()
+            listing = {}
+            for name, source in zip(names, sources, strict=True):
+                with source:  # closed before it may be moved, which Windows asks for
+                    listing[name] = _write(temporary / name, source)
+            everything = {**config, "format_version": FORMAT_VERSION, "files": listing}
+            text = json.dumps(everything, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+            # A lone surrogate (a label may hold one) becomes \udXXX, its escape in JSON too.
+            raw = text.encode("utf-8", "backslashreplace")
+            _write(temporary / CONFIG, io.BytesIO(raw))
+            for folder in {(temporary / name).parent for name in names} | {temporary}:
+                _flush_directory(folder)
+            _finish_move(directory)  # of an earlier save, killed half way
+            os.rename(temporary, directory / _NEXT)  # from here on the new generation counts
+            _flush_directory(directory)
+        except OSError as error:
+            raise CheckpointError(_cannot_write(directory, error)) from error
+        finally:
+            # Also after Ctrl-C. After the rename there is no temporary, and rmdir spares DIR.
+            shutil.rmtree(temporary, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                for folder in reversed(made):
+                    folder.rmdir()
+    # The new generation counts already, so what cannot be moved now (Windows: a file that some
+    # process has open) is no failure: readers find it in `.next`, the next save moves it.
+    with contextlib.suppress(OSError):
+        _finish_move(directory)
+
+
+def _cannot_write(directory: Path, error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    advice = (
+        "free some space or choose another place with -o"
+        if full
+        else "choose another place with -o"
+    )
+    return f"cannot write {directory}: {error.strerror or error}; {advice}"
+
+
+def _is_safe(name: str) -> bool:
+    """Whether a name stays inside the directory, on every system, and is none of our own."""
+    return name != CONFIG and _NAME.fullmatch(name) is not None
+
+
+def _is_checkpoint(directory: Path) -> bool:
+    try:
+        config = json.loads(_read_config(directory))
+    except (CheckpointError, ValueError, RecursionError):
+        return False
+    return isinstance(config, dict) and {"format_version", "files"} <= config.keys()
+
+
+def _open_source(content: bytes | Path) -> BinaryIO:
+    return content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
+
+
+def _make_directories(directory: Path, made: list[Path]) -> None:
+    """Make `directory` and what is missing above it, noting each in `made` to be undone."""
+    missing = [p for p in (directory, *directory.parents) if not os.path.exists(p)]
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        made.append(folder)
+
+
+def _remove_stale(directory: Path) -> None:
+    """Remove what saves that were killed before they counted left behind."""
+    for name in os.listdir(directory):
+        match = _TEMPORARY.fullmatch(name)
+        if match and not _is_other_process(int(match[1])):
+            shutil.rmtree(directory / name, ignore_errors=True)
+
+
+def _is_other_process(pid: int) -> bool:
+    # On Windows signal 0 is Ctrl-C, not a question; there a temporary is always taken as stale.
+    if os.name == "nt" or pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is there, and another user's
+    return True
+
+
+def _write(path: Path, source: BinaryIO) -> dict[str, Any]:
+    """Copy `source` to `path`, down to the disk; returns its size and SHA-256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("wb") as target:
+        while chunk := source.read(_CHUNK):
+            target.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+        target.flush()
+        os.fsync(target.fileno())
+    return {"size": size, "sha256": digest.hexdigest()}
+
+
+def _flush_directory(folder: Path) -> None:
+    """Make the names in `folder` durable, where the system can do that."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems
+            raise
+    finally:
+        os.close(handle)
+
+
+def _finish_move(directory: Path) -> None:
+    """Move a generation that counts from `.next` into its place; does nothing where there is none.
+
+    The steps can be repeated from the start after a kill at any of them: the old `config.json`,
+    which says what to remove, is replaced last, and what was moved is no longer in `.next`.
+    """
+    upcoming = directory / _NEXT
+    if not upcoming.is_dir():
+        return
+    if (upcoming / CONFIG).is_file():
+        for name in _files_below(upcoming):
+            if name != CONFIG:
+                (directory / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(upcoming / name, directory / name)
+        for name in _listed_names(directory / CONFIG) - _listed_names(upcoming / CONFIG):
+            if not name.startswith(TRAINING_STATE):
+                (directory / name).unlink(missing_ok=True)
+        _flush_directory(directory)
+        os.replace(upcoming / CONFIG, directory / CONFIG)
+    shutil.rmtree(upcoming)
+
+
+def _files_below(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def _listed_names(path: Path) -> set[str]:
+    """The files that a `config.json` lists; none where it is missing or damaged."""
+    try:
+        return set(_parse_config(path, path.read_bytes())["files"])
+    except (OSError, CheckpointError):
+        return set()
+
+
+# Reading
+
+
+def load(directory: Path, *, verify: bool = True) -> Checkpoint:
+    """Open a checkpoint of this format version or an older one.
+
+    Every file that `config.json` lists must be there with the size it lists and, with `verify`,
+    the SHA-256. Raises CheckpointError, one line that names the file, where that is not so, and
+    where the checkpoint is of a newer format. Tensor shapes and the vocabulary's size are for
+    the caller to compare (`tensor_shapes`).
+    """
+    while True:
+        raw = _read_config(directory)
+        try:
+            return _check(directory, raw, verify)
+        except CheckpointError:
+            # Another process may have saved while we were reading; then start over.
+            if _read_config(directory) == raw:
+                raise
+
+
+def tensor_shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor in `model.safetensors`, from its header alone.
+
+    Raises CheckpointError where there is no such file or its header is damaged.
+    """
+    path = checkpoint.file(WEIGHTS)
+    with _reading(path), _open(checkpoint.directory, WEIGHTS) as handle:
+        return _read_shapes(path, handle)
+
+
+def load_tensors(checkpoint: Checkpoint, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """The named tensors of `model.safetensors`; the others are not read.
+
+    Raises CheckpointError where the file is damaged or lacks one of them.
+    """
+    # Imported here because most commands need the ONNX graph alone.
+    from safetensors import SafetensorError, safe_open
+
+    path = checkpoint.file(WEIGHTS)
+    wanted = list(names)
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            available = set(tensors.keys())
+            for name in wanted:
+                if name not in available:
+                    raise CheckpointError(f"{path} has no tensor {name}: train the model again")
+            return {name: tensors.get_tensor(name) for name in wanted}
+    except (SafetensorError, TypeError) as error:  # TypeError: a type that NumPy does not have
+        raise _damaged(path, error) from error
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def serialize_tensors(tensors: Mapping[str, NDArray[Any]]) -> bytes:
+    """The safetensors form of `tensors`: the same bytes for the same arrays, on every run."""
+    from safetensors.numpy import save as save_tensors
+
+    # safetensors writes memory as it lies, so a transposed view would come back scrambled.
+    in_order = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
+    content: bytes = save_tensors(in_order)
+    return content
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path} is missing: the checkpoint is not complete; restore it or train it again"
+        ) from None
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _damaged(path: Path, why: object) -> CheckpointError:
+    reason = " ".join(str(why).split())
+    return CheckpointError(f"{path} is damaged ({reason}): restore it or train it again")
+
+
+def _open(directory: Path, name: str) -> io.BufferedReader:
+    # In this order: files move from `.next` to DIR only, so one that just moved is found.
+    try:
+        return (directory / _NEXT / name).open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        return (directory / name).open("rb")
+
+
+def _read_config(directory: Path) -> bytes:
+    try:
+        with _open(directory, CONFIG) as handle:
+            return handle.read()
+    except (FileNotFoundError, NotADirectoryError):
+        if not os.path.lexists(directory):
+            raise CheckpointError(
+                f"{directory} does not exist: name a checkpoint directory"
+            ) from None
+        if not os.path.isdir(directory):
+            raise CheckpointError(
+                f"{directory} is not a directory: name a checkpoint directory"
+            ) from None
+        raise CheckpointError(
+            f"{directory} has no {CONFIG}: it is not an rnntext checkpoint"
+        ) from None
+    except OSError as error:
+        raise CheckpointError(f"cannot read {directory / CONFIG}: {error.strerror}") from error
+
+
+def _parse_config(path: Path, raw: bytes) -> dict[str, Any]:
+    """The content of a `config.json`, its version and its list of files checked for their form."""
+    try:
+        config = json.loads(raw)
+    except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8
+        raise _damaged(path, error) from None
+    if not isinstance(config, dict) or type(config.get("format_version")) is not int:
+        raise CheckpointError(f"{path} has no format_version: it is not an rnntext checkpoint")
+    if config["format_version"] > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has format version {config['format_version']}, this rnntext reads up to"
+            f" {FORMAT_VERSION}: upgrade rnntext"
+        )
+    files = config.get("files")
+    if not isinstance(files, dict):
+        raise _damaged(path, "no list of files")
+    for name, entry in files.items():
+        if not _is_safe(name):
+            raise _damaged(path, f"it lists a file {name!r}")
+        if (
+            not isinstance(entry, dict)
+            or type(entry.get("size")) is not int
+            or not isinstance(entry.get("sha256"), str)
+        ):
+            raise _damaged(path, f"no size or sha256 for {name}")
+    return config
+
+
+def _check(directory: Path, raw: bytes, verify: bool) -> Checkpoint:
+    config = _parse_config(directory / CONFIG, raw)
+    checkpoint = Checkpoint(directory, config)
+    for name, entry in config["files"].items():
+        path = checkpoint.file(name)
+        with _reading(path), _open(directory, name) as handle:
+            size = os.fstat(handle.fileno()).st_size
+            if size != entry["size"]:
+                raise _damaged(path, f"{size} bytes where {CONFIG} lists {entry['size']}")
+            if verify and hashlib.file_digest(handle, "sha256").hexdigest() != entry["sha256"]:
+                raise _damaged(path, f"its SHA-256 is not the one {CONFIG} lists")
+            if name == WEIGHTS:
+                handle.seek(0)
+                _read_shapes(path, handle)
+    return checkpoint
+
+
+def _read_shapes(path: Path, handle: BinaryIO) -> dict[str, tuple[int, ...]]:
+    """Shapes from a safetensors header: its length in 8 bytes, then JSON, then the data."""
+    size = os.fstat(handle.fileno()).st_size
+    length = int.from_bytes(handle.read(8), "little")
+    if size < 8 or length > size - 8:
+        raise _damaged(path, "its header is cut short")
+    try:
+        header = json.loads(handle.read(length))
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        shapes = {name: tuple(map(int, entry["shape"])) for name, entry in tensors.items()}
+        ends = [entry["data_offsets"][1] for entry in tensors.values()]
+        complete = max(ends, default=0) == size - 8 - length
+    except (ValueError, RecursionError, AttributeError, KeyError, IndexError, TypeError):
+        raise _damaged(path, "its header is not that of a safetensors file") from None
+    if not complete:
+        raise _damaged(path, "its data are not as long as its header says")
+    return shapes

@@ -1,0 +1,309 @@
+"""How good a model is, in numbers.
+
+Knows: the textbook definitions, and which of them `evaluate` and `train` report under which
+name. Does not know: models, files, or how a number is printed.
+
+Rates are fractions from 0 to 1. Where there is nothing to count, a rate is 0.0 and a perplexity
+is 1.0 (no token, no surprise), so that a result is always a number; a caller that must not take
+an empty file for a bad or a perfect one says so before it asks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+CALIBRATION_BINS = 15
+_LARGEST_EXPONENT = 709.0  # of e in float64; a perplexity stays a finite, JSON number
+
+
+class Span(NamedTuple):
+    """Words `start` up to but not including `end` of a sentence, and what they are."""
+
+    start: int
+    end: int
+    kind: str
+
+
+# Language models
+
+
+def perplexity(total_nats: float, tokens: int) -> float:
+    """e to the mean surprisal of a token, in nats; capped at e^709."""
+    return math.exp(min(total_nats / tokens, _LARGEST_EXPONENT)) if tokens else 1.0
+
+
+def bits_per_byte(total_nats: float, n_bytes: int) -> float:
+    """Bits of surprisal a byte of text; unlike perplexity it compares across tokenizers."""
+    return _rate(total_nats, n_bytes) / math.log(2)
+
+
+def language_model_metrics(
+    *,
+    total_nats: float,
+    tokens: int,
+    known_nats: float,
+    known_tokens: int,
+    n_bytes: int | None,
+) -> dict[str, float | int | None]:
+    """What `evaluate` reports of a language model.
+
+    total_nats: surprisal of all `tokens` scored; known_nats: of the `known_tokens` among them
+    that are not the unknown word; n_bytes: bytes of text scored, None where the tokenizer loses
+    text, which makes `bits_per_byte` None.
+    """
+    return {
+        "perplexity": perplexity(total_nats, tokens),
+        "perplexity_known": perplexity(known_nats, known_tokens),
+        "bits_per_byte": None if n_bytes is None else bits_per_byte(total_nats, n_bytes),
+        "tokens": tokens,
+        "unknown_rate": _rate(tokens - known_tokens, tokens),
+    }
+
+
+# Classifiers
+
+
+def accuracy(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
+    """The share of items whose prediction equals the gold label."""
+    return _rate(sum(g == p for g, p in zip(gold, predicted, strict=True)), len(gold))
+
+
+def majority(gold: Sequence[Hashable]) -> float:
+    """The accuracy of always saying the commonest label of `gold`."""
+    return _rate(max(Counter(gold).values(), default=0), len(gold))
+
+
+def confusion_matrix(
+    gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
+) -> NDArray[np.int64]:
+    """Counts [L gold, L predicted] in the order of `labels`, which holds all that occur."""
+    index = {label: position for position, label in enumerate(labels)}
+    rows = np.array([index[label] for label in gold], np.int64)
+    columns = np.array([index[label] for label in predicted], np.int64)
+    if len(rows) != len(columns):
+        raise ValueError(f"{len(rows)} gold labels, {len(columns)} predicted ones")
+    size = len(labels)
+    counts = np.bincount(rows * size + columns, minlength=size * size)  # [L * L]
+    return counts.reshape(size, size).astype(np.int64)
+
+
+def per_label(confusion: NDArray[np.int64], labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Precision, recall, f1 and support (how often it is the gold label) of each label.
+
+    confusion: [L gold, L predicted] in the order of `labels`.
+    """
+    hits, support, guesses = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    return {
+        label: _label_scores(int(hits[i]), int(guesses[i]), int(support[i]))
+        for i, label in enumerate(labels)
+    }
+
+
+def macro_f1(gold: Sequence[str], predicted: Sequence[str]) -> float:
+    """The plain mean of F1 over the labels seen in `gold` or `predicted`."""
+    seen = sorted({*gold, *predicted})
+    return _mean_f1(per_label(confusion_matrix(gold, predicted, seen), seen).values())
+
+
+def ece(
+    confidences: NDArray[np.floating[Any]],
+    correct: NDArray[np.bool_],
+    bins: int = CALIBRATION_BINS,
+) -> float:
+    """Expected calibration error (Guo et al. 2017, equation 3), over bins of equal width.
+
+    confidences: [N], the probability given to each statement; correct: [N], whether it was true.
+    Bin m of M holds the confidences above (m - 1) / M and up to m / M; 0 is in the first.
+    """
+    if len(confidences) == 0:
+        return 0.0
+    scores = np.asarray(confidences, np.float64)
+    which = np.clip(np.ceil(scores * bins).astype(np.int64) - 1, 0, bins - 1)  # [N]
+    confident = np.bincount(which, weights=scores, minlength=bins)  # [M], sums
+    true = np.bincount(which, weights=correct, minlength=bins)
+    # |B_m| / N * |accuracy - confidence| is the gap between the bin's sums, over N.
+    return float(np.abs(true - confident).sum() / len(scores))
+
+
+def classification_metrics(
+    gold: Sequence[str] | Sequence[Collection[str]],
+    probabilities: NDArray[np.floating[Any]],
+    labels: Sequence[str],
+    multi_label: bool,
+    threshold: float = 0.5,
+) -> dict[str, Any]:
+    """What `evaluate` reports of a classifier.
+
+    gold: N labels, or with `multi_label` N collections of labels; probabilities: [N, L], columns
+    in the order of `labels`. A gold label that the model does not have is counted as missed, and
+    stands after the model's own in the result's `labels`.
+
+    One label: `accuracy`, `macro_f1`, `ece` (of the likeliest label), `majority`, `per_label`,
+    `confusion` ([gold][predicted], in the order of the result's `labels`), `labels`.
+    Several: a label is predicted from `threshold` on; `accuracy` is that of whole sets (subset
+    accuracy), `majority` that of always saying the commonest set, `micro_f1` stands after
+    `macro_f1`, `ece` is over every pair of a row and a label of the model, and `confusion` holds
+    [[true negatives, false positives], [false negatives, true positives]] of each label.
+    """
+    if multi_label:
+        return _multi_label_metrics([*map(frozenset, gold)], probabilities, labels, threshold)
+    return _single_label_metrics(cast("Sequence[str]", gold), probabilities, labels)
+
+
+def _single_label_metrics(
+    gold: Sequence[str], probabilities: NDArray[np.floating[Any]], labels: Sequence[str]
+) -> dict[str, Any]:
+    every = _with_unseen(labels, gold)
+    best = probabilities.argmax(axis=1)  # [N]
+    predicted = [labels[i] for i in best]
+    correct = np.array([g == p for g, p in zip(gold, predicted, strict=True)], np.bool_)
+    confusion = confusion_matrix(gold, predicted, every)
+    return {
+        "accuracy": accuracy(gold, predicted),
+        "macro_f1": macro_f1(gold, predicted),
+        "ece": ece(probabilities.max(axis=1), correct),
+        "majority": majority(gold),
+        "per_label": per_label(confusion, every),
+        "confusion": confusion.tolist(),
+        "labels": every,
+    }
+
+
+def _multi_label_metrics(
+    gold: Sequence[frozenset[str]],
+    probabilities: NDArray[np.floating[Any]],
+    labels: Sequence[str],
+    threshold: float,
+) -> dict[str, Any]:
+    every = _with_unseen(labels, (label for row in gold for label in sorted(row)))
+    index = {label: position for position, label in enumerate(every)}
+    truth = np.zeros((len(gold), len(every)), np.bool_)  # [N, all labels]
+    for row, row_labels in enumerate(gold):
+        truth[row, [index[label] for label in row_labels]] = True
+    guess = np.zeros_like(truth)
+    guess[:, : len(labels)] = probabilities >= threshold
+    hits, support, guesses = (truth & guess).sum(0), truth.sum(0), guess.sum(0)  # [all labels]
+    scores = {
+        label: _label_scores(int(hits[i]), int(guesses[i]), int(support[i]))
+        for i, label in enumerate(every)
+    }
+    seen = [scores[label] for i, label in enumerate(every) if support[i] or guesses[i]]
+    absent = len(gold) - support - guesses + hits
+    confusion = np.stack([absent, guesses - hits, support - hits, hits], axis=1)
+    return {
+        "accuracy": _rate(int((truth == guess).all(axis=1).sum()), len(gold)),
+        "macro_f1": _mean_f1(seen),
+        "micro_f1": _label_scores(int(hits.sum()), int(guesses.sum()), int(support.sum()))["f1"],
+        "ece": ece(probabilities.ravel(), truth[:, : len(labels)].ravel()),
+        "majority": majority(gold),
+        "per_label": scores,
+        "confusion": confusion.reshape(len(every), 2, 2).tolist(),
+        "labels": every,
+    }
+
+
+# Taggers
+
+
+def is_span_tags(tags: Iterable[str]) -> bool:
+    """Whether these are BIO tags: nothing but `O`, `B-...` and `I-...`, and not `O` alone."""
+    distinct = set(tags) - {"O"}
+    return bool(distinct) and all(tag.startswith(("B-", "I-")) for tag in distinct)
+
+
+def spans(tags: Sequence[str]) -> list[Span]:
+    """The spans of one sentence, as the CoNLL-2003 scorer (conlleval) reads BIO tags.
+
+    A span starts at `B-X`, and also at an `I-X` that follows `O`, another type or the start of
+    the sentence; it goes on through `I-X`. A tag that is neither ends it.
+    """
+    found: list[Span] = []
+    start, kind = 0, None
+    for position, tag in enumerate((*tags, "O")):  # the last one closes what is open
+        prefix, _, tag_kind = tag.partition("-")
+        inside = tag_kind if prefix in ("B", "I") else None
+        if kind is not None and (prefix == "B" or inside != kind):
+            found.append(Span(start, position, kind))
+            kind = None
+        if kind is None and inside is not None:
+            start, kind = position, inside
+    return found
+
+
+def span_scores(
+    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Precision, recall, f1 and support of the spans: of all, then of each type.
+
+    A predicted span counts when its type and both its ends are those of a gold span, as in
+    conlleval. gold, predicted: the BIO tags of the same sentences.
+    """
+    hits: Counter[str] = Counter()
+    support: Counter[str] = Counter()
+    guesses: Counter[str] = Counter()
+    for gold_tags, predicted_tags in zip(gold, predicted, strict=True):
+        gold_spans, predicted_spans = spans(gold_tags), spans(predicted_tags)
+        support.update(span.kind for span in gold_spans)
+        guesses.update(span.kind for span in predicted_spans)
+        hits.update(span.kind for span in set(gold_spans) & set(predicted_spans))
+    overall = _label_scores(hits.total(), guesses.total(), support.total())
+    kinds = sorted({*support, *guesses})
+    return overall, {k: _label_scores(hits[k], guesses[k], support[k]) for k in kinds}
+
+
+def tagging_metrics(
+    gold: Sequence[Sequence[str]],
+    predicted: Sequence[Sequence[str]],
+    span_tags: bool | None = None,
+) -> dict[str, Any]:
+    """What `evaluate` reports of a tagger.
+
+    gold, predicted: one list of tags a sentence, of the same lengths. Always `accuracy`, the
+    share of words tagged right, and at the end `per_label`. For span tags also `precision`,
+    `recall` and `f1` as conlleval counts them, and `per_label` is by type of span; otherwise it
+    is by tag. `span_tags` says which they are; None tells by the tags that occur here, which a
+    file without a single span cannot.
+    """
+    gold_tags = [tag for sentence in gold for tag in sentence]
+    predicted_tags = [tag for sentence in predicted for tag in sentence]
+    if [len(sentence) for sentence in gold] != [len(sentence) for sentence in predicted]:
+        raise ValueError("gold and predicted sentences differ in length")
+    result: dict[str, Any] = {"accuracy": accuracy(gold_tags, predicted_tags)}
+    seen = sorted({*gold_tags, *predicted_tags})
+    if is_span_tags(seen) if span_tags is None else span_tags:
+        overall, by_label = span_scores(gold, predicted)
+        result.update({name: overall[name] for name in ("precision", "recall", "f1")})
+    else:
+        by_label = per_label(confusion_matrix(gold_tags, predicted_tags, seen), seen)
+    return {**result, "per_label": by_label}
+
+
+# Shared
+
+
+def _rate(part: float, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def _label_scores(hits: int, guesses: int, support: int) -> dict[str, Any]:
+    return {
+        "precision": _rate(hits, guesses),
+        "recall": _rate(hits, support),
+        "f1": _rate(2 * hits, guesses + support),
+        "support": support,
+    }
+
+
+def _mean_f1(scores: Collection[Mapping[str, float]]) -> float:
+    return _rate(sum(score["f1"] for score in scores), len(scores))
+
+
+def _with_unseen(labels: Sequence[str], gold: Iterable[str]) -> list[str]:
+    """`labels`, then those of `gold` that are not among them, as they come."""
+    return list(dict.fromkeys((*labels, *gold)))

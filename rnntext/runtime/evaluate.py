@@ -1,0 +1,124 @@
+"""How good a trained model is on labelled data or text.
+
+Knows: which metrics belong to which task. Does not know: how they are printed or judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rnntext import metrics
+from rnntext.errors import DataError
+from rnntext.runtime.classify import Classifier
+from rnntext.runtime.language import LanguageModel
+from rnntext.runtime.model import TrainedModel, open_model
+from rnntext.runtime.tag import Tagger
+from rnntext.text.formats import DataOptions
+from rnntext.text.labelled import read_labelled
+from rnntext.text.lines import Line, read_lines
+from rnntext.text.tagged import read_tagged
+
+Array = npt.NDArray[Any]
+Metrics = dict[str, Any]
+
+# Documents scored together, examples answered together, lines of a document encoded together.
+_DOCUMENTS = 64
+_EXAMPLES = 4096
+_LINES = 4096
+
+
+def evaluate(
+    directory: Path, paths: Sequence[str], options: DataOptions, threads: int | None = None
+) -> Metrics:
+    """The metrics of a checkpoint on some data; rates are fractions from 0 to 1.
+
+    Raises CheckpointError and DataError.
+    """
+    model = open_model(directory, threads=threads)
+    if model.config.task == "lm":
+        return evaluate_language_model(LanguageModel(model), read_lines(paths, options))
+    if model.config.task == "classify":
+        return _evaluate_classifier(model, paths, options)
+    return _evaluate_tagger(model, paths, options)
+
+
+def evaluate_language_model(model: LanguageModel, lines: Iterator[Line]) -> Metrics:
+    """Each document is walked from a zero state after a line's end, every token is scored."""
+    unknown = -1 if model.tokenizer.unk_id is None else model.tokenizer.unk_id
+    total = known = 0.0
+    tokens = known_tokens = n_bytes = 0
+    for batch, size in _batches_of_documents(model, lines):
+        n_bytes += size
+        for _, targets, scores in model.score(batch):
+            is_known = targets != unknown
+            total += float(scores.sum(dtype=np.float64))
+            tokens += len(targets)
+            known += float(scores[is_known].sum(dtype=np.float64))
+            known_tokens += int(is_known.sum())
+    keeps_all = not model.tokenizer.loses_text and tokens == known_tokens
+    return metrics.language_model_metrics(
+        total_nats=-total,
+        tokens=tokens,
+        known_nats=-known,
+        known_tokens=known_tokens,
+        n_bytes=n_bytes if keeps_all else None,
+    )
+
+
+def _batches_of_documents(
+    model: LanguageModel, lines: Iterator[Line]
+) -> Iterator[tuple[list[Array], int]]:
+    """Encoded documents, a batch at a time, and the bytes of each batch's text."""
+    batch: list[Array] = []
+    size = 0
+    for _, group in groupby(lines, key=lambda line: line.document):
+        texts = [line.text for line in group]
+        pieces: list[Array] = []
+        for start in range(0, len(texts), _LINES):
+            pieces += model.tokenizer.encode_lines(texts[start : start + _LINES])
+        batch.append(np.concatenate(pieces))
+        size += sum(len(text.encode()) + 1 for text in texts)
+        if len(batch) == _DOCUMENTS:
+            yield batch, size
+            batch, size = [], 0
+    if batch:
+        yield batch, size
+
+
+def _evaluate_classifier(
+    model: TrainedModel, paths: Sequence[str], options: DataOptions
+) -> Metrics:
+    classifier = Classifier(model)
+    gold: list[Any] = []
+    rows: list[Array] = []
+    texts: list[str] = []
+    for example in read_labelled(paths, options):
+        gold.append(frozenset(example.labels) if classifier.multi_label else example.labels[0])
+        texts.append(example.text)
+        if len(texts) == _EXAMPLES:
+            rows.append(classifier.probabilities(texts))
+            texts = []
+    if texts:
+        rows.append(classifier.probabilities(texts))
+    return metrics.classification_metrics(
+        gold, np.concatenate(rows), list(classifier.labels), classifier.multi_label
+    )
+
+
+def _evaluate_tagger(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> Metrics:
+    tagger = Tagger(model)
+    sentences = list(read_tagged(paths, options))
+    if not sentences:
+        raise DataError(f"{paths[0]} has no sentences")
+    predicted = tagger.tag_words([sentence.words for sentence in sentences])
+    return metrics.tagging_metrics(
+        [sentence.tags for sentence in sentences],
+        [sentence.tags for sentence in predicted],
+        metrics.is_span_tags(tagger.labels),
+    )

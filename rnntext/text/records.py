@@ -1,0 +1,117 @@
+"""Lines to records: what the commands that run a model answer, one result a record.
+
+Knows: what a record is (a line, a file or a table's row) and how many of them there are now.
+Does not know: what is done with a record, or how bytes became lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rnntext.errors import DataError, UsageError
+from rnntext.text.source import (
+    STDIN,
+    Decoding,
+    extension,
+    file_text,
+    peek,
+    read_blocks,
+    source_name,
+)
+from rnntext.text.tables import TABLE_EXTENSIONS, kind_of_content, read_rows, text_field
+
+RECORD_KINDS = ("line", "file")
+BATCH_RECORDS = 1024
+BATCH_CHARACTERS = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One text to answer, and the fields of its row where it came from a table."""
+
+    text: str
+    row: dict[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """How input becomes records; raises UsageError where the options do not go together."""
+
+    record: str = "line"  # or "file": each file is one record
+    text_column: str | None = None  # read table rows, and take this column's text
+    encoding: str = "utf-8"
+    encoding_errors: str = "strict"  # or "replace": U+FFFD for a byte that is no text
+
+    def __post_init__(self) -> None:
+        if self.record not in RECORD_KINDS:
+            raise UsageError(f"--record {self.record}: choose one of {', '.join(RECORD_KINDS)}")
+        if self.record == "file" and self.text_column is not None:
+            raise UsageError("--record file and --text-column cannot go together")
+        _ = self.decoding
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(self.encoding, self.encoding_errors)
+
+
+def read_records(
+    paths: Sequence[str], options: InputOptions, stdin: int = 0
+) -> Iterator[list[Record]]:
+    """Yield the records of `paths` in order, in batches of those that are there now.
+
+    A batch is never empty and never waits for more input than has arrived; it holds at most
+    BATCH_RECORDS records and ends at the first that brings it to BATCH_CHARACTERS. `-`, or no
+    path at all, is the file descriptor `stdin`. Every line gives one record, empty lines
+    included. With `record="file"` line ends become LF and exactly one final LF is dropped.
+    Raises DataError for what cannot be read, after the batch of the records before it.
+    """
+    batch: list[Record] = []
+    characters = 0
+    try:
+        for record in _read_all(paths or (STDIN,), options, stdin):
+            if record is not None:
+                batch.append(record)
+                characters += len(record.text)
+            waiting = record is None and batch
+            if waiting or len(batch) >= BATCH_RECORDS or characters >= BATCH_CHARACTERS:
+                yield batch
+                batch = []
+                characters = 0
+    except DataError:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def _read_all(paths: Iterable[str], options: InputOptions, stdin: int) -> Iterator[Record | None]:
+    """Yield every record, and None where the next read may have to wait."""
+    for path in paths:
+        blocks = read_blocks(path, options.decoding, stdin)
+        if options.text_column is not None:
+            yield from _read_table(path, blocks, options.text_column, options)
+        elif options.record == "file":
+            yield None
+            yield Record(file_text(blocks))
+        else:
+            for block in blocks:
+                if not block:
+                    yield None
+                for line in block:
+                    yield Record(line)
+
+
+def _read_table(
+    path: str, blocks: Iterator[list[str]], column: str, options: InputOptions
+) -> Iterator[Record | None]:
+    name = source_name(path)
+    kind = TABLE_EXTENSIONS.get(extension(path))
+    if kind is None:
+        yield None  # the first line may have to be waited for
+        head, blocks = peek(blocks, 1)
+        kind = kind_of_content(head)
+    columns = {column: "--text-column"}
+    for row in read_rows(blocks, kind, name, columns, options.encoding_errors):
+        yield None if row is None else Record(text_field(row, column, name), row.fields)

@@ -1,0 +1,319 @@
+"""The training loop: a generator of what happens.
+
+Knows: steps, evaluations, the best weights, the budget. Does not know: what is being learned
+(the objective does), where anything is printed or saved (the caller does).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from rnntext.errors import TrainingError
+from rnntext.training.model import Model
+from rnntext.training.schedule import (
+    PLAN_AT,
+    Budget,
+    Plateau,
+    evaluation_steps,
+    learning_rate,
+)
+
+Metrics = dict[str, Any]
+Batch = Any
+
+# A run without a known end is evaluated once an epoch, but not less often than this.
+_LONGEST_UNSEEN = 2000  # steps
+_REPORT_EVERY = 10  # steps
+# An improvement smaller than this, as a share, does not keep a run going.
+_LEAST_IMPROVEMENT = 1e-3
+
+
+class Objective(Protocol):
+    """What is learned: batches, their loss, and how good a model is."""
+
+    metric: str  # the one that chooses among checkpoints
+    higher_is_better: bool
+    steps_per_epoch: int
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """One epoch, in the order of its own seed."""
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
+        """The mean loss with its gradient graph, and how many tokens it is the mean of."""
+
+    def evaluate(self, model: Any, *, quick: bool = False) -> Metrics:
+        """Validation metrics; `quick` looks at a part of the data where all of it is long."""
+
+    def quick_share(self) -> float:
+        """The part of the validation data that a quick evaluation looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the weights are moved."""
+
+    learning_rate: float
+    weight_decay: float
+    clip_norm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Some steps were taken."""
+
+    step: int
+    total_steps: int | None
+    epoch: int
+    loss: float  # mean over the steps since the last such event, in nats
+    learning_rate: float
+    gradient_norm: float
+    tokens_per_second: float
+    seconds: float  # since the run began
+    remaining: float | None  # seconds, where they are known
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The model was measured on the validation data."""
+
+    step: int
+    epoch: int
+    loss: float  # of training, since the last evaluation
+    metrics: Metrics
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The loop is over and the model holds its best weights."""
+
+    steps: int
+    epochs: float
+    tokens: int
+    training_seconds: float  # in steps alone
+    reason: str
+    best_step: int
+
+
+Event = Step | Evaluated | Finished
+
+
+def train(
+    model: Model,
+    objective: Objective,
+    settings: Settings,
+    budget: Budget,
+    *,
+    reserve: float = 0.0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[Event]:
+    """Train `model` in place; at the end it holds the weights of the best evaluation.
+
+    `reserve` is how many seconds before `budget.deadline`, apart from a last evaluation of
+    all validation data, the loop must be over. Raises TrainingError where the loss is not a
+    finite number.
+    """
+    run = _Run(model, objective, settings, budget, reserve, clock)
+    yield from run.events()
+
+
+class _Run:
+    def __init__(
+        self,
+        model: Model,
+        objective: Objective,
+        settings: Settings,
+        budget: Budget,
+        reserve: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self.model, self.objective, self.settings = model, objective, settings
+        self.budget, self.reserve, self.clock = budget, reserve, clock
+        self.began = clock()
+        self.total = budget.total_steps(objective.steps_per_epoch)
+        # Without any budget the run goes on until validation stops improving.
+        self.plateau = Plateau() if self.total is None and budget.deadline is None else None
+        self.stops = self._evaluation_steps()
+        self.optimizer = torch.optim.AdamW(
+            _parameter_groups(model, settings.weight_decay),
+            lr=settings.learning_rate,
+            betas=(0.9, 0.99),
+            fused=True,
+        )
+        self.step = self.tokens = self.best_step = 0
+        self.stepping = 0.0  # seconds spent in steps
+        self.evaluation_cost = 0.0  # seconds of an evaluation of everything
+        self.best: float | None = None
+        self.best_weights: dict[str, Tensor] = {}
+
+    def events(self) -> Iterator[Event]:
+        epoch = 0
+        reason = ""
+        losses: list[Tensor] = []
+        reported = 0
+        rate = norm = 0.0
+        self.model.train()
+        while not reason:
+            for batch in self.objective.batches(epoch):
+                started = self.clock()
+                rate, norm_tensor, loss = self._take_step(batch)
+                losses.append(loss)
+                self.stepping += self.clock() - started
+                if self.step % _REPORT_EVERY == 0 or self.step == self.total:
+                    norm = float(norm_tensor)
+                    mean = _mean(losses[reported:], self.step, rate)
+                    reported = len(losses)
+                    yield self._step_event(epoch, mean, rate, norm)
+                self._plan()
+                if self._evaluation_due():
+                    yield self._evaluate(epoch, _mean(losses, self.step, rate))
+                    losses, reported = [], 0
+                reason = self._over()
+                if reason:
+                    break
+            epoch += 1
+        if self.best_step != self.step and self.best is None:
+            yield self._evaluate(epoch - 1, _mean(losses, self.step, rate))
+        if self.best_step != self.step:
+            self.model.load_state_dict(self.best_weights)
+        self.model.eval()
+        yield Finished(
+            steps=self.step,
+            epochs=self.step / self.objective.steps_per_epoch,
+            tokens=self.tokens,
+            training_seconds=self.stepping,
+            reason=reason,
+            best_step=self.best_step,
+        )
+
+    def _take_step(self, batch: Batch) -> tuple[float, Tensor, Tensor]:
+        rate = learning_rate(self.settings.learning_rate, self.step, self.total)
+        if self.plateau is not None:
+            rate *= self.plateau.scale
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, tokens = self.objective.loss(self.model, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(
+            self.model.parameters(), self.settings.clip_norm, foreach=True
+        )
+        self.optimizer.step()
+        self.step += 1
+        self.tokens += tokens
+        return rate, norm, loss.detach()
+
+    def _evaluation_steps(self) -> frozenset[int]:
+        if self.total is None:
+            return frozenset()
+        if self.budget.epochs is not None:
+            every = self.objective.steps_per_epoch
+            return frozenset(range(every, self.total + 1, every))
+        return evaluation_steps(self.total)
+
+    def _evaluation_due(self) -> bool:
+        if self.plateau is None:
+            return self.step in self.stops
+        every = min(self.objective.steps_per_epoch, _LONGEST_UNSEEN)
+        return self.step % every == 0
+
+    def _plan(self) -> None:
+        """Fix the number of steps of a timed run, once its speed is known."""
+        deadline = self.budget.deadline
+        if deadline is None or self.total is not None:
+            return
+        now = self.clock()
+        if now - self.began < PLAN_AT * (deadline - self.began) or self.step < 3:
+            return
+        # An evaluation costs time too: one is made to see how much.
+        self.objective.evaluate(self.model, quick=True)
+        self.model.train()
+        quick = self.clock() - now
+        self.evaluation_cost = quick / self.objective.quick_share()
+        pace = self.stepping / self.step
+        left = deadline - self.clock() - self.reserve - self.evaluation_cost - 5 * quick
+        # A twentieth stays spare: a busy machine slows down.
+        more = max(0, math.floor(0.95 * left / pace))
+        # The total may not be so small that the steps taken are already past the flat stretch.
+        self.total = max(self.step + more, self.step + 1)
+        self.stops = self._evaluation_steps()
+
+    def _over(self) -> str:
+        if self.step == self.total:
+            return "the steps are done"
+        if self.plateau is not None and self.plateau.finished:
+            return "validation stopped improving"
+        deadline = self.budget.deadline
+        if deadline is not None:
+            spare = deadline - self.clock() - self.reserve - self.evaluation_cost
+            if spare <= 0:
+                return "the time is over"
+        return ""
+
+    def _evaluate(self, epoch: int, loss: float) -> Evaluated:
+        metrics = self.objective.evaluate(self.model, quick=True)
+        self.model.train()
+        value = float(metrics[self.objective.metric])
+        sign = 1.0 if self.objective.higher_is_better else -1.0
+        best = self.best is None or sign * value > sign * self.best
+        improved = self.best is None or sign * (value - self.best) > _LEAST_IMPROVEMENT * abs(
+            self.best
+        )
+        if best:
+            self.best, self.best_step = value, self.step
+            self.best_weights = {
+                name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()
+            }
+        if self.plateau is not None and self.plateau.update(improved):
+            # A smaller rate goes on from the best place seen.
+            self.model.load_state_dict(self.best_weights)
+        return Evaluated(self.step, epoch, loss, metrics, best, self.clock() - self.began)
+
+    def _step_event(self, epoch: int, loss: float, rate: float, norm: float) -> Step:
+        pace = self.stepping / self.step
+        remaining = None
+        if self.total is not None:
+            remaining = (self.total - self.step) * pace
+        elif self.budget.deadline is not None:
+            remaining = max(0.0, self.budget.deadline - self.clock())
+        return Step(
+            step=self.step,
+            total_steps=self.total,
+            epoch=epoch,
+            loss=loss,
+            learning_rate=rate,
+            gradient_norm=norm,
+            tokens_per_second=self.tokens / self.stepping,
+            seconds=self.clock() - self.began,
+            remaining=remaining,
+        )
+
+
+def _parameter_groups(model: Model, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; biases and a CRF's scores, which mean something as they are, do not."""
+    decayed: list[Tensor] = []
+    kept: list[Tensor] = []
+    for name, parameter in model.named_parameters():
+        (decayed if parameter.dim() > 1 and "crf" not in name else kept).append(parameter)
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": kept, "weight_decay": 0.0},
+    ]
+
+
+def _mean(losses: list[Tensor], step: int, rate: float) -> float:
+    mean = float(torch.stack(losses).mean()) if losses else math.nan
+    if losses and not math.isfinite(mean):
+        raise TrainingError(
+            f"the loss stopped being a number by step {step}, at a learning rate of {rate:.2g}: "
+            f"train again with a smaller one, such as --lr {rate / 4:.1g}"
+        )
+    return mean

@@ -1,0 +1,373 @@
+"""What each task learns: its batches, its loss and its validation metrics.
+
+Knows: encoded data as arrays and the model of its task. Does not know: files, tokenizers,
+optimisers or when to stop. Each objective has the order of its batches from its seed and the
+epoch's number alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rnntext import metrics
+from rnntext.text.batches import buckets, columns, pad
+from rnntext.training.device import Machine
+from rnntext.training.model import Classifier, LanguageModel, State, Tagger
+from rnntext.training.softmax import Softmax
+
+Array = npt.NDArray[Any]
+Metrics = dict[str, Any]
+
+# How often a column of the language model's stream starts again from a zero state, so that the
+# model also learns what to say when it has read nothing yet.
+_FRESH_START = 0.01
+# Tokens that a quick evaluation of a language model reads, and states that meet the whole
+# vocabulary at once in an exact one.
+_QUICK_TOKENS = 20_000
+_EXACT_ROWS = 1024
+
+
+class LanguageModelling:
+    """Predict each token of a stream from those before it, the state carried along
+    (truncated back-propagation through time, Williams and Peng 1990)."""
+
+    metric = "perplexity"
+    higher_is_better = False
+
+    def __init__(
+        self,
+        stream: Array,
+        valid: Sequence[Array],
+        *,
+        batch_size: int,
+        bptt: int,
+        eos_id: int,
+        unk_id: int | None,
+        valid_bytes: int | None,
+        seed: int,
+        machine: Machine,
+        vocab_size: int,
+    ) -> None:
+        """`stream` and `valid`: ids of the training text and of each validation document, a
+        line's end after each line. `valid_bytes`: the bytes of the validation text, where the
+        tokenizer keeps all of them."""
+        self.bptt, self.seed, self.machine = bptt, seed, machine
+        self.eos_id, self.unk_id, self.valid_bytes = eos_id, unk_id, valid_bytes
+        # A short text is cut into fewer columns rather than into columns shorter than a window.
+        rows = max(1, min(batch_size, len(stream) // (bptt + 1)))
+        self.columns = torch.from_numpy(columns(stream, rows).astype(np.int64)).to(machine.device)
+        self.valid = [document for document in valid if len(document)]
+        self.steps_per_epoch = max(1, -(-(self.columns.shape[1] - 1) // bptt))
+        counts = np.bincount(stream, minlength=vocab_size)
+        self.softmax = Softmax(torch.from_numpy(counts).to(machine.device), machine.dtype)
+        self._state: State | None = None
+
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Windows along the columns: inputs and targets (B, T), and the columns (B) that start
+        again. The state that `loss` carries starts from zero here."""
+        generator = np.random.default_rng([self.seed, epoch])
+        self._state = None
+        rows, length = self.columns.shape
+        # Windows end at other places in each epoch; the first is the short one.
+        offset = int(generator.integers(self.bptt)) if length > 2 * self.bptt else 0
+        edges = [0, *range(offset or self.bptt, length - 1, self.bptt), length - 1]
+        for start, end in pairwise(edges):
+            fresh = generator.random(rows) < _FRESH_START
+            window = self.columns[:, start : end + 1]
+            yield window[:, :-1], window[:, 1:], torch.from_numpy(fresh)
+
+    def loss(
+        self, model: LanguageModel, batch: tuple[Tensor, Tensor, Tensor]
+    ) -> tuple[Tensor, int]:
+        inputs, targets, fresh = batch
+        state = self._state
+        if state is not None and bool(fresh.any()):
+            keep = (~fresh).to(state[0])[None, :, None]  # (1, B, 1)
+            state = tuple(part * keep for part in state)
+        with self.machine.autocast():
+            hidden, state = model.hidden(inputs, state)
+        self._state = tuple(part.detach() for part in state)
+        loss = self.softmax(
+            hidden.float().flatten(0, 1),  # (T * B, E)
+            model.encoder.embedding.weight,
+            model.head.bias,
+            targets.t().flatten(),
+        )
+        return loss, targets.numel()
+
+    def quick_share(self) -> float:
+        return min(1.0, _QUICK_TOKENS / sum(map(len, self.valid)))
+
+    def evaluate(self, model: LanguageModel, *, quick: bool = False) -> Metrics:
+        """Exact, in float32: each document from a zero state after a line's end."""
+        model.eval()
+        left = _QUICK_TOKENS if quick else sum(map(len, self.valid))
+        total = known = 0.0
+        tokens = known_tokens = 0
+        with torch.no_grad():
+            for index in buckets(
+                np.array([len(d) for d in self.valid]), max_rows=32, max_tokens=1 << 16
+            ):
+                documents = [self.valid[i][:left] for i in index]
+                for scores, targets in self._scores(model, documents):
+                    total += float(scores.sum(dtype=torch.float64))
+                    tokens += len(targets)
+                    is_known = targets != (-1 if self.unk_id is None else self.unk_id)
+                    known += float(scores[is_known].sum(dtype=torch.float64))
+                    known_tokens += int(is_known.sum())
+                left -= sum(map(len, documents))
+                if left <= 0:
+                    break
+        n_bytes = None if quick else self.valid_bytes
+        return metrics.language_model_metrics(
+            total_nats=-total,
+            tokens=tokens,
+            known_nats=-known,
+            known_tokens=known_tokens,
+            n_bytes=n_bytes,
+        )
+
+    def _scores(
+        self, model: LanguageModel, documents: Sequence[Array]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Log-probability of every token of some documents, with the tokens, in pieces."""
+        targets, lengths = pad(documents)
+        inputs = np.concatenate([np.full((len(targets), 1), self.eos_id), targets[:, :-1]], axis=1)
+        step = max(1, _EXACT_ROWS // len(targets))
+        state: State | None = None
+        for start in range(0, targets.shape[1], step):
+            piece = slice(start, start + step)
+            hidden, state = model.hidden(self._tensor(inputs[:, piece]), state)
+            real = self._tensor(np.arange(targets.shape[1])[piece, None] < lengths)  # (t, B)
+            target = self._tensor(targets[:, piece]).t()[real]
+            logits = torch.addmm(model.head.bias, hidden[real], model.encoder.embedding.weight.t())
+            yield -functional.cross_entropy(logits, target, reduction="none"), target
+
+    def _tensor(self, array: Array) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.machine.device)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledIds:
+    """Encoded documents and, for each, which labels it has: (N, labels) of 0 and 1."""
+
+    ids: list[Array]
+    labels: Array
+
+
+class Classification:
+    """Predict the labels of a document."""
+
+    metric = "loss"
+    higher_is_better = False
+
+    def __init__(
+        self,
+        train: LabelledIds,
+        valid: LabelledIds,
+        *,
+        labels: Sequence[str],
+        multi_label: bool,
+        balanced: bool,
+        batch_size: int,
+        max_length: int,
+        seed: int,
+        machine: Machine,
+    ) -> None:
+        self.train, self.valid, self.labels = train, valid, labels
+        self.multi_label, self.max_length = multi_label, max_length
+        self.batch_size, self.seed, self.machine = batch_size, seed, machine
+        self._lengths = np.minimum([len(ids) for ids in train.ids], max_length)
+        self.weights: Tensor | None = None
+        if balanced:
+            counts = train.labels.sum(0)
+            balance = len(train.ids) / (len(labels) * np.maximum(counts, 1))
+            self.weights = torch.from_numpy(balance.astype(np.float32)).to(machine.device)
+        self.steps_per_epoch = len(self._batches(0))
+
+    def _batches(self, epoch: int) -> list[Array]:
+        generator = np.random.default_rng([self.seed, epoch])
+        return list(
+            buckets(
+                self._lengths,
+                max_rows=self.batch_size,
+                max_tokens=self.batch_size * self.max_length,
+                shuffle=generator,
+            )
+        )
+
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """ids (B, T), lengths (B), labels (B, labels). Of a document longer than `max_length`
+        an epoch sees one window, another each time."""
+        generator = np.random.default_rng([self.seed, epoch, 1])
+        batches = self._batches(epoch)
+        # The number of batches may vary by a few with the jitter of lengths; an epoch's does not.
+        for step in range(self.steps_per_epoch):
+            index = batches[step % len(batches)]
+            rows = []
+            for document in index:
+                ids = self.train.ids[document]
+                spare = len(ids) - self.max_length
+                start = int(generator.integers(spare + 1)) if spare > 0 else 0
+                rows.append(ids[start : start + self.max_length])
+            yield self._tensors(rows, self.train.labels[index])
+
+    def _tensors(self, rows: Sequence[Array], labels: Array) -> tuple[Tensor, Tensor, Tensor]:
+        ids, lengths = pad(rows)
+        arrays = (ids, lengths.astype(np.int64), labels.astype(np.float32))
+        tensors = (torch.from_numpy(array).to(self.machine.device) for array in arrays)
+        return tuple(tensors)  # type: ignore[return-value]
+
+    def loss(self, model: Classifier, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, int]:
+        ids, lengths, labels = batch
+        with self.machine.autocast():
+            logits = model(ids, lengths)
+        return self._loss(logits.float(), labels), int(lengths.sum())
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.multi_label:
+            return functional.binary_cross_entropy_with_logits(
+                logits, labels, pos_weight=self.weights
+            )
+        return functional.cross_entropy(logits, labels.argmax(1), weight=self.weights)
+
+    def quick_share(self) -> float:
+        return 1.0
+
+    def evaluate(self, model: Classifier, *, quick: bool = False) -> Metrics:
+        """Metrics of the validation part, and the `loss` that chooses the best model."""
+        model.eval()
+        logits = self.logits(model, self.valid.ids)
+        loss = self._loss(logits, torch.from_numpy(self.valid.labels).float().to(logits.device))
+        probabilities = (logits.sigmoid() if self.multi_label else logits.softmax(1)).cpu().numpy()
+        gold: Any
+        if self.multi_label:
+            gold = [
+                {label for label, given in zip(self.labels, row, strict=True) if given}
+                for row in self.valid.labels
+            ]
+        else:
+            gold = [self.labels[i] for i in self.valid.labels.argmax(1)]
+        result = metrics.classification_metrics(
+            gold, probabilities, list(self.labels), self.multi_label
+        )
+        return {"loss": float(loss), **result}
+
+    def logits(self, model: Classifier, documents: Sequence[Array]) -> Tensor:
+        """Logits (N, labels): of a document of several windows, their mean by length."""
+        windows, owners = windows_of(documents, self.max_length)
+        lengths = np.array([len(window) for window in windows])
+        total = torch.zeros(len(documents), len(self.labels), device=self.machine.device)
+        owner = torch.from_numpy(owners).to(self.machine.device)
+        with torch.no_grad():
+            for index in buckets(lengths, max_rows=256, max_tokens=1 << 15):
+                ids, sizes, _ = self._tensors([windows[i] for i in index], np.zeros((1, 1)))
+                share = sizes / torch.from_numpy(
+                    np.array([len(documents[owners[i]]) for i in index])
+                ).to(sizes)
+                total.index_add_(0, owner[index], model(ids, sizes) * share[:, None])
+        return total
+
+
+def windows_of(documents: Sequence[Array], max_length: int) -> tuple[list[Array], Array]:
+    """Documents cut into windows of at most `max_length` ids, and which document each is of."""
+    windows: list[Array] = []
+    owners: list[int] = []
+    for owner, ids in enumerate(documents):
+        for start in range(0, max(len(ids), 1), max_length):
+            windows.append(ids[start : start + max_length])
+            owners.append(owner)
+    return windows, np.array(owners, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedIds:
+    """A sentence: its tokens, the first and last token of each word, each word's tag."""
+
+    ids: Array
+    first: Array
+    last: Array
+    tags: Array
+
+
+class Tagging:
+    """Predict the tag of each word of a sentence."""
+
+    higher_is_better = True
+
+    def __init__(
+        self,
+        train: Sequence[TaggedIds],
+        valid: Sequence[TaggedIds],
+        *,
+        labels: Sequence[str],
+        batch_size: int,
+        seed: int,
+        machine: Machine,
+    ) -> None:
+        self.train, self.valid, self.labels = train, valid, labels
+        self.batch_size, self.seed, self.machine = batch_size, seed, machine
+        self.spans = metrics.is_span_tags(labels)
+        self.metric = "f1" if self.spans else "accuracy"
+        self._lengths = np.array([len(sentence.ids) for sentence in train])
+        self.steps_per_epoch = len(self._batches(0))
+
+    def _batches(self, epoch: int) -> list[Array]:
+        generator = np.random.default_rng([self.seed, epoch])
+        return list(
+            buckets(
+                self._lengths,
+                max_rows=self.batch_size,
+                max_tokens=self.batch_size * 256,
+                shuffle=generator,
+            )
+        )
+
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
+        """ids (B, T), lengths (B), first, last and tags (B, W), words (B)."""
+        batches = self._batches(epoch)
+        for step in range(self.steps_per_epoch):
+            yield self._tensors([self.train[i] for i in batches[step % len(batches)]])
+
+    def _tensors(self, sentences: Sequence[TaggedIds]) -> tuple[Tensor, ...]:
+        ids, lengths = pad([s.ids for s in sentences])
+        first, words = pad([s.first for s in sentences])
+        last, _ = pad([s.last for s in sentences])
+        tags, _ = pad([s.tags for s in sentences])
+        arrays = (ids, lengths, first, last, tags, words)
+        return tuple(
+            torch.from_numpy(array.astype(np.int64)).to(self.machine.device) for array in arrays
+        )
+
+    def loss(self, model: Tagger, batch: tuple[Tensor, ...]) -> tuple[Tensor, int]:
+        ids, lengths, first, last, tags, words = batch
+        with self.machine.autocast():
+            emissions = model(ids, lengths, first, last)
+        likelihood = model.head.crf.log_likelihood(emissions.float(), tags, words)
+        return -likelihood.sum() / words.sum(), int(lengths.sum())
+
+    def quick_share(self) -> float:
+        return 1.0
+
+    def evaluate(self, model: Tagger, *, quick: bool = False) -> Metrics:
+        model.eval()
+        predicted: list[list[str]] = [[] for _ in self.valid]
+        lengths = np.array([len(sentence.ids) for sentence in self.valid])
+        with torch.no_grad():
+            for index in buckets(lengths, max_rows=256, max_tokens=1 << 15):
+                ids, sizes, first, last, _, words = self._tensors([self.valid[i] for i in index])
+                emissions = model(ids, sizes, first, last)
+                paths = model.head.crf.decode(emissions, words).cpu().numpy()
+                for sentence, path, count in zip(index, paths, words.tolist(), strict=True):
+                    predicted[sentence] = [self.labels[tag] for tag in path[:count]]
+        gold = [[self.labels[tag] for tag in sentence.tags] for sentence in self.valid]
+        return metrics.tagging_metrics(gold, predicted, self.spans)

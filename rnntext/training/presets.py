@@ -1,0 +1,122 @@
+"""What a run chooses where the user chose nothing.
+
+Knows: sizes by preset, and how the size of the data moves the rest. Does not know: files or
+torch. Every choice depends on the options and the data alone, never on the clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rnntext.config import TrainingOptions
+
+# The word splitter of English prose gives few words to a small text; a treebank has its own.
+_WORD_VOCABULARY = 50_000
+_LARGEST_SUBWORD_VOCABULARY = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything about a run that is neither its data nor its length."""
+
+    cell: str
+    layers: int
+    hidden: int
+    embed: int
+    bidirectional: bool
+    batch_size: int
+    learning_rate: float
+    dropout: float
+    token_dropout: float
+    bptt: int
+    max_length: int
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+
+
+# preset: layers, hidden, embed
+_SIZES = {
+    "lm": {
+        "tiny": (1, 160, 160),
+        "small": (2, 256, 256),
+        "medium": (2, 400, 400),
+        "large": (2, 650, 650),
+    },
+    "classify": {
+        "tiny": (1, 64, 64),
+        "small": (1, 128, 128),
+        "medium": (1, 256, 256),
+        "large": (2, 384, 300),
+    },
+    "tag": {
+        "tiny": (1, 64, 64),
+        "small": (1, 128, 128),
+        "medium": (2, 200, 200),
+        "large": (2, 384, 300),
+    },
+}
+
+
+def choose_preset(task: str, characters: int) -> str:
+    """The size of model that so much training text feeds."""
+    if task == "lm":
+        return "tiny" if characters < 400_000 else "small" if characters < 50_000_000 else "medium"
+    return "tiny" if characters < 100_000 else "small"
+
+
+def choose_tokenizer(options: TrainingOptions, characters: int) -> tuple[str, int, bool]:
+    """Kind, largest vocabulary and lower-casing of a tokenizer for so much training text."""
+    kind = options.tokenizer or "bpe"
+    size = options.vocab_size
+    if size is None:
+        subwords = min(_LARGEST_SUBWORD_VOCABULARY, max(600, round(5 * characters**0.5)))
+        size = subwords if kind == "bpe" else _WORD_VOCABULARY
+    lowercase = options.lowercase
+    if lowercase is None:
+        lowercase = kind == "word" and options.task == "classify"
+    return kind, size, lowercase
+
+
+def choose_recipe(options: TrainingOptions, characters: int, examples: int) -> Recipe:
+    """The recipe for `characters` of training text in `examples` lines, documents or sentences."""
+    task = options.task
+    layers, hidden, embed = _SIZES[task][options.preset or choose_preset(task, characters)]
+    if task == "lm":
+        tiny = characters < 400_000
+        recipe = Recipe(
+            "lstm", layers, hidden, embed,
+            bidirectional=False,
+            batch_size=16 if tiny else 32 if characters < 50_000_000 else 64,
+            learning_rate=4e-3 if hidden < 500 else 2e-3,
+            dropout=0.4 if tiny else 0.3,
+            token_dropout=0.0,
+            bptt=35,
+            max_length=0,
+            clip_norm=0.5,
+        )  # fmt: skip
+    else:
+        recipe = Recipe(
+            "lstm", layers, hidden, embed,
+            bidirectional=True,
+            batch_size=16 if examples < 2000 else 32,
+            learning_rate=3e-3,
+            dropout=0.4,
+            token_dropout=0.1 if task == "classify" else 0.05,
+            bptt=0,
+            max_length=400 if task == "classify" else 512,
+        )  # fmt: skip
+    given: dict[str, Any] = {
+        "cell": options.cell,
+        "layers": options.layers,
+        "hidden": options.hidden,
+        "embed": options.embed,
+        "batch_size": options.batch_size,
+        "learning_rate": options.lr,
+        "dropout": options.dropout,
+        "bptt": options.bptt,
+    }
+    if options.hidden is not None and options.embed is None and task == "lm":
+        # Tied weights meet without a projection where both widths are one.
+        given["embed"] = options.hidden
+    return replace(recipe, **{name: value for name, value in given.items() if value is not None})

@@ -1,0 +1,132 @@
+"""Cross-entropy over a vocabulary, with its gradient, as fast as it can be had.
+
+Knows: the full softmax and a sampled one, both computing the gradient on the way forward so
+that the logits are held once. Does not know: models or batches. Reported perplexities never
+come from here: they are computed exactly, in float32, over the whole vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# A vocabulary below this gains nothing from sampling.
+_SAMPLED_FROM = 5000
+
+
+class Softmax:
+    """The training loss of a language model's output layer.
+
+    In a large vocabulary a few words hold most of the probability. The commonest tenth is
+    therefore summed exactly, and the rest is estimated from a fresh uniform sample of it, each
+    sampled word standing for its share of the rest (stratified importance sampling of the
+    partition function, after Bengio and Senecal 2003). The target always counts exactly.
+    """
+
+    def __init__(self, counts: Tensor, dtype: torch.dtype) -> None:
+        """`counts` (V): how often each id stands in the training text. `dtype`: that of the
+        matrix products; sums are float32 either way."""
+        self.dtype = dtype
+        size = len(counts)
+        order = torch.argsort(counts, descending=True, stable=True)
+        head = max(1000, size // 10)
+        self.head, self.tail = order[:head], order[head:]
+        self.samples = max(1500, size * 15 // 100)
+        self.sampled = size >= _SAMPLED_FROM
+
+    def __call__(self, states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+        """states (N, E), weight (V, E), bias (V), targets (N) -> mean loss in nats, with
+        gradients for states, weight and bias."""
+        if not self.sampled:
+            loss = _FullSoftmax.apply(  # type: ignore[no-untyped-call]
+                states, weight, bias, targets, self.dtype
+            )
+        else:
+            drawn = torch.randperm(len(self.tail), device=targets.device)[: self.samples]
+            loss = _SampledSoftmax.apply(  # type: ignore[no-untyped-call]
+                states, weight, bias, targets, self.dtype, self.head, self.tail[drawn],
+                math.log(len(self.tail) / self.samples),
+            )  # fmt: skip
+        assert isinstance(loss, Tensor)  # noqa: S101
+        return loss
+
+
+class _FullSoftmax(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, dtype: torch.dtype
+    ) -> Tensor:
+        h, w = states.to(dtype), weight.to(dtype)
+        logits = torch.addmm(bias.to(dtype), h, w.t())  # (N, V)
+        loss, error = _loss_and_error(logits, targets)
+        ctx.save_for_backward(
+            (error @ w).to(states.dtype),  # (N, E)
+            (error.t() @ h).to(weight.dtype),  # (V, E)
+            error.sum(0, dtype=torch.float32),  # (V)
+        )
+        ctx.rows = len(targets)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        scale = grad / ctx.rows
+        return *(saved * scale for saved in ctx.saved_tensors), None, None
+
+
+class _SampledSoftmax(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        states: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        dtype: torch.dtype,
+        head: Tensor,
+        sample: Tensor,
+        log_share: float,
+    ) -> Tensor:
+        # Candidates (K): the head, the sample, and targets that are in neither.
+        slot = torch.full((len(weight),), -1, device=targets.device)
+        slot[head] = torch.arange(len(head), device=targets.device)
+        slot[sample] = torch.arange(len(head), len(head) + len(sample), device=targets.device)
+        missing = torch.unique(targets[slot[targets] < 0])
+        known = len(head) + len(sample)
+        slot[missing] = torch.arange(known, known + len(missing), device=targets.device)
+        candidates = torch.cat([head, sample, missing])
+        # How many words each candidate stands for in other rows' sums, as a logarithm.
+        stands_for = torch.zeros(len(candidates), device=targets.device)
+        stands_for[len(head) : known] = log_share
+        stands_for[known:] = -math.inf
+        h, w = states.to(dtype), weight[candidates].to(dtype)
+        logits = torch.addmm(bias[candidates].to(dtype), h, w.t())  # (N, K)
+        chosen = slot[targets][:, None]  # (N, 1)
+        own = logits.gather(1, chosen)
+        logits += stands_for.to(dtype)
+        logits.scatter_(1, chosen, own)
+        loss, error = _loss_and_error(logits, chosen[:, 0])
+        weight_grad = torch.zeros_like(weight)
+        weight_grad[candidates] = (error.t() @ h).to(weight.dtype)
+        bias_grad = torch.zeros_like(bias)
+        bias_grad[candidates] = error.sum(0, dtype=torch.float32)
+        ctx.save_for_backward((error @ w).to(states.dtype), weight_grad, bias_grad)
+        ctx.rows = len(targets)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        scale = grad / ctx.rows
+        return *(saved * scale for saved in ctx.saved_tensors), *[None] * 5
+
+
+def _loss_and_error(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """logits (N, K) -> mean loss, and the gradient of the summed loss by the logits (N, K)."""
+    error = torch.softmax(logits, dim=1)
+    target = targets[:, None]
+    probability = error.gather(1, target)
+    loss = -probability.float().clamp_min(1e-30).log().mean()
+    error.scatter_(1, target, probability - 1)
+    return loss, error

@@ -1,0 +1,170 @@
+"""Labelled texts: every format from every source; labels stay strings as they stand."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from rnntext.errors import DataError
+from rnntext.text.formats import DataOptions
+from rnntext.text.labelled import Labelled, read_labelled
+from tests.text.test_source import piped
+
+SAMPLE = "naïve café 你好 🙂"
+CONTENT = {
+    "csv": f'label,text\nNA,{SAMPLE}\n1,"a\n""b"","\nnull,\n',
+    "tsv": f'text\tlabel\n{SAMPLE}\tNA\na "b"\t1\n\tnull\n',
+    "jsonl": f'{{"text": "{SAMPLE}", "label": "NA"}}\n\n{{"label": 1, "text": "a"}}\n'
+    '{"label": "null", "text": ""}\n',
+    "fasttext": f"__label__NA {SAMPLE}\n\n__label__1\ta __label__b\n__label__null\n",
+}
+TEXTS = {
+    "csv": (SAMPLE, 'a\n"b",', ""),
+    "tsv": (SAMPLE, 'a "b"', ""),
+    "jsonl": (SAMPLE, "a", ""),
+    "fasttext": (SAMPLE, "a __label__b", ""),
+}
+LINES = {"csv": (2, 3, 5), "tsv": (2, 3, 4), "jsonl": (1, 3, 4), "fasttext": (1, 3, 4)}
+
+
+def read(path: Path | str, stdin: int = 0, **options: object) -> list[Labelled]:
+    return list(read_labelled([str(path)], DataOptions(**options), stdin))
+
+
+@pytest.mark.parametrize("where", ["named", "other name", "gz", "stdin", "format named"])
+@pytest.mark.parametrize("format_name", CONTENT)
+def test_every_format_from_every_source(format_name: str, where: str, tmp_path: Path) -> None:
+    content = CONTENT[format_name].encode()
+    suffix = ".txt" if format_name == "fasttext" else f".{format_name}"
+    path = tmp_path / f"data{suffix if where in ('named', 'gz') else '.data'}"
+    name = str(path)
+    if where == "stdin":
+        stdin = piped(content)
+        name = "standard input"
+        got = read("-", stdin)
+        os.close(stdin)
+    elif where == "gz":
+        name += ".gz"
+        Path(name).write_bytes(gzip.compress(content))
+        got = read(name)
+    else:
+        path.write_bytes(content)
+        got = read(path, **({"format": format_name} if where == "format named" else {}))
+    assert got == [
+        Labelled(text, (label,), name, line)
+        for text, label, line in zip(
+            TEXTS[format_name], ("NA", "1", "null"), LINES[format_name], strict=True
+        )
+    ]
+
+
+def labels(tmp_path: Path, name: str, content: str, **options: object) -> list[tuple[str, ...]]:
+    path = tmp_path / name
+    path.write_text(content)
+    return [example.labels for example in read(path, **options)]
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [('" a, b "', " a, b "), ("0", "0"), ("-1.5", "-1.5"), ("1.0", "1.0"), ("true", "true")],
+)
+def test_json_labels_are_what_the_json_spells(tmp_path: Path, value: str, label: str) -> None:
+    line = f'{{"text": "a", "label": {value}}}'
+    assert labels(tmp_path, "a.jsonl", line) == [(label,)]
+
+
+def test_other_columns_can_be_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("x\ty\tlabel\na\tb\tc\n")
+    (example,) = read(path, text_column="y", label_column="x")
+    assert (example.text, example.labels) == ("b", ("a",))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "separator", "expected"),
+    [
+        ("a.csv", 'text,label\na,"x, y,x"\nb,\nc,z\n', None, [("x", "y"), (), ("z",)]),
+        ("a.csv", "text,label\na,x|y z\n", "|", [("x", "y z")]),
+        ("a.tsv", "text\tlabel\na\tx,y\n", None, [("x", "y")]),
+        ("a.jsonl", '{"text":"","label":["x, y",1]}\n', None, [("x, y", "1")]),
+        ("a.jsonl", '{"text":"","label":[]}\n{"text":"","label":"x,y"}\n', None, [(), ("x,y",)]),
+        ("a.jsonl", '{"text":"","label":"x;y"}\n', ";", [("x", "y")]),
+        ("a.txt", "no label\n__label__x __label__y a\n", None, [(), ("x", "y")]),
+    ],
+)
+def test_several_labels(
+    tmp_path: Path,
+    name: str,
+    content: str,
+    separator: str | None,
+    expected: list[tuple[str, ...]],
+) -> None:
+    got = labels(tmp_path, name, content, multi_label=True, label_separator=separator)
+    assert got == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "text,label\na,x\nb,\n", "a.csv, line 3 has no label"),
+        ("a.jsonl", '{"text": "a", "label": null}', "a.jsonl, line 1 has no label"),
+        ("a.jsonl", '{"text": "a", "label": ""}', "a.jsonl, line 1 has no label"),
+        ("a.jsonl", '{"text": "a"}', "line 1 has no column 'label'; it has: text"),
+        ("a.jsonl", '{"text": "a", "label": {}}', "line 1: the label is neither a string nor"),
+        ("a.jsonl", '{"text": "a", "label": ["x"]}', "list of labels: use --multi-label"),
+        ("a.jsonl", '{"text": 2, "label": "x"}', "line 1: 'text' is not a string"),
+        ("a.txt", "__label__x __label__y a", "a.txt, line 1 has 2 labels: use --multi-label"),
+        ("a.txt", "__label__x a\nb", "a.txt, line 2 has no label: it must start with __label__"),
+        ("a.txt", "__label__ a", "a.txt, line 1 has no label"),
+        ("a.csv", "text\na\n", "has no column 'label'; it has: text (name one with --label-col"),
+        ("a.csv", "", "a.csv is empty"),
+        ("a.csv", "text,label\n", "a.csv has no examples in it"),
+        ("a.tsv", "text\tlabel\na\tb\tc\n", "a.tsv, line 2 has 3 fields"),
+    ],
+)
+def test_what_cannot_be_used_is_named(
+    tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        labels(tmp_path, name, content)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ['["x", ""]', "null", '["x", null]'])
+def test_an_empty_label_among_several_is_an_error(tmp_path: Path, value: str) -> None:
+    with pytest.raises(DataError, match="line 1 has no label"):
+        labels(tmp_path, "a.jsonl", f'{{"text": "a", "label": {value}}}', multi_label=True)
+
+
+def test_a_folder_for_each_class(tmp_path: Path) -> None:
+    for name, text in {
+        "pos/b.txt": f"{SAMPLE}\r\nmore\n",
+        "pos/a.txt": "a\n",
+        "neg/c.txt": "c",
+        "neg/.d.txt": "hidden",
+        "neg/e.png": "not text",
+        ".git/f.txt": "hidden",
+        "README.txt": "stray",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(text.encode())
+    got = read(tmp_path)
+    assert [(example.text, example.labels) for example in got] == [
+        ("c", ("neg",)),
+        ("a", ("pos",)),
+        (f"{SAMPLE}\nmore", ("pos",)),
+    ]
+    assert got[1].source == str(tmp_path / "pos" / "a.txt")
+
+
+def test_directories_without_classes_or_texts_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("stray")
+    with pytest.raises(DataError, match="has no folders: put"):
+        read(tmp_path)
+    (tmp_path / "pos").mkdir()
+    with pytest.raises(DataError, match="has no examples in it"):
+        read(tmp_path)

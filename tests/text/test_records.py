@@ -1,0 +1,179 @@
+"""Records and their batches: every format from every source, as it arrives."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from rnntext.errors import DataError, UsageError
+from rnntext.text import records
+from rnntext.text.records import InputOptions, Record, read_records
+from tests.text.test_source import piped
+
+SAMPLE = "naïve café 你好 🙂"
+TEXTS = [SAMPLE, "", 'a "quoted", text']
+TABLE = InputOptions(text_column="text")
+CONTENT = {
+    "lines": ("\n".join(TEXTS) + "\n", InputOptions(), ".txt"),
+    "file": ("\r\n".join(TEXTS) + "\r\n", InputOptions(record="file"), ".txt"),
+    "csv": (f'id,text\n1,{SAMPLE}\n2,\n3,"a ""quoted"", text"\n', TABLE, ".csv"),
+    "tsv": (f'id\ttext\n1\t{SAMPLE}\n2\t\n3\ta "quoted", text\n', TABLE, ".tsv"),
+    "jsonl": (
+        "".join(json.dumps({"id": str(n), "text": t}) + "\n" for n, t in enumerate(TEXTS, 1)),
+        TABLE,
+        ".jsonl",
+    ),
+}
+
+
+def read(paths: list[str], options: InputOptions, stdin: int = 0) -> list[Record]:
+    return [record for batch in read_records(paths, options, stdin) for record in batch]
+
+
+@pytest.mark.parametrize("where", ["named", "other name", "gz", "stdin", "no path", "utf-16"])
+@pytest.mark.parametrize("format_name", CONTENT)
+def test_every_format_from_every_source(format_name: str, where: str, tmp_path: Path) -> None:
+    content, options, suffix = CONTENT[format_name]
+    stdin = 0
+    path = tmp_path / f"input{'.data' if where == 'other name' else suffix}"
+    paths = [str(path)]
+    if where in ("stdin", "no path"):
+        stdin = piped(content.encode())
+        paths = ["-"] if where == "stdin" else []
+    elif where == "gz":
+        paths = [f"{path}.gz"]
+        Path(paths[0]).write_bytes(gzip.compress(content.encode()))
+    else:
+        encoding = where if where == "utf-16" else "utf-8-sig"
+        path.write_bytes(content.encode(encoding))
+        options = InputOptions(options.record, options.text_column, encoding)
+    got = read(paths, options, stdin)
+    if stdin:
+        os.close(stdin)
+    if format_name == "lines":
+        assert got == [Record(text) for text in TEXTS]
+    elif format_name == "file":
+        assert got == [Record("\n".join(TEXTS))]
+    else:
+        rows = [{"id": str(number), "text": text} for number, text in enumerate(TEXTS, 1)]
+        assert got == [Record(row["text"], dict(row)) for row in rows]
+
+
+def test_a_piped_line_is_answered_though_the_pipe_stays_open() -> None:
+    reader, writer = os.pipe()
+    batches = read_records(["-"], InputOptions(), reader)
+    for text in (SAMPLE, "", "b"):
+        os.write(writer, f"{text}\n".encode())
+        # Where this waits for more than has been written, it waits for ever.
+        assert next(batches) == [Record(text)]
+    os.write(writer, b"c\nd\nrest")
+    assert next(batches) == [Record("c"), Record("d")]
+    os.close(writer)
+    assert list(batches) == [[Record("rest")]]
+    os.close(reader)
+
+
+def test_a_piped_row_is_answered_though_the_pipe_stays_open() -> None:
+    reader, writer = os.pipe()
+    batches = read_records(["-"], TABLE, reader)
+    os.write(writer, b'text,b\n"a\nb",c\n')
+    assert next(batches) == [Record("a\nb", {"text": "a\nb", "b": "c"})]
+    os.close(writer)
+    assert list(batches) == []
+    os.close(reader)
+
+
+def test_what_came_before_a_pipe_is_answered_before_the_pipe_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("first\n")
+    reader, writer = os.pipe()
+    batches = read_records([str(path), "-"], InputOptions(), reader)
+    assert next(batches) == [Record("first")]
+    os.close(writer)
+    assert list(batches) == []
+    os.close(reader)
+
+
+def test_files_are_read_in_large_batches(tmp_path: Path) -> None:
+    paths = []
+    for number in range(5):
+        path = tmp_path / f"{number}.txt"
+        path.write_text(f"{number}\n" * 600)
+        paths.append(str(path))
+    batches = list(read_records(paths, InputOptions()))
+    assert [len(batch) for batch in batches] == [1024, 1024, 952]
+    assert [r.text for b in batches for r in b] == [str(n) for n in range(5) for _ in range(600)]
+
+
+def test_long_records_end_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "BATCH_CHARACTERS", 5)
+    path = tmp_path / "a.txt"
+    path.write_text("aaa\nbbb\nccccccccc\nd\n")
+    batches = [[r.text for r in b] for b in read_records([str(path)], InputOptions())]
+    assert batches == [["aaa", "bbb"], ["ccccccccc"], ["d"]]
+
+
+def test_an_empty_input_has_no_record_but_an_empty_file_is_one() -> None:
+    for options, expected in (
+        (InputOptions(), []),
+        (TABLE, []),
+        (InputOptions(record="file"), [Record("")]),
+    ):
+        stdin = piped(b"")
+        assert read(["-"], options, stdin) == expected
+        os.close(stdin)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [(b"a\n", "a"), (b"a\n\n", "a\n"), (b"a", "a"), (b"a\r\nb\r", "a\nb\r"), (b"\n", "")],
+)
+def test_a_file_record_loses_exactly_one_final_line_end(data: bytes, text: str) -> None:
+    stdin = piped(data)
+    assert read(["-"], InputOptions(record="file"), stdin) == [Record(text)]
+    os.close(stdin)
+
+
+def test_the_records_before_a_bad_byte_are_answered_before_it_is_reported() -> None:
+    stdin = piped(b"a\nb\n\xff\nc\n")
+    batches = read_records(["-"], InputOptions(), stdin)
+    assert next(batches) == [Record("a"), Record("b")]
+    with pytest.raises(DataError, match="line 3, byte 4"):
+        next(batches)
+    os.close(stdin)
+
+
+def test_the_lines_of_each_file_are_counted_from_one(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("1\n2\n3")
+    (tmp_path / "b.txt").write_bytes(b"1\n\xe9")
+    with pytest.raises(DataError, match=r"b\.txt, line 2, byte 2 "):
+        read([str(tmp_path / "a.txt"), str(tmp_path / "b.txt")], InputOptions())
+    assert read([str(tmp_path / "b.txt")], InputOptions(encoding_errors="replace")) == [
+        Record("1"),
+        Record("\ufffd"),
+    ]
+
+
+def test_a_missing_column_lists_those_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("review,label\na,b\n")
+    with pytest.raises(DataError, match=r"a\.csv has no column 'text'; it has: review, label"):
+        read([str(path)], TABLE)
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        ({"record": "word"}, "--record word"),
+        ({"record": "file", "text_column": "text"}, "--record file and --text-column"),
+        ({"encoding": "klingon"}, "--encoding klingon"),
+        ({"encoding_errors": "ignore"}, "--encoding-errors ignore"),
+    ],
+)
+def test_options_that_cannot_be(options: dict[str, str], flag: str) -> None:
+    with pytest.raises(UsageError, match=f"^{flag}"):
+        InputOptions(**options)

@@ -1,0 +1,204 @@
+"""Parquet files, read without a network, and `hf:` names through a stand-in for `datasets`."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rnntext.errors import DataError, UsageError
+from rnntext.text.formats import DataOptions
+from rnntext.text.labelled import read_labelled
+from rnntext.text.lines import read_lines
+from rnntext.text.remote import read_remote
+from rnntext.text.tagged import read_tagged
+
+SAMPLE = "naïve café 你好 🙂"
+CLASSES = {"names": ["neg", "pos"], "_type": "ClassLabel"}
+FEATURES: dict[str, Any] = {
+    "text": {"dtype": "string", "_type": "Value"},
+    "label": CLASSES,
+    "words": {"feature": {"dtype": "string", "_type": "Value"}, "_type": "List"},
+    "tags": {"feature": {"names": ["O", "B-X"], "_type": "ClassLabel"}, "_type": "List"},
+}
+ROWS: list[dict[str, Any]] = [
+    {"text": SAMPLE, "label": 1, "words": ["a", "b"], "tags": [1, 0]},
+    {"text": "b\nc", "label": 0, "words": ["c"], "tags": [0]},
+]
+
+
+class FakeDataset:
+    def __init__(self, rows: list[dict[str, Any]], features: dict[str, Any]) -> None:
+        self.rows = rows
+        self.features = SimpleNamespace(to_dict=lambda: features)
+        self.column_names = list(features)
+
+    def select_columns(self, names: list[str]) -> FakeDataset:
+        rows = [{name: row[name] for name in names} for row in self.rows]
+        return FakeDataset(rows, {name: {} for name in names})
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+
+class FakeDatasets(ModuleType):
+    """Stands for the `datasets` package, and knows one data set."""
+
+    def __init__(self) -> None:
+        super().__init__("datasets")
+        self.DatasetsError = type("DatasetsError", (Exception,), {})
+        self.exceptions = SimpleNamespace(DatasetsError=self.DatasetsError)
+        self.calls: list[tuple[str, str | None, str]] = []
+
+    def disable_progress_bars(self) -> None:
+        pass
+
+    def load_dataset(self, name: str, config: str | None, *, split: str) -> FakeDataset:
+        self.calls.append((name, config, split))
+        if name == "org/none":
+            raise self.DatasetsError("Dataset 'org/none'\ndoes not exist")
+        if split not in ("train", "test"):
+            raise ValueError(f"Unknown split {split!r}.")
+        return FakeDataset(ROWS, FEATURES)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> FakeDatasets:
+    fake = FakeDatasets()
+    monkeypatch.setitem(sys.modules, "datasets", fake)
+    return fake
+
+
+@pytest.fixture
+def parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+
+    described = json.dumps({"info": {"features": FEATURES}})
+    table = pyarrow.Table.from_pylist(ROWS).replace_schema_metadata({"huggingface": described})
+    path = tmp_path / "data.parquet"
+    write_table(table, path)
+
+    def refuse(*args: object) -> None:
+        raise AssertionError("a Parquet file needs no network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    return path
+
+
+@pytest.fixture(params=["parquet", "hub"])
+def source(request: pytest.FixtureRequest) -> str:
+    made = request.getfixturevalue(request.param)
+    return str(made) if request.param == "parquet" else "hf:org/some:config"
+
+
+def test_every_task_reads_both(source: str) -> None:
+    options = DataOptions()
+    labelled = list(read_labelled([source], options))
+    assert [(e.text, e.labels, e.line) for e in labelled] == [
+        (SAMPLE, ("pos",), 1),
+        ("b\nc", ("neg",), 2),
+    ]
+    assert [(line.document, line.text) for line in read_lines([source], options)] == [
+        (0, SAMPLE),
+        (1, "b"),
+        (1, "c"),
+    ]
+    tagged = list(read_tagged([source], options))
+    assert [(s.words, s.tags) for s in tagged] == [(("a", "b"), ("B-X", "O")), (("c",), ("O",))]
+
+
+def test_a_missing_column_lists_those_there(source: str) -> None:
+    with pytest.raises(DataError, match=r"no column 'x'; it has: text, label, words, tags \(name"):
+        list(read_labelled([source], DataOptions(label_column="x")))
+
+
+def test_the_name_the_configuration_and_the_split_are_passed_on(hub: FakeDatasets) -> None:
+    list(read_lines(["hf:imdb"], DataOptions()))
+    list(read_lines(["hf:org/name:plain:text"], DataOptions(split="test")))
+    assert hub.calls == [("imdb", None, "train"), ("org/name", "plain:text", "test")]
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "message"),
+    [
+        ("hf:org/none", "train", "hf:org/none cannot be loaded: Dataset 'org/none' does not exist"),
+        ("hf:imdb", "dev", "hf:imdb cannot be loaded: Unknown split 'dev'."),
+    ],
+)
+def test_a_data_set_that_is_not_there(
+    hub: FakeDatasets, name: str, split: str, message: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        list(read_remote(name, {"text": "--text-column"}, split))
+    assert str(caught.value) == message
+
+
+def test_a_hub_name_must_be_one(hub: FakeDatasets) -> None:
+    with pytest.raises(UsageError, match="hf: names no data set"):
+        list(read_remote("hf:", {}))
+
+
+def test_without_the_extra_the_message_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module, path in (("datasets", "hf:imdb"), ("pyarrow.parquet", "a.parquet")):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(UsageError) as caught:
+            list(read_remote(path, {}))
+        assert "pip install 'rnntext[train]'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(-1, "line 1 has no label"), (2, "class 2 is none of the 2 in the data")],
+)
+def test_class_indices_that_are_no_class(
+    hub: FakeDatasets, monkeypatch: pytest.MonkeyPatch, value: int, message: str
+) -> None:
+    monkeypatch.setitem(ROWS[0], "label", value)
+    with pytest.raises(DataError, match=message):
+        list(read_labelled(["hf:imdb"], DataOptions()))
+
+
+def test_numbers_that_are_no_classes_stay_numbers(
+    hub: FakeDatasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FEATURES, "label", {"dtype": "int64", "_type": "Value"})
+    monkeypatch.setitem(FEATURES, "tags", [{"names": ["N", "V"], "_type": "ClassLabel"}])
+    assert [e.labels for e in read_labelled(["hf:imdb"], DataOptions())] == [("1",), ("0",)]
+    tags = [sentence.tags for sentence in read_tagged(["hf:imdb"], DataOptions())]
+    assert tags == [("V", "N"), ("N",)]  # how older data sets describe a list
+
+
+def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "a.parquet"
+    path.write_text("plain")
+    for name in (path, tmp_path / "gone.parquet"):
+        with pytest.raises(DataError, match=f"{name.name} cannot be read as Parquet: ") as caught:
+            list(read_labelled([str(name)], DataOptions()))
+        assert "\n" not in str(caught.value)
+    with pytest.raises(DataError, match="cannot be read from standard input"):
+        list(read_labelled(["-"], DataOptions(format="parquet")))
+
+
+def test_reading_plain_files_imports_neither_datasets_nor_pyarrow(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\na,b\n")
+    program = (
+        "import sys; from rnntext.text import records, splits, labelled, formats\n"
+        "list(labelled.read_labelled([sys.argv[1]], formats.DataOptions()))\n"
+        "print([m for m in ('datasets', 'pyarrow', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

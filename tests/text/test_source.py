@@ -1,0 +1,267 @@
+"""Bytes to lines: line ends, encodings, positions of bad bytes, gzip, and pipes left open."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import threading
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnntext.errors import DataError, UsageError
+from rnntext.text import source
+from rnntext.text.source import BinaryDataError, Decoding, extension, peek, read_blocks
+
+SAMPLE = "naïve café 你好 🙂"
+# No byte-order mark, which is dropped at the start, and no half characters.
+TEXT = st.text(
+    st.one_of(
+        st.sampled_from("\n\r\x0b\x0c\x85\u2028é好🙂"),
+        st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff\0"),
+    ),
+    max_size=60,
+)
+
+
+def piped(data: bytes) -> int:
+    """Return the reading end of a pipe that holds `data` and is closed at the other end."""
+    reader, writer = os.pipe()
+    os.write(writer, data)
+    os.close(writer)
+    return reader
+
+
+def lines_of(path: str, encoding: str = "utf-8", errors: str = "strict") -> list[str]:
+    return list(chain.from_iterable(read_blocks(path, Decoding(encoding, errors))))
+
+
+def lines_in(data: bytes, chunk: int = 1 << 18, encoding: str = "utf-8") -> list[str]:
+    """Read `data` from a pipe, at most `chunk` bytes a read."""
+    reader = piped(data)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(source, "CHUNK_BYTES", chunk)
+            return list(chain.from_iterable(read_blocks("-", Decoding(encoding), reader)))
+    finally:
+        os.close(reader)
+
+
+def expected_lines(text: str) -> list[str]:
+    """An independent account: cut at LF, and drop one CR that stands before it."""
+    lines = []
+    while "\n" in text:
+        line, _, text = text.partition("\n")
+        lines.append(line[:-1] if line[-1:] == "\r" else line)
+    return [*lines, text] if text else lines
+
+
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        ("", []),
+        ("\n", [""]),
+        (f"{SAMPLE}\n", [SAMPLE]),
+        (SAMPLE, [SAMPLE]),
+        ("a\n\n\nb", ["a", "", "", "b"]),
+        ("a\r\nb\r\n", ["a", "b"]),
+        ("a\rb\r\r\nc", ["a\rb\r", "c"]),
+        ("a\r", ["a\r"]),
+        ("a\x0cb\x0b\x1c\x85\u2028\u2029c\n", ["a\x0cb\x0b\x1c\x85\u2028\u2029c"]),
+        ("\ufeffa\n\ufeffb\n", ["a", "\ufeffb"]),
+        ("\ufeff", []),
+    ],
+)
+def test_only_lf_and_crlf_end_a_line(data: str, lines: list[str]) -> None:
+    assert lines_in(data.encode()) == lines
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be", "utf-32", "gb18030"])
+@given(text=TEXT, chunk=st.integers(1, 9))
+def test_lines_do_not_depend_on_the_reads(encoding: str, text: str, chunk: int) -> None:
+    assert lines_in(text.encode(encoding), chunk, encoding) == expected_lines(text)
+
+
+@given(
+    before=TEXT, chunk=st.integers(1, 9), bad=st.sampled_from([b"\xff", b"\xc3(", b"\xe4\xbd\n"])
+)
+def test_a_bad_byte_is_named_by_line_offset_and_value(before: str, chunk: int, bad: bytes) -> None:
+    good = before.encode()
+    reader = piped(good + bad + b"after\n")
+    read: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source, "CHUNK_BYTES", chunk)
+        blocks = chain.from_iterable(read_blocks("-", Decoding(), reader))
+        with pytest.raises(DataError) as caught:
+            read.extend(blocks)
+    os.close(reader)
+    line = before.count("\n") + 1
+    assert str(caught.value) == (
+        f"standard input, line {line}, byte {len(good)} (0x{bad[0]:02X}) is not UTF-8: name the"
+        " file's encoding with --encoding, or use --encoding-errors replace"
+    )
+    assert read == expected_lines(before[: before.rfind("\n") + 1])
+
+
+def test_a_character_cut_off_by_the_end_is_a_bad_byte() -> None:
+    with pytest.raises(DataError, match=r"line 2, byte 3 \(0xF0\) is not UTF-8"):
+        lines_in(b"ab\n\xf0\x9f\x99", chunk=1)
+
+
+def test_offsets_in_other_encodings_and_the_replacing_of_bad_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("é\n".encode("utf-16") + b"\x00\xd8x\x00")
+    with pytest.raises(DataError, match=r"a\.txt, line 2, byte 6 \(0x00\) is not utf-16"):
+        lines_of(str(path), "utf-16")
+    path.write_bytes(b"caf\xe9\n\xff")
+    assert lines_of(str(path), "latin-1") == ["café", "ÿ"]
+    assert lines_of(str(path), errors="replace") == ["caf\ufffd", "\ufffd"]
+    path.write_bytes(b"a\x00b\x00")
+    with pytest.raises(DataError, match=r"cannot be read as utf-16: .*BOM; name .*--encoding"):
+        lines_of(str(path), "utf-16")
+
+
+@pytest.mark.parametrize("name", ["no-such", "hex", "rot13", "undefined", "\u00e9"])
+def test_an_encoding_that_is_none_is_a_usage_error(name: str) -> None:
+    with pytest.raises(UsageError, match=r"^--encoding .*no text encoding"):
+        Decoding(name)
+
+
+def test_an_unknown_way_with_bad_bytes_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match=r"^--encoding-errors ignore: choose one of strict, rep"):
+        Decoding(errors="ignore")
+
+
+def test_nul_bytes_near_the_start_mean_binary() -> None:
+    with pytest.raises(BinaryDataError, match="standard input looks like a binary file"):
+        lines_in(b"\x7fELF\0\0\0", chunk=2)
+    with pytest.raises(BinaryDataError, match="--encoding utf-16"):
+        lines_in("hello".encode("utf-16"))
+    late = b"a" * source.BINARY_BYTES + b"\0"
+    assert lines_in(late, chunk=1000) == [late.decode()]
+    with pytest.raises(BinaryDataError):
+        lines_in(late[1:], chunk=1000)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: None, "No such file or directory"),
+        (lambda path: path.mkdir(), "Is a directory; name the files in it"),
+        (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+    ],
+)
+def test_what_cannot_be_opened_is_named(tmp_path: Path, make: object, reason: str) -> None:
+    path = tmp_path / "a.txt"
+    make(path)
+    with pytest.raises(DataError) as caught:
+        lines_of(str(path))
+    assert str(caught.value) == f"{path} cannot be read: {reason}"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads all")
+def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.touch(mode=0)
+    with pytest.raises(DataError, match=r"a\.txt cannot be read: Permission denied"):
+        lines_of(str(path))
+
+
+def test_a_name_that_would_break_the_line_is_escaped() -> None:
+    with pytest.raises(DataError) as caught:
+        lines_of("no\nsuch")
+    assert str(caught.value) == r"'no\nsuch' cannot be read: No such file or directory"
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 18])
+def test_gzip_members_and_padding(
+    tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "CHUNK_BYTES", chunk)
+    path = tmp_path / "a.txt.GZ"
+    long = "🙂" * 1000
+    path.write_bytes(
+        gzip.compress(f"{SAMPLE}\n{long}".encode()) + gzip.compress(b"!\n") + b"\0" * 20
+    )
+    assert lines_of(str(path)) == [SAMPLE, long + "!"]
+
+
+@pytest.mark.parametrize("keep", [0, 5, 20, -9, -8, -1])
+def test_gzip_cut_short(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(b"x" * 300)[:keep])
+    with pytest.raises(DataError, match=r"a\.gz is cut short"):
+        lines_of(str(path))
+
+
+def test_gzip_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.gz"
+    path.write_bytes(b"plain text")
+    with pytest.raises(DataError, match=r"a\.gz is not gzip data, or it is damaged"):
+        lines_of(str(path))
+    data = bytearray(gzip.compress(b"some text\n"))
+    data[-6] ^= 1  # in the checksum
+    path.write_bytes(bytes(data))
+    with pytest.raises(DataError, match="damaged"):
+        lines_of(str(path))
+
+
+def test_an_open_pipe_gives_what_it_has_and_says_when_it_waits() -> None:
+    reader, writer = os.pipe()
+    blocks = read_blocks("-", Decoding(), reader)
+    assert next(blocks) == []  # nothing is there: the next read would wait
+    os.write(writer, f"{SAMPLE}\nhalf".encode())
+    assert next(blocks) == [SAMPLE]
+    assert next(blocks) == []
+    os.write(writer, b" a line\n")
+    os.close(writer)
+    assert next(blocks) == ["half a line"]
+    assert list(blocks) == []
+    os.close(reader)
+
+
+def test_a_file_never_says_that_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "CHUNK_BYTES", 2)
+    path = tmp_path / "a.txt"
+    path.write_text("a\nb\nc")
+    assert list(read_blocks(str(path), Decoding())) == [["a"], ["b"], ["c"]]
+
+
+def test_a_pipe_that_does_not_block_is_waited_for() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    blocks = read_blocks("-", Decoding(), reader)
+    assert next(blocks) == []
+
+    def write() -> None:
+        os.write(writer, b"late\n")
+        os.close(writer)
+
+    late = threading.Timer(0.05, write)
+    late.start()
+    assert list(chain.from_iterable(blocks)) == ["late"]
+    late.join()
+    os.close(reader)
+
+
+def test_peek_gives_the_head_and_loses_nothing() -> None:
+    def blocks() -> Iterator[list[str]]:
+        yield from ([], ["", "a"], [" ", "b", "c"], ["d"])
+
+    head, rest = peek(blocks(), 2)
+    assert head == ["a", "b"]
+    assert list(rest) == [[], ["", "a"], [" ", "b", "c"], ["d"]]
+    head, rest = peek(blocks(), 9)
+    assert head == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("a.CSV", ".csv"), ("d.x/a.csv.gz", ".csv"), ("a.gz", ""), ("-", ""), ("a.b/c", "")],
+)
+def test_the_extension_is_seen_through_gz(path: str, told: str) -> None:
+    assert extension(path) == told

@@ -1,0 +1,161 @@
+"""Lines to rows: CSV against the csv module's own writer, TSV, JSON Lines and their errors."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnntext.errors import DataError
+from rnntext.text.tables import Row, kind_of_content, read_rows, text_field
+
+SAMPLE = "naïve café 你好 🙂"
+TEXT = {"text": "--text-column"}
+FIELD = st.text(
+    st.one_of(st.sampled_from('",\n a'), st.characters(exclude_categories=["Cs"])), max_size=8
+).map(lambda text: text.replace("\r", "").replace("\0", ""))
+
+
+def rows(kind: str, *lines: str, errors: str = "strict") -> list[Row | None]:
+    return list(read_rows([list(lines)], kind, "FILE", TEXT, errors))
+
+
+def failure(kind: str, *lines: str) -> str:
+    with pytest.raises(DataError) as caught:
+        rows(kind, *lines)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@given(st.lists(st.tuples(FIELD, FIELD), max_size=6))
+def test_csv_reads_what_the_csv_module_writes(fields: list[tuple[str, str]]) -> None:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerows([("text", "b"), *fields])
+    lines = file.getvalue().removesuffix("\n").split("\n")
+    blocks = [[line] for line in lines]
+    read = list(read_rows(blocks, "csv", "FILE", TEXT))
+    assert [row.fields for row in read if row] == [{"text": a, "b": b} for a, b in fields]
+
+
+@given(st.lists(FIELD.filter(lambda field: "\n" not in field), min_size=1, max_size=5))
+def test_csv_without_needless_quotes(fields: list[str]) -> None:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerows([["text"] * 1 + [f"c{n}" for n in range(1, len(fields))], fields])
+    lines = file.getvalue().removesuffix("\n").split("\n")
+    (row,) = rows("csv", *lines)
+    assert row is not None
+    assert list(row.fields.values()) == fields
+
+
+def test_csv_rows_know_the_line_they_start_on() -> None:
+    read = rows("csv", "id,text", '1,"two', "", 'lines, ""quoted"""', f"2,{SAMPLE}", "", '3,5" x')
+    assert read == [
+        Row(2, {"id": "1", "text": 'two\n\nlines, "quoted"'}),
+        Row(5, {"id": "2", "text": SAMPLE}),
+        Row(7, {"id": "3", "text": '5" x'}),
+    ]
+
+
+def test_a_csv_row_comes_with_its_last_line() -> None:
+    blocks = iter([["text", '"a'], [], ['b"'], [], ["c"]])
+    read = read_rows(blocks, "csv", "FILE", TEXT)
+    assert next(read) is None
+    assert next(read) == Row(2, {"text": "a\nb"})
+    assert next(read) is None
+    assert list(read) == [Row(4, {"text": "c"})]
+
+
+def test_tsv_has_no_quoting() -> None:
+    assert rows("tsv", "text\tlabel", '"a\t"', "", 'say "hi"\tNA') == [
+        Row(2, {"text": '"a', "label": '"'}),
+        Row(4, {"text": 'say "hi"', "label": "NA"}),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+def test_an_empty_line_is_a_row_of_one_column(kind: str) -> None:
+    assert rows(kind, "text", "", "a") == [Row(2, {"text": ""}), Row(3, {"text": "a"})]
+
+
+def test_fields_longer_than_the_csv_module_allows() -> None:
+    long = "a" * 300_000
+    (row,) = rows("csv", "text", f'"{long}"')
+    assert row == Row(2, {"text": long})
+
+
+def test_json_keeps_the_kinds_of_values_and_their_order() -> None:
+    line = json.dumps({"b": [1, None], "text": SAMPLE})
+    (row,) = rows("jsonl", "", line)
+    assert row == Row(2, {"b": [1, None], "text": SAMPLE})
+    assert list(row.fields) == ["b", "text"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines", "message"),
+    [
+        ("csv", ["a,b"], "FILE has no column 'text'; it has: a, b (name one with --text-column)"),
+        ("tsv", ["a"], "FILE has no column 'text'; it has: a (name"),
+        ("jsonl", ['{"a": 1}'], "FILE, line 1 has no column 'text'; it has: a (name"),
+        ("csv", ["text,text"], "FILE has more than one column 'text'"),
+        ("csv", ["text,b", "1,2", "1"], "FILE, line 3 has 1 fields where the header has 2"),
+        ("tsv", ["text", "a\tb"], "FILE, line 2 has 2 fields where the header has 1"),
+        ("csv", ["text", '"a"b'], "FILE, line 2 is not CSV as in RFC 4180"),
+        ("csv", ["text", "a\rb"], "FILE, line 2 is not CSV as in RFC 4180"),
+        ("csv", ["text", "a", '"b', "c"], "FILE, line 3: a quoted field starts and never ends"),
+        ("jsonl", ['{"text": "a"}', "{"], "FILE, line 2 is not JSON ("),
+        ("jsonl", ["[1]"], "FILE, line 1 is not a JSON object"),
+        ("jsonl", ["["], "every line must be one JSON object"),
+        ("jsonl", ["[" * 100_000], "FILE, line 1 nests too deeply"),
+        ("jsonl", ['{"text": "\\uD83d"}'], r"FILE, line 1 has half a surrogate pair (\ud83d)"),
+    ],
+)
+def test_a_malformed_table_is_named(kind: str, lines: list[str], message: str) -> None:
+    assert message in failure(kind, *lines)
+
+
+def test_many_columns_are_not_all_listed() -> None:
+    message = failure("tsv", "\t".join(["x" * 90] * 30))
+    assert "and 20 more" in message
+    assert len(message) < 600
+
+
+def test_the_rows_before_a_bad_one_come_first() -> None:
+    read = read_rows([["text", "a", "b\tc"]], "tsv", "FILE", TEXT)
+    assert next(read) == Row(2, {"text": "a"})
+    with pytest.raises(DataError, match="line 3"):
+        next(read)
+
+
+def test_half_a_surrogate_pair_can_be_replaced() -> None:
+    lines = ['{"text": "a\\ud83d", "x": ["\\uDE42"]}', '{"text": "\\ud83d\\ude42 \\\\ud83d"}']
+    first, second = rows("jsonl", *lines, errors="replace")
+    assert first == Row(1, {"text": "a\ufffd", "x": ["\ufffd"]})
+    assert second == Row(2, {"text": "🙂 \\ud83d"})
+
+
+@pytest.mark.parametrize("value", [None, 1, ["a"]])
+def test_a_text_must_be_a_string(value: object) -> None:
+    with pytest.raises(DataError, match=r"^FILE, line 4: 'text' is not a string$"):
+        text_field(Row(4, {"text": value}), "text", "FILE")
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (['{"text": "a\\tb"}'], "jsonl"),
+        (["{}"], "jsonl"),
+        (["text\tlabel"], "tsv"),
+        (["text,label"], "csv"),
+        (["{a},b"], "csv"),
+        ([], "csv"),
+    ],
+)
+def test_content_tells_the_kind(head: list[str], kind: str) -> None:
+    assert kind_of_content(head) == kind

@@ -1,0 +1,163 @@
+"""Tagged sentences: every format from every source, and what is wrong with a line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from rnntext.errors import DataError, UsageError
+from rnntext.text.formats import DataOptions
+from rnntext.text.tagged import Tagged, read_tagged
+from tests.text.test_source import piped
+
+WORDS = (("naïve", "café", "你好", "🙂"), ("#", "New York"))
+TAGS = (("ADJ", "NOUN", "X", "SYM"), ("SYM", "PROPN"))
+
+
+def conllu_line(number: str, word: str, upos: str, xpos: str = "_") -> str:
+    return f"{number}\t{word}\tlemma\t{upos}\t{xpos}\tA=b\t0\troot\t_\t_\n"
+
+
+CONTENT = {
+    "conllu": "# newdoc\n# text = naïve café 你好 🙂\n"
+    + conllu_line("1-2", "naïvecafé", "_")
+    + "".join(
+        conllu_line(str(n), *pair) for n, pair in enumerate(zip(WORDS[0], TAGS[0], strict=True), 1)
+    )
+    + conllu_line("4.1", "gone", "VERB")
+    + "\n\n# text = ...\n"
+    + conllu_line("1", "#", "SYM")
+    + conllu_line("2", "New York", "PROPN"),
+    "conll": "-DOCSTART- -X-\n\n"
+    + "".join(f"{w}\tx\t{t}\n" for w, t in zip(WORDS[0], TAGS[0], strict=True))
+    + " \t\n-DOCSTART-\n#\tx\tSYM\nNew York\tx\tPROPN",
+    "jsonl": "".join(
+        json.dumps({"words": w, "tags": t, "id": 1}) + "\n"
+        for w, t in zip((*WORDS, ()), (*TAGS, ()), strict=True)
+    ),
+}
+LINES = {"conllu": (4, 12), "conll": (3, 9), "jsonl": (1, 2)}
+
+
+def read(path: Path | str, stdin: int = 0, **options: str) -> list[Tagged]:
+    return list(read_tagged([str(path)], DataOptions(**options), stdin))
+
+
+@pytest.mark.parametrize("where", ["named", "other name", "gz", "stdin", "format named"])
+@pytest.mark.parametrize("format_name", CONTENT)
+def test_every_format_from_every_source(format_name: str, where: str, tmp_path: Path) -> None:
+    content = CONTENT[format_name].encode()
+    path = tmp_path / f"data{f'.{format_name}' if where in ('named', 'gz') else '.tsv'}"
+    name = str(path)
+    if where == "stdin":
+        stdin = piped(content)
+        name = "standard input"
+        got = read("-", stdin)
+        os.close(stdin)
+    elif where == "gz":
+        name += ".gz"
+        Path(name).write_bytes(gzip.compress(content))
+        got = read(name)
+    else:
+        path.write_bytes(content)
+        got = read(path, **({"format": format_name} if where == "format named" else {}))
+    assert got == [
+        Tagged(words, tags, name, line)
+        for words, tags, line in zip(WORDS, TAGS, LINES[format_name], strict=True)
+    ]
+
+
+def tags(tmp_path: Path, name: str, content: str, **options: str) -> list[tuple[str, ...]]:
+    path = tmp_path / name
+    path.write_text(content)
+    return [sentence.tags for sentence in read(path, **options)]
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [("xpos", "NN"), ("XPOS", "NN"), ("lemma", "lemma"), ("feats", "A=b"), ("deprel", "root"),
+     ("5", "NN"), ("7", "0")],
+)  # fmt: skip
+def test_the_columns_of_conllu(tmp_path: Path, column: str, expected: str) -> None:
+    content = conllu_line("1", "a", "NOUN", "NN")
+    assert tags(tmp_path, "a.conllu", content, tag_column=column) == [(expected,)]
+
+
+def test_spaces_also_separate_columns_and_a_column_can_be_named(tmp_path: Path) -> None:
+    content = "EU  NNP I-NP I-ORG \nno\u00a0break NN I-NP O\n"
+    assert tags(tmp_path, "eng", content) == [("B-ORG", "O")]
+    assert tags(tmp_path, "eng", content, tag_column="2") == [("NNP", "NN")]
+    assert read(tmp_path / "eng")[0].words == ("EU", "no\u00a0break")
+
+
+def test_the_columns_of_a_json_row(tmp_path: Path) -> None:
+    content = '{"tokens": ["a", "b"], "ner": [1, "x"]}\n'
+    assert tags(tmp_path, "a.jsonl", content, text_column="tokens", tag_column="ner") == [
+        ("1", "x")
+    ]
+
+
+def test_span_tags_are_told_over_all_the_files(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x I-A\ny E-A\n\nz S-A\n")
+    (tmp_path / "b").write_text("x B-B\n")
+    (tmp_path / "c").write_text("x NOUN\n")
+
+    def both(*names: str) -> list[tuple[str, ...]]:
+        paths = [str(tmp_path / name) for name in names]
+        return [sentence.tags for sentence in read_tagged(paths, DataOptions())]
+
+    assert both("a", "b") == [("B-A", "I-A"), ("B-A",), ("B-B",)]
+    assert both("a", "c") == [("I-A", "E-A"), ("S-A",), ("NOUN",)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.conllu", "1\ta\tb\n", "a.conllu, line 1 has 3 columns where CoNLL-U has 10"),
+        ("a.conllu", "#\n" + conllu_line("x", "a", "X"), "line 2: 'x' is no CoNLL-U word number"),
+        ("a.conllu", conllu_line("1", "", "X"), "a.conllu, line 1 has an empty word"),
+        ("a.conllu", conllu_line("1", "a", ""), "a.conllu, line 1 has a word without a tag"),
+        ("a.conllu", conllu_line("1", "a", "_"), "a.conllu has no tag in column upos, only '_'"),
+        ("a.conllu", "# text\n\n", "a.conllu has no sentences in it"),
+        ("a.conllu", "", "a.conllu is empty"),
+        ("a.conll", "word\n", "a.conll, line 1 has one column"),
+        ("a.conll", "a x y\n\nb x\n", "a.conll, line 3 has 2 columns where the lines before ha"),
+        ("a.conll", "a\tb\t\n", "a.conll, line 1 has a word without a tag"),
+        ("a.conll", "-DOCSTART- O\n\n", "a.conll has no sentences in it"),
+        ("a.jsonl", '{"words": ["a", "b"], "tags": ["x"]}', "line 1 has 2 words and 1 tags"),
+        ("a.jsonl", '{"words": "a b", "tags": ["x"]}', "a.jsonl, line 1: 'words' is not a list"),
+        ("a.jsonl", '{"words": [1], "tags": ["x"]}', "line 1: a word is not a string"),
+        ("a.jsonl", '{"words": ["a"], "tags": [null]}', "line 1 has a word without a tag"),
+        ("a.jsonl", '{"words": ["a"], "tags": [[]]}', "a tag is neither a string nor a number"),
+        ("a.jsonl", '{"words": ["a"]}', "has no column 'tags'; it has: words (name one with --t"),
+        ("a.jsonl", '{"words": [], "tags": []}', "a.jsonl has no sentences in it"),
+    ],
+)
+def test_what_cannot_be_used_is_named(
+    tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        tags(tmp_path, name, content)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "column", "message"),
+    [
+        ("a.conllu", conllu_line("1", "a", "X"), "head", "one of lemma, upos, xpos, feats, depr"),
+        ("a.conllu", conllu_line("1", "a", "X"), "11", "a number from 1 to 10"),
+        ("a.conll", "a b\n", "upos", "for CoNLL columns it is a column's number from 1"),
+        ("a.conll", "a b\n", "0", "for CoNLL columns it is a column's number from 1"),
+        ("a.conll", "a b\n", "3", "has 2 columns"),
+    ],
+)
+def test_a_tag_column_that_cannot_be(
+    tmp_path: Path, name: str, content: str, column: str, message: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^--tag-column {column}: .*{message}"):
+        tags(tmp_path, name, content, tag_column=column)
