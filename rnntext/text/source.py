@@ -187,15 +187,7 @@ def _decompress(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
                 member = zlib.decompressobj(wbits=31)
                 inside = False
                 members += 1
-    if inside:
-        # With its input used up exactly, a member may still hold the end of its output.
-        rest = member.flush()
-        if rest:
-            yield rest
-        inside = not member.eof
-    elif not members:
-        inside = True
-    if inside:
+    if inside or not members:
         raise DataError(f"{name} is cut short: its gzip data has no end")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -24,6 +24,7 @@ from rnntext.text.lines import Line, read_lines
 from rnntext.text.splits import overlap, split_labelled, split_lines, split_tagged
 from rnntext.text.tagged import Tagged, read_tagged
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
+from rnntext.training.events import Summary
 from rnntext.training.objectives import LabelledIds, TaggedIds
 from rnntext.training.presets import choose_tokenizer
 
@@ -35,20 +36,6 @@ _VALID_SHARE = 0.1
 _VALID_CHARACTERS = 1_500_000
 _VALID_EXAMPLES = 5000
 _CHUNK = 10_000  # lines encoded in one call
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What can be said of a run's data before it is trained on."""
-
-    unit: str  # lines, documents or sentences
-    train: int
-    valid: int
-    characters: int  # of the training part
-    duplicates: int  # validation items that also stand in training
-    fingerprint: str  # SHA-256 of the training part and its labels
-    labels: dict[str, int] = field(default_factory=dict)  # how often each is in training
-    used_share: float = 1.0  # below 1 where a time budget left no time to prepare all
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from rnntext.errors import TrainingError
+from rnntext.training.events import Evaluated, Finished, LoopEvent, Metrics, Step
 from rnntext.training.model import Model
 from rnntext.training.schedule import (
     PLAN_AT,
@@ -25,7 +26,6 @@ from rnntext.training.schedule import (
     learning_rate,
 )
 
-Metrics = dict[str, Any]
 Batch = Any
 
 # A run without a known end is evaluated once an epoch, but not less often than this.
@@ -64,48 +64,6 @@ class Settings:
     clip_norm: float
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Some steps were taken."""
-
-    step: int
-    total_steps: int | None
-    epoch: int
-    loss: float  # mean over the steps since the last such event, in nats
-    learning_rate: float
-    gradient_norm: float
-    tokens_per_second: float
-    seconds: float  # since the run began
-    remaining: float | None  # seconds, where they are known
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluated:
-    """The model was measured on the validation data."""
-
-    step: int
-    epoch: int
-    loss: float  # of training, since the last evaluation
-    metrics: Metrics
-    best: bool
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The loop is over and the model holds its best weights."""
-
-    steps: int
-    epochs: float
-    tokens: int
-    training_seconds: float  # in steps alone
-    reason: str
-    best_step: int
-
-
-Event = Step | Evaluated | Finished
-
-
 def train(
     model: Model,
     objective: Objective,
@@ -114,7 +72,7 @@ def train(
     *,
     reserve: float = 0.0,
     clock: Callable[[], float] = time.perf_counter,
-) -> Iterator[Event]:
+) -> Iterator[LoopEvent]:
     """Train `model` in place; at the end it holds the weights of the best evaluation.
 
     `reserve` is how many seconds before `budget.deadline`, apart from a last evaluation of
@@ -154,7 +112,7 @@ class _Run:
         self.best: float | None = None
         self.best_weights: dict[str, Tensor] = {}
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[LoopEvent]:
         epoch = 0
         reason = ""
         losses: list[Tensor] = []

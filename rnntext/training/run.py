@@ -7,7 +7,6 @@ it yields what happens.
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -33,16 +32,17 @@ from rnntext.training.data import (
     Data,
     LabelledData,
     LanguageData,
-    Summary,
     load_data,
     tokenizer_of,
 )
 from rnntext.training.device import Machine, choose_machine
+from rnntext.training.events import Evaluated, Event, Finished, Prepared, Saved, Timed
 from rnntext.training.export import export, verify
-from rnntext.training.loop import Evaluated, Event, Finished, Settings, train
+from rnntext.training.loop import Settings, train
 from rnntext.training.model import Model, Tagger, build_model
 from rnntext.training.objectives import Classification, LanguageModelling, Tagging
 from rnntext.training.presets import Recipe, choose_recipe
+from rnntext.training.repeat import command_of
 from rnntext.training.schedule import Budget
 
 # The part of a time budget that reading and encoding may take.
@@ -50,47 +50,6 @@ _PREPARATION = 0.35
 # Seconds kept for exporting and saving, and more for each million weights.
 _SAVING = 1.5
 _SAVING_PER_MILLION = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """The data is read and the model is built; nothing has been trained."""
-
-    summary: Summary
-    model: ModelConfig
-    tokenizer: str
-    parameters: int
-    recipe: Recipe
-    steps_per_epoch: int
-    machine: str
-    threads: int
-
-
-@dataclass(frozen=True, slots=True)
-class Timed:
-    """What a dry run measured."""
-
-    seconds_per_step: float
-    seconds_per_epoch: float
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """The checkpoint is complete."""
-
-    directory: Path
-    task: str
-    metrics: dict[str, Any]
-    steps: int
-    best_step: int
-    epochs: float
-    seconds: float
-    tokens_per_second: float
-    parameters: int
-    reason: str
-
-
-RunEvent = Event | Prepared | Timed | Saved
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +69,7 @@ def run(
     *,
     force: bool = False,
     began: float | None = None,
-) -> Iterator[RunEvent]:
+) -> Iterator[Event]:
     """Train what `options` asks for and save it as `directory`.
 
     `began` is the `time.perf_counter` from which a time budget counts. Raises RnntextError for
@@ -161,7 +120,7 @@ def run(
     yield replace(saved, seconds=time.perf_counter() - began)
 
 
-def dry_run(options: TrainingOptions) -> Iterator[RunEvent]:
+def dry_run(options: TrainingOptions) -> Iterator[Event]:
     """Read the data and time a few steps; nothing is written."""
     setup = _set_up(options, time.perf_counter())
     yield setup.prepared
@@ -375,37 +334,6 @@ def _save(
         checkpoint.MODEL_CARD: _model_card(setup, saved).encode(),
     }
     checkpoint.save(saved.directory, files, config, force=force)
-
-
-def repeated(config_file: Path) -> TrainingOptions:
-    """The options that repeat the run which a checkpoint's `config.json` describes.
-
-    A run that was given minutes is repeated with the steps that it took. Raises UsageError
-    where the file is not such a description.
-    """
-    try:
-        training = json.loads(config_file.read_text("utf-8"))
-        options = TrainingOptions.from_json(training["training"]["options"])
-        steps = training["results"]["steps"]
-    except OSError as error:
-        raise UsageError(f"--config {config_file}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f"--config {config_file} is not a checkpoint's config.json") from None
-    return options if options.minutes is None else replace(options, minutes=None, steps=steps)
-
-
-def command_of(options: TrainingOptions, directory: Path) -> str:
-    """The command line that asks for this run."""
-    words = ["rnntext", "train", options.task, *options.data, "-o", str(directory)]
-    for name, value in options.to_json().items():
-        if name in ("task", "data"):
-            continue
-        flag = "--" + name.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(flag if value else "--no-" + name.replace("_", "-"))
-        else:
-            words += [flag, str(value)]
-    return shlex.join(words)
 
 
 def _model_card(setup: _Setup, saved: Saved) -> str:

@@ -76,6 +76,10 @@ def test_json_labels_are_what_the_json_spells(tmp_path: Path, value: str, label:
     assert labels(tmp_path, "a.jsonl", line) == [(label,)]
 
 
+def test_a_no_break_space_ends_no_fasttext_label(tmp_path: Path) -> None:
+    assert labels(tmp_path, "a.txt", "__label__x\u00a0y a\n") == [("x\u00a0y",)]
+
+
 def test_other_columns_can_be_named(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_text("x\ty\tlabel\na\tb\tc\n")
@@ -142,8 +146,8 @@ def test_an_empty_label_among_several_is_an_error(tmp_path: Path, value: str) ->
 
 def test_a_folder_for_each_class(tmp_path: Path) -> None:
     for name, text in {
-        "pos/b.txt": f"{SAMPLE}\r\nmore\n",
-        "pos/a.txt": "a\n",
+        "pos/ba.txt": f"{SAMPLE}\r\nmore\n",
+        "pos/ab.txt": "a\n",
         "neg/c.txt": "c",
         "neg/.d.txt": "hidden",
         "neg/e.png": "not text",
@@ -158,7 +162,7 @@ def test_a_folder_for_each_class(tmp_path: Path) -> None:
         ("a", ("pos",)),
         (f"{SAMPLE}\nmore", ("pos",)),
     ]
-    assert got[1].source == str(tmp_path / "pos" / "a.txt")
+    assert got[1].source == str(tmp_path / "pos" / "ab.txt")
 
 
 def test_directories_without_classes_or_texts_are_named(tmp_path: Path) -> None:

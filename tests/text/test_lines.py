@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import threading
 from itertools import islice
 from pathlib import Path
 
@@ -100,8 +101,10 @@ def test_nothing_is_read_ahead_of_need() -> None:
     os.write(writer, b"a\nb\n")
     lines = read_lines(["-"], DataOptions(), reader)
     assert list(islice(lines, 2)) == [Line(0, "a"), Line(0, "b")]
-    lines.close()
-    os.close(writer)
+    writing = threading.Timer(0.05, os.close, [writer])
+    writing.start()
+    assert list(lines) == []
+    writing.join()
     os.close(reader)
 
 

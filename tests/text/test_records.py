@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,20 @@ CONTENT = {
         ".jsonl",
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_ever() -> Iterator[None]:
+    """Fail a test that waits for input that never comes."""
+
+    def fail(number: int, frame: object) -> None:
+        raise AssertionError("waited for input that had not been written")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(30)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def read(paths: list[str], options: InputOptions, stdin: int = 0) -> list[Record]:
@@ -87,12 +103,15 @@ def test_a_piped_row_is_answered_though_the_pipe_stays_open() -> None:
     os.close(reader)
 
 
-def test_what_came_before_a_pipe_is_answered_before_the_pipe_is(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_text("first\n")
+@pytest.mark.parametrize("text_column", [None, "text"])
+def test_what_came_before_a_pipe_is_answered_before_the_pipe_is(
+    tmp_path: Path, text_column: str | None
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text\nfirst\n")
     reader, writer = os.pipe()
-    batches = read_records([str(path), "-"], InputOptions(), reader)
-    assert next(batches) == [Record("first")]
+    batches = read_records([str(path), "-"], InputOptions(text_column=text_column), reader)
+    assert next(batches)[-1].text == "first"
     os.close(writer)
     assert list(batches) == []
     os.close(reader)
@@ -112,9 +131,9 @@ def test_files_are_read_in_large_batches(tmp_path: Path) -> None:
 def test_long_records_end_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "BATCH_CHARACTERS", 5)
     path = tmp_path / "a.txt"
-    path.write_text("aaa\nbbb\nccccccccc\nd\n")
+    path.write_text("aaa\nbbb\nccccccccc\nd\ne\n")
     batches = [[r.text for r in b] for b in read_records([str(path)], InputOptions())]
-    assert batches == [["aaa", "bbb"], ["ccccccccc"], ["d"]]
+    assert batches == [["aaa", "bbb"], ["ccccccccc"], ["d", "e"]]
 
 
 def test_an_empty_input_has_no_record_but_an_empty_file_is_one() -> None:

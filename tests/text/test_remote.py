@@ -158,7 +158,11 @@ def test_without_the_extra_the_message_says_how_to_get_it(
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [(-1, "line 1 has no label"), (2, "class 2 is none of the 2 in the data")],
+    [
+        (-1, "line 1 has no label"),
+        (2, "class 2 is none of the 2 in the data"),
+        (-2, "class -2 is none"),
+    ],
 )
 def test_class_indices_that_are_no_class(
     hub: FakeDatasets, monkeypatch: pytest.MonkeyPatch, value: int, message: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from itertools import chain
@@ -34,6 +35,20 @@ def piped(data: bytes) -> int:
     os.write(writer, data)
     os.close(writer)
     return reader
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_ever() -> Iterator[None]:
+    """Fail a test that waits for input that never comes."""
+
+    def fail(number: int, frame: object) -> None:
+        raise AssertionError("waited for input that had not been written")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(30)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def lines_of(path: str, encoding: str = "utf-8", errors: str = "strict") -> list[str]:
@@ -74,10 +89,12 @@ def expected_lines(text: str) -> list[str]:
         ("a\x0cb\x0b\x1c\x85\u2028\u2029c\n", ["a\x0cb\x0b\x1c\x85\u2028\u2029c"]),
         ("\ufeffa\n\ufeffb\n", ["a", "\ufeffb"]),
         ("\ufeff", []),
+        ("a\ufeffb", ["a\ufeffb"]),
     ],
 )
 def test_only_lf_and_crlf_end_a_line(data: str, lines: list[str]) -> None:
     assert lines_in(data.encode()) == lines
+    assert lines_in(data.encode(), chunk=1) == lines
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be", "utf-32", "gb18030"])

@@ -60,6 +60,7 @@ def test_spans_by_hand(tags: str, bio: str) -> None:
         (["B-X I-X O", "B-Y"], "bio"),
         (["B-X I-X", "O I-Y"], "iob1"),
         (["I-X I-Y"], "iob1"),
+        (["I-X", "B-X"], "iob1"),
         (["B-X E-X O"], "bioes"),
         (["S-X"], "bioes"),
         (["B-X L-X"], "bilou"),

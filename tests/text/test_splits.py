@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -71,6 +72,28 @@ def test_another_seed_gives_another_split_and_every_example_has_its_turn() -> No
     assert max(turns.values()) < 120
 
 
+def test_an_example_of_a_rare_kind_also_has_its_turn() -> None:
+    # Every example has labels of its own, as with --multi-label, but no label is of one alone.
+    pairs = [(str(n), (f"{n}", f"{(n + 1) % 12}")) for n in range(12)]
+    turns = {
+        example.line
+        for seed in range(200)
+        for example in split_labelled(labelled(pairs), 0.1, seed)[1]
+    }
+    assert turns == set(range(12))
+
+
+def test_neighbours_may_be_drawn_together() -> None:
+    examples = labelled([(str(n), ("x",)) for n in range(20)])
+    drawn = [[e.line for e in split_labelled(examples, 0.2, seed)[1]] for seed in range(50)]
+    assert any(later - line == 1 for lines in drawn for line, later in pairwise(lines))
+
+
+def test_some_text_stays_in_training_even_without_labels() -> None:
+    train, valid = split_labelled(labelled([("a", ()), ("b", ())]), 0.9, 1)
+    assert (len(train), len(valid)) == (1, 1)
+
+
 def test_a_label_whose_only_text_was_drawn_goes_back_to_training() -> None:
     pairs = [(str(n), ("x",)) for n in range(9)] + [("same", ("y",)), ("same", ("y",))]
     for seed in range(30):
@@ -131,6 +154,20 @@ def test_several_blank_lines_belong_to_the_paragraph_before() -> None:
     lines = [Line(0, text) for _ in range(30) for text in ("a", "", "", "")]
     mask = validation_lines(lines, 0.2, 2).reshape(30, 4)
     assert np.array_equal(mask.all(axis=1), mask.any(axis=1))
+
+
+def test_a_paragraph_ends_with_its_document() -> None:
+    lines = [Line(number, text) for number in range(15) for text in ("a", "", "b", "c")]
+    for seed in range(5):
+        mask = validation_lines(lines, 0.2, seed).reshape(30, 2)
+        assert np.array_equal(mask.all(axis=1), mask.any(axis=1))
+
+
+def test_the_seed_chooses_the_lines() -> None:
+    lines = [Line(0, str(n)) for n in range(10)]
+    masks = {tuple(validation_lines(lines, 0.2, seed).tolist()) for seed in range(40)}
+    assert len(masks) > 10
+    assert np.any(list(masks), axis=0).all()
 
 
 def test_lines_without_documents_or_paragraphs_are_split_in_blocks() -> None:

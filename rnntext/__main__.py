@@ -1,0 +1,5 @@
+"""`python -m rnntext`."""
+
+from rnntext.cli.main import main
+
+main()

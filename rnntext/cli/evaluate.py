@@ -1,0 +1,103 @@
+"""`rnntext evaluate`: how good a model is on data, and whether that is good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from rnntext.cli import options, output
+from rnntext.errors import UsageError
+
+NOT_MET = 3
+
+
+def command(
+    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Files with the answers.")],
+    model: options.Model = None,
+    format_name: Annotated[
+        str | None, typer.Option("--format", metavar="NAME", help="The data's format.")
+    ] = None,
+    text_column: options.TextColumn = None,
+    label_column: Annotated[
+        str, typer.Option("--label-column", metavar="NAME", help="The column of labels.")
+    ] = "label",
+    tag_column: Annotated[
+        str | None, typer.Option("--tag-column", metavar="NAME", help="The column of tags.")
+    ] = None,
+    label_separator: Annotated[
+        str | None,
+        typer.Option("--label-separator", metavar="TEXT", help="What parts several labels."),
+    ] = None,
+    split: Annotated[
+        str, typer.Option("--split", metavar="NAME", help="The split of an hf: data set.")
+    ] = "test",
+    least: Annotated[
+        list[str] | None,
+        typer.Option("--min", metavar="METRIC=VALUE", help="Exit 3 below this; repeatable."),
+    ] = None,
+    most: Annotated[
+        list[str] | None,
+        typer.Option("--max", metavar="METRIC=VALUE", help="Exit 3 above this; repeatable."),
+    ] = None,
+    encoding: options.Encoding = "utf-8",
+    encoding_errors: options.EncodingErrors = "strict",
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    threads: options.Threads = None,
+) -> None:
+    """Measure a model on data with known answers: `metric<TAB>value` lines in a pipe."""
+    directory = options.model_directory(model)
+    floors, ceilings = _bounds("--min", least), _bounds("--max", most)
+    from rnntext.checkpoint import load
+    from rnntext.runtime.evaluate import evaluate
+    from rnntext.text.formats import DataOptions
+
+    multi_label = bool(load(directory).config["model"].get("multi_label"))
+    reading = DataOptions(
+        format_name, text_column, label_column, tag_column, multi_label, label_separator,
+        encoding, encoding_errors, split,
+    )  # fmt: skip
+    metrics = evaluate(directory, data, reading, threads)
+    show(metrics, str(directory), json)
+    if not _met(metrics, floors, ceilings, quiet):
+        raise typer.Exit(NOT_MET)
+
+
+def show(metrics: dict[str, Any], title: str, json: bool) -> None:
+    """Print metrics as the output is meant to be."""
+    if json:
+        output.write(output.json_line(metrics))
+        return
+    output.show_pairs(output.flat(metrics), title)
+    if output.on_terminal() and "per_label" in metrics:
+        output.show_labels(metrics["per_label"], "by label")
+
+
+def _bounds(flag: str, given: Sequence[str] | None) -> dict[str, float]:
+    bounds: dict[str, float] = {}
+    for bound in given or ():
+        name, _, value = bound.partition("=")
+        try:
+            bounds[name.strip()] = float(value)
+        except ValueError:
+            raise UsageError(f"{flag} {bound}: write METRIC=VALUE, as accuracy=0.9") from None
+    return bounds
+
+
+def _met(
+    metrics: dict[str, Any], floors: dict[str, float], ceilings: dict[str, float], quiet: bool
+) -> bool:
+    """Whether every bound is met; says on stderr which are not."""
+    single = {n: v for n, v in output.flat(metrics).items() if v is not None}
+    unknown = [name for name in (*floors, *ceilings) if name not in single]
+    if unknown:
+        raise UsageError(f"there is no metric {unknown[0]!r} here: there are {', '.join(single)}")
+    failed = [
+        *(f"{n} is {single[n]:.6g}, less than {v:g}" for n, v in floors.items() if single[n] < v),
+        *(f"{n} is {single[n]:.6g}, more than {v:g}" for n, v in ceilings.items() if single[n] > v),
+    ]
+    for line in failed:
+        output.note(f"rnntext: {line}", quiet=quiet)
+    return not failed

@@ -1,0 +1,164 @@
+"""`rnntext generate`: text that goes on from a prompt."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnntext.cli import options, output
+from rnntext.errors import UsageError
+
+if TYPE_CHECKING:
+    from rnntext.runtime.generate import GenerationOptions
+    from rnntext.runtime.language import LanguageModel
+
+
+def command(
+    prompt: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PROMPT]", help="How the text begins; else standard input, where piped."
+        ),
+    ] = None,
+    model: options.Model = None,
+    length: Annotated[
+        int, typer.Option("-n", "--length", metavar="N", help="Tokens at most.")
+    ] = 200,
+    temperature: Annotated[
+        float, typer.Option("--temperature", metavar="T", help="0 is greedy.")
+    ] = 0.8,
+    top_k: Annotated[
+        int, typer.Option("--top-k", metavar="K", help="Of the K likeliest; 0 is all.")
+    ] = 0,
+    top_p: Annotated[
+        float,
+        typer.Option("--top-p", metavar="P", help="Of the likeliest that make up P together."),
+    ] = 1.0,
+    min_p: Annotated[
+        float,
+        typer.Option("--min-p", metavar="P", help="Of those at least P times the likeliest."),
+    ] = 0.0,
+    repetition_penalty: Annotated[
+        float, typer.Option("--repetition-penalty", metavar="F", help="1 is none.")
+    ] = 1.0,
+    num_samples: Annotated[
+        int, typer.Option("--num-samples", metavar="N", min=1, help="Samples of each prompt.")
+    ] = 1,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option("--stop", metavar="TEXT", help="End before this text; repeatable."),
+    ] = None,
+    echo: Annotated[bool, typer.Option("--echo/--no-echo", help="Print the prompt first.")] = True,
+    record: Annotated[
+        str | None,
+        typer.Option("--record", metavar="line", help="One prompt a line of standard input."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="Repeat the same text.")
+    ] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    threads: options.Threads = None,
+) -> None:
+    """Print the prompt and its continuation, as it is produced.
+
+    With --record line each line of standard input is a prompt, and the end of the line that
+    it begins ends its text.
+    """
+    from rnntext.runtime.generate import GenerationOptions
+    from rnntext.runtime.sampling import SamplingOptions
+
+    if record not in (None, "line"):
+        raise UsageError(f"--record {record}: a prompt is the whole input, or with line a line")
+    sampling = SamplingOptions(temperature, top_k, top_p, min_p, repetition_penalty)
+    chosen = GenerationOptions(length, sampling, tuple(stop or ()), record == "line", _seed(seed))
+    directory = options.model_directory(model)
+    for text in generate(directory, prompt, chosen, num_samples, echo, json, threads):
+        output.write(text)
+
+
+def generate(
+    directory: Path,
+    prompt: str | None,
+    chosen: GenerationOptions,
+    num_samples: int = 1,
+    echo: bool = True,
+    json: bool = False,
+    threads: int | None = None,
+) -> Iterator[str]:
+    """What the command prints, piece by piece."""
+    prompts = _prompts(prompt, chosen.single_line)
+    from rnntext.runtime.language import LanguageModel
+
+    language_model = LanguageModel.load(directory, threads)
+    if not json and echo and output.on_terminal():
+        bold, plain = "\x1b[1m", "\x1b[0m"
+        if not output.console().color_system:
+            bold = plain = ""
+    else:
+        bold = plain = ""
+    first = True
+    for one in prompts:
+        for sample in range(num_samples):
+            if not first and not json and num_samples > 1:
+                yield "\n"
+            first = False
+            if json:
+                yield _json(language_model, one, chosen, sample)
+            else:
+                if echo:
+                    yield f"{bold}{one}{plain}"
+                yield from _text(language_model, one, chosen, sample)
+
+
+def _text(
+    model: LanguageModel, prompt: str, chosen: GenerationOptions, sample: int
+) -> Iterator[str]:
+    from rnntext.runtime.generate import stream
+
+    for piece in stream(model, prompt, chosen, sample):
+        yield piece.text
+    yield "\n"
+
+
+def _json(model: LanguageModel, prompt: str, chosen: GenerationOptions, sample: int) -> str:
+    from rnntext.runtime.generate import generate as whole
+
+    found = whole(model, prompt, chosen, sample)
+    return output.json_line(
+        {
+            "prompt": found.prompt,
+            "text": found.text,
+            "tokens": found.tokens,
+            "finish_reason": found.finish_reason,
+        }
+    )
+
+
+def _prompts(prompt: str | None, by_line: bool) -> Iterator[str]:
+    """The prompts: the argument, each line of a pipe, or all of a pipe less one final LF."""
+    from rnntext.text.records import InputOptions, read_records
+
+    if prompt is not None:
+        return iter([prompt])
+    if by_line:
+        options.require_piped()
+        return (record.text for batch in read_records([], InputOptions()) for record in batch)
+    if sys.stdin is None or sys.stdin.isatty():
+        return iter([""])
+    whole = read_records([], InputOptions(record="file"))
+    texts = [record.text for batch in whole for record in batch]
+    return iter(["".join(texts)])
+
+
+def _seed(seed: int | None) -> int:
+    """The seed that was given, or one that nobody chose."""
+    if seed is not None:
+        return seed
+    import secrets
+
+    return secrets.randbits(32)

@@ -1,0 +1,60 @@
+"""`rnntext info`: what a checkpoint is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rnntext.cli import options, output
+
+
+def command(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The model's directory.")],
+    json: options.Json = False,
+) -> None:
+    """Say what a model is: task, encoder, size, labels, data, results."""
+    facts = describe(directory)
+    if json:
+        output.write(output.json_line(facts))
+    else:
+        plain = {
+            name: ", ".join(map(str, value)) if isinstance(value, list) else value
+            for name, value in facts.items()
+        }
+        output.show_pairs(plain, str(directory))
+
+
+def describe(directory: Path) -> dict[str, Any]:
+    """The facts of a checkpoint, by name. Raises CheckpointError."""
+    from rnntext.checkpoint import load
+    from rnntext.config import ModelConfig
+
+    found = load(directory)
+    config = found.config
+    model = ModelConfig.from_json(config["model"])
+    encoder = model.encoder
+    data, results = config["data"], config["results"]
+    return {
+        "task": model.task,
+        "cell": encoder.cell,
+        "layers": encoder.num_layers,
+        "hidden": encoder.hidden_size,
+        "embed": encoder.embed_size,
+        "bidirectional": encoder.bidirectional,
+        "parameters": config["parameters"],
+        "bytes": sum(file["size"] for file in config["files"].values()),
+        "precision": config["precision"],
+        "tokenizer": config["tokenizer"]["kind"],
+        "vocabulary": encoder.vocab_size,
+        **({"labels": list(model.labels)} if model.labels else {}),
+        "trained_on": f"{data['train']} {data['unit']}",
+        "validated_on": f"{data['valid']} {data['unit']}",
+        "fingerprint": data["fingerprint"],
+        "steps": results["steps"],
+        "epochs": results["epochs"],
+        "seconds": results["seconds"],
+        **output.flat(results["metrics"]),
+        "rnntext_version": config["rnntext_version"],
+    }

@@ -1,0 +1,82 @@
+"""The `rnntext` command: its subcommands, and what becomes of their errors.
+
+Knows: exit statuses. Does not know: what the commands do; their modules import the rooms that
+they need only when they run, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from rnntext import __version__
+from rnntext.cli import classify, demo, evaluate, generate, info, tag, train
+from rnntext.errors import RnntextError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="rnntext",
+    help="Small recurrent language models, text classifiers and taggers from your own files.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (train, generate, classify, tag, evaluate, info, demo):
+    app.command()(module.command)
+
+# Typer carries its own copy of Click, whose base class of command line errors is reached
+# through the one that Typer exports.
+_CommandLineError: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"rnntext {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> NoReturn:
+    """Run the command line and exit the process with its status."""
+    try:
+        status = app(standalone_mode=False)
+    except _CommandLineError as error:
+        sys.exit(_report_command_line(error))
+    except RnntextError as error:
+        sys.exit(_report(str(error), error.exit_status))
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _report(message: str, status: int) -> int:
+    print(f"rnntext: {' '.join(message.splitlines())}", file=sys.stderr)
+    return status
+
+
+def _report_command_line(error: Exception) -> int:
+    # `rnntext` or `rnntext train` alone: Click's "error" is the help text.
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error, file=sys.stderr)
+        return 2
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "rnntext"
+    message = getattr(error, "format_message", error.__str__)()
+    return _report(f"{message.rstrip('.')}; see `{path} --help`", 2)

@@ -1,0 +1,104 @@
+"""Options that several commands share, and how their values become input.
+
+Knows: Typer's declarations of the shared flags, and when there is nothing to read. Does not
+know: what any command does with a record.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnntext.errors import UsageError
+
+if TYPE_CHECKING:
+    from rnntext.text.records import Record
+
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        "-m",
+        "--model",
+        metavar="DIR",
+        envvar="RNNTEXT_MODEL",
+        help="The model's directory.",
+    ),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[INPUT]...", help="Files; - or none is standard input.", show_default=False
+    ),
+]
+Texts = Annotated[
+    list[str] | None,
+    typer.Option("--text", metavar="TEXT", help="A text in place of a file; repeatable."),
+]
+RecordKind = Annotated[
+    str, typer.Option("--record", metavar="line|file", help="What one record is.")
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--text-column", metavar="NAME", help="Read this column of .csv, .tsv or .jsonl rows."
+    ),
+]
+Encoding = Annotated[str, typer.Option("--encoding", metavar="NAME", help="The text's encoding.")]
+EncodingErrors = Annotated[
+    str,
+    typer.Option(
+        "--encoding-errors", metavar="strict|replace", help="What to do with a broken byte."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Nothing on stderr but errors.")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", min=1, help="Threads (else the usable cores)."),
+]
+
+
+def model_directory(model: Path | None) -> Path:
+    """The directory that was named; raises UsageError where none was."""
+    if model is None:
+        raise UsageError("no model is named: use -m DIR, or set RNNTEXT_MODEL")
+    return model
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the records of a command come from."""
+
+    inputs: Sequence[str]
+    texts: Sequence[str]
+    record: str = "line"
+    text_column: str | None = None
+    encoding: str = "utf-8"
+    encoding_errors: str = "strict"
+
+    def batches(self) -> Iterator[list[Record]]:
+        """Batches of the records that are there now. Raises UsageError where that would wait
+        for somebody to type."""
+        from rnntext.text.records import InputOptions, Record, read_records
+
+        options = InputOptions(self.record, self.text_column, self.encoding, self.encoding_errors)
+        if self.texts:
+            if self.inputs:
+                raise UsageError("--text stands in place of files: give one or the other")
+            return iter([[Record(text) for text in self.texts]])
+        if not self.inputs:
+            require_piped()
+        return read_records(self.inputs, options)
+
+
+def require_piped() -> None:
+    """Raise UsageError where standard input is a terminal."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError(
+            "there is no text to read: name a file, pipe text in, or give it with --text TEXT"
+        )

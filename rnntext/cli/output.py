@@ -1,0 +1,122 @@
+"""Where results go: standard output as tables, tab-separated lines or JSON Lines.
+
+Knows: terminals, pipes, closed readers and full disks. Does not know: what the results mean.
+Data is written plainly; Rich draws for terminals only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from rnntext.errors import RnntextError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Line ends and tabs inside a field would break the line that carries it.
+_ONE_LINE = str.maketrans(dict.fromkeys("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
+
+
+def write(text: str) -> None:
+    """Write `text` to standard output, now. A reader that is gone ends the command quietly;
+    raises RnntextError where it cannot be written."""
+    data = memoryview(text.encode("utf-8", "replace"))
+    try:
+        sys.stdout.flush()
+        while data:
+            data = data[os.write(sys.stdout.fileno(), data) :]
+    except BrokenPipeError:
+        # Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+    except OSError as error:
+        raise RnntextError(f"standard output cannot be written: {error.strerror}") from None
+
+
+def note(text: str, *, quiet: bool = False) -> None:
+    """A line on standard error."""
+    if not quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def on_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout.isatty()
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A Rich console, for terminals alone."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=not stderr)
+
+
+def json_line(value: Mapping[str, Any]) -> str:
+    """One object on a line; numbers rounded to six digits after the point."""
+    return json.dumps(_rounded(value), ensure_ascii=False) + "\n"
+
+
+def tsv_line(fields: Iterable[str]) -> str:
+    """Fields between tabs, each on one line."""
+    return "\t".join(field.translate(_ONE_LINE) for field in fields) + "\n"
+
+
+def probability(value: float) -> str:
+    """A probability as tab-separated output has it."""
+    return f"{value:.4f}"
+
+
+def number(value: object) -> str:
+    """A metric's value as tab-separated output has it; nothing for what is not known."""
+    if value is None:
+        return ""
+    return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def show_pairs(pairs: Mapping[str, object], title: str) -> None:
+    """Names and values: a table on a terminal, `name<TAB>value` lines elsewhere."""
+    if not on_terminal():
+        write("".join(tsv_line((name, number(value))) for name, value in pairs.items()))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), show_header=False, title_justify="left")
+    for name, value in pairs.items():
+        table.add_row(Text(name, "bold"), Text(number(value)))
+    console().print(table)
+
+
+def show_labels(per_label: Mapping[str, Mapping[str, Any]], title: str) -> None:
+    """Precision, recall and F1 of each label, on a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left")
+    for name in ("label", "precision", "recall", "f1", "support"):
+        table.add_column(name, justify="left" if name == "label" else "right")
+    for label, scores in per_label.items():
+        rates = [f"{scores[name]:.4f}" for name in ("precision", "recall", "f1")]
+        table.add_row(Text(label), *rates, str(scores["support"]))
+    console().print(table)
+
+
+def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics that are single values."""
+    return {n: v for n, v in metrics.items() if v is None or isinstance(v, int | float)}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_rounded(item) for item in value]
+    return value

@@ -1,0 +1,134 @@
+"""How a training run looks while it goes on, on standard error.
+
+Knows: the events of a run, terminals and plain lines. Does not know: how training works. On a
+terminal a bar is drawn in place; elsewhere each evaluation is one plain line.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rnntext.cli.output import console, note
+from rnntext.training.events import Evaluated, Event, Prepared, Step
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+
+_SHOWN_METRICS = ("perplexity", "accuracy", "f1", "macro_f1")
+
+
+class Progress:
+    """Shows the events of one run; used as a context, so that the terminal is left clean."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        self._metric = ""
+        self._step: Step | None = None
+        if not quiet and sys.stderr.isatty():
+            self._bar = _make_bar()
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Show what happened."""
+        match event:
+            case Prepared():
+                self._show_prepared(event)
+            case Step():
+                self._show_step(event)
+            case Evaluated():
+                self._show_evaluation(event)
+
+    def _say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            note(text, quiet=self._quiet)
+
+    def _show_prepared(self, event: Prepared) -> None:
+        summary, encoder = event.summary, event.model.encoder
+        self._say(
+            f"{summary.train:,} {summary.unit} to train on, {summary.valid:,} to validate on; "
+            f"{encoder.cell} {encoder.num_layers}x{encoder.hidden_size}"
+            f"{' bidirectional' if encoder.bidirectional else ''}, {event.tokenizer} vocabulary "
+            f"of {encoder.vocab_size:,}, {event.parameters:,} parameters; {event.machine}, "
+            f"{event.threads} threads"
+        )
+        if summary.duplicates:
+            self._say(
+                f"{summary.duplicates:,} of the validation {summary.unit} are in training too"
+            )
+        if summary.used_share < 1:
+            self._say(
+                f"the time allows for {summary.used_share:.1%} of the training data: "
+                "give more minutes to use all of it"
+            )
+        if self._bar is not None:
+            self._task = self._bar.add_task("training", total=None, detail="")
+
+    def _show_step(self, event: Step) -> None:
+        self._step = event
+        if self._bar is not None and self._task is not None:
+            self._bar.update(
+                self._task,
+                completed=event.step,
+                total=event.total_steps,
+                detail=f"epoch {event.epoch + 1}  loss {event.loss:.3f}{self._metric}  "
+                f"{event.tokens_per_second:,.0f} tokens/s  {_left(event.remaining)}",
+            )
+
+    def _show_evaluation(self, event: Evaluated) -> None:
+        shown = _metrics(event.metrics)
+        self._metric = "  " + shown
+        parts = [f"step {event.step}", f"epoch {event.epoch + 1}", f"loss {event.loss:.3f}", shown]
+        if self._step is not None:
+            if self._step.total_steps is not None:
+                parts[0] += f"/{self._step.total_steps}"
+            parts.append(f"{self._step.tokens_per_second:,.0f} tokens/s")
+            parts.append(_left(self._step.remaining))
+        parts.append("best so far" if event.best else "")
+        self._say("  ".join(part for part in parts if part))
+
+
+def _metrics(metrics: dict[str, Any]) -> str:
+    return "  ".join(f"{n} {metrics[n]:.4g}" for n in _SHOWN_METRICS if n in metrics)
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}") + " left"
+
+
+def _make_bar() -> Bar:
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    return Bar(
+        SpinnerColumn(),
+        BarColumn(20),
+        TextColumn("{task.completed:.0f}"),
+        TextColumn("{task.fields[detail]}", markup=False),
+        console=console(stderr=True),
+        transient=True,
+    )

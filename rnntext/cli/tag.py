@@ -1,0 +1,95 @@
+"""`rnntext tag`: a tag for each word of each record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnntext.cli import options, output
+from rnntext.cli.options import Source
+
+if TYPE_CHECKING:
+    from rnntext.runtime.tag import TaggedSentence
+
+
+def command(
+    inputs: options.Inputs = None,
+    model: options.Model = None,
+    text: options.Texts = None,
+    pretokenized: Annotated[
+        bool, typer.Option("--pretokenized", help="Words are what stands between spaces.")
+    ] = False,
+    record: options.RecordKind = "line",
+    text_column: options.TextColumn = None,
+    encoding: options.Encoding = "utf-8",
+    encoding_errors: options.EncodingErrors = "strict",
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    threads: options.Threads = None,
+) -> None:
+    """Tag each record as a sentence: `word<TAB>tag` lines in a pipe, an empty line after each.
+
+    Words are split from punctuation, and English clitics from their words (do n't, Mara 's);
+    web addresses, numbers, abbreviations and hyphenated words stay whole.
+    """
+    source = Source(inputs or [], text or [], record, text_column, encoding, encoding_errors)
+    directory = options.model_directory(model)
+    for answer in tag(directory, source, pretokenized, json, threads):
+        output.write(answer)
+
+
+def tag(
+    directory: Path,
+    source: Source,
+    pretokenized: bool = False,
+    json: bool = False,
+    threads: int | None = None,
+) -> Iterator[str]:
+    """What the command prints, a batch of records at a time."""
+    batches = source.batches()
+    from rnntext.runtime.tag import Tagger
+
+    tagger = Tagger.load(directory, threads)
+    form = None if json else _coloured() if output.on_terminal() else _columns
+    for batch in batches:
+        found = tagger.tag([record.text for record in batch], pretokenized=pretokenized)
+        yield "".join(
+            form(sentence) if form is not None else _json(record.row or {}, sentence)
+            for record, sentence in zip(batch, found, strict=True)
+        )
+
+
+def _json(row: dict[str, object], sentence: TaggedSentence) -> str:
+    return output.json_line(
+        {
+            **row,
+            "text": sentence.text,
+            "words": sentence.words,
+            "tags": sentence.tags,
+            "probabilities": sentence.probabilities,
+        }
+    )
+
+
+def _columns(sentence: TaggedSentence) -> str:
+    pairs = zip(sentence.words, sentence.tags, strict=True)
+    return "".join(map(output.tsv_line, pairs)) + "\n"
+
+
+def _coloured() -> Callable[[TaggedSentence], str]:
+    from rich.text import Text
+
+    console = output.console()
+
+    def line(sentence: TaggedSentence) -> str:
+        shown = Text()
+        for word, tag in zip(sentence.words, sentence.tags, strict=True):
+            shown.append(word).append(f"/{tag}", "dim" if tag == "O" else "cyan").append(" ")
+        with console.capture() as capture:
+            console.print(shown)
+        return capture.get()
+
+    return line

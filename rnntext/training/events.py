@@ -1,0 +1,111 @@
+"""What happens in a training run, as values.
+
+Knows: the fields of each event. Does not know: how a run comes to them, nor torch, so that
+whoever shows a run can name its events without importing what makes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rnntext.config import ModelConfig
+from rnntext.training.presets import Recipe
+
+Metrics = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What can be said of a run's data before it is trained on."""
+
+    unit: str  # lines, documents or sentences
+    train: int
+    valid: int
+    characters: int  # of the training part
+    duplicates: int  # validation items that also stand in training
+    fingerprint: str  # SHA-256 of the training part and its labels
+    labels: dict[str, int] = field(default_factory=dict)  # how often each is in training
+    used_share: float = 1.0  # below 1 where a time budget left no time to prepare all
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The data is read and the model is built; nothing has been trained."""
+
+    summary: Summary
+    model: ModelConfig
+    tokenizer: str
+    parameters: int
+    recipe: Recipe
+    steps_per_epoch: int
+    machine: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Some steps were taken."""
+
+    step: int
+    total_steps: int | None
+    epoch: int
+    loss: float  # mean over the steps since the last such event, in nats
+    learning_rate: float
+    gradient_norm: float
+    tokens_per_second: float
+    seconds: float  # since the run began
+    remaining: float | None  # seconds, where they are known
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The model was measured on the validation data."""
+
+    step: int
+    epoch: int
+    loss: float  # of training, since the last evaluation
+    metrics: Metrics
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The loop is over and the model holds its best weights."""
+
+    steps: int
+    epochs: float
+    tokens: int
+    training_seconds: float  # in steps alone
+    reason: str
+    best_step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """What a dry run measured."""
+
+    seconds_per_step: float
+    seconds_per_epoch: float
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The checkpoint is complete."""
+
+    directory: Path
+    task: str
+    metrics: dict[str, Any]
+    steps: int
+    best_step: int
+    epochs: float
+    seconds: float
+    tokens_per_second: float
+    parameters: int
+    reason: str
+
+
+LoopEvent = Step | Evaluated | Finished
+Event = LoopEvent | Prepared | Timed | Saved

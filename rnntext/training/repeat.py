@@ -1,0 +1,45 @@
+"""A run told so that it can be done again: as a command line, and from a `config.json`.
+
+Knows: the options of a run and where a checkpoint keeps them. Does not know: how a run goes.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+from rnntext.config import TrainingOptions
+from rnntext.errors import UsageError
+
+
+def repeated_options(config_file: Path) -> TrainingOptions:
+    """The options that repeat the run which a checkpoint's `config.json` describes.
+
+    A run that was given minutes is repeated with the steps that it took. Raises UsageError
+    where the file is not such a description.
+    """
+    try:
+        training = json.loads(config_file.read_text("utf-8"))
+        options = TrainingOptions.from_json(training["training"]["options"])
+        steps = training["results"]["steps"]
+    except OSError as error:
+        raise UsageError(f"--config {config_file}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"--config {config_file} is not a checkpoint's config.json") from None
+    return options if options.minutes is None else replace(options, minutes=None, steps=steps)
+
+
+def command_of(options: TrainingOptions, directory: Path) -> str:
+    """The command line that asks for this run."""
+    words = ["rnntext", "train", options.task, *options.data, "-o", str(directory)]
+    for name, value in options.to_json().items():
+        if name in ("task", "data"):
+            continue
+        flag = "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(flag if value else "--no-" + name.replace("_", "-"))
+        else:
+            words += [flag, str(value)]
+    return shlex.join(words)
