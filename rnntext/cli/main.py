@@ -26,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (train, generate, classify, tag, evaluate, info, demo):
-    app.command()(module.command)
+    app.command(module.__name__.rpartition(".")[2])(module.command)
 
 # Typer carries its own copy of Click, whose base class of command line errors is reached
 # through the one that Typer exports.

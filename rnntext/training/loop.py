@@ -62,6 +62,7 @@ class Settings:
     learning_rate: float
     weight_decay: float
     clip_norm: float
+    averaging: float = 0.0  # the part that the average of all weights so far keeps at each step
 
 
 def train(
@@ -106,6 +107,11 @@ class _Run:
             betas=(0.9, 0.99),
             fused=True,
         )
+        self.average = (
+            [parameter.detach().clone() for parameter in model.parameters()]
+            if settings.averaging
+            else []
+        )
         self.step = self.tokens = self.best_step = 0
         self.stepping = 0.0  # seconds spent in steps
         self.evaluation_cost = 0.0  # seconds of an evaluation of everything
@@ -140,8 +146,7 @@ class _Run:
             epoch += 1
         if self.best_step != self.step and self.best is None:
             yield self._evaluate(epoch - 1, _mean(losses, self.step, rate))
-        if self.best_step != self.step:
-            self.model.load_state_dict(self.best_weights)
+        self.model.load_state_dict(self.best_weights)
         self.model.eval()
         yield Finished(
             steps=self.step,
@@ -166,6 +171,10 @@ class _Run:
         )
         self.optimizer.step()
         self.step += 1
+        if self.average:
+            # The first steps are soon forgotten.
+            keep = min(self.settings.averaging, (1 + self.step) / (10 + self.step))
+            torch._foreach_lerp_(self.average, _detached(self.model), 1 - keep)
         self.tokens += tokens
         return rate, norm, loss.detach()
 
@@ -217,6 +226,8 @@ class _Run:
         return ""
 
     def _evaluate(self, epoch: int, loss: float) -> Evaluated:
+        own = [parameter.clone() for parameter in _detached(self.model)] if self.average else []
+        self._set_weights(self.average)
         metrics = self.objective.evaluate(self.model, quick=True)
         self.model.train()
         value = float(metrics[self.objective.metric])
@@ -230,10 +241,15 @@ class _Run:
             self.best_weights = {
                 name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()
             }
+        self._set_weights(own)
         if self.plateau is not None and self.plateau.update(improved):
             # A smaller rate goes on from the best place seen.
             self.model.load_state_dict(self.best_weights)
         return Evaluated(self.step, epoch, loss, metrics, best, self.clock() - self.began)
+
+    def _set_weights(self, weights: list[Tensor]) -> None:
+        for parameter, value in zip(_detached(self.model), weights, strict=False):
+            parameter.copy_(value)
 
     def _step_event(self, epoch: int, loss: float, rate: float, norm: float) -> Step:
         pace = self.stepping / self.step
@@ -253,6 +269,10 @@ class _Run:
             seconds=self.clock() - self.began,
             remaining=remaining,
         )
+
+
+def _detached(model: Model) -> list[Tensor]:
+    return [parameter.detach() for parameter in model.parameters()]
 
 
 def _parameter_groups(model: Model, weight_decay: float) -> list[dict[str, Any]]:

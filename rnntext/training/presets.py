@@ -33,6 +33,7 @@ class Recipe:
     max_length: int
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    averaging: float = 0.0
 
 
 # preset: layers, hidden, embed
@@ -88,7 +89,7 @@ def choose_recipe(options: TrainingOptions, characters: int, examples: int) -> R
             "lstm", layers, hidden, embed,
             bidirectional=False,
             batch_size=16 if tiny else 32 if characters < 50_000_000 else 64,
-            learning_rate=4e-3 if hidden < 500 else 2e-3,
+            learning_rate=5e-3 if hidden < 500 else 3e-3,
             dropout=0.4 if tiny else 0.3,
             token_dropout=0.0,
             bptt=35,
@@ -100,11 +101,12 @@ def choose_recipe(options: TrainingOptions, characters: int, examples: int) -> R
             "lstm", layers, hidden, embed,
             bidirectional=True,
             batch_size=16 if examples < 2000 else 32,
-            learning_rate=3e-3,
-            dropout=0.4,
-            token_dropout=0.1 if task == "classify" else 0.05,
+            learning_rate=1e-3 if task == "classify" else 3e-3,
+            dropout=0.5 if task == "classify" else 0.4,
+            token_dropout=0.3 if task == "classify" else 0.05,
             bptt=0,
             max_length=400 if task == "classify" else 512,
+            averaging=0.998,
         )  # fmt: skip
     given: dict[str, Any] = {
         "cell": options.cell,

@@ -90,7 +90,12 @@ def run(
     for event in train(
         setup.model,
         setup.objective,
-        Settings(setup.recipe.learning_rate, setup.recipe.weight_decay, setup.recipe.clip_norm),
+        Settings(
+            setup.recipe.learning_rate,
+            setup.recipe.weight_decay,
+            setup.recipe.clip_norm,
+            setup.recipe.averaging,
+        ),
         budget,
         reserve=_SAVING + _SAVING_PER_MILLION * parameters / 1e6,
     ):
