@@ -50,16 +50,16 @@ def command(
     """Measure a model on data with known answers: `metric<TAB>value` lines in a pipe."""
     directory = options.model_directory(model)
     floors, ceilings = _bounds("--min", least), _bounds("--max", most)
-    from rnntext.checkpoint import load
     from rnntext.runtime.evaluate import evaluate
+    from rnntext.runtime.model import open_model
     from rnntext.text.formats import DataOptions
 
-    multi_label = bool(load(directory).config["model"].get("multi_label"))
+    opened = open_model(directory, threads=threads)
     reading = DataOptions(
-        format_name, text_column, label_column, tag_column, multi_label, label_separator,
-        encoding, encoding_errors, split,
+        format_name, text_column, label_column, tag_column, opened.config.multi_label,
+        label_separator, encoding, encoding_errors, split,
     )  # fmt: skip
-    metrics = evaluate(directory, data, reading, threads)
+    metrics = evaluate(opened, data, reading)
     show(metrics, str(directory), json)
     if not _met(metrics, floors, ceilings, quiet):
         raise typer.Exit(NOT_MET)

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from rnntext.cli import options, output
+from rnntext.config import ModelConfig
+from rnntext.errors import CheckpointError
 
 
 def command(
@@ -28,12 +30,16 @@ def command(
 
 def describe(directory: Path) -> dict[str, Any]:
     """The facts of a checkpoint, by name. Raises CheckpointError."""
-    from rnntext.checkpoint import load
-    from rnntext.config import ModelConfig
+    from rnntext.checkpoint import CONFIG, load
 
-    found = load(directory)
-    config = found.config
-    model = ModelConfig.from_json(config["model"])
+    config = load(directory).config
+    try:
+        return _facts(config, ModelConfig.from_json(config["model"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{directory / CONFIG} is not complete: {error!r}") from None
+
+
+def _facts(config: dict[str, Any], model: ModelConfig) -> dict[str, Any]:
     encoder = model.encoder
     data, results = config["data"], config["results"]
     return {

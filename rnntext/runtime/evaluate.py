@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from rnntext import metrics
 from rnntext.errors import DataError
 from rnntext.runtime.classify import Classifier
 from rnntext.runtime.language import LanguageModel
-from rnntext.runtime.model import TrainedModel, open_model
+from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.tag import Tagger
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import read_labelled
@@ -33,14 +32,11 @@ _EXAMPLES = 4096
 _LINES = 4096
 
 
-def evaluate(
-    directory: Path, paths: Sequence[str], options: DataOptions, threads: int | None = None
-) -> Metrics:
-    """The metrics of a checkpoint on some data; rates are fractions from 0 to 1.
+def evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> Metrics:
+    """The metrics of a model on some data; rates are fractions from 0 to 1.
 
-    Raises CheckpointError and DataError.
+    Raises DataError.
     """
-    model = open_model(directory, threads=threads)
     if model.config.task == "lm":
         return evaluate_language_model(LanguageModel(model), read_lines(paths, options))
     if model.config.task == "classify":

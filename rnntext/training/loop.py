@@ -62,6 +62,7 @@ class Settings:
     learning_rate: float
     weight_decay: float
     clip_norm: float
+    warmup: int  # steps
     averaging: float = 0.0  # the part that the average of all weights so far keeps at each step
 
 
@@ -158,7 +159,9 @@ class _Run:
         )
 
     def _take_step(self, batch: Batch) -> tuple[float, Tensor, Tensor]:
-        rate = learning_rate(self.settings.learning_rate, self.step, self.total)
+        rate = learning_rate(
+            self.settings.learning_rate, self.settings.warmup, self.step, self.total
+        )
         if self.plateau is not None:
             rate *= self.plateau.scale
         for group in self.optimizer.param_groups:

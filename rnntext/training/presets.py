@@ -33,6 +33,7 @@ class Recipe:
     max_length: int
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    warmup: int = 30  # steps
     averaging: float = 0.0
 
 
@@ -95,6 +96,7 @@ def choose_recipe(options: TrainingOptions, characters: int, examples: int) -> R
             bptt=35,
             max_length=0,
             clip_norm=0.5,
+            warmup=150,
         )  # fmt: skip
     else:
         recipe = Recipe(

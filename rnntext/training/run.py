@@ -94,6 +94,7 @@ def run(
             setup.recipe.learning_rate,
             setup.recipe.weight_decay,
             setup.recipe.clip_norm,
+            setup.recipe.warmup,
             setup.recipe.averaging,
         ),
         budget,

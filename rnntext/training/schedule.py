@@ -18,7 +18,6 @@ _FLOOR = 0.01
 PLAN_AT = 0.15
 # Where in a run of known length the model is evaluated.
 EVALUATE_AT = (0.25, 0.5, 0.7, 0.85, 1.0)
-_WARMUP_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +35,12 @@ class Budget:
         return self.steps
 
 
-def learning_rate(peak: float, step: int, total: int | None) -> float:
-    """The rate of step 0, 1, 2 ... of `total`; with no total known, warm-up and then flat."""
-    warmup = _WARMUP_STEPS if total is None else min(_WARMUP_STEPS, max(total // 10, 1))
+def learning_rate(peak: float, warmup: int, step: int, total: int | None) -> float:
+    """The rate of step 0, 1, 2 ... of `total`; with no total known, warm-up and then flat.
+
+    `warmup` steps lead up to `peak`, however many follow: a timed run takes them before it knows
+    its total.
+    """
     rate = peak * min(1.0, (step + 1) / warmup)
     if total is None or step < _FLAT * total:
         return rate
