@@ -167,8 +167,7 @@ class LabelledIds:
 class Classification:
     """Predict the labels of a document."""
 
-    metric = "loss"
-    higher_is_better = False
+    higher_is_better = True
 
     def __init__(
         self,
@@ -185,6 +184,7 @@ class Classification:
     ) -> None:
         self.train, self.valid, self.labels = train, valid, labels
         self.multi_label, self.max_length = multi_label, max_length
+        self.metric = "micro_f1" if multi_label else "accuracy"
         self.batch_size, self.seed, self.machine = batch_size, seed, machine
         self._lengths = np.minimum([len(ids) for ids in train.ids], max_length)
         self.weights: Tensor | None = None
@@ -244,10 +244,8 @@ class Classification:
         return 1.0
 
     def evaluate(self, model: Classifier, *, quick: bool = False) -> Metrics:
-        """Metrics of the validation part, and the `loss` that chooses the best model."""
         model.eval()
         logits = self.logits(model, self.valid.ids)
-        loss = self._loss(logits, torch.from_numpy(self.valid.labels).float().to(logits.device))
         probabilities = (logits.sigmoid() if self.multi_label else logits.softmax(1)).cpu().numpy()
         gold: Any
         if self.multi_label:
@@ -257,10 +255,9 @@ class Classification:
             ]
         else:
             gold = [self.labels[i] for i in self.valid.labels.argmax(1)]
-        result = metrics.classification_metrics(
+        return metrics.classification_metrics(
             gold, probabilities, list(self.labels), self.multi_label
         )
-        return {"loss": float(loss), **result}
 
     def logits(self, model: Classifier, documents: Sequence[Array]) -> Tensor:
         """Logits (N, labels): of a document of several windows, their mean by length."""

@@ -107,7 +107,6 @@ def run(
         yield event
     assert finished is not None  # noqa: S101
     metrics = setup.objective.evaluate(setup.model)
-    metrics.pop("loss", None)
     graph = export(setup.model)
     verify(setup.model, graph)
     saved = Saved(
