@@ -26,6 +26,8 @@ _ONE_LINE = str.maketrans(dict.fromkeys("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 def write(text: str) -> None:
     """Write `text` to standard output, now. A reader that is gone ends the command quietly;
     raises RnntextError where it cannot be written."""
+    if sys.stdout is None:
+        raise RnntextError("standard output is closed: there is nowhere to write the results")
     data = memoryview(text.encode("utf-8", "replace"))
     try:
         sys.stdout.flush()
@@ -47,7 +49,7 @@ def note(text: str, *, quiet: bool = False) -> None:
 
 def on_terminal() -> bool:
     """Whether standard output is a terminal."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -76,9 +76,9 @@ class Progress:
             self._say(
                 f"{summary.duplicates:,} of the validation {summary.unit} are in training too"
             )
-        if summary.used_share < 1:
+        if summary.cut_short:
             self._say(
-                f"the time allows for {summary.used_share:.1%} of the training data: "
+                f"the time allows for the first {summary.train:,} lines of the training data: "
                 "give more minutes to use all of it"
             )
         if self._bar is not None:

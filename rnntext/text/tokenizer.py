@@ -62,9 +62,13 @@ WORD_PATTERN = "|".join(
         _CLITIC,
         rf"{_LETTER}+(?:['’-]{_LETTER}+)*",
         r"([^\s\p{L}\p{M}\p{N}_])\1+",
-        r"[^\s]",
+        # any other character, an emoji with its variation mark, skin tone and joined parts
+        r"[^\s](?:\p{M}|[\x{1F3FB}-\x{1F3FF}]|\x{200D}[^\s])*",
     ]
 )
+
+# Python lowers a word by what stands around it, the tokenizer each character by itself.
+_LOWERCASE = normalizers.Lowercase()
 
 # A mark that in ordinary prose hangs on to the word before it.
 _ATTACHED = re.compile(r"\w[,;:!?)\]”\"]+$")
@@ -267,7 +271,8 @@ class Tokenizer:
     def _encode_lines(self, lines: Sequence[str], *, whole: bool = False) -> list[Ids]:
         if self.config.kind == "word" and whole and not self.config.presplit:
             # Words that somebody else split are looked up as they are.
-            words = [w.lower() for w in lines] if self.config.lowercase else lines
+            lower = self.config.lowercase
+            words = [_LOWERCASE.normalize_str(w) if lower else w for w in lines]
             return [np.array([self._word_id(word)], np.int32) for word in words]
         if all(len(line) <= _PIECE for line in lines):
             return [np.array(e.ids, np.int32) for e in self._batch(lines)]
@@ -389,7 +394,7 @@ def _learn(
     if config.kind == "char":
         counts: Counter[str] = Counter()
         for line in lines:
-            counts.update(line.lower() if config.lowercase else line)
+            counts.update(_LOWERCASE.normalize_str(line) if config.lowercase else line)
         frequent = [c for c, n in counts.most_common() if n >= min_frequency and c != "\n"]
         if not frequent:
             raise DataError("the training text is empty: there is nothing to learn from")
@@ -452,7 +457,7 @@ def _assemble(
 
 def _set_splitting(backend: tokenizers.Tokenizer, config: TokenizerConfig) -> None:
     if config.lowercase:
-        backend.normalizer = normalizers.Lowercase()
+        backend.normalizer = _LOWERCASE
     if config.kind == "word":
         backend.pre_tokenizer = (
             pre_tokenizers.WhitespaceSplit() if config.presplit else word_splitter()

@@ -146,13 +146,13 @@ def _language_data(
         unit="lines",
         train=done,
         valid=len(valid),
-        characters=characters,
+        characters=sum(len(text) + 1 for text in texts),
         duplicates=overlap(
             (text for text in texts if text.strip()),
             (line.text for line in valid if line.text.strip()),
         ),
         fingerprint=_fingerprint(texts),
-        used_share=done / len(train) if cut_short else 1.0,
+        cut_short=cut_short,
     )
     valid_bytes = sum(len(line.text.encode()) + 1 for line in valid)
     return LanguageData(tokenizer, stream, documents, valid_bytes if keeps_all else None, summary)
@@ -181,12 +181,13 @@ def _labelled_data(options: TrainingOptions, tokenizer: Tokenizer | None) -> Lab
     else:
         train, valid = examples, list(read_labelled([options.valid], reading))
     labels = tuple(sorted(counts))
-    unseen = {label for example in valid for label in example.labels} - set(labels)
-    if unseen:
-        raise DataError(
-            f"{options.valid}: the label {min(unseen)!r} is not in the training data, which has "
-            f"{_listed(labels)}"
-        )
+    for example in valid:
+        unseen = set(example.labels) - set(labels)
+        if unseen:
+            raise DataError(
+                f"{example.source}, line {example.line}: the label {min(unseen)!r} is not in the "
+                f"training data, which has {_listed(labels)}"
+            )
     characters = sum(len(example.text) for example in train)
     if tokenizer is None:
         texts = (line for example in train for line in example.text.split("\n"))

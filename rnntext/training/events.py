@@ -27,7 +27,7 @@ class Summary:
     duplicates: int  # validation items that also stand in training
     fingerprint: str  # SHA-256 of the training part and its labels
     labels: dict[str, int] = field(default_factory=dict)  # how often each is in training
-    used_share: float = 1.0  # below 1 where a time budget left no time to prepare all
+    cut_short: bool = False  # a time budget left no time to prepare more of the training text
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,13 @@ from rnntext.errors import TrainingError
 from rnntext.training.events import Evaluated, Finished, LoopEvent, Metrics, Step
 from rnntext.training.model import Model
 from rnntext.training.schedule import (
-    PLAN_AT,
+    ESTIMATE_AT,
+    EVALUATE_AT,
     Budget,
     Plateau,
     evaluation_steps,
+    fewest_steps,
+    flat_steps,
     learning_rate,
 )
 
@@ -115,6 +118,7 @@ class _Run:
         )
         self.step = self.tokens = self.best_step = 0
         self.stepping = 0.0  # seconds spent in steps
+        self.quick_cost: float | None = None  # seconds of a quick evaluation
         self.evaluation_cost = 0.0  # seconds of an evaluation of everything
         self.best: float | None = None
         self.best_weights: dict[str, Tensor] = {}
@@ -196,25 +200,27 @@ class _Run:
         return self.step % every == 0
 
     def _plan(self) -> None:
-        """Fix the number of steps of a timed run, once its speed is known."""
+        """Fix the number of steps of a timed run where its flat stretch ends: by then its speed
+        is known as well as can be."""
         deadline = self.budget.deadline
         if deadline is None or self.total is not None:
             return
         now = self.clock()
-        if now - self.began < PLAN_AT * (deadline - self.began) or self.step < 3:
+        if self.step < 3 or now - self.began < ESTIMATE_AT * (deadline - self.began):
             return
-        # An evaluation costs time too: one is made to see how much.
-        self.objective.evaluate(self.model, quick=True)
-        self.model.train()
-        quick = self.clock() - now
-        self.evaluation_cost = quick / self.objective.quick_share()
-        pace = self.stepping / self.step
-        left = deadline - self.clock() - self.reserve - self.evaluation_cost - 5 * quick
+        if self.quick_cost is None:
+            # Evaluations cost time too: one is made to see how much.
+            self.objective.evaluate(self.model, quick=True)
+            self.model.train()
+            self.quick_cost = self.clock() - now
+            self.evaluation_cost = self.quick_cost / self.objective.quick_share()
+        evaluations = self.evaluation_cost + len(EVALUATE_AT) * self.quick_cost
+        left = deadline - self.clock() - self.reserve - evaluations
         # A twentieth stays spare: a busy machine slows down.
-        more = max(0, math.floor(0.95 * left / pace))
-        # The total may not be so small that the steps taken are already past the flat stretch.
-        self.total = max(self.step + more, self.step + 1)
-        self.stops = self._evaluation_steps()
+        total = self.step + math.floor(0.95 * left * self.step / self.stepping)
+        if self.step >= flat_steps(total):
+            self.total = max(total, fewest_steps(self.step))
+            self.stops = self._evaluation_steps()
 
     def _over(self) -> str:
         if self.step == self.total:

@@ -33,6 +33,8 @@ _FRESH_START = 0.01
 # Tokens that a quick evaluation of a language model reads, and states that meet the whole
 # vocabulary at once in an exact one.
 _QUICK_TOKENS = 20_000
+# A classifier or tagger needs more examples than that to be told from another.
+_QUICK_EXAMPLE_TOKENS = 100_000
 _EXACT_ROWS = 1024
 
 
@@ -66,6 +68,7 @@ class LanguageModelling:
         rows = max(1, min(batch_size, len(stream) // (bptt + 1)))
         self.columns = torch.from_numpy(columns(stream, rows).astype(np.int64)).to(machine.device)
         self.valid = [document for document in valid if len(document)]
+        self._quick = _part_of([len(document) for document in self.valid], _QUICK_TOKENS, seed)
         self.steps_per_epoch = max(1, -(-(self.columns.shape[1] - 1) // bptt))
         counts = np.bincount(stream, minlength=vocab_size)
         self.softmax = Softmax(torch.from_numpy(counts).to(machine.device), machine.dtype)
@@ -110,23 +113,25 @@ class LanguageModelling:
     def evaluate(self, model: LanguageModel, *, quick: bool = False) -> Metrics:
         """Exact, in float32: each document from a zero state after a line's end."""
         model.eval()
-        left = _QUICK_TOKENS if quick else sum(map(len, self.valid))
+        chosen = self.valid
+        if quick:
+            left = _QUICK_TOKENS
+            chosen = []
+            for document in self._quick:
+                chosen.append(self.valid[document][:left])
+                left -= len(chosen[-1])
         total = known = 0.0
         tokens = known_tokens = 0
         with torch.no_grad():
             for index in buckets(
-                np.array([len(d) for d in self.valid]), max_rows=32, max_tokens=1 << 16
+                np.array([len(d) for d in chosen]), max_rows=32, max_tokens=1 << 16
             ):
-                documents = [self.valid[i][:left] for i in index]
-                for scores, targets in self._scores(model, documents):
+                for scores, targets in self._scores(model, [chosen[i] for i in index]):
                     total += float(scores.sum(dtype=torch.float64))
                     tokens += len(targets)
                     is_known = targets != (-1 if self.unk_id is None else self.unk_id)
                     known += float(scores[is_known].sum(dtype=torch.float64))
                     known_tokens += int(is_known.sum())
-                left -= sum(map(len, documents))
-                if left <= 0:
-                    break
         n_bytes = None if quick else self.valid_bytes
         return metrics.language_model_metrics(
             total_nats=-total,
@@ -154,6 +159,14 @@ class LanguageModelling:
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.machine.device)
+
+
+def _part_of(lengths: Sequence[int], tokens: int, seed: int) -> list[int]:
+    """Indices of a random part, the same for the same seed: the fewest of so many tokens in all,
+    or everything where that is less."""
+    order = np.random.default_rng(seed).permutation(len(lengths))
+    reached = np.cumsum(np.array(lengths)[order])
+    return sorted(order[: int(np.searchsorted(reached, tokens)) + 1].tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +205,7 @@ class Classification:
             counts = train.labels.sum(0)
             balance = len(train.ids) / (len(labels) * np.maximum(counts, 1))
             self.weights = torch.from_numpy(balance.astype(np.float32)).to(machine.device)
+        self._quick = _part_of([len(ids) for ids in valid.ids], _QUICK_EXAMPLE_TOKENS, seed)
         self.steps_per_epoch = len(self._batches(0))
 
     def _batches(self, epoch: int) -> list[Array]:
@@ -241,20 +255,22 @@ class Classification:
         return functional.cross_entropy(logits, labels.argmax(1), weight=self.weights)
 
     def quick_share(self) -> float:
-        return 1.0
+        return len(self._quick) / len(self.valid.ids)
 
     def evaluate(self, model: Classifier, *, quick: bool = False) -> Metrics:
         model.eval()
-        logits = self.logits(model, self.valid.ids)
+        chosen = self._quick if quick else range(len(self.valid.ids))
+        logits = self.logits(model, [self.valid.ids[i] for i in chosen])
+        matrix = self.valid.labels[list(chosen)]
         probabilities = (logits.sigmoid() if self.multi_label else logits.softmax(1)).cpu().numpy()
         gold: Any
         if self.multi_label:
             gold = [
                 {label for label, given in zip(self.labels, row, strict=True) if given}
-                for row in self.valid.labels
+                for row in matrix
             ]
         else:
-            gold = [self.labels[i] for i in self.valid.labels.argmax(1)]
+            gold = [self.labels[i] for i in matrix.argmax(1)]
         return metrics.classification_metrics(
             gold, probabilities, list(self.labels), self.multi_label
         )
@@ -316,6 +332,7 @@ class Tagging:
         self.spans = metrics.is_span_tags(labels)
         self.metric = "f1" if self.spans else "accuracy"
         self._lengths = np.array([len(sentence.ids) for sentence in train])
+        self._quick = _part_of([len(s.ids) for s in valid], _QUICK_EXAMPLE_TOKENS, seed)
         self.steps_per_epoch = len(self._batches(0))
 
     def _batches(self, epoch: int) -> list[Array]:
@@ -353,18 +370,19 @@ class Tagging:
         return -likelihood.sum() / words.sum(), int(lengths.sum())
 
     def quick_share(self) -> float:
-        return 1.0
+        return len(self._quick) / len(self.valid)
 
     def evaluate(self, model: Tagger, *, quick: bool = False) -> Metrics:
         model.eval()
-        predicted: list[list[str]] = [[] for _ in self.valid]
-        lengths = np.array([len(sentence.ids) for sentence in self.valid])
+        chosen = [self.valid[i] for i in self._quick] if quick else self.valid
+        predicted: list[list[str]] = [[] for _ in chosen]
+        lengths = np.array([len(sentence.ids) for sentence in chosen])
         with torch.no_grad():
             for index in buckets(lengths, max_rows=256, max_tokens=1 << 15):
-                ids, sizes, first, last, _, words = self._tensors([self.valid[i] for i in index])
+                ids, sizes, first, last, _, words = self._tensors([chosen[i] for i in index])
                 emissions = model(ids, sizes, first, last)
                 paths = model.head.crf.decode(emissions, words).cpu().numpy()
                 for sentence, path, count in zip(index, paths, words.tolist(), strict=True):
                     predicted[sentence] = [self.labels[tag] for tag in path[:count]]
-        gold = [[self.labels[tag] for tag in sentence.tags] for sentence in self.valid]
+        gold = [[self.labels[tag] for tag in sentence.tags] for sentence in chosen]
         return metrics.tagging_metrics(gold, predicted, self.spans)

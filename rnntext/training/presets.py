@@ -96,7 +96,7 @@ def choose_recipe(options: TrainingOptions, characters: int, examples: int) -> R
             bptt=35,
             max_length=0,
             clip_norm=0.5,
-            warmup=150,
+            warmup=30 if tiny else 150,
         )  # fmt: skip
     else:
         recipe = Recipe(

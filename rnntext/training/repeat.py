@@ -33,7 +33,7 @@ def repeated_options(config_file: Path) -> TrainingOptions:
 
 def command_of(options: TrainingOptions, directory: Path) -> str:
     """The command line that asks for this run."""
-    words = ["rnntext", "train", options.task, *options.data, "-o", str(directory)]
+    words = ["rnntext", "train", options.task, "-o", str(directory)]
     for name, value in options.to_json().items():
         if name in ("task", "data"):
             continue
@@ -42,4 +42,6 @@ def command_of(options: TrainingOptions, directory: Path) -> str:
             words.append(flag if value else "--no-" + name.replace("_", "-"))
         else:
             words += [flag, str(value)]
-    return shlex.join(words)
+    # A name that begins with a dash is none of the flags.
+    dashed = any(name.startswith("-") and name != "-" for name in options.data)
+    return shlex.join([*words, *(["--"] if dashed else []), *options.data])

@@ -26,6 +26,7 @@ from rnntext.config import (
     usable_cores,
 )
 from rnntext.errors import UsageError
+from rnntext.metrics import is_span_tags
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
 from rnntext.training.crf import forbid_broken_spans
 from rnntext.training.data import (
@@ -129,19 +130,14 @@ def dry_run(options: TrainingOptions) -> Iterator[Event]:
     """Read the data and time a few steps; nothing is written."""
     setup = _set_up(options, time.perf_counter())
     yield setup.prepared
-    batches = setup.objective.batches(0)
-    taken, started = 0, 0.0
-    for batch in batches:
+    taken, started = 0, time.perf_counter()
+    for batch in setup.objective.batches(0):
         loss, _ = setup.objective.loss(setup.model, batch)
         loss.backward()
-        # The first step also warms the machine up.
-        if not started:
-            started = time.perf_counter()
-            continue
         taken += 1
         if time.perf_counter() - started > 3:
             break
-    pace = (time.perf_counter() - started) / max(taken, 1)
+    pace = (time.perf_counter() - started) / taken
     yield Timed(pace, pace * setup.prepared.steps_per_epoch)
 
 
@@ -177,7 +173,7 @@ def _set_up(options: TrainingOptions, began: float) -> _Setup:
     )
     torch.manual_seed(options.seed)
     model = build_model(config, recipe.dropout, recipe.token_dropout)
-    if isinstance(model, Tagger):
+    if isinstance(model, Tagger) and is_span_tags(config.labels):
         forbid_broken_spans(model.head.crf, list(config.labels))
     if init is not None:
         init.give_weights(model)
@@ -350,7 +346,7 @@ def _model_card(setup: _Setup, saved: Saved) -> str:
         for name, value in saved.metrics.items()
         if isinstance(value, int | float | None)
     ]
-    part = "" if summary.used_share == 1 else f" ({summary.used_share:.1%} of what was given)"
+    part = " (the first of them: the time allowed for no more)" if summary.cut_short else ""
     labels = ", ".join(f"`{label}`" for label in prepared.model.labels)
     lines = [
         f"# {saved.directory.name}",

@@ -2,22 +2,23 @@
 
 Knows: steps, seconds and rates. Does not know: models or data. With a known end the rate
 depends on the step and the total alone, so a run that was fitted to a time is repeated by
-naming its steps: warm-up, a flat stretch, then a straight line down. Before the flat
-stretch ends, a timed run has measured its own speed and fixed its total.
+naming its steps: warm-up, a flat stretch, then a straight line down. A timed run
+measures its own speed in the flat stretch and fixes its total where that ends.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 # The flat stretch is the first part of a run; then the rate falls to _FLOOR of its peak.
 _FLAT = 0.4
 _FLOOR = 0.01
-# A timed run fixes its number of steps when this part of its time is over. It must be well
-# inside the flat stretch, where the rate does not depend on the total.
-PLAN_AT = 0.15
-# Where in a run of known length the model is evaluated.
-EVALUATE_AT = (0.25, 0.5, 0.7, 0.85, 1.0)
+# A timed run estimates its number of steps from when this part of its time is over.
+ESTIMATE_AT = 0.1
+# Where in a run of known length the model is evaluated: nowhere in the flat stretch, in which a
+# timed run does not know its length.
+EVALUATE_AT = (_FLAT, 0.55, 0.7, 0.85, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,19 @@ def learning_rate(peak: float, warmup: int, step: int, total: int | None) -> flo
     return rate * max(_FLOOR, left)
 
 
+def flat_steps(total: int) -> int:
+    """How many steps of `total` are taken before the rate depends on the total."""
+    return math.ceil(_FLAT * total)
+
+
+def fewest_steps(flat: int) -> int:
+    """The fewest steps in all of which `flat` belong to the flat stretch."""
+    return math.floor(flat / _FLAT)
+
+
 def evaluation_steps(total: int) -> frozenset[int]:
     """After how many steps a run of known length is evaluated."""
-    return frozenset(max(1, round(share * total)) for share in EVALUATE_AT)
+    return frozenset(max(1, math.ceil(share * total)) for share in EVALUATE_AT)
 
 
 class Plateau:
