@@ -1,0 +1,85 @@
+"""Rows to rectangles: padding, buckets of like length, and the columns of a stream."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnntext.text.batches import buckets, columns, pad
+
+LENGTHS = st.lists(st.integers(0, 60), max_size=80).map(lambda x: np.array(x, np.int64))
+
+
+def test_pad() -> None:
+    rows = [np.array([5, 6, 7]), np.array([], np.int32), np.array([8], np.int32)]
+    batch, lengths = pad(rows)
+    assert batch.tolist() == [[5, 6, 7], [0, 0, 0], [8, 0, 0]]
+    assert lengths.tolist() == [3, 0, 1]
+    assert (batch.dtype, lengths.dtype) == (np.int64, np.int32)
+    assert pad(rows, np.float32)[0].dtype == np.float32
+
+
+def test_pad_nothing() -> None:
+    batch, lengths = pad([])
+    assert batch.shape == (0, 0)
+    assert lengths.shape == (0,)
+    assert pad([np.array([], np.int64)] * 2)[0].shape == (2, 0)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    lengths=LENGTHS,
+    max_rows=st.integers(1, 12),
+    max_tokens=st.integers(1, 150),
+    seed=st.none() | st.integers(0, 9),
+)
+def test_buckets_hold_every_index_once_and_keep_the_limits(
+    lengths: np.ndarray, max_rows: int, max_tokens: int, seed: int | None
+) -> None:
+    shuffle = None if seed is None else np.random.default_rng(seed)
+    found = list(buckets(lengths, max_rows=max_rows, max_tokens=max_tokens, shuffle=shuffle))
+    flat = [int(index) for batch in found for index in batch]
+    assert sorted(flat) == list(range(len(lengths)))
+    for batch in found:
+        assert 1 <= len(batch) <= max_rows
+        assert len(batch) == 1 or len(batch) * int(lengths[batch].max()) <= max_tokens
+
+
+def test_no_batch_is_smaller_than_it_need_be() -> None:
+    lengths = np.array([4, 9, 1, 4, 2, 30, 7])
+    found = [batch.tolist() for batch in buckets(lengths, max_rows=3, max_tokens=20)]
+    # Shortest first: 1 2 4 fill the rows, 4 7 take 14 and a 9 would make it 27.
+    assert found == [[2, 4, 0], [3, 6], [1], [5]]
+
+
+def test_buckets_in_the_order_of_the_seed() -> None:
+    lengths = np.random.default_rng(0).integers(1, 50, size=300)
+
+    def order(seed: int) -> list[list[int]]:
+        shuffle = np.random.default_rng(seed)
+        found = buckets(lengths, max_rows=16, max_tokens=400, shuffle=shuffle)
+        return [batch.tolist() for batch in found]
+
+    assert order(3) == order(3)
+    assert order(3) != order(4)
+    assert sorted(map(sorted, order(3))) != sorted(map(sorted, order(4)))  # neighbours too
+    longest = [max(lengths[i] for i in batch) for batch in order(3)]
+    assert longest != sorted(longest)
+
+
+def test_shuffled_buckets_stay_narrow() -> None:
+    lengths = np.random.default_rng(0).integers(1, 400, size=3000)
+    shuffle = np.random.default_rng(1)
+    found = list(buckets(lengths, max_rows=32, max_tokens=10**6, shuffle=shuffle))
+    room = sum(len(batch) * int(lengths[batch].max()) for batch in found)
+    assert lengths.sum() / room > 0.9
+
+
+@pytest.mark.parametrize(("size", "rows"), [(17, 3), (15, 3), (5, 5), (4, 1), (3, 7)])
+def test_columns(size: int, rows: int) -> None:
+    found = columns(np.arange(100, 100 + size), rows)
+    length = size // rows
+    assert found.shape == (rows, length)
+    assert found.ravel().tolist() == list(range(100, 100 + rows * length))
