@@ -72,6 +72,10 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _one_of("task", self.task, TASKS)
+        if self.task != "lm":
+            if not isinstance(self.max_length, int):
+                raise UsageError(f"max_length must be a number, not {self.max_length!r}")
+            _at_least("max_length", self.max_length, 1)
         if (self.task == "lm") == bool(self.labels):
             raise UsageError("a classifier and a tagger have labels, a language model has none")
 
@@ -128,6 +132,9 @@ class TrainingOptions:
     seed: int = 0
     device: str = "auto"
     threads: int | None = None
+    # Lines read and lines encoded, where a timed run had no time for more: no flag sets it, but
+    # --config repeats such a run by it.
+    part: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         _one_of("task", self.task, TASKS)
@@ -149,7 +156,8 @@ class TrainingOptions:
             ("--threads", self.threads),
         ):
             _at_least(flag, number, 1)
-        _at_least("--seed", self.seed, 0)
+        if not 0 <= self.seed < 1 << 63:
+            raise UsageError(f"--seed must be from 0 to 2**63 - 1, not {self.seed}")
         budgets = [
             flag
             for flag, given in (
@@ -204,7 +212,9 @@ class TrainingOptions:
         if unknown:
             raise UsageError(f"--config: there is no option {', '.join(unknown)}")
         try:
-            return cls(**{**value, "data": tuple(value["data"])})
+            part = value.get("part")
+            given = {**value, "data": tuple(value["data"]), "part": part and tuple(part)}
+            return cls(**given)
         except (KeyError, TypeError):
             raise UsageError("--config: the file does not describe a training run") from None
 

@@ -75,12 +75,12 @@ def classify(
         kept = {label: p for label, p in kept.items() if threshold is None or p >= threshold}
         return output.json_line(
             {
-                **(record.row or {}),
                 "text": record.text,
                 "label": found.label,
                 "probability": found.probability,
                 "labels": kept,
-            }
+            },
+            record.row,
         )
 
     def as_tsv(record: Record, found: Classification) -> str:

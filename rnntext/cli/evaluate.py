@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -49,6 +50,7 @@ def command(
 ) -> None:
     """Measure a model on data with known answers: `metric<TAB>value` lines in a pipe."""
     directory = options.model_directory(model)
+    options.require_piped(data)
     floors, ceilings = _bounds("--min", least), _bounds("--max", most)
     from rnntext.runtime.evaluate import evaluate
     from rnntext.runtime.model import open_model
@@ -82,7 +84,9 @@ def _bounds(flag: str, given: Sequence[str] | None) -> dict[str, float]:
         try:
             bounds[name.strip()] = float(value)
         except ValueError:
-            raise UsageError(f"{flag} {bound}: write METRIC=VALUE, as accuracy=0.9") from None
+            value = "nan"
+        if not math.isfinite(float(value)):
+            raise UsageError(f"{flag} {bound}: write METRIC=VALUE, as accuracy=0.9")
     return bounds
 
 

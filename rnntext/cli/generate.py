@@ -96,9 +96,7 @@ def generate(
 
     language_model = LanguageModel.load(directory, threads)
     if not json and echo and output.on_terminal():
-        bold, plain = "\x1b[1m", "\x1b[0m"
-        if not output.console().color_system:
-            bold = plain = ""
+        bold, plain = ("\x1b[1m", "\x1b[0m") if output.console().color_system else ("", "")
     else:
         bold = plain = ""
     first = True
@@ -144,7 +142,7 @@ def _prompts(prompt: str | None, by_line: bool) -> Iterator[str]:
     from rnntext.text.records import InputOptions, read_records
 
     if prompt is not None:
-        return iter([prompt])
+        return iter([options.utf_8("PROMPT", prompt)])
     if by_line:
         options.require_piped()
         return (record.text for batch in read_records([], InputOptions()) for record in batch)

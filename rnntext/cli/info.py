@@ -15,6 +15,7 @@ from rnntext.errors import CheckpointError
 def command(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The model's directory.")],
     json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Say what a model is: task, encoder, size, labels, data, results."""
     facts = describe(directory)

@@ -6,16 +6,18 @@ they need only when they run, so that `--help` is quick.
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated, NoReturn
 
 import typer
 
 from rnntext import __version__
-from rnntext.cli import classify, demo, evaluate, generate, info, tag, train
+from rnntext.cli import classify, demo, evaluate, generate, info, output, tag, train
 from rnntext.errors import RnntextError
 
 INTERRUPTED = 130
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 app = typer.Typer(
     name="rnntext",
@@ -57,24 +59,33 @@ def main() -> NoReturn:
     """Run the command line and exit the process with its status."""
     try:
         status = app(standalone_mode=False)
+        # What Click printed, help for one, may still be on its way.
+        output.write("")
     except _CommandLineError as error:
         sys.exit(_report_command_line(error))
     except RnntextError as error:
         sys.exit(_report(str(error), error.exit_status))
+    except OSError as error:
+        # Click writes its help itself; no command lets another one through.
+        if error.errno not in _FULL:
+            raise
+        sys.exit(_report(f"standard output cannot be written: {error.strerror}", 1))
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def _report(message: str, status: int) -> int:
-    print(f"rnntext: {' '.join(message.splitlines())}", file=sys.stderr)
+    output.note(f"rnntext: {' '.join(message.splitlines())}")
     return status
 
 
 def _report_command_line(error: Exception) -> int:
     # `rnntext` or `rnntext train` alone: Click's "error" is the help text.
     if type(error).__name__ == "NoArgsIsHelpError":
-        print(error, file=sys.stderr)
+        output.note(str(error))
         return 2
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "rnntext"

@@ -59,7 +59,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Nothing on stderr but errors.")]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", metavar="N", min=1, help="Threads (else the usable cores)."),
+    typer.Option(
+        "--threads", metavar="N", min=1, max=1024, help="Threads (else the usable cores)."
+    ),
 ]
 
 
@@ -90,14 +92,27 @@ class Source:
         if self.texts:
             if self.inputs:
                 raise UsageError("--text stands in place of files: give one or the other")
-            return iter([[Record(text) for text in self.texts]])
-        if not self.inputs:
-            require_piped()
+            return iter([[Record(utf_8("--text", text)) for text in self.texts]])
+        require_piped(self.inputs)
         return read_records(self.inputs, options)
 
 
-def require_piped() -> None:
-    """Raise UsageError where standard input is a terminal."""
+def utf_8(name: str, text: str) -> str:
+    """`text` as it was given on the command line; raises UsageError where it is no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        byte = ord(text[error.start]) & 0xFF
+        raise UsageError(
+            f"{name}: byte 0x{byte:02X} is not UTF-8: give the text in a file"
+        ) from None
+    return text
+
+
+def require_piped(inputs: Sequence[str] = ()) -> None:
+    """Raise UsageError where `inputs` would read a terminal: `-`, or no file at all."""
+    if inputs and "-" not in inputs:
+        return
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError(
             "there is no text to read: name a file, pipe text in, or give it with --text TEXT"

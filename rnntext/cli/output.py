@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -32,18 +33,32 @@ def write(text: str) -> None:
     try:
         sys.stdout.flush()
         while data:
-            data = data[os.write(sys.stdout.fileno(), data) :]
+            data = _write_some(data, sys.stdout.fileno())
     except BrokenPipeError:
-        # Python would complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_the_rest()
         raise typer.Exit(0) from None
     except OSError as error:
+        _drop_the_rest()
         raise RnntextError(f"standard output cannot be written: {error.strerror}") from None
+
+
+def _write_some(data: memoryview, descriptor: int) -> memoryview:
+    try:
+        return data[os.write(descriptor, data) :]
+    except BlockingIOError:
+        # Whoever shares the pipe has made it non-blocking: wait until there is room.
+        select.select([], [descriptor], [])
+        return data
+
+
+def _drop_the_rest() -> None:
+    # Python would complain when it flushes at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def note(text: str, *, quiet: bool = False) -> None:
     """A line on standard error."""
-    if not quiet:
+    if not quiet and sys.stderr is not None:
         print(text, file=sys.stderr, flush=True)
 
 
@@ -56,12 +71,19 @@ def console(*, stderr: bool = False) -> Console:
     """A Rich console, for terminals alone."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=not stderr)
+    # NO_COLOR asks for no colour; Rich would still print bold.
+    return Console(
+        stderr=stderr,
+        highlight=False,
+        soft_wrap=not stderr,
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
+    )
 
 
-def json_line(value: Mapping[str, Any]) -> str:
-    """One object on a line; numbers rounded to six digits after the point."""
-    return json.dumps(_rounded(value), ensure_ascii=False) + "\n"
+def json_line(value: Mapping[str, Any], row: Mapping[str, Any] | None = None) -> str:
+    """One object on a line: `value`, its numbers rounded to six digits after the point, over
+    the fields of `row`, which stay as they are."""
+    return json.dumps({**(row or {}), **_rounded(value)}, ensure_ascii=False) + "\n"
 
 
 def tsv_line(fields: Iterable[str]) -> str:

@@ -30,7 +30,7 @@ class Progress:
         self._task: TaskID | None = None
         self._metric = ""
         self._step: Step | None = None
-        if not quiet and sys.stderr.isatty():
+        if not quiet and sys.stderr is not None and sys.stderr.isatty():
             self._bar = _make_bar()
 
     def __enter__(self) -> Self:

@@ -57,20 +57,20 @@ def tag(
     for batch in batches:
         found = tagger.tag([record.text for record in batch], pretokenized=pretokenized)
         yield "".join(
-            form(sentence) if form is not None else _json(record.row or {}, sentence)
+            form(sentence) if form is not None else _json(record.row, sentence)
             for record, sentence in zip(batch, found, strict=True)
         )
 
 
-def _json(row: dict[str, object], sentence: TaggedSentence) -> str:
+def _json(row: dict[str, object] | None, sentence: TaggedSentence) -> str:
     return output.json_line(
         {
-            **row,
             "text": sentence.text,
             "words": sentence.words,
             "tags": sentence.tags,
             "probabilities": sentence.probabilities,
-        }
+        },
+        row,
     )
 
 

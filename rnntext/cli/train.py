@@ -194,10 +194,15 @@ def _options(given: dict[str, Any], config: Path | None) -> TrainingOptions:
         raise UsageError(f"train one of {', '.join(TASKS)}, not {given['task']!r}")
     if "data" in given:
         given["data"] = tuple(given["data"])
+        options.require_piped(given["data"])
     if config is not None:
         from rnntext.training.repeat import repeated_options
 
         repeated = repeated_options(config)
+        if repeated.task != given["task"]:
+            raise UsageError(
+                f"--config {config} is a run of train {repeated.task}, not of {given['task']}"
+            )
         if any(name in given for name in ("epochs", "steps", "minutes")):
             given = {"epochs": None, "steps": None, "minutes": None, **given}
         return repeated.merged(given)

@@ -45,9 +45,10 @@ class SamplingOptions:
             raise UsageError(f"--top-p must be above 0 and at most 1 (off), not {self.top_p}")
         if not 0 <= self.min_p <= 1:
             raise UsageError(f"--min-p must be from 0 (off) to 1, not {self.min_p}")
-        if not 0 < self.repetition_penalty < math.inf:
+        if not 0 < self.repetition_penalty <= 1e6:
             raise UsageError(
-                f"--repetition-penalty must be above 0 (1 is off), not {self.repetition_penalty}"
+                f"--repetition-penalty must be above 0 (1 is off) and at most 1e6, "
+                f"not {self.repetition_penalty}"
             )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -197,7 +198,7 @@ def _read_objects(
 
 def _parse_object(line: str, where: str, errors: str) -> dict[str, object]:
     try:
-        value: object = json.loads(line)
+        value: object = json.loads(line, parse_constant=_no_number, parse_float=_finite)
     except RecursionError as error:
         raise DataError(f"{where} nests too deeply for JSON") from error
     except ValueError as error:
@@ -208,6 +209,17 @@ def _parse_object(line: str, where: str, errors: str) -> dict[str, object]:
         raise DataError(f"{where} is not a JSON object: every line must be one")
     if "\\ud" in line or "\\uD" in line:
         return _without_half_characters(value, where, errors)
+    return value
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"{digits} is too large for a number")
     return value
 
 

@@ -51,9 +51,9 @@ _NOT = r"[nN]['’][tT](?!" + _LETTER + ")"
 WORD_PATTERN = "|".join(
     [
         r"(?:https?://|www\.)\S*[^\s.,;:!?'\")\]}]",
-        r"[\p{L}\p{N}_.+-]+@[\p{L}\p{N}-]+\.[\p{L}\p{N}.-]*[\p{L}\p{N}]",
+        r"(?<![\p{L}\p{N}_.+-])[\p{L}\p{N}_.+-]++@[\p{L}\p{N}-]+\.[\p{L}\p{N}.-]*[\p{L}\p{N}]",
         rf"[@#]{_LETTER}+",
-        rf"\p{{N}}+(?:[.,:/]\p{{N}}+)*(?!{_LETTER})",
+        r"\p{N}+(?:[.,:/]\p{N}+)+",
         r"(?:\p{L}\.){2,}",
         rf"(?<!{_LETTER})(?:Mr|Mrs|Ms|Dr|St|Prof|vs|etc|Jr|Sr|Inc|Corp|Co|Ltd)\.",
         rf"{_LETTER}+?(?={_NOT})",

@@ -21,6 +21,7 @@ from rnntext.errors import DataError
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import Labelled, read_labelled
 from rnntext.text.lines import Line, read_lines
+from rnntext.text.source import source_name
 from rnntext.text.splits import overlap, split_labelled, split_lines, split_tagged
 from rnntext.text.tagged import Tagged, read_tagged
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
@@ -102,10 +103,13 @@ def _language_data(
     options: TrainingOptions, tokenizer: Tokenizer | None, out_of_time: Callable[[], bool]
 ) -> LanguageData:
     reading = data_options(options)
+    name = source_name(options.data[0])
     lines: list[Line] = []
     cut_short = False
+    most_read, most_encoded = options.part or (None, None)
     for number, line in enumerate(read_lines(options.data, reading)):
-        if number % _CHUNK == 0 and number and out_of_time():
+        late = number % _CHUNK == 0 and number and out_of_time()
+        if late or number == most_read:
             cut_short = True
             break
         lines.append(line)
@@ -114,7 +118,7 @@ def _language_data(
         train, valid = split_lines(lines, share, options.seed)
         if not valid or not any(line.text.strip() for line in train):
             raise DataError(
-                f"{options.data[0]}: one line of text is too little to train and validate on: "
+                f"{name}: one line of text is too little to train and validate on: "
                 "give more, or name a validation file with --valid"
             )
     else:
@@ -124,7 +128,7 @@ def _language_data(
         tokenizer = _train_tokenizer(options, (line.text for line in train), characters)
     encoded: list[Array] = []
     done = 0
-    for chunk in _chunks([line.text for line in train]):
+    for chunk in _chunks([line.text for line in train[:most_encoded]]):
         encoded.extend(tokenizer.encode_lines(chunk))
         done += len(chunk)
         if done < len(train) and out_of_time():
@@ -132,7 +136,7 @@ def _language_data(
             break
     stream = np.concatenate(encoded)
     if len(stream) < 20:
-        raise DataError(f"{options.data[0]}: {len(stream)} tokens are too few to train on")
+        raise DataError(f"{name}: {len(stream)} tokens are too few to train on")
     documents = [
         np.concatenate(tokenizer.encode_lines([line.text for line in group]))
         for _, group in groupby(valid, key=lambda line: line.document)
@@ -152,7 +156,8 @@ def _language_data(
             (line.text for line in valid if line.text.strip()),
         ),
         fingerprint=_fingerprint(texts),
-        cut_short=cut_short,
+        read=len(lines),
+        cut_short=cut_short or options.part is not None,
     )
     valid_bytes = sum(len(line.text.encode()) + 1 for line in valid)
     return LanguageData(tokenizer, stream, documents, valid_bytes if keeps_all else None, summary)
@@ -160,6 +165,7 @@ def _language_data(
 
 def _labelled_data(options: TrainingOptions, tokenizer: Tokenizer | None) -> LabelledData:
     reading = data_options(options)
+    name = source_name(options.data[0])
     examples = list(read_labelled(options.data, reading))
     counts = Counter(label for example in examples for label in example.labels)
     _require_two_labels(options, counts)
@@ -175,7 +181,7 @@ def _labelled_data(options: TrainingOptions, tokenizer: Tokenizer | None) -> Lab
         train, valid = split_labelled(examples, share, options.seed)
         if not valid:
             raise DataError(
-                f"{options.data[0]}: {len(examples)} examples are too few to keep some for "
+                f"{name}: {len(examples)} examples are too few to keep some for "
                 "validation: give more, or name a validation file with --valid"
             )
     else:
@@ -212,13 +218,14 @@ def _labelled_data(options: TrainingOptions, tokenizer: Tokenizer | None) -> Lab
 
 def _tagged_data(options: TrainingOptions, tokenizer: Tokenizer | None) -> TaggedData:
     reading = data_options(options)
+    name = source_name(options.data[0])
     sentences = list(read_tagged(options.data, reading))
     if options.valid is None:
         share = min(_VALID_SHARE, _VALID_EXAMPLES / len(sentences))
         train, valid = split_tagged(sentences, share, options.seed)
         if not valid:
             raise DataError(
-                f"{options.data[0]}: {len(sentences)} sentences are too few to keep some for "
+                f"{name}: {len(sentences)} sentences are too few to keep some for "
                 "validation: give more, or name a validation file with --valid"
             )
     else:
@@ -309,11 +316,12 @@ def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _require_two_labels(options: TrainingOptions, counts: dict[str, int] | Counter[str]) -> None:
+    name = source_name(options.data[0])
     if len(counts) < 2 and not options.multi_label:
         only = f"only the label {next(iter(counts))!r}" if counts else "no labels"
-        raise DataError(f"{options.data[0]} has {only}: there is nothing to tell apart")
+        raise DataError(f"{name} has {only}: there is nothing to tell apart")
     if not counts:
-        raise DataError(f"{options.data[0]} has no labels: there is nothing to learn")
+        raise DataError(f"{name} has no labels: there is nothing to learn")
 
 
 def _listed(labels: Sequence[str], most: int = 12) -> str:

@@ -27,6 +27,7 @@ class Summary:
     duplicates: int  # validation items that also stand in training
     fingerprint: str  # SHA-256 of the training part and its labels
     labels: dict[str, int] = field(default_factory=dict)  # how often each is in training
+    read: int = 0  # lines of DATA, before the validation part was taken from them
     cut_short: bool = False  # a time budget left no time to prepare more of the training text
 
 

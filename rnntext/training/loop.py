@@ -237,6 +237,8 @@ class _Run:
     def _evaluate(self, epoch: int, loss: float) -> Evaluated:
         own = [parameter.clone() for parameter in _detached(self.model)] if self.average else []
         self._set_weights(self.average)
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in _detached(self.model)):
+            raise _diverged(self.step, self.settings.learning_rate)
         metrics = self.objective.evaluate(self.model, quick=True)
         self.model.train()
         value = float(metrics[self.objective.metric])
@@ -299,8 +301,12 @@ def _parameter_groups(model: Model, weight_decay: float) -> list[dict[str, Any]]
 def _mean(losses: list[Tensor], step: int, rate: float) -> float:
     mean = float(torch.stack(losses).mean()) if losses else math.nan
     if losses and not math.isfinite(mean):
-        raise TrainingError(
-            f"the loss stopped being a number by step {step}, at a learning rate of {rate:.2g}: "
-            f"train again with a smaller one, such as --lr {rate / 4:.1g}"
-        )
+        raise _diverged(step, rate)
     return mean
+
+
+def _diverged(step: int, rate: float) -> TrainingError:
+    return TrainingError(
+        f"the loss stopped being a number by step {step}, at a learning rate of {rate:.2g}: "
+        f"train again with a smaller one, such as --lr {rate / 4:.1g}"
+    )

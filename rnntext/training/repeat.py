@@ -24,6 +24,9 @@ def repeated_options(config_file: Path) -> TrainingOptions:
         training = json.loads(config_file.read_text("utf-8"))
         options = TrainingOptions.from_json(training["training"]["options"])
         steps = training["results"]["steps"]
+        data = training["data"]
+        if data["cut_short"]:
+            options = replace(options, part=(data["read"], data["train"]))
     except OSError as error:
         raise UsageError(f"--config {config_file}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
@@ -35,7 +38,7 @@ def command_of(options: TrainingOptions, directory: Path) -> str:
     """The command line that asks for this run."""
     words = ["rnntext", "train", options.task, "-o", str(directory)]
     for name, value in options.to_json().items():
-        if name in ("task", "data"):
+        if name in ("task", "data", "part"):
             continue
         flag = "--" + name.replace("_", "-")
         if isinstance(value, bool):

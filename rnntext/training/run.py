@@ -332,7 +332,7 @@ def _save(
         checkpoint.WEIGHTS: checkpoint.serialize_tensors(weights),
         checkpoint.GRAPH: graph,
         checkpoint.METRICS: log.encode(),
-        checkpoint.MODEL_CARD: _model_card(setup, saved).encode(),
+        checkpoint.MODEL_CARD: _model_card(setup, saved).encode("utf-8", "replace"),
     }
     checkpoint.save(saved.directory, files, config, force=force)
 
