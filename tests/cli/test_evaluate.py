@@ -1,0 +1,107 @@
+"""`rnntext evaluate` and `rnntext info`: numbers for scripts."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CORPORA, Shell
+
+ONE = ("--threads", "1")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "status"),
+    [
+        (["--min", "accuracy=0"], 0),
+        (["--min", "accuracy=0.0", "--max", "accuracy=1"], 0),
+        (["--min", "accuracy=1.01"], 3),
+        (["--max", "majority=0.4"], 3),
+        (["--min", "accuracy=0", "--min", "macro_f1=2"], 3),
+    ],
+)
+def test_bounds(bounds: list[str], status: int, run: Shell, classifier: Path) -> None:
+    args = ("evaluate", "-m", classifier, *ONE, CORPORA / "reviews.csv")
+    found = run(*args, *bounds)
+    assert found.status == status
+    # The numbers are told either way, and so is what was not met.
+    assert found.out == run(*args).done().out
+    assert len(found.err.splitlines()) == (1 if status else 0)
+    assert run(*args, *bounds, "--json").status == status
+
+
+@pytest.mark.parametrize(
+    ("bound", "part"),
+    [
+        (["--min", "bleu=1"], "accuracy, macro_f1, ece, majority"),
+        (["--max", "per_label=1"], "per_label"),
+        (["--min", "accuracy"], "METRIC=VALUE"),
+        (["--min", "accuracy=much"], "METRIC=VALUE"),
+    ],
+)
+def test_bounds_that_cannot_be(bound: list[str], part: str, run: Shell, classifier: Path) -> None:
+    args = ("evaluate", "-m", classifier, *ONE, CORPORA / "reviews.csv")
+    run(*args, *bound).failed(2, part)
+
+
+def test_rates_are_those_of_the_answers(run: Shell, classifier: Path) -> None:
+    data = CORPORA / "reviews.csv"
+    with data.open(encoding="utf-8", newline="") as file:
+        gold = [row["label"] for row in csv.DictReader(file)]
+    answers = run("classify", "-m", classifier, *ONE, "--text-column", "text", data).done().lines
+    right = [line.split("\t")[0] == label for line, label in zip(answers, gold, strict=True)]
+    (found,) = run("evaluate", "-m", classifier, *ONE, "--json", data).done().objects
+    assert found["accuracy"] == pytest.approx(sum(right) / len(right), abs=1e-6)
+    assert found["majority"] == 0.5
+    assert found["labels"] == ["neg", "pos"]
+    assert sum(map(sum, found["confusion"])) == len(gold)
+    assert {label: found["per_label"][label]["support"] for label in ("neg", "pos")} == {
+        "neg": gold.count("neg"),
+        "pos": gold.count("pos"),
+    }
+
+
+def test_data_from_a_pipe(run: Shell, lm: Path, classifier: Path, tagger: Path) -> None:
+    for model, file in (
+        (lm, "stories.txt"),
+        (classifier, "reviews.csv"),
+        (tagger, "tagged.conllu"),
+    ):
+        args = ("evaluate", "-m", model, *ONE)
+        piped = run(*args, "-", stdin=(CORPORA / file).read_bytes()).done()
+        assert piped.out == run(*args, CORPORA / file).done().out
+
+
+def test_columns_and_labels_of_another_file(run: Shell, classifier: Path, tmp_path: Path) -> None:
+    data = tmp_path / "a.tsv"
+    data.write_text('review\tstars\nsome text\tneg\nmore "text\tunheard of\n')
+    args = ("evaluate", "-m", classifier, "--text-column", "review", "--label-column", "stars")
+    (found,) = run(*args, "--json", data).done().objects
+    assert found["labels"] == ["neg", "pos", "unheard of"]
+    assert found["per_label"]["unheard of"]["support"] == 1
+
+
+def test_a_language_model_starts_each_file_anew(run: Shell, lm: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Mara lit the ovens.\nThe gulls woke.\n")
+    args = ("evaluate", "-m", lm, *ONE, "--json")
+    (one,) = run(*args, tmp_path / "a.txt").done().objects
+    (two,) = run(*args, tmp_path / "a.txt", tmp_path / "a.txt").done().objects
+    assert two["tokens"] == 2 * one["tokens"]
+    assert two["perplexity"] == pytest.approx(one["perplexity"], rel=1e-5)
+    assert one["unknown_rate"] == 0
+    assert one["bits_per_byte"] > 0
+
+
+def test_info(run: Shell, lm: Path, classifier: Path, tagger: Path) -> None:
+    for model, task in ((lm, "lm"), (classifier, "classify"), (tagger, "tag")):
+        pairs = run("info", model).done().pairs
+        assert (pairs["task"], pairs["cell"], pairs["steps"]) == (task, "lstm", "20")
+        assert ("labels" in pairs) == (task != "lm")
+        (found,) = run("info", "--json", model).done().objects
+        assert list(found) == list(pairs)
+        assert found["bytes"] == sum(
+            f.stat().st_size for f in model.iterdir() if f.name != "config.json"
+        )
+    assert run("info", classifier).pairs["labels"] == "neg, pos"

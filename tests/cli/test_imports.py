@@ -1,0 +1,49 @@
+"""What running a model may not import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import CORPORA, environment
+
+DRIVER = """
+import sys
+from rnntext.cli.main import main
+for line in sys.stdin.read().splitlines():
+    sys.argv = ["rnntext", *line.split("\\t")]
+    try:
+        main()
+    except SystemExit as leaving:
+        print(sys.argv[1], leaving.code, file=sys.stderr)
+    for name in ("torch", "onnx", "datasets", "pandas", "pyarrow", "transformers"):
+        assert name not in sys.modules, (sys.argv, name)
+    if sys.argv[1] == "--help":
+        for name in ("numpy", "onnxruntime", "rich.console", "tokenizers"):
+            assert name not in sys.modules, (sys.argv, name)
+"""
+
+
+def test_no_torch_where_a_model_runs(lm: Path, classifier: Path, tagger: Path) -> None:
+    commands = [
+        ["--help"],
+        ["classify", "-m", classifier, "--text", "x"],
+        ["tag", "-m", tagger, "--text", "x", "--json"],
+        ["generate", "-m", lm, "-n", "3", "x"],
+        ["evaluate", "-m", lm, CORPORA / "stories.txt"],
+        ["evaluate", "-m", classifier, CORPORA / "reviews.csv"],
+        ["evaluate", "-m", tagger, CORPORA / "tagged.conllu"],
+        ["info", tagger],
+    ]
+    found = subprocess.run(
+        [sys.executable, "-c", DRIVER],
+        input="\n".join("\t".join(map(str, command)) for command in commands),
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=60,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stderr.splitlines() == [f"{command[0]} 0" for command in commands]

@@ -1,0 +1,261 @@
+"""Records in, answers out: every input route in every output form."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import select
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import RNNTEXT, Outcome, Shell, environment
+
+SAMPLE = "naïve café 你好 🙂"
+TEXTS = [
+    SAMPLE,
+    "",
+    "one\u2028record\u0085and\fno more",
+    'a "quoted", [bracketed] text',
+    "  The soup was cold.  ",
+    "",
+]
+ROUTES = [
+    "file", "files", "dash", "file and dash", "pipe", "gz", "text", "crlf", "no final LF", "bom",
+    "csv", "tsv", "jsonl",
+]  # fmt: skip
+TASKS = ["classify", "tag"]
+ONE = ("--threads", "1")
+
+
+@pytest.fixture
+def model(task: str, classifier: Path, tagger: Path) -> Path:
+    return classifier if task == "classify" else tagger
+
+
+def lines(texts: list[str], end: str = "\n") -> bytes:
+    return "".join(text + end for text in texts).encode()
+
+
+def by_route(route: str, texts: list[str], tmp: Path) -> tuple[list[str], bytes]:
+    """Arguments and standard input that bring in `texts`."""
+
+    def file(name: str, data: bytes) -> str:
+        (tmp / name).write_bytes(data)
+        return str(tmp / name)
+
+    rows = [{"id": f"{number:03}", "text": text} for number, text in enumerate(texts)]
+    match route:
+        case "file":
+            return [file("a.txt", lines(texts))], b""
+        case "files":
+            half = [file("a.txt", lines(texts[:2])), file("b.txt", lines(texts[2:]))]
+            return half, b""
+        case "dash":
+            return ["-"], lines(texts)
+        case "file and dash":
+            return [file("a.txt", lines(texts[:4])), "-"], lines(texts[4:])
+        case "pipe":
+            return [], lines(texts)
+        case "gz":
+            return [file("a.txt.gz", gzip.compress(lines(texts)))], b""
+        case "text":
+            return [arg for text in texts for arg in ("--text", text)], b""
+        case "crlf":
+            return [file("a.txt", lines(texts, "\r\n"))], b""
+        case "no final LF":
+            # The last text is empty, so its own line end has to stay.
+            return [file("a.txt", lines([*texts, "x"])[:-1])], b""
+        case "bom":
+            return [], b"\xef\xbb\xbf" + lines(texts)
+        case "csv":
+            fields = [row["text"].replace('"', '""') for row in rows]
+            table = "".join(f'{r["id"]},"{f}"\n' for r, f in zip(rows, fields, strict=True))
+            return ["--text-column", "text", file("a.csv", f"id,text\n{table}".encode())], b""
+        case "tsv":
+            table = "".join("\t".join(row.values()) + "\n" for row in rows)
+            return ["--text-column", "text", file("a.tsv", f"id\ttext\n{table}".encode())], b""
+        case _:
+            table = "".join(json.dumps(row) + "\n" for row in rows)
+            return ["--text-column", "text", file("a.jsonl", table.encode())], b""
+
+
+def answers(task: str, found: Outcome) -> list[Any]:
+    """What TSV says: (label, probability) a record, or [(word, tag), ...]."""
+    if task == "classify":
+        pairs = [line.split("\t") for line in found.lines]
+        return [(label, float(probability)) for label, probability in pairs]
+    sentences: list[Any] = [[]]
+    for line in found.lines:
+        if line:
+            sentences[-1].append(tuple(line.split("\t")))
+        else:
+            sentences.append([])
+    assert sentences.pop() == []
+    return sentences
+
+
+@pytest.fixture(scope="module")
+def expected(run: Shell, classifier: Path, tagger: Path) -> dict[tuple[str, str], Any]:
+    """The answer to each text, asked alone."""
+    models = {"classify": classifier, "tag": tagger}
+    return {
+        (task, text): run(task, "-m", model, *ONE, "--json", "--text", text).done().objects[0]
+        for task, model in models.items()
+        for text in {*TEXTS, "x"}
+    }
+
+
+def assert_same(task: str, objects: list[Any], expected: list[Any]) -> None:
+    """The same labels, and probabilities within 1e-4."""
+    assert [o["text"] for o in objects] == [e["text"] for e in expected]
+    for found, wanted in zip(objects, expected, strict=True):
+        if task == "classify":
+            assert found["label"] == wanted["label"]
+            assert found["labels"] == pytest.approx(wanted["labels"], abs=1e-4)
+        else:
+            assert (found["words"], found["tags"]) == (wanted["words"], wanted["tags"])
+            assert found["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-4)
+
+
+@pytest.mark.parametrize("form", ["tsv", "json"])
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_route_in_every_form(
+    task: str, route: str, form: str, run: Shell, model: Path, expected: Any, tmp_path: Path
+) -> None:
+    args, stdin = by_route(route, TEXTS, tmp_path)
+    texts = [*TEXTS, "x"] if route == "no final LF" else TEXTS
+    wanted = [expected[task, text] for text in texts]
+    if form == "json":
+        objects = run(task, "-m", model, *ONE, "--json", *args, stdin=stdin).done().objects
+        assert_same(task, objects, wanted)
+        if route in ("csv", "tsv", "jsonl"):
+            assert [o["id"] for o in objects] == [f"{n:03}" for n in range(len(texts))]
+        return
+    found = answers(task, run(task, "-m", model, *ONE, *args, stdin=stdin).done())
+    if task == "classify":
+        assert [label for label, _ in found] == [w["label"] for w in wanted]
+        assert [p for _, p in found] == pytest.approx([w["probability"] for w in wanted], abs=1e-4)
+    else:
+        assert found == [list(zip(w["words"], w["tags"], strict=True)) for w in wanted]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_file_is_a_record(task: str, run: Shell, model: Path, tmp_path: Path) -> None:
+    texts = [f"{SAMPLE}\n\nand\u2028more", "", "last"]
+    paths = []
+    for number, text in enumerate(texts):
+        paths.append(tmp_path / f"{number}.txt")
+        paths[-1].write_bytes(f"{text}\n".replace("\n", "\r\n").encode())
+    found = run(task, "-m", model, *ONE, "--json", "--record", "file", *paths).done()
+    assert [o["text"] for o in found.objects] == texts
+    plain = run(task, "-m", model, *ONE, "--record", "file", *paths).done()
+    assert len(answers(task, plain)) == len(texts)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_line_of_a_million_characters(task: str, run: Shell, model: Path) -> None:
+    long = "something wonderful " * 50_000
+    stdin = lines(["before", long, "after"])
+    found = answers(task, run(task, "-m", model, *ONE, stdin=stdin, timeout=120).done())
+    assert len(found) == 3
+    if task == "tag":
+        assert [len(sentence) for sentence in found] == [1, 100_000, 1]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_answer_does_not_depend_on_the_batch(
+    task: str, run: Shell, model: Path, expected: Any
+) -> None:
+    pool = [f"{text} {'and the soup ' * (n % 90)}".strip() for n, text in enumerate(TEXTS * 30)]
+    mixed = [*pool, *TEXTS]
+    random.Random(1).shuffle(mixed)
+    together = run(task, "-m", model, *ONE, "--json", stdin=lines(mixed)).done().objects
+    again = run(task, "-m", model, "--threads", "2", "--json", stdin=lines(mixed[::-1]))
+    assert_same(task, again.done().objects, together[::-1])
+    known = [o for o in together if (task, o["text"]) in expected]
+    assert len(known) >= len(TEXTS)
+    assert_same(task, known, [expected[task, o["text"]] for o in known])
+
+
+def test_the_row_s_own_fields_come_first_and_as_they_were(run: Shell, classifier: Path) -> None:
+    row = {"id": 7, "list": [1, {"a": None}], "title": SAMPLE, "yes": True, "big": 2**60}
+    args = ("classify", "-m", classifier, *ONE, "--json", "--text-column", "title")
+    (found,) = run(*args, stdin=json.dumps(row).encode()).done().objects
+    assert {name: found[name] for name in row} == row
+    assert list(found) == [*row, "text", "label", "probability", "labels"]
+    assert found["text"] == SAMPLE
+    assert found["label"] == next(iter(found["labels"]))
+    assert found["probability"] == found["labels"][found["label"]]
+    assert sum(found["labels"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_columns_of_classify(run: Shell, classifier: Path) -> None:
+    args = ("classify", "-m", classifier, *ONE)
+    text = "a\ttab, a\u2028line and\r\n[more]"
+    (line,) = run(*args, "--with-text", "-k", "2", "--text", text).done().lines
+    one, p_one, two, p_two, shown = line.split("\t")
+    assert {one, two} == {"neg", "pos"}
+    assert float(p_one) >= float(p_two)
+    assert float(p_one) + float(p_two) == pytest.approx(1, abs=1e-4)
+    assert shown == "a tab, a line and  [more]"
+    # A record whose labels are all left out is still a record.
+    assert run(*args, "--threshold", "1", stdin=b"a\nb\n").done().lines == ["", ""]
+    (found,) = run(*args, "--json", "--threshold", "1", "--text", "a").done().objects
+    assert found["labels"] == {}
+
+
+def test_words_of_tag(run: Shell, tagger: Path) -> None:
+    args = ("tag", "-m", tagger, *ONE, "--json", "--text", "Mara can't row, [naïve] 🙂.")
+    (found,) = run(*args).done().objects
+    assert list(found) == ["text", "words", "tags", "probabilities"]
+    assert found["words"] == ["Mara", "ca", "n't", "row", ",", "[", "naïve", "]", "🙂", "."]
+    assert len(found["tags"]) == len(found["probabilities"]) == 10
+    assert all(0 < p <= 1 for p in found["probabilities"])
+    (found,) = run(*args, "--pretokenized").done().objects
+    assert found["words"] == ["Mara", "can't", "row,", "[naïve]", "🙂."]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_came_before_a_bad_byte_is_answered(task: str, run: Shell, model: Path) -> None:
+    args = (task, "-m", model, *ONE)
+    found = run(*args, stdin=b"a\nb\ncaf\xe9\nc\n")
+    found.failed(1, "standard input, line 3, byte 7 (0xE9) is not UTF-8")
+    assert len(answers(task, found)) == 2
+    (found_text,) = run(*args, "--json", "--encoding", "latin-1", stdin=b"caf\xe9").done().objects
+    assert found_text["text"] == "café"
+    replace = run(*args, "--json", "--encoding-errors", "replace", stdin=b"caf\xe9")
+    assert replace.done().objects[0]["text"] == "caf\ufffd"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_input_is_no_output(task: str, run: Shell, model: Path) -> None:
+    assert run(task, "-m", model, *ONE).done().out == b""
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_line_is_answered_though_the_pipe_stays_open(task: str, model: Path) -> None:
+    command = [*RNNTEXT, task, "-m", str(model), *ONE]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for text in (SAMPLE, "", "again"):
+            process.stdin.write(f"{text}\n".encode())
+            process.stdin.flush()
+            answer = b""
+            while not answer.endswith(b"\n\n" if task == "tag" and text else b"\n"):
+                ready, _, _ = select.select([process.stdout], [], [], 30)
+                if not ready:
+                    process.kill()
+                assert ready, "no answer"
+                answer += os.read(process.stdout.fileno(), 1 << 16)
+        process.stdin.close()
+        assert process.wait(30) == 0
+        assert process.stdout.read() == b""

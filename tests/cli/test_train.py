@@ -1,0 +1,385 @@
+"""`rnntext train`: what it prints, every format it reads, and that runs can be repeated."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnntext.checkpoint import load
+from tests.conftest import CORPORA, TINY, Outcome, Shell
+
+SAMPLE = "naïve café 你好 🙂"
+CLASSIFY = {"accuracy", "macro_f1", "ece", "majority"}
+METRICS = {
+    "lm": {"perplexity", "perplexity_known", "bits_per_byte", "tokens", "unknown_rate"},
+    "classify": CLASSIFY,
+    "several": CLASSIFY | {"micro_f1"},
+    "tag": {"accuracy"},
+    "spans": {"accuracy", "precision", "recall", "f1"},
+}
+RESULT = {"task", "model", "steps", "seconds", "tokens_per_second", "parameters"}
+WHOLE = ["config.json", "model.onnx", "model.safetensors"]
+
+
+def labelled(labels: list[str], count: int = 4) -> list[tuple[str, str]]:
+    """Texts, all different, with each label `count` times."""
+    return [(f"{SAMPLE} number {n}{label}", label) for label in labels for n in range(count)]
+
+
+def conllu(sentences: int = 12) -> str:
+    """Sentences with a multiword range, an empty node, and comments."""
+    rest = "\t_" * 6
+    return "".join(
+        f"# text = don't go {n}\n"
+        f"1-2\tdon't\t_\t_{rest}\n1\tdo\t_\tAUX{rest}\n2\tn't\t_\tPART{rest}\n"
+        f"2.1\tghost\t_\tX{rest}\n3\tgo{n}\t_\tVERB{rest}\n\n"
+        for n in range(sentences)
+    )
+
+
+def folders(tmp: Path) -> Path:
+    for label in ("good", "bad"):
+        (tmp / "data" / label).mkdir(parents=True)
+        for number in range(6):
+            text = f"{SAMPLE}\nthis one is {label} {number}\n"
+            (tmp / "data" / label / f"{number}.txt").write_text(text, "utf-8")
+        (tmp / "data" / label / "notes.md").write_text("not an example")
+    return tmp / "data"
+
+
+def documents(tmp: Path) -> Path:
+    (tmp / "data" / "deep").mkdir(parents=True)
+    for name in ("a.txt", "b.md", "deep/c"):
+        lines = (f"{SAMPLE} in {name}, line {n}\n" for n in range(20))
+        (tmp / "data" / name).write_text("".join(lines), "utf-8")
+    (tmp / "data" / "picture.png").write_bytes(b"\x89PNG\0\0")
+    (tmp / "data" / ".hidden").write_bytes(b"\xff")
+    (tmp / "data" / "empty.txt").touch()
+    return tmp / "data"
+
+
+def table(rows: list[tuple[str, str]], separator: str) -> str:
+    return "".join(separator.join(row) + "\n" for row in [("text", "label"), *rows])
+
+
+def objects(rows: list[tuple[Any, Any]], names: tuple[str, str] = ("text", "label")) -> str:
+    return "".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows)
+
+
+ODD = ["1", "NA", "null"]
+SEVERAL: list[tuple[str, Any]] = [(f"text {n}", [["a"], ["a", "b"], []][n % 3]) for n in range(12)]
+IOB1 = "-DOCSTART- -X- O\n\n" + "".join(
+    f"Ann{n} NNP I-PER\nBo NNP B-PER\nin IN O\nUlm NNP I-LOC\n\n" for n in range(12)
+)
+Source = str | bytes | Callable[[Path], Path]
+
+# Task, the data file's name and content, further options, and the labels that come out.
+FORMATS: dict[str, tuple[str, str, Source, list[str], list[str]]] = {
+    "csv": ("classify", "a.csv", table(labelled(ODD), ","), [], ODD),
+    "csv quoted": (
+        "classify",
+        "a.csv",
+        "id,label,text\r\n" + "".join(f'{n},"a,{n % 2}","x\n""{n}"""\r\n' for n in range(12)),
+        [],
+        ["a,0", "a,1"],
+    ),
+    "tsv": (
+        "classify",
+        "a.tsv",
+        table([(f'"{n} open', 'say "a"' if n % 2 else '"') for n in range(12)], "\t"),
+        [],
+        ['"', 'say "a"'],
+    ),
+    "jsonl": (
+        "classify",
+        "a.jsonl",
+        objects([(f"t {n}", [1, True, 1.5, "NA", "null"][n % 5]) for n in range(20)]),
+        [],
+        ["1", "1.5", "NA", "null", "true"],
+    ),
+    "columns": (
+        "classify",
+        "a.jsonl",
+        objects([(f"t {n}", n % 2) for n in range(12)], ("review", "stars")),
+        ["--text-column", "review", "--label-column", "stars"],
+        ["0", "1"],
+    ),
+    "fastText": (
+        "classify",
+        "a.txt",
+        "".join(f"__label__{label} {text}\n" for text, label in labelled(["a", "b"], 6)),
+        [],
+        ["a", "b"],
+    ),
+    "folders": ("classify", "", folders, [], ["bad", "good"]),
+    "a class of three": (
+        "classify",
+        "a.csv",
+        table([*labelled(["a", "b"], 10), *labelled(["rare"], 3)], ","),
+        [],
+        ["a", "b", "rare"],
+    ),
+    "classify gz": (
+        "classify",
+        "a.csv.gz",
+        gzip.compress(table(labelled(ODD), ",").encode()),
+        [],
+        ODD,
+    ),
+    "classify stdin": ("classify", "-", table(labelled(ODD), "\t"), [], ODD),
+    "format named": ("classify", "-", table(labelled(ODD), ","), ["--format", "csv"], ODD),
+    "latin-1": (
+        "classify",
+        "a.csv",
+        table([(f"é{n}", "ö" if n % 2 else "o") for n in range(12)], ",").encode("latin-1"),
+        ["--encoding", "latin-1"],
+        ["o", "ö"],
+    ),
+    "several": ("classify", "a.jsonl", objects(SEVERAL), ["--multi-label"], ["a", "b"]),
+    "several csv": (
+        "classify",
+        "a.csv",
+        table([(text, "|".join(labels)) for text, labels in SEVERAL], ","),
+        ["--multi-label", "--label-separator", "|"],
+        ["a", "b"],
+    ),
+    "conllu": ("tag", "a.conllu", conllu(), [], ["AUX", "PART", "VERB"]),
+    "tag stdin": ("tag", "-", conllu(), [], ["AUX", "PART", "VERB"]),
+    "tag gz": ("tag", "a.conllu.gz", gzip.compress(conllu().encode()), [], ["AUX", "PART", "VERB"]),
+    "IOB1": ("tag", "a.conll", IOB1, [], ["B-LOC", "B-PER", "I-LOC", "I-PER", "O"]),
+    "a column": ("tag", "a.conll", IOB1, ["--tag-column", "2"], ["IN", "NNP"]),
+    "words and tags": (
+        "tag",
+        "a.jsonl",
+        objects([(["a", f"b{n}"], ["NA", "1"]) for n in range(12)], ("words", "tags")),
+        [],
+        ["1", "NA"],
+    ),
+    "documents": ("lm", "", documents, [], []),
+    "lm stdin": ("lm", "-", "".join(f"{SAMPLE} {n}\r\n" for n in range(40)), [], []),
+    "lm gz": ("lm", "a.gz", gzip.compress((f"{SAMPLE}\n" * 40).encode()), [], []),
+    "lm csv": (
+        "lm",
+        "a.csv",
+        table(labelled(["a"], 40), ","),
+        ["--text-column", "text"],
+        [],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format(name: str, run: Shell, tmp_path: Path) -> None:
+    task, file, content, options, labels = FORMATS[name]
+    stdin = b""
+    if callable(content):
+        data = str(content(tmp_path))
+    else:
+        raw = content if isinstance(content, bytes) else content.encode()
+        data = file if file == "-" else str(tmp_path / file)
+        if file == "-":
+            stdin = raw
+        else:
+            Path(data).write_bytes(raw)
+    out = tmp_path / "model"
+    found = run("train", task, data, "-o", out, *TINY, 2, "-q", *options, stdin=stdin).done()
+    kind = {"several": "several", "several csv": "several", "IOB1": "spans"}.get(name, task)
+    assert set(found.pairs) >= RESULT | METRICS[kind]
+    assert found.pairs["steps"] == "2"
+    config = load(out).config
+    assert config["model"]["labels"] == labels
+    if name == "documents":
+        assert config["data"]["train"] + config["data"]["valid"] == 60
+
+
+def test_every_label_is_answered_as_it_was_in_the_file(run: Shell, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(table(labelled(ODD, 8), ","), "utf-8")
+    args = ("train", "classify", tmp_path / "a.csv", "-o", tmp_path / "m", *TINY, 2, "-q")
+    run(*args).done()
+    found = run("classify", "-m", tmp_path / "m", "--json", "--text", "x").done().objects[0]
+    assert set(found["labels"]) == set(ODD)
+
+
+def test_the_result_as_json(run: Shell, tmp_path: Path) -> None:
+    out = tmp_path / "m"
+    args = ("train", "classify", CORPORA / "reviews.csv", "-o", out, *TINY, 3, "-q", "--json")
+    (found,) = run(*args).done().objects
+    assert set(found) >= RESULT | {"metrics"}
+    assert (found["task"], found["model"], found["steps"]) == ("classify", str(out), 3)
+    assert set(found["metrics"]) == CLASSIFY | {"per_label", "confusion", "labels"}
+    assert found["seconds"] > 0
+    assert found["tokens_per_second"] > 0
+    assert sum(map(sum, found["metrics"]["confusion"])) == 76
+
+
+@pytest.mark.parametrize("task", ["lm", "classify", "tag"])
+def test_evaluate_says_what_train_said(task: str, run: Shell, tmp_path: Path) -> None:
+    whole = {
+        "lm": (CORPORA / "stories.txt").read_text("utf-8").splitlines(keepends=True),
+        "classify": (CORPORA / "reviews.csv").read_text("utf-8").splitlines(keepends=True),
+        "tag": (CORPORA / "tagged.conllu").read_text("utf-8").split("\n\n")[:-1],
+    }[task]
+    name = {"lm": "v.txt", "classify": "v.csv", "tag": "v.conllu"}[task]
+    head = whole[:1] if task == "classify" else []
+    end = "\n\n" if task == "tag" else ""
+    valid, data = tmp_path / name, tmp_path / f"t{name}"
+    valid.write_text("".join(part + end for part in [*head, *whole[-60:]]), "utf-8")
+    data.write_text("".join(part + end for part in whole[:-60]), "utf-8")
+    args = ("train", task, data, "--valid", valid, "-o", tmp_path / "m", *TINY, 8, "-q", "--json")
+    trained = run(*args).done().objects[0]["metrics"]
+    args = ("evaluate", "-m", tmp_path / "m", "--threads", "1", valid)
+    (measured,) = run(*args, "--json").done().objects
+    assert list(measured) == list(trained)
+    single = {name: value for name, value in trained.items() if isinstance(value, int | float)}
+    assert {name: measured[name] for name in single} == pytest.approx(single, rel=1e-4, abs=1e-6)
+    assert {k: v for k, v in measured.items() if k in ("confusion", "labels")} == {
+        k: v for k, v in trained.items() if k in ("confusion", "labels")
+    }
+    pairs = run(*args).done().pairs
+    assert {name: float(value) for name, value in pairs.items()} == pytest.approx(single, rel=1e-4)
+
+
+def test_a_dry_run_leaves_nothing(run: Shell, tmp_path: Path) -> None:
+    data = tmp_path / "a.csv"
+    rows = labelled(["a", "b"], 100)
+    data.write_text(table(rows, ","), "utf-8")
+    args = ("train", "classify", data, "--dry-run", "--threads", "1", "-q", "--preset", "tiny")
+    found = run(*args, "--valid", data, "--json").done().objects[0]
+    assert (found["train_documents"], found["valid_documents"]) == (200, 200)
+    assert found["duplicates"] == 200
+    assert found["labels"] == {"a": 100, "b": 100}
+    assert found["seconds_per_epoch"] > 0
+    assert os.listdir(tmp_path) == ["a.csv"]
+
+
+# Starting from another model
+
+
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_a_language_model_starts_another(task: str, run: Shell, lm: Path, tmp_path: Path) -> None:
+    file = {"classify": "reviews.csv", "tag": "tagged.conllu"}[task]
+    args = ("--init", lm, "--steps", 2, "--threads", "1", "-q")
+    run("train", task, CORPORA / file, "-o", tmp_path / "m", *args).done()
+    assert (tmp_path / "m/tokenizer.json").read_bytes() == (lm / "tokenizer.json").read_bytes()
+    one, two = (load(path).config["model"]["encoder"] for path in (lm, tmp_path / "m"))
+    for name in ("cell", "vocab_size", "embed_size", "hidden_size", "num_layers"):
+        assert one[name] == two[name]
+    run(task, "-m", tmp_path / "m", "--text", SAMPLE).done()
+
+
+# Doing it again
+
+
+def same(one: Path, two: Path) -> bool:
+    return all((one / name).read_bytes() == (two / name).read_bytes() for name in WHOLE[1:])
+
+
+@pytest.mark.parametrize("task", ["lm", "classify", "tag"])
+def test_the_same_command_gives_the_same_bytes(
+    task: str, run: Shell, lm: Path, classifier: Path, tagger: Path, tmp_path: Path
+) -> None:
+    """And the command is the one that the model card tells."""
+    model = {"lm": lm, "classify": classifier, "tag": tagger}[task]
+    card = (model / "README.md").read_text("utf-8")
+    (told,) = re.findall("^    rnntext (train .*)$", card, re.MULTILINE)
+    args = shlex.split(told)
+    args[args.index("-o") + 1] = str(tmp_path / "m")
+    # One of the three in an interpreter of its own.
+    found = (run.fresh if task == "classify" else run)(*args, "-q").done()
+    assert same(model, tmp_path / "m")
+    name, value = next(iter(load(model).config["results"]["metrics"].items()))
+    assert float(found.pairs[name]) == pytest.approx(value, abs=1e-6)
+
+
+def test_another_seed_gives_other_bytes(run: Shell, tagger: Path, tmp_path: Path) -> None:
+    args = ("train", "tag", CORPORA / "tagged.conllu", "-o", tmp_path / "m", *TINY, 20, "-q")
+    run(*args, "--seed", "4").done()
+    assert not same(tagger, tmp_path / "m")
+
+
+def test_a_config_repeats_its_run(run: Shell, classifier: Path, tmp_path: Path) -> None:
+    config = classifier / "config.json"
+    found = run("train", "classify", "--config", config, "-o", tmp_path / "m", "-q").done()
+    assert same(classifier, tmp_path / "m")
+    repeated = load(tmp_path / "m").config
+    assert repeated["training"]["options"] == load(classifier).config["training"]["options"]
+    assert found.pairs["steps"] == "20"
+    # What is given anew counts.
+    args = ("train", "classify", "--config", config, "-o", tmp_path / "n", "-q", "--epochs", "1")
+    found = run(*args, "--batch-size", "128").done()
+    assert found.pairs["steps"] == "6"
+    assert found.pairs["epochs"] == "1"
+
+
+def test_a_run_in_minutes_is_repeated_by_its_steps(run: Shell, tmp_path: Path) -> None:
+    args = ("train", "tag", CORPORA / "tagged.conllu", "--preset", "tiny", "--threads", "1", "-q")
+    # In a new interpreter, because the time counts from its start.
+    found = run.fresh(*args, "--minutes", "0.05", "-o", tmp_path / "m").done()
+    assert load(tmp_path / "m").config["results"]["steps"] == int(found.pairs["steps"])
+    run(*args, "--steps", found.pairs["steps"], "-o", tmp_path / "n").done()
+    assert same(tmp_path / "m", tmp_path / "n")
+    again = ("train", "tag", "--config", tmp_path / "m/config.json", "-q")
+    run(*again, "-o", tmp_path / "o").done()
+    assert same(tmp_path / "m", tmp_path / "o")
+
+
+# Where the model goes
+
+
+def tree(directory: Path) -> dict[str, bytes]:
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+def short_run(run: Shell, out: object, *more: object) -> Outcome:
+    return run("train", "classify", CORPORA / "reviews.csv", "-o", out, *TINY, 2, "-q", *more)
+
+
+def test_an_existing_model_is_kept_without_force(
+    run: Shell, classifier: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "m"
+    shutil.copytree(classifier, out)
+    (out / "notes.txt").write_text("mine")
+    before = tree(out)
+    short_run(run, out).failed(2, f"{out} exists and is not empty", "--force")
+    assert tree(out) == before
+    short_run(run, out, "--force").done()
+    after = tree(out)
+    assert after["notes.txt"] == b"mine"
+    assert after.keys() == before.keys()
+    assert after["model.onnx"] != before["model.onnx"]
+    run("classify", "-m", out, "--text", "x").done()
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_a_folder_of_other_files_is_never_replaced(
+    force: tuple[str, ...], run: Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "photo.txt").write_text("mine")
+    short_run(run, tmp_path, *force).failed(2, str(tmp_path))
+    assert tree(tmp_path) == {"photo.txt": b"mine"}
+
+
+def test_an_empty_folder_is_taken_and_a_missing_one_is_made(run: Shell, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for out in ("empty", "not/there/yet"):
+        short_run(run, tmp_path / out).done()
+        assert sorted(os.listdir(tmp_path / out)) == sorted(
+            [*WHOLE, "README.md", "metrics.jsonl", "tokenizer.json"]
+        )
+
+
+def test_a_relative_name(run: Shell, tmp_path: Path) -> None:
+    args = ("train", "tag", CORPORA / "tagged.conllu", "-o", "m", *TINY, 2, "-q")
+    assert run(*args, cwd=tmp_path).done().pairs["model"] == "m"
+    assert os.listdir(tmp_path) == ["m"]

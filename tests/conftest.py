@@ -1,0 +1,224 @@
+"""What the tests of the command line share: a shell of sorts, and one tiny model of each task."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnntext.cli.demo import find_corpora
+
+RNNTEXT = (sys.executable, "-m", "rnntext")
+CORPORA = find_corpora()
+# A run that takes no more than it must.
+TINY = ("--preset", "tiny", "--threads", "1", "--steps")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: its exit status and what it wrote."""
+
+    status: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out.decode()
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of standard output, every one of which must end in LF."""
+        if not self.out:
+            return []
+        assert self.out.endswith(b"\n")
+        return self.text[:-1].split("\n")
+
+    @property
+    def objects(self) -> list[Any]:
+        return [json.loads(line) for line in self.lines]
+
+    @property
+    def pairs(self) -> dict[str, str]:
+        """`name<TAB>value` lines."""
+        pairs = [line.split("\t") for line in self.lines]
+        assert all(len(pair) == 2 for pair in pairs), pairs
+        return dict(pairs)
+
+    def done(self) -> Outcome:
+        """This outcome, which must be that of a command that worked and had nothing to say."""
+        assert (self.status, self.err) == (0, "")
+        return self
+
+    def failed(self, status: int, *parts: str) -> Outcome:
+        """This outcome, which must be one line on stderr that holds `parts`."""
+        assert "Traceback" not in self.err, self.err
+        assert self.err.count("\n") == 1, self.err
+        assert self.err.startswith("rnntext: "), self.err
+        assert all(part in self.err for part in parts), self.err
+        assert self.status == status, self.err
+        return self
+
+
+def environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    """This process's environment without what changes rnntext's output, and with `extra`."""
+    removed = ("RNNTEXT_MODEL", "NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "PYTHONWARNINGS")
+    kept = {name: value for name, value in os.environ.items() if name not in removed}
+    kept["TERM"] = "xterm-256color"
+    for name, value in (extra or {}).items():
+        kept.pop(name, None)
+        if value is not None:
+            kept[name] = value
+    return kept
+
+
+class Shell:
+    """Runs `rnntext` commands, each in a process of its own."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def __call__(
+        self,
+        *args: object,
+        stdin: bytes | int = b"",
+        env: Mapping[str, str | None] | None = None,
+        cwd: Path | str = ".",
+        timeout: float = 60,
+        out: str | int | None = None,
+    ) -> Outcome:
+        """Run a command; `stdin` comes through a pipe, or is a file descriptor.
+
+        `out` is a path or descriptor to send stdout to.
+        """
+        reader, writer = (stdin, None) if isinstance(stdin, int) else os.pipe()
+        feeder = threading.Thread(target=_feed, args=(writer, stdin), daemon=True)
+        with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+            target = os.open(out, os.O_WRONLY) if isinstance(out, str) else out
+            streams = [reader, stdout.fileno() if target is None else target, stderr.fileno()]
+            request = {
+                "args": [str(arg) for arg in args],
+                "env": environment(env),
+                "cwd": os.path.abspath(cwd),
+            }
+            connection = self._connection()
+            socket.send_fds(connection, [json.dumps(request).encode()], streams)
+            if writer is not None:
+                feeder.start()
+            child = int(self._line(connection, timeout))
+            try:
+                status = int(self._line(connection, timeout))
+            except TimeoutError:
+                os.kill(child, signal.SIGKILL)
+                self._line(connection, 10)
+                raise AssertionError(f"took over {timeout} s: {request['args']}") from None
+            finally:
+                if writer is not None:
+                    os.close(reader)
+                    feeder.join()
+                if isinstance(out, str):
+                    os.close(streams[1])
+            stdout.seek(0)
+            stderr.seek(0)
+            return Outcome(status, stdout.read(), stderr.read().decode())
+
+    def fresh(
+        self,
+        *args: object,
+        stdin: bytes = b"",
+        env: Mapping[str, str | None] | None = None,
+        cwd: Path | str = ".",
+        timeout: float = 60,
+        **popen: Any,
+    ) -> Outcome:
+        """Run a command in a new interpreter, for what has to do with how that starts."""
+        found = subprocess.run(
+            [*RNNTEXT, *map(str, args)],
+            input=stdin,
+            stdout=popen.pop("stdout", subprocess.PIPE),
+            stderr=subprocess.PIPE,
+            env=environment(env),
+            cwd=cwd,
+            timeout=timeout,
+            check=False,
+            **popen,
+        )
+        return Outcome(found.returncode, found.stdout or b"", found.stderr.decode())
+
+    def close(self) -> None:
+        if self._socket is not None and self._server is not None:
+            self._socket.close()
+            self._server.wait(10)
+
+    def _connection(self) -> socket.socket:
+        if self._socket is None:
+            self._socket, theirs = socket.socketpair()
+            server = Path(__file__).parent / "cli" / "forks.py"
+            with theirs:
+                self._server = subprocess.Popen(
+                    [sys.executable, str(server), str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    env=environment(),
+                )
+        return self._socket
+
+    @staticmethod
+    def _line(connection: socket.socket, timeout: float) -> bytes:
+        connection.settimeout(timeout)
+        line = b""
+        while not line.endswith(b"\n"):
+            part = connection.recv(1)
+            assert part, "the process that forks is gone"
+            line += part
+        return line
+
+
+def _feed(writer: int, data: bytes) -> None:
+    try:
+        with open(writer, "wb") as pipe:
+            pipe.write(data)
+    except BrokenPipeError:
+        pass  # the command did not want to read it all
+
+
+@pytest.fixture(scope="session")
+def run() -> Iterator[Shell]:
+    shell = Shell()
+    yield shell
+    shell.close()
+
+
+def _trained(run: Shell, tmp: pytest.TempPathFactory, task: str, file: str) -> Path:
+    """A model of the sample text after 20 steps: it knows little, and that is enough."""
+    directory = tmp.mktemp("models") / task
+    data = CORPORA / file
+    found = run("train", task, data, "-o", directory, *TINY, 20, "--seed", 3, "-q", timeout=120)
+    assert found.status == 0, found.err
+    return directory
+
+
+@pytest.fixture(scope="session")
+def lm(run: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _trained(run, tmp_path_factory, "lm", "stories.txt")
+
+
+@pytest.fixture(scope="session")
+def classifier(run: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _trained(run, tmp_path_factory, "classify", "reviews.csv")
+
+
+@pytest.fixture(scope="session")
+def tagger(run: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _trained(run, tmp_path_factory, "tag", "tagged.conllu")
