@@ -34,6 +34,8 @@ Batch = Any
 # A run without a known end is evaluated once an epoch, but not less often than this.
 _LONGEST_UNSEEN = 2000  # steps
 _REPORT_EVERY = 10  # steps
+# Of the time that is left when a timed run fixes its length, the part it plans to use.
+_USED = 0.94
 # An improvement smaller than this, as a share, does not keep a run going.
 _LEAST_IMPROVEMENT = 1e-3
 
@@ -116,8 +118,8 @@ class _Run:
             if settings.averaging
             else []
         )
-        self.step = self.tokens = self.best_step = 0
-        self.stepping = 0.0  # seconds spent in steps
+        self.step = self.tokens = self.best_step = self.evaluated_step = 0
+        self.stepping = self.evaluating = 0.0  # seconds spent in steps and in evaluations
         self.quick_cost: float | None = None  # seconds of a quick evaluation
         self.evaluation_cost = 0.0  # seconds of an evaluation of everything
         self.best: float | None = None
@@ -149,7 +151,7 @@ class _Run:
                 if reason:
                     break
             epoch += 1
-        if self.best_step != self.step and self.best is None:
+        if self.evaluated_step != self.step:
             yield self._evaluate(epoch - 1, _mean(losses, self.step, rate))
         self.model.load_state_dict(self.best_weights)
         self.model.eval()
@@ -213,11 +215,14 @@ class _Run:
             self.objective.evaluate(self.model, quick=True)
             self.model.train()
             self.quick_cost = self.clock() - now
+            self.evaluating += self.quick_cost
             self.evaluation_cost = self.quick_cost / self.objective.quick_share()
         evaluations = self.evaluation_cost + len(EVALUATE_AT) * self.quick_cost
         left = deadline - self.clock() - self.reserve - evaluations
-        # A twentieth stays spare: a busy machine slows down.
-        total = self.step + math.floor(0.95 * left * self.step / self.stepping)
+        # Making batches and showing progress count as well. Some stays spare: a busy machine
+        # slows down.
+        pace = (self.clock() - self.began - self.evaluating) / self.step
+        total = self.step + math.floor(_USED * left / pace)
         if self.step >= flat_steps(total):
             self.total = max(total, fewest_steps(self.step))
             self.stops = self._evaluation_steps()
@@ -229,8 +234,9 @@ class _Run:
             return "validation stopped improving"
         deadline = self.budget.deadline
         if deadline is not None:
-            spare = deadline - self.clock() - self.reserve - self.evaluation_cost
-            if spare <= 0:
+            # What was learned since the last evaluation is evaluated too.
+            evaluations = self.evaluation_cost + (self.quick_cost or 0.0)
+            if deadline - self.clock() - self.reserve - evaluations <= 0:
                 return "the time is over"
         return ""
 
@@ -239,7 +245,10 @@ class _Run:
         self._set_weights(self.average)
         if not all(bool(torch.isfinite(parameter).all()) for parameter in _detached(self.model)):
             raise _diverged(self.step, self.settings.learning_rate)
+        started = self.clock()
         metrics = self.objective.evaluate(self.model, quick=True)
+        self.evaluated_step = self.step
+        self.evaluating += self.clock() - started
         self.model.train()
         value = float(metrics[self.objective.metric])
         sign = 1.0 if self.objective.higher_is_better else -1.0

@@ -49,7 +49,7 @@ from rnntext.training.schedule import Budget
 # The part of a time budget that reading and encoding may take.
 _PREPARATION = 0.35
 # Seconds kept for exporting and saving, and more for each million weights.
-_SAVING = 1.5
+_SAVING = 2.5
 _SAVING_PER_MILLION = 0.1
 
 

@@ -30,7 +30,7 @@ def random_model(
     task: str, cell: str, layers: int = 1, both: bool = False, embed: int = E, multi: bool = False
 ) -> Model:
     labels = () if task == "lm" else ("a", "b", "c")
-    config = ModelConfig(task, EncoderConfig(cell, V, embed, H, layers, both), labels, multi)
+    config = ModelConfig(task, EncoderConfig(cell, V, embed, H, layers, both), labels, multi, 99)
     model = build_model(config).eval()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():

@@ -325,7 +325,9 @@ def test_a_loss_that_is_no_number(bad: int, told: int) -> None:
 def test_matrices_decay_and_nothing_else() -> None:
     """With a gradient of zero only the decay is left."""
     labels = ["B-x", "I-x", "O"]
-    config = ModelConfig("tag", EncoderConfig("gru", 9, 4, 5, 1, True), tuple(labels))
+    config = ModelConfig(
+        "tag", EncoderConfig("gru", 9, 4, 5, 1, True), tuple(labels), max_length=99
+    )
     torch.manual_seed(0)
     model = build_model(config)
     assert isinstance(model, Tagger)
@@ -430,7 +432,9 @@ def test_a_tagger_in_training_keeps_broken_spans_out() -> None:
         sentences.append(TaggedIds(ids, words, words, tags))
     objective = Tagging(sentences, sentences, labels=labels, batch_size=2, seed=0, machine=CPU)
     torch.manual_seed(0)
-    config = ModelConfig("tag", EncoderConfig("gru", 9, 4, 5, 1, True), tuple(labels))
+    config = ModelConfig(
+        "tag", EncoderConfig("gru", 9, 4, 5, 1, True), tuple(labels), max_length=99
+    )
     model = build_model(config)
     assert isinstance(model, Tagger)
     forbid_broken_spans(model.head.crf, labels)

@@ -40,7 +40,7 @@ def encoder_config(cell: str, layers: int = 1, both: bool = False) -> EncoderCon
 
 def model_config(task: str, cell: str, layers: int = 1, both: bool = False) -> ModelConfig:
     labels = () if task == "lm" else tuple("abcdefg")
-    return ModelConfig(task, encoder_config(cell, layers, both), labels)
+    return ModelConfig(task, encoder_config(cell, layers, both), labels, max_length=99)
 
 
 def randomised(module: nn.Module, seed: int = 0) -> Any:

@@ -41,6 +41,7 @@ def random_model(task: str, labels: Sequence[str] = LABELS, multi: bool = False)
         EncoderConfig("gru", V, E, H, 2, task != "lm"),
         () if task == "lm" else tuple(labels),
         multi,
+        max_length=99,
     )
     model: Model = build_model(config).eval()
     generator = torch.Generator().manual_seed(1)

@@ -103,6 +103,7 @@ def config_file(path: Path, options: TrainingOptions, steps: int = 1234) -> Path
     content = {
         "training": {"options": options.to_json(), "threads": 2},
         "results": {"steps": steps, "best_step": 99},
+        "data": {"cut_short": False},
     }
     path.write_text(json.dumps(content), "utf-8")
     return path
