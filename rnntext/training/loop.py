@@ -21,6 +21,7 @@ from rnntext.training.model import Model
 from rnntext.training.schedule import (
     ESTIMATE_AT,
     EVALUATE_AT,
+    MOST_EPOCHS,
     Budget,
     Plateau,
     evaluation_steps,
@@ -208,7 +209,9 @@ class _Run:
         if deadline is None or self.total is not None:
             return
         now = self.clock()
-        if self.step < 3 or now - self.began < ESTIMATE_AT * (deadline - self.began):
+        most = MOST_EPOCHS * self.objective.steps_per_epoch
+        early = self.step < 3 or now - self.began < ESTIMATE_AT * (deadline - self.began)
+        if early and self.step < flat_steps(most):
             return
         if self.quick_cost is None:
             # Evaluations cost time too: one is made to see how much.
@@ -223,6 +226,7 @@ class _Run:
         # slows down.
         pace = (self.clock() - self.began - self.evaluating) / self.step
         total = self.step + math.floor(_USED * left / pace)
+        total = min(total, most)
         if self.step >= flat_steps(total):
             self.total = max(total, fewest_steps(self.step))
             self.stops = self._evaluation_steps()

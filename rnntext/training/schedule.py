@@ -16,6 +16,8 @@ _FLAT = 0.4
 _FLOOR = 0.01
 # A timed run estimates its number of steps from when this part of its time is over.
 ESTIMATE_AT = 0.1
+# However much time there is, more passes than this over the same text teach nothing new.
+MOST_EPOCHS = 30
 # Where in a run of known length the model is evaluated: nowhere in the flat stretch, in which a
 # timed run does not know its length.
 EVALUATE_AT = (_FLAT, 0.55, 0.7, 0.85, 1.0)

@@ -20,7 +20,7 @@ from rnntext.training.events import Evaluated, Finished, LoopEvent, Step
 from rnntext.training.loop import Settings, train
 from rnntext.training.model import Tagger, build_model
 from rnntext.training.objectives import LanguageModelling, TaggedIds, Tagging
-from rnntext.training.schedule import Budget, evaluation_steps
+from rnntext.training.schedule import MOST_EPOCHS, Budget, evaluation_steps
 
 torch.set_num_threads(1)
 
@@ -167,7 +167,7 @@ def test_one_step() -> None:
 def test_a_deadline_is_kept_and_used(
     seconds: float, reserve: float, cost: float, share: float
 ) -> None:
-    objective = Toy(cost=cost, share=share)
+    objective = Toy(cost=cost, share=share, steps_per_epoch=50)
     began = objective.clock.now
     events, _ = run(objective, Budget(deadline=began + seconds), reserve=reserve)
     took = objective.clock.now - began
@@ -183,6 +183,12 @@ def test_a_deadline_is_kept_and_used(
     assert of_kind(events, Step)[-1].total_steps == end.steps
 
 
+def test_a_long_time_over_a_small_text_ends_after_so_many_passes() -> None:
+    objective = Toy(steps_per_epoch=5)
+    events, _ = run(objective, Budget(deadline=objective.clock.now + 10_000))
+    assert (events[-1].steps, events[-1].reason) == (5 * MOST_EPOCHS, "the steps are done")
+
+
 def test_a_machine_that_slows_down_still_keeps_the_deadline() -> None:
     class Slowing(Toy):
         def loss(self, model: nn.Module, batch: Tensor) -> tuple[Tensor, int]:
@@ -190,7 +196,7 @@ def test_a_machine_that_slows_down_still_keeps_the_deadline() -> None:
                 self.pace = 5.0
             return super().loss(model, batch)
 
-    objective = Slowing()
+    objective = Slowing(steps_per_epoch=50)
     began = objective.clock.now
     events, _ = run(objective, Budget(deadline=began + 400), reserve=10)
     took = objective.clock.now - began
