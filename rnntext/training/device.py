@@ -65,7 +65,8 @@ def _keep_freed_memory() -> None:
     """Have the C library keep large blocks that were freed instead of giving them back.
 
     A training step frees and asks for the same megabytes again and again; giving them back to
-    the kernel and faulting them in anew took half of the processor's time on two cores.
+    the kernel and faulting them in anew took 5.5 s of system time over 100 steps of a 2x256
+    language model, and keeping them 1.1 s.
     """
     if not sys.platform.startswith("linux"):
         return
