@@ -129,6 +129,7 @@ class TrainingOptions:
     dropout: float | None = None
     bptt: int | None = None
     class_weights: str | None = None
+    quantize: bool = False
     seed: int = 0
     device: str = "auto"
     threads: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,66 +91,75 @@ def generate(
     threads: int | None = None,
 ) -> Iterator[str]:
     """What the command prints, piece by piece."""
-    prompts = _prompts(prompt, chosen.single_line)
+    batches = _prompts(prompt, chosen.single_line)
     from rnntext.runtime.language import LanguageModel
 
     language_model = LanguageModel.load(directory, threads)
-    if not json and echo and output.on_terminal():
-        bold, plain = ("\x1b[1m", "\x1b[0m") if output.console().color_system else ("", "")
-    else:
-        bold = plain = ""
+    write = _json if json else _texts
     first = True
-    for one in prompts:
-        for sample in range(num_samples):
-            if not first and not json and num_samples > 1:
-                yield "\n"
-            first = False
-            if json:
-                yield _json(language_model, one, chosen, sample)
-            else:
-                if echo:
-                    yield f"{bold}{one}{plain}"
-                yield from _text(language_model, one, chosen, sample)
+    for prompts in batches:
+        yield from write(language_model, prompts, chosen, num_samples, echo, first)
+        first = False
 
 
-def _text(
-    model: LanguageModel, prompt: str, chosen: GenerationOptions, sample: int
+def _texts(
+    model: LanguageModel,
+    prompts: Sequence[str],
+    chosen: GenerationOptions,
+    num_samples: int,
+    echo: bool,
+    first: bool,
 ) -> Iterator[str]:
-    from rnntext.runtime.generate import stream
+    from rnntext.runtime.generate import in_order, stream
 
-    for piece in stream(model, prompt, chosen, sample):
+    bold = plain = ""
+    if echo and output.on_terminal() and output.console().color_system:
+        bold, plain = "\x1b[1m", "\x1b[0m"
+
+    def beginning(number: int) -> str:
+        apart = "\n" if num_samples > 1 and not (first and number == 0) else ""
+        return apart + (f"{bold}{prompts[number // num_samples]}{plain}" if echo else "")
+
+    yield beginning(0)
+    last = len(prompts) * num_samples - 1
+    for number, piece in in_order(stream(model, prompts, chosen, num_samples)):
         yield piece.text
-    yield "\n"
+        if piece.finish_reason is not None:
+            yield "\n" + (beginning(number + 1) if number < last else "")
 
 
-def _json(model: LanguageModel, prompt: str, chosen: GenerationOptions, sample: int) -> str:
+def _json(
+    model: LanguageModel,
+    prompts: Sequence[str],
+    chosen: GenerationOptions,
+    num_samples: int,
+    echo: bool,
+    first: bool,
+) -> Iterator[str]:
+    from dataclasses import asdict
+
     from rnntext.runtime.generate import generate as whole
 
-    found = whole(model, prompt, chosen, sample)
-    return output.json_line(
-        {
-            "prompt": found.prompt,
-            "text": found.text,
-            "tokens": found.tokens,
-            "finish_reason": found.finish_reason,
-        }
+    yield from (
+        output.json_line(asdict(found)) for found in whole(model, prompts, chosen, num_samples)
     )
 
 
-def _prompts(prompt: str | None, by_line: bool) -> Iterator[str]:
-    """The prompts: the argument, each line of a pipe, or all of a pipe less one final LF."""
+def _prompts(prompt: str | None, by_line: bool) -> Iterator[list[str]]:
+    """Batches of prompts: the argument, the lines of a pipe that are there now, or all of a pipe
+    less one final LF."""
     from rnntext.text.records import InputOptions, read_records
 
     if prompt is not None:
-        return iter([options.utf_8("PROMPT", prompt)])
+        return iter([[options.utf_8("PROMPT", prompt)]])
     if by_line:
         options.require_piped()
-        return (record.text for batch in read_records([], InputOptions()) for record in batch)
+        return ([r.text for r in batch] for batch in read_records([], InputOptions()))
     if sys.stdin is None or sys.stdin.isatty():
-        return iter([""])
+        return iter([[""]])
     whole = read_records([], InputOptions(record="file"))
     texts = [record.text for batch in whole for record in batch]
-    return iter(["".join(texts)])
+    return iter([["".join(texts)]])
 
 
 def _seed(seed: int | None) -> int:

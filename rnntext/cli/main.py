@@ -13,7 +13,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from rnntext import __version__
-from rnntext.cli import classify, demo, evaluate, generate, info, output, tag, train
+from rnntext.cli import (
+    classify,
+    demo,
+    evaluate,
+    export,
+    generate,
+    info,
+    output,
+    predict,
+    score,
+    tag,
+    train,
+)
 from rnntext.errors import RnntextError
 
 INTERRUPTED = 130
@@ -27,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (train, generate, classify, tag, evaluate, info, demo):
+for module in (train, generate, predict, score, classify, tag, evaluate, info, export, demo):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 # Typer carries its own copy of Click, whose base class of command line errors is reached

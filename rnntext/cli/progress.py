@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rnntext.cli.output import console, note
-from rnntext.training.events import Evaluated, Event, Finished, Prepared, Step
+from rnntext.training.events import Evaluated, Event, Finished, Prepared, Saved, Step
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -56,11 +56,19 @@ class Progress:
                 self._show_step(event)
             case Evaluated():
                 self._show_evaluation(event)
+            case Saved():
+                self._show_saved(event)
             case Finished(reason="the time is over"):
                 self._say(
                     "the time was over before the learning rate had come down: give more minutes; "
                     "--steps will not repeat this run exactly"
                 )
+
+    def _show_saved(self, event: Saved) -> None:
+        if event.float_metrics is not None:
+            self._say(
+                f"in int8: {_metrics(event.metrics)}; in float32: {_metrics(event.float_metrics)}"
+            )
 
     def _say(self, text: str) -> None:
         if self._bar is not None:

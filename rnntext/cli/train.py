@@ -129,6 +129,9 @@ def command(
         str | None,
         typer.Option("--class-weights", metavar="balanced", help="Weigh rare labels more."),
     ] = None,
+    quantize: Annotated[
+        bool | None, typer.Option("--quantize", help="The model runs in int8.")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="Repeat the same run.")
     ] = None,

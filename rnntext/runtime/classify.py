@@ -22,6 +22,8 @@ Array = npt.NDArray[Any]
 # Rows and tokens that go through the graph at once.
 _MAX_ROWS = 64
 _MAX_TOKENS = 1 << 14
+# Below every state, which is at least -1.
+_LOWEST = -1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Classification:
 
 
 class Classifier:
-    """A trained classifier."""
+    """A trained classifier; safe to share between threads."""
 
     def __init__(self, model: TrainedModel) -> None:
         self._model = model
@@ -58,37 +60,88 @@ class Classifier:
         probabilities = self.probabilities(texts)
         # Equal probabilities keep the labels' own order.
         order = np.argsort(-probabilities, axis=1, kind="stable")
+        ranked = np.take_along_axis(probabilities, order, axis=1).tolist()
         return [
-            Classification(text, {self.labels[i]: float(row[i]) for i in ranks})
-            for text, row, ranks in zip(texts, probabilities, order, strict=True)
+            Classification(text, dict(zip(map(self.labels.__getitem__, ids), row, strict=True)))
+            for text, ids, row in zip(texts, order.tolist(), ranked, strict=True)
         ]
 
     def probabilities(self, texts: Sequence[str]) -> Array:
-        """(N, labels): a distribution in each row, or with several labels a probability each.
+        """(N, labels): a distribution in each row, or with several labels a probability each."""
+        return self.probabilities_of_ids(self._model.tokenizer.encode(texts))
 
-        A text longer than the model's `max_length` tokens is read in windows, and its scores
-        are their mean by length.
-        """
-        windows: list[Array] = []
-        owners: list[int] = []
-        size = self._model.config.max_length
-        lengths = np.empty(len(texts))
-        for number, ids in enumerate(self._model.tokenizer.encode(texts)):
-            # A text without a single token is read as an empty line.
-            read = ids if len(ids) else np.array([self._model.tokenizer.eos_id], np.int32)
-            lengths[number] = len(read)
-            for start in range(0, len(read), size):
-                windows.append(read[start : start + size])
-                owners.append(number)
-        owner = np.array(owners, np.int64)
-        logits = np.zeros((len(texts), len(self.labels)))
-        sizes = np.array([len(window) for window in windows], np.int64)
-        for index in buckets(sizes, max_rows=_MAX_ROWS, max_tokens=_MAX_TOKENS):
-            ids, rows = pad([windows[i] for i in index])
-            (found,) = self._model.session.run(["logits"], {"ids": ids, "lengths": rows})
-            share = rows / lengths[owner[index]]
-            np.add.at(logits, owner[index], found * share[:, None])
+    def probabilities_of_ids(self, texts: Sequence[Array]) -> Array:
+        """What `probabilities` gives, of texts that are encoded already."""
+        logits = self.logits(texts)
         if self.multi_label:
             return np.asarray(1 / (1 + np.exp(-logits)))
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+    def logits(self, texts: Sequence[Array]) -> Array:
+        """(N, labels) in float64, before softmax or sigmoid.
+
+        A text of more tokens than the model's `max_length` is read in windows of that many. An
+        encoder of one direction carries its state and what it pools from one to the next, so
+        that the text is read as a whole. One of two directions reads each by itself, and the
+        text's scores are their mean by length.
+        """
+        # A text without a single token is read as an empty line.
+        empty = np.array([self._model.tokenizer.eos_id], np.int32)
+        rows = [ids if len(ids) else empty for ids in texts]
+        window = self._model.config.max_length
+        if not self._model.config.encoder.bidirectional:
+            return self._read(rows, window)
+        windows = [
+            ids[start : start + window] for ids in rows for start in range(0, len(ids), window)
+        ]
+        if len(windows) == len(rows):
+            return self._read(rows, window)
+        lengths = np.array([len(ids) for ids in rows])
+        owner = np.repeat(np.arange(len(rows)), -(-lengths // window))
+        share = np.array([len(part) for part in windows]) / lengths[owner]
+        logits = np.zeros((len(rows), len(self.labels)))
+        np.add.at(logits, owner, self._read(windows, window) * share[:, None])
+        return logits
+
+    def _read(self, rows: Sequence[Array], window: int) -> Array:
+        """Logits (N, labels) of rows of any length, `window` tokens at a time."""
+        lengths = np.array([len(row) for row in rows], np.int64)
+        logits = np.empty((len(rows), len(self.labels)))
+        order = list(buckets(lengths, max_rows=_MAX_ROWS, max_tokens=_MAX_TOKENS))
+
+        def read(index: Array) -> Array:
+            return self._read_batch([rows[i] for i in index], window)
+
+        for index, found in zip(order, self._model.session.each(read, order), strict=True):
+            logits[index] = found
+        return logits
+
+    def _read_batch(self, rows: Sequence[Array], window: int) -> Array:
+        carried = self._start(len(rows))
+        logits = np.empty((len(rows), len(self.labels)), np.float32)
+        for start in range(0, max(map(len, rows)), window):
+            going = [row for row, ids in enumerate(rows) if len(ids) > start]
+            ids, left = pad([rows[row][start : start + window] for row in going])
+            feeds = {name: part.take(going, axis) for name, (axis, part) in carried.items()}
+            outputs = ["logits", *(f"next_{name}" for name in carried)]
+            feeds.update(ids=ids, lengths=left)
+            logits[going], *after = self._model.session.run(outputs, feeds)
+            for (axis, part), new in zip(carried.values(), after, strict=True):
+                part[(slice(None),) * axis + (going,)] = new
+        return logits
+
+    def _start(self, rows: int) -> dict[str, tuple[int, Array]]:
+        """What is carried from window to window by name, with its axis of rows: the state, and
+        what was pooled. Nothing where the encoder reads in both directions."""
+        encoder = self._model.config.encoder
+        if encoder.bidirectional:
+            return {}
+        shape = (encoder.num_layers, rows, encoder.hidden_size)
+        parts = ("hidden", "cell")[: encoder.state_parts]
+        return {
+            **{part: (1, np.zeros(shape, np.float32)) for part in parts},
+            "largest": (0, np.full(shape[1:], _LOWEST, np.float32)),
+            "total": (0, np.zeros(shape[1:], np.float32)),
+            "count": (0, np.zeros(rows, np.float32)),
+        }

@@ -21,6 +21,7 @@ from rnntext.runtime.tag import Tagger
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import read_labelled
 from rnntext.text.lines import Line, read_lines
+from rnntext.text.source import source_name
 from rnntext.text.tagged import read_tagged
 
 Array = npt.NDArray[Any]
@@ -51,11 +52,12 @@ def evaluate_language_model(model: LanguageModel, lines: Iterator[Line]) -> Metr
     tokens = known_tokens = n_bytes = 0
     for batch, size in _batches_of_documents(model, lines):
         n_bytes += size
-        for _, targets, scores in model.score(batch):
+        for piece in model.walk(batch):
+            targets = batch[piece.row][piece.start : piece.start + len(piece.scores)]
             is_known = targets != unknown
-            total += float(scores.sum(dtype=np.float64))
+            total += float(piece.scores.sum(dtype=np.float64))
             tokens += len(targets)
-            known += float(scores[is_known].sum(dtype=np.float64))
+            known += float(piece.scores[is_known].sum(dtype=np.float64))
             known_tokens += int(is_known.sum())
     keeps_all = not model.tokenizer.loses_text and tokens == known_tokens
     return metrics.language_model_metrics(
@@ -85,6 +87,24 @@ def _batches_of_documents(
             batch, size = [], 0
     if batch:
         yield batch, size
+
+
+def temperature_on(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> float:
+    """What to divide a classifier's logits by to calibrate it on some data (see
+    `metrics.fit_temperature`). Texts with a label that it does not have are left out."""
+    classifier = Classifier(model)
+    place = {label: index for index, label in enumerate(classifier.labels)}
+    texts, rows = [], []
+    for example in read_labelled(paths, options):
+        if all(label in place for label in example.labels):
+            texts.append(example.text)
+            row = np.zeros(len(place), np.float32)
+            row[[place[label] for label in example.labels]] = 1
+            rows.append(row)
+    if not rows:
+        raise DataError(f"{source_name(paths[0])} has no text with a label that the model knows")
+    logits = classifier.logits(model.tokenizer.encode(texts))
+    return metrics.fit_temperature(logits, np.stack(rows), classifier.multi_label)
 
 
 def _evaluate_classifier(

@@ -6,15 +6,18 @@ Does not know: how a choice is made from scores (`sampling.py`), or where the te
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from rnntext.errors import UsageError
 from rnntext.runtime import sampling
-from rnntext.runtime.language import LanguageModel
+from rnntext.runtime.language import LanguageModel, select
 from rnntext.runtime.sampling import SamplingOptions
+from rnntext.text.tokenizer import Tokenizer
+
+_ROWS = 64  # texts produced side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,57 +59,132 @@ class Generation:
 
 
 def stream(
-    model: LanguageModel, prompt: str, options: GenerationOptions, sample: int = 0
-) -> Iterator[Piece]:
-    """The continuation of `prompt`, as it is produced.
+    model: LanguageModel, prompts: Sequence[str], options: GenerationOptions, num_samples: int = 1
+) -> Iterator[tuple[int, Piece]]:
+    """The continuations of `prompts`, `num_samples` of each, as they are produced side by side:
+    each piece with the number of its text, prompt p's sample s being p * num_samples + s.
 
-    Each sample draws from a random stream of its own, told by the seed and its number alone, so
-    that it does not depend on what else is produced. The unknown word is never produced.
+    Each sample draws from a random stream of its own, told by the seed and the sample's number
+    alone, so that a text does not depend on what else is produced. The unknown word is never
+    produced.
     """
-    tokenizer = model.tokenizer
-    generator = np.random.default_rng([options.seed, sample])
-    ids = np.concatenate([[tokenizer.eos_id], tokenizer.encode([prompt])[0]]).astype(np.int64)
-    penalised = options.sampling.repetition_penalty != 1
-    history = sorted(set(ids[1:].tolist())) if penalised else []
-    decoder = tokenizer.decoder()
-    if prompt:
-        # The decoder learns where in a line the prompt ends.
-        for token in ids[1:]:
-            decoder.push(int(token))
-    held = _Held(options.stop)
-    state = model.start()
-    for produced in range(options.length):
-        logits, state = model.read(ids, state)
-        scores = logits[None]
-        if tokenizer.unk_id is not None:
-            scores = sampling.ban(scores, [tokenizer.unk_id])
-        uniforms = generator.random(1)
-        token = int(sampling.choose(scores, options.sampling, [history], uniforms)[0])
-        if token == tokenizer.eos_id and options.single_line:
-            yield Piece(held.flush() + decoder.flush(), produced, "end")
-            return
-        text, stopped = held.push(decoder.push(token))
-        if stopped:
-            yield Piece(text, produced + 1, "stop")
-            return
-        if text:
-            yield Piece(text, produced + 1)
-        ids = np.array([token])
-        if penalised and token not in history:
-            history.append(token)
-    text, stopped = held.push(decoder.flush())
-    rest = text if stopped else text + held.flush()
-    yield Piece(rest, options.length, "stop" if stopped else "length")
+    texts = [
+        _Text(model.tokenizer, prompt, options, sample)
+        for prompt in prompts
+        for sample in range(num_samples)
+    ]
+    for first in range(0, len(texts), _ROWS):
+        for row, piece in _side_by_side(model, texts[first : first + _ROWS], options):
+            yield first + row, piece
+
+
+def in_order(pieces: Iterable[tuple[int, Piece]]) -> Iterator[tuple[int, Piece]]:
+    """The pieces of text 0, as they come, then those of text 1, and so on."""
+    current = 0
+    waiting: dict[int, list[Piece]] = {}
+    for number, piece in pieces:
+        if number != current:
+            waiting.setdefault(number, []).append(piece)
+            continue
+        yield number, piece
+        over = piece.finish_reason is not None
+        while over:
+            current += 1
+            ready = waiting.pop(current, [])
+            yield from ((current, piece) for piece in ready)
+            over = bool(ready) and ready[-1].finish_reason is not None
 
 
 def generate(
-    model: LanguageModel, prompt: str, options: GenerationOptions, sample: int = 0
-) -> Generation:
-    """The whole continuation of `prompt`."""
-    pieces = list(stream(model, prompt, options, sample))
-    reason = pieces[-1].finish_reason
-    assert reason is not None  # noqa: S101
-    return Generation(prompt, "".join(p.text for p in pieces), pieces[-1].tokens, reason)
+    model: LanguageModel, prompts: Sequence[str], options: GenerationOptions, num_samples: int = 1
+) -> Iterator[Generation]:
+    """The whole continuations of `prompts`, each as soon as it and those before it are over."""
+    produced: list[str] = []
+    for number, piece in in_order(stream(model, prompts, options, num_samples)):
+        produced.append(piece.text)
+        if piece.finish_reason is not None:
+            prompt = prompts[number // num_samples]
+            yield Generation(prompt, "".join(produced), piece.tokens, piece.finish_reason)
+            produced = []
+
+
+def _side_by_side(
+    model: LanguageModel, texts: Sequence[_Text], options: GenerationOptions
+) -> Iterator[tuple[int, Piece]]:
+    if options.length == 0:
+        yield from ((row, text.finish("length")) for row, text in enumerate(texts))
+        return
+    # A prompt's samples go on from one reading of it.
+    ids = {text.prompt: text.ids for text in texts}
+    places = {prompt: place for place, prompt in enumerate(ids)}
+    logits, state = model.read(list(ids.values()), model.start(len(ids)))
+    rows = [places[text.prompt] for text in texts]
+    logits, state = logits[rows], select(state, rows)
+    going = list(enumerate(texts))
+    while going:
+        if model.tokenizer.unk_id is not None:
+            logits[:, model.tokenizer.unk_id] = -np.inf
+        tokens = sampling.choose(
+            logits,
+            options.sampling,
+            [text.history for _, text in going],
+            np.array([text.random.random() for _, text in going]),
+        )
+        kept = []
+        for place, ((row, text), token) in enumerate(zip(going, tokens.tolist(), strict=True)):
+            piece = text.push(token)
+            if piece is not None:
+                yield row, piece
+            if piece is None or piece.finish_reason is None:
+                kept.append(place)
+        going = [going[place] for place in kept]
+        if going:
+            logits, state = model.read(list(tokens[kept, None]), select(state, kept))
+
+
+class _Text:
+    """One text being produced."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, prompt: str, options: GenerationOptions, sample: int
+    ) -> None:
+        self.prompt = prompt
+        self.random = np.random.default_rng([options.seed, sample])
+        self.ids = np.concatenate([[tokenizer.eos_id], tokenizer.encode([prompt])[0]])
+        self.history: list[int] = []  # what the repetition penalty holds against a token
+        self._options = options
+        self._eos_id = tokenizer.eos_id
+        self._decoder = tokenizer.decoder()
+        self._held = _Held(options.stop)
+        self._produced = 0
+        for token in self.ids[1:].tolist():
+            self._note(token)
+            # The decoder learns where in a line the prompt ends.
+            self._decoder.push(token)
+
+    def push(self, token: int) -> Piece | None:
+        """What one token more adds, None for nothing yet."""
+        if token == self._eos_id and self._options.single_line:
+            return self.finish("end")
+        self._produced += 1
+        self._note(token)
+        text, stopped = self._held.push(self._decoder.push(token))
+        if stopped:
+            return Piece(text, self._produced, "stop")
+        if self._produced == self._options.length:
+            rest = self.finish("length")
+            return replace(rest, text=text + rest.text)
+        return Piece(text, self._produced) if text else None
+
+    def finish(self, reason: str) -> Piece:
+        """The end of the text, with what was held back."""
+        text, stopped = self._held.push(self._decoder.flush())
+        rest = text if stopped else text + self._held.flush()
+        return Piece(rest, self._produced, "stop" if stopped else reason)
+
+    def _note(self, token: int) -> None:
+        if self._options.sampling.repetition_penalty != 1 and token not in self.history:
+            self.history.append(token)
 
 
 class _Held:

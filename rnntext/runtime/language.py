@@ -1,11 +1,13 @@
 """A language model that walks: the state that it carries, and what it expects next.
 
-Knows: how the graph takes and gives its state. Does not know: sampling, text out, or metrics.
+Knows: how the graph takes and gives its state, in batches of bounded size. Does not know:
+sampling, words, text out, or metrics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,37 @@ import numpy as np
 import numpy.typing as npt
 
 from rnntext.runtime.model import TrainedModel, open_model
-from rnntext.text.batches import pad
+from rnntext.text.batches import buckets, pad
 
 Array = npt.NDArray[Any]
 State = tuple[Array, ...]  # hidden, and for the LSTM cell, each (layers, B, H)
 
-# Steps of one call of the graph, and states that meet the whole vocabulary at once.
+# Steps of one call of the graph; scores of single words that one call may hold, 16 MB of them.
 _STEPS = 256
-_ROWS = 1024
+_SCORES = 1 << 22
+# Lines that are scored side by side, and their tokens with padding.
+_MAX_ROWS = 64
+_MAX_TOKENS = 1 << 14
+_NONE = np.zeros(0, np.int64)
+
+
+def select(state: State, rows: Sequence[int] | Array) -> State:
+    """The state of some rows, in their order."""
+    return tuple(part[:, rows] for part in state)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Some tokens of a document that was walked along."""
+
+    row: int  # the document's number
+    start: int  # of its tokens, the first of these
+    scores: Array  # (n): the log-probability of each
+    state: State  # after them, of this row alone
 
 
 class LanguageModel:
-    """A trained language model."""
+    """A trained language model; safe to share between threads."""
 
     def __init__(self, model: TrainedModel) -> None:
         self.tokenizer = model.tokenizer
@@ -32,6 +53,8 @@ class LanguageModel:
         encoder = model.config.encoder
         self._shape = (encoder.num_layers, encoder.hidden_size)
         self._parts = ("hidden", "cell")[: encoder.state_parts]
+        self._next = tuple(f"next_{part}" for part in self._parts)
+        self._states = max(1, _SCORES // encoder.vocab_size)
 
     @classmethod
     def load(cls, directory: Path, threads: int | None = None) -> LanguageModel:
@@ -43,68 +66,92 @@ class LanguageModel:
         layers, hidden = self._shape
         return tuple(np.zeros((layers, rows, hidden), np.float32) for _ in self._parts)
 
-    def read(self, ids: Array, state: State) -> tuple[Array, State]:
-        """ids (T), at least one, of a single row -> logits after the last (V), the state there."""
-        for start in range(0, len(ids), _STEPS):
-            piece = ids[None, start : start + _STEPS].astype(np.int64)
-            last = np.array([piece.shape[1] - 1])
-            logits, *after = self._run(["logits"], piece, state, last, np.zeros(1, np.int64))
-            state = tuple(after)
-        return logits[0], state
+    def read(self, rows: Sequence[Array], state: State) -> tuple[Array, State]:
+        """Ids of B rows, each at least one -> logits after each row's last (B, V), the state
+        there. The same for a row whatever the others are."""
+        if all(len(row) == 1 for row in rows):
+            ids = np.array(rows, np.int64)  # (B, 1)
+            logits, *after = self._run("logits", ids, np.ones(len(rows), np.int32), state)
+            return logits, tuple(after)
+        ids, lengths = pad(rows)
+        logits = np.empty((len(rows), self.tokenizer.vocab_size), np.float32)
+        state = tuple(part.copy() for part in state)
+        # A row of length 0 would give back a zero state: rows that ended leave the batch.
+        for start in range(0, ids.shape[1], _STEPS):
+            going = np.flatnonzero(lengths > start)
+            left = np.minimum(lengths[going] - start, _STEPS)
+            piece = ids[going, start : start + int(left.max())]
+            logits[going], *after = self._run("logits", piece, left, select(state, going))
+            for part, new in zip(state, after, strict=True):
+                part[:, going] = new
+        return logits, state
 
-    def score(
-        self, documents: Sequence[Array], state: State | None = None
-    ) -> Iterator[tuple[int, Array, Array]]:
-        """The log-probability, in nats, of every token of some documents, in pieces.
+    def score(self, lines: Sequence[Array]) -> list[Array]:
+        """The log-probability, in nats, of every token of each line (ids with `eos_id` at the
+        end), read from a zero state after a line's end."""
+        results = [np.empty(len(line), np.float32) for line in lines]
+        lengths = np.array([len(line) for line in lines], np.int64)
+
+        def fill(index: Array) -> None:
+            for stretch in self.walk([lines[i] for i in index]):
+                line = results[index[stretch.row]]
+                line[stretch.start : stretch.start + len(stretch.scores)] = stretch.scores
+
+        batches = buckets(lengths, max_rows=_MAX_ROWS, max_tokens=_MAX_TOKENS)
+        for _ in self._session.each(fill, batches):
+            pass
+        return results
+
+    def walk(self, documents: Sequence[Array], state: State | None = None) -> Iterator[Stretch]:
+        """The log-probability, in nats, of every token of some documents side by side.
 
         Each document, of at least one token, starts from `state` (None: from zero) after a
-        line's end. Yields the document's number, a stretch of its tokens (n) and their
-        log-probabilities (n), each document's stretches in order.
+        line's end. A row's stretches come in order.
         """
-        targets, lengths = pad(documents)
-        inputs = np.concatenate(
-            [np.full((len(targets), 1), self.tokenizer.eos_id), targets[:, :-1]], axis=1
-        )
+        rows = list(range(len(documents)))
+        longest = max(map(len, documents))
+        previous = np.full(len(documents), self.tokenizer.eos_id, np.int64)
         state = state or self.start(len(documents))
-        steps = max(1, min(_STEPS, _ROWS // len(documents)))
-        rows = np.arange(len(documents))
-        for start in range(0, targets.shape[1], steps):
-            left = lengths[rows] - start
+        steps = max(1, min(_STEPS, self._states // len(documents)))
+        for start in range(0, longest, steps):
             # A row of length 0 would give back a zero state: rows that ended leave the batch.
-            state = tuple(np.ascontiguousarray(part[:, left > 0]) for part in state)
-            rows, left = rows[left > 0], np.minimum(left[left > 0], steps)
-            width = int(left.max())
-            step, row = np.nonzero(np.arange(width)[:, None] < left)  # of every real token
-            stretch = targets[rows, start : start + width]
-            positions = step * len(rows) + row
+            going = [place for place, row in enumerate(rows) if len(documents[row]) > start]
+            rows, previous = [rows[place] for place in going], previous[going]
+            state = select(state, going)
+            targets, left = pad([documents[row][start : start + steps] for row in rows])
+            inputs = np.concatenate([previous[:, None], targets[:, :-1]], axis=1)
+            step, row = np.nonzero(np.arange(targets.shape[1])[:, None] < left)  # every token
             scores, *after = self._run(
-                ["log_probabilities"],
-                inputs[rows, start : start + width],
-                state,
-                positions,
-                stretch[row, step],
+                "log_probabilities",
+                inputs,
                 left,
+                state,
+                scored=step * len(rows) + row,
+                targets=targets[row, step],
             )
-            state = tuple(after)
+            state, previous = tuple(after), targets[:, -1]
             for index, number in enumerate(rows):
-                yield int(number), stretch[index, : left[index]], scores[row == index]
+                carried = tuple(part[:, index : index + 1] for part in state)
+                yield Stretch(number, start, scores[row == index], carried)
 
     def _run(
         self,
-        outputs: list[str],
+        output: str,
         ids: Array,
+        lengths: Array,
         state: Sequence[Array],
-        positions: Array,
-        targets: Array,
-        lengths: Array | None = None,
+        scored: Array = _NONE,
+        targets: Array = _NONE,
     ) -> list[Array]:
-        if lengths is None:
-            lengths = np.full(len(ids), ids.shape[1])
+        """The output, and the state after each row; logits are those after its last token."""
+        rows = np.arange(len(ids))
+        last = (lengths - 1) * len(ids) + rows if output == "logits" else _NONE
         feeds = {
             "ids": ids,
-            "lengths": lengths.astype(np.int32),
-            "positions": positions,
+            "lengths": lengths.astype(np.int32, copy=False),
+            "positions": last,
+            "scored": scored,
             "targets": targets,
             **dict(zip(self._parts, state, strict=True)),
         }
-        return self._session.run([*outputs, *("next_" + part for part in self._parts)], feeds)
+        return self._session.run([output, *self._next], feeds)

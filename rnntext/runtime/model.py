@@ -6,7 +6,8 @@ know: what the tasks do with them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from rnntext.checkpoint import Checkpoint
 from rnntext.config import TASK_NAMES, ModelConfig
 from rnntext.errors import CheckpointError, DataError
 from rnntext.runtime.session import Session
+from rnntext.text.formats import DataOptions
+from rnntext.text.source import extension
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 
 # The command that uses a model of each task.
@@ -25,10 +28,13 @@ _COMMANDS = {"lm": "generate", "classify": "classify", "tag": "tag"}
 class TrainedModel:
     """What runs: the tokenizer and the graph, with what they are."""
 
-    checkpoint: Checkpoint
     config: ModelConfig
     tokenizer: Tokenizer
     session: Session
+
+    def running(self, graph: bytes) -> TrainedModel:
+        """This model with another graph."""
+        return replace(self, session=Session(graph, self.session.threads))
 
 
 def open_model(
@@ -38,7 +44,7 @@ def open_model(
 
     Raises CheckpointError for a directory that is none, is damaged, or is not of `task`.
     """
-    found = checkpoint.load(directory)
+    found = checkpoint.load(directory, verify=(checkpoint.TOKENIZER, checkpoint.GRAPH))
     config = ModelConfig.from_json(_section(found, "model"))
     if task is not None and config.task != task:
         raise CheckpointError(
@@ -65,12 +71,31 @@ def open_model(
         )
     graph = found.file(checkpoint.GRAPH)
     session = Session(graph, threads)
+    _check_graph(graph, session, config)
+    return TrainedModel(config, tokenizer, session)
+
+
+def recorded_reading(found: Checkpoint, paths: Sequence[str]) -> DataOptions:
+    """How the model's training data was read. A format that was named for it is kept where
+    `paths` do not tell another by their extensions."""
+    recorded = _section(found, "training").get("options", {})
+    names = {field.name for field in fields(DataOptions)} - {"split"}
+    if any(extension(path) for path in paths):
+        names.remove("format")
+    given = {name: recorded[name] for name in names if recorded.get(name) is not None}
+    return DataOptions(**given)
+
+
+def _check_graph(graph: Path, session: Session, config: ModelConfig) -> None:
     output = {"lm": "logits", "classify": "logits", "tag": "emissions"}[config.task]
-    width = len(config.labels) or encoder.vocab_size
+    width = len(config.labels) or config.encoder.vocab_size
     shapes = session.shapes()
     if output not in shapes or shapes[output][-1] != width:
         raise CheckpointError(f"{graph} does not give the {width} scores that config.json says")
-    return TrainedModel(found, config, tokenizer, session)
+    # What a task's graph has that another's, or that of an rnntext before 0.1, has not.
+    mark = {"lm": "scored", "classify": "lengths", "tag": "transitions"}[config.task]
+    if mark not in shapes or ("hidden" in shapes) == config.encoder.bidirectional:
+        raise CheckpointError(f"{graph} is not a graph of this rnntext: train the model again")
 
 
 def _section(found: Checkpoint, name: str) -> dict[str, Any]:

@@ -22,6 +22,10 @@ from numpy.typing import NDArray
 from rnntext.errors import UsageError
 
 Logits = NDArray[np.float32]
+
+_BLOCK = 128
+# The smallest positive float32 that is not denormal.
+_LEAST_TEMPERATURE = 1.2e-38
 Ids = Sequence[int] | NDArray[np.integer[Any]]
 
 
@@ -63,7 +67,7 @@ def choose(
     logits: [B, V], at least one of a row finite; histories: the ids that each of the B rows has
     had so far, for the repetition penalty; uniforms: [B], from 0 up to but not including 1,
     ignored at temperature 0. The penalty comes first, then temperature, top k, top p, min p;
-    the choice is the inverse of the cumulative distribution, in the order of the ids, in float64.
+    the choice is the inverse of the cumulative distribution, in the order of the ids.
     """
     logits = repetition_penalty(logits, histories, options.repetition_penalty)
     if options.temperature == 0:
@@ -72,17 +76,7 @@ def choose(
     logits = top_k(logits, options.top_k)
     logits = top_p(logits, options.top_p)
     logits = min_p(logits, options.min_p)
-    cumulative = _masses(logits).cumsum(axis=-1)  # [B, V]
-    # Below the total, however it is rounded, since a float64 below 1 is at most 1 - 2^-53.
-    target = uniforms * cumulative[:, -1]
-    return _first_largest(cumulative > target[:, None])
-
-
-def ban(logits: Logits, ids: Ids) -> Logits:
-    """Rule out `ids` in every row."""
-    result = logits.copy()
-    result[:, np.asarray(ids, np.int64)] = -np.inf
-    return result
+    return _pick(_masses(logits), uniforms)
 
 
 def repetition_penalty(logits: Logits, histories: Sequence[Ids], penalty: float) -> Logits:
@@ -108,19 +102,24 @@ def temperature(logits: Logits, value: float) -> Logits:
     """
     if value == 1:
         return logits
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    shifted: Logits = logits - logits.max(axis=-1, keepdims=True)
     with np.errstate(over="ignore"):  # to -inf: as unlikely as float32 can say
-        result: Logits = (shifted / value).astype(np.float32)
-    return result
+        shifted /= np.float32(max(value, _LEAST_TEMPERATURE))
+    return shifted
 
 
 def top_k(logits: Logits, k: int) -> Logits:
     """Keep the `k` likeliest tokens of a row, of equal ones those with the lower ids; 0 is off."""
-    if not 0 < k < logits.shape[-1]:
+    width = logits.shape[-1]
+    if not 0 < k < width:
         return logits
-    place = logits.shape[-1] - k
-    kth = np.partition(logits, place, axis=-1)[:, place]
-    return _keep_largest(logits, kth, np.full(len(logits), k))
+    result = np.full_like(logits, -np.inf)
+    for kept, row in zip(result, logits, strict=True):
+        kth = np.partition(row, width - k)[width - k]
+        above = np.flatnonzero(row > kth)
+        keep = np.concatenate([above, np.flatnonzero(row == kth)[: k - len(above)]])
+        kept[keep] = row[keep]
+    return result
 
 
 def top_p(logits: Logits, p: float) -> Logits:
@@ -130,11 +129,16 @@ def top_p(logits: Logits, p: float) -> Logits:
     """
     if p >= 1:
         return logits
-    ordered = np.sort(logits, axis=-1)[:, ::-1]  # [B, V], likeliest first
-    masses = _masses(ordered).cumsum(axis=-1)
-    before = masses[:, :-1] < p * masses[:, -1:]  # the sets that do not reach p
-    counts = 1 + before.sum(axis=-1)  # [B]
-    return _keep_largest(logits, ordered[np.arange(len(ordered)), counts - 1], counts)
+    result = np.full_like(logits, -np.inf)
+    for kept, row, masses in zip(result, logits, _masses(logits), strict=True):
+        total = masses.sum(dtype=np.float64)
+        # All tokens below this together have less than what may be left out: they need no place.
+        likely = np.flatnonzero(masses >= (1 - p) * total / len(row))
+        order = likely[np.argsort(-masses[likely], kind="stable")]
+        before = masses[order].cumsum(dtype=np.float64)[:-1] < p * total  # sets too small
+        keep = order[: 1 + int(before.sum())]
+        kept[keep] = row[keep]
+    return result
 
 
 def min_p(logits: Logits, p: float) -> Logits:
@@ -150,17 +154,30 @@ def _first_largest(rows: NDArray[Any]) -> NDArray[np.int64]:
     return ids
 
 
-def _masses(logits: Logits) -> NDArray[np.float64]:
+def _masses(logits: Logits) -> NDArray[np.float32]:
     """Probabilities up to a factor of each row's own, the largest 1: [B, V]."""
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    masses: NDArray[np.float64] = np.exp(shifted)
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    masses: NDArray[np.float32] = np.exp(shifted, out=shifted)
     return masses
 
 
-def _keep_largest(logits: Logits, least: Logits, counts: NDArray[np.int64]) -> Logits:
-    """Keep `counts` [B] tokens a row, `least` [B] being the smallest logit among them."""
-    above = logits > least[:, None]
-    equal = logits == least[:, None]
-    spare = counts - above.sum(axis=-1)  # [B]: how many of the equal ones there is room for
-    keep = above | (equal & (equal.cumsum(axis=-1) <= spare[:, None]))
-    return np.where(keep, logits, np.float32(-np.inf))
+def _pick(masses: NDArray[np.float32], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The place at which each row's running sum first exceeds its share of the total: [B].
+
+    Sums of blocks come first, so that only one block is walked through.
+    """
+    rows, width = masses.shape
+    blocks = -(-width // _BLOCK)
+    padded = np.zeros((rows, blocks * _BLOCK), np.float32)
+    padded[:, :width] = masses
+    padded = padded.reshape(rows, blocks, _BLOCK)
+    ends = padded.sum(axis=2).cumsum(axis=1, dtype=np.float64)  # [B, blocks]
+    # Below the total, however it is rounded, since a float64 below 1 is at most 1 - 2^-53.
+    target = uniforms * ends[:, -1]
+    block = _first_largest(ends > target[:, None])
+    row = np.arange(rows)
+    before = np.where(block > 0, ends[row, block - 1], 0.0)
+    inside = padded[row, block].cumsum(axis=1, dtype=np.float64)  # [B, BLOCK]
+    # A sum in another order may end a last bit below the block's: then its last token is meant.
+    reached = inside > np.minimum(target - before, np.nextafter(inside[:, -1], 0))[:, None]
+    return block * _BLOCK + _first_largest(reached)

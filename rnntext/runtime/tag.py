@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnntext import checkpoint
 from rnntext.runtime.crf import marginals, viterbi
 from rnntext.runtime.model import TrainedModel, open_model
 from rnntext.text.batches import buckets, pad
@@ -37,14 +36,18 @@ class TaggedSentence:
 
 
 class Tagger:
-    """A trained tagger."""
+    """A trained tagger; safe to share between threads."""
 
     def __init__(self, model: TrainedModel) -> None:
         self._model = model
         self.labels = model.config.labels
-        names = ("head.crf.start", "head.crf.transitions", "head.crf.end")
-        tensors = checkpoint.load_tensors(model.checkpoint, names)
-        self._start, self._transitions, self._end = (tensors[name] for name in names)
+        self._parts: tuple[str, ...] = ()
+        if not model.config.encoder.bidirectional:
+            self._parts = ("hidden", "cell")[: model.config.encoder.state_parts]
+        # The CRF's parameters, which are the same whatever is read.
+        token = EncodedWords(*(np.zeros(1, np.int32) for _ in range(3)))
+        names = ["start", "transitions", "end"]
+        self._crf = model.session.run(names, {**_feeds([token]), **self._start(1)})
 
     @classmethod
     def load(cls, directory: Path, threads: int | None = None) -> Tagger:
@@ -64,59 +67,101 @@ class Tagger:
         if texts is None:
             texts = [" ".join(words) for words in sentences]
         encoded = self._model.tokenizer.encode_words(sentences)
-        pieces = [
-            (number, piece)
-            for number, sentence in enumerate(encoded)
-            for piece in _pieces(sentence, self._model.config.max_length)
-        ]
-        tags: list[list[str]] = [[] for _ in sentences]
-        probabilities: list[list[float]] = [[] for _ in sentences]
-        answers: list[tuple[Array, Array]] = [(np.empty(0), np.empty(0))] * len(pieces)
-        lengths = np.array([len(piece.ids) for _, piece in pieces], np.int64)
-        for index in buckets(lengths, max_rows=_MAX_ROWS, max_tokens=_MAX_TOKENS):
-            batch = [pieces[i][1] for i in index]
-            for i, answer in zip(index, self._decode(batch), strict=True):
-                answers[i] = answer
-        # Pieces of a long sentence come in its own order.
-        for (number, _), (path, chosen) in zip(pieces, answers, strict=True):
-            tags[number] += [self.labels[tag] for tag in path]
-            probabilities[number] += map(float, chosen)
         return [
-            TaggedSentence(text, list(words), found, likely)
-            for text, words, found, likely in zip(
-                texts, sentences, tags, probabilities, strict=True
+            TaggedSentence(
+                text, list(words), [self.labels[tag] for tag in tags.tolist()], likely.tolist()
+            )
+            for text, words, (tags, likely) in zip(
+                texts, sentences, self.tag_ids(encoded), strict=True
             )
         ]
 
-    def _decode(self, batch: Sequence[EncodedWords]) -> Iterator[tuple[Array, Array]]:
-        """The tags of each sentence and their probabilities, (words) each."""
-        ids, lengths = pad([sentence.ids for sentence in batch])
+    def tag_ids(self, sentences: Sequence[EncodedWords]) -> list[tuple[Array, Array]]:
+        """Of each sentence the tags' numbers in `labels` and their probabilities, (words) each.
+
+        A sentence of more tokens than the model's `max_length` is read and decoded in pieces cut
+        between words; an encoder of one direction carries its state from one to the next.
+        """
+        pieces = [list(_pieces(words, self._model.config.max_length)) for words in sentences]
+        rows = pieces
+        if not self._parts:
+            # Nothing goes from piece to piece, so they may be read side by side.
+            rows = [[piece] for sentence in pieces for piece in sentence]
+        lengths = np.array([sum(len(piece.ids) for piece in row) for row in rows], np.int64)
+        order = list(buckets(lengths, max_rows=_MAX_ROWS, max_tokens=_MAX_TOKENS))
+
+        def read(index: Array) -> list[list[tuple[Array, Array]]]:
+            return self._read([rows[i] for i in index])
+
+        found: list[list[tuple[Array, Array]]] = [[] for _ in rows]
+        for index, answers in zip(order, self._model.session.each(read, order), strict=True):
+            for i, answer in zip(index, answers, strict=True):
+                found[i] = answer
+        in_order = iter([answer for row in found for answer in row])
+        return [_joined([next(in_order) for _ in sentence]) for sentence in pieces]
+
+    def _read(self, rows: Sequence[Sequence[EncodedWords]]) -> list[list[tuple[Array, Array]]]:
+        """The tags of every piece of some rows and their probabilities."""
+        found: list[list[tuple[Array, Array]]] = [[] for _ in rows]
+        state = self._start(len(rows))
+        going = list(range(len(rows)))
+        for step in range(max(map(len, rows), default=0)):
+            left = [place for place, row in enumerate(going) if len(rows[row]) > step]
+            state = {name: part[:, left] for name, part in state.items()}
+            going = [going[place] for place in left]
+            batch = [rows[row][step] for row in going]
+            outputs = ["emissions", *(f"next_{name}" for name in state)]
+            emissions, *after = self._model.session.run(outputs, {**_feeds(batch), **state})
+            state = dict(zip(state, after, strict=True))
+            for row, answer in zip(going, self._decode(batch, emissions), strict=True):
+                found[row].append(answer)
+        return found
+
+    def _start(self, rows: int) -> dict[str, Array]:
+        encoder = self._model.config.encoder
+        shape = (encoder.num_layers, rows, encoder.hidden_size)
+        return {part: np.zeros(shape, np.float32) for part in self._parts}
+
+    def _decode(self, batch: Sequence[EncodedWords], found: Array) -> Iterator[tuple[Array, Array]]:
+        """found (N, labels): the emissions of all words, one sentence after the other."""
         words = np.array([len(sentence.first) for sentence in batch])
-        row = np.repeat(np.arange(len(batch)), words)
-        first = np.concatenate([sentence.first for sentence in batch]).astype(np.int64)
-        last = np.concatenate([sentence.last for sentence in batch]).astype(np.int64)
-        feeds = {
-            "ids": ids,
-            "lengths": lengths,
-            "first": first * len(batch) + row,
-            "last": last * len(batch) + row,
-        }
-        (found,) = self._model.session.run(["emissions"], feeds)  # (N, labels)
         emissions = np.zeros((len(batch), int(words.max()), len(self.labels)), np.float32)
         emissions[np.arange(emissions.shape[1]) < words[:, None]] = found  # (B, W, labels)
-        scores = (emissions, words, self._start, self._transitions, self._end)
-        paths = viterbi(*scores)
-        likely = marginals(*scores)
+        paths = viterbi(emissions, words, *self._crf)
+        likely = marginals(emissions, words, *self._crf)
         for number, path in enumerate(paths):
             yield path, likely[number, np.arange(len(path)), path]
+
+
+def _feeds(batch: Sequence[EncodedWords]) -> dict[str, Array]:
+    ids, lengths = pad([sentence.ids for sentence in batch])
+    row = np.repeat(np.arange(len(batch)), [len(sentence.first) for sentence in batch])
+    first = np.concatenate([sentence.first for sentence in batch]).astype(np.int64)
+    last = np.concatenate([sentence.last for sentence in batch]).astype(np.int64)
+    return {
+        "ids": ids,
+        "lengths": lengths,
+        "first": first * len(batch) + row,
+        "last": last * len(batch) + row,
+    }
+
+
+def _joined(pieces: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+    if len(pieces) == 1:
+        return pieces[0]
+    empty = np.empty(0, np.int64), np.empty(0, np.float32)
+    tags, likely = zip(empty, *pieces, strict=True)
+    return np.concatenate(tags), np.concatenate(likely)
 
 
 def _pieces(sentence: EncodedWords, size: int) -> Iterator[EncodedWords]:
     """A sentence cut between words into pieces of at most `size` tokens, so that a line without
     end costs no more memory than a piece. A sentence without words has none."""
-    start = 0
+    if 0 < len(sentence.ids) <= size:
+        yield sentence
+        return
+    start = offset = 0
     while start < len(sentence.first):
-        offset = sentence.first[start]
         # The words whose last token still fits, and at least one.
         stop = max(int(np.searchsorted(sentence.last, offset + size)), start + 1)
         end = int(sentence.last[stop - 1]) + 1
@@ -125,4 +170,4 @@ def _pieces(sentence: EncodedWords, size: int) -> Iterator[EncodedWords]:
             sentence.first[start:stop] - offset,
             sentence.last[start:stop] - offset,
         )
-        start = stop
+        start, offset = stop, end

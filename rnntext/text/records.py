@@ -32,6 +32,7 @@ class Record:
 
     text: str
     row: dict[str, object] | None = None
+    source: int = 0  # which of the inputs it comes from
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +89,23 @@ def read_records(
 
 def _read_all(paths: Iterable[str], options: InputOptions, stdin: int) -> Iterator[Record | None]:
     """Yield every record, and None where the next read may have to wait."""
-    for path in paths:
+    for number, path in enumerate(paths):
         blocks = read_blocks(path, options.decoding, stdin)
         if options.text_column is not None:
-            yield from _read_table(path, blocks, options.text_column, options)
+            yield from _read_table(number, path, blocks, options.text_column, options)
         elif options.record == "file":
             yield None
-            yield Record(file_text(blocks))
+            yield Record(file_text(blocks), source=number)
         else:
             for block in blocks:
                 if not block:
                     yield None
                 for line in block:
-                    yield Record(line)
+                    yield Record(line, source=number)
 
 
 def _read_table(
-    path: str, blocks: Iterator[list[str]], column: str, options: InputOptions
+    number: int, path: str, blocks: Iterator[list[str]], column: str, options: InputOptions
 ) -> Iterator[Record | None]:
     name = source_name(path)
     kind = TABLE_EXTENSIONS.get(extension(path))
@@ -114,4 +115,4 @@ def _read_table(
         kind = kind_of_content(head)
     columns = {column: "--text-column"}
     for row in read_rows(blocks, kind, name, columns, options.encoding_errors):
-        yield None if row is None else Record(text_field(row, column, name), row.fields)
+        yield None if row is None else Record(text_field(row, column, name), row.fields, number)

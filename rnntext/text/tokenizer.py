@@ -1,111 +1,63 @@
 """The tokenizer that all tasks share: text to ids and back.
 
-Knows: the four kinds (bpe, word, char, byte), how each is trained, what stands for a line's
-end, and which of them lose text. Does not know: models, files of examples or batches.
+Knows: how lines and words become ids in memory that does not grow with their length, what
+stands for a line's end, and which kinds lose text. Does not know: how a vocabulary is learnt,
+how words of raw text are told; models, files of examples or batches.
 
 Every kind has one id for the end of a line, `eos_id`; there is no padding id, because padding
 is told by lengths and can never be predicted. Only `word` and `char` can meet something they
 do not know and have an `unk_id`.
-
-Kinds
-    bpe   byte-level byte-pair encoding (Sennrich, Haddow and Birch 2016). One space is put
-          before each line, so that a word is spelled the same at a line's start and inside it;
-          decoding takes it off again. Loses nothing.
-    word  whole words and punctuation marks. Text whose words already stand apart at spaces
-          (see `is_presplit`) is kept exactly so; other text is split by WORD_PATTERN.
-    char  Unicode characters.
-    byte  the bytes of UTF-8. Loses nothing, knows everything, is trained on nothing.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import re
-from collections import Counter
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
 import tokenizers
-from tokenizers import models, normalizers, pre_tokenizers, trainers
 
-from rnntext.errors import DataError, UsageError
+from rnntext.errors import DataError
+from rnntext.text.decoder import Decoder, PieceDecoder, WordDecoder, byte_characters
+from rnntext.text.splitting import (
+    PRESPLIT_SAMPLE,
+    UNKNOWN,
+    WORD_PATTERN,
+    cut,
+    is_presplit,
+    split_words,
+)
+from rnntext.text.vocabulary import KINDS, LOWERCASE, TokenizerConfig, learn, line_end
 
-KINDS = ("bpe", "word", "char", "byte")
-UNKNOWN = "<unk>"
-LINE_END = "<eos>"
+__all__ = [
+    "KINDS",
+    "WORD_PATTERN",
+    "Decoder",
+    "EncodedWords",
+    "Ids",
+    "LineOfWords",
+    "Tokenizer",
+    "TokenizerConfig",
+    "is_presplit",
+    "split_words",
+    "tokenizer_config_to_json",
+]
 
 Ids = npt.NDArray[np.int32]
 
-# Words of raw text, in the order in which they are tried: web and mail addresses; mentions and
-# hashtags; numbers with inner points, commas and colons; dotted abbreviations and common titles;
-# the stem before an English clitic, then the clitic ("do n't", "Mara 's", "they 'll"); words with
-# inner apostrophes and hyphens; runs of one punctuation mark ("...", "!!"); any other mark alone.
-# The tagger's treebanks split English this way, so that raw text meets the words it was taught.
-_LETTER = r"[\p{L}\p{M}\p{N}_]"
-_CLITIC = r"['’](?:s|re|ve|ll|d|m|S|RE|VE|LL|D|M)(?!" + _LETTER + ")"
-_NOT = r"[nN]['’][tT](?!" + _LETTER + ")"
-WORD_PATTERN = "|".join(
-    [
-        r"(?:https?://|www\.)\S*[^\s.,;:!?'\")\]}]",
-        r"(?<![\p{L}\p{N}_.+-])[\p{L}\p{N}_.+-]++@[\p{L}\p{N}-]+\.[\p{L}\p{N}.-]*[\p{L}\p{N}]",
-        rf"[@#]{_LETTER}+",
-        r"\p{N}+(?:[.,:/]\p{N}+)+",
-        r"(?:\p{L}\.){2,}",
-        rf"(?<!{_LETTER})(?:Mr|Mrs|Ms|Dr|St|Prof|vs|etc|Jr|Sr|Inc|Corp|Co|Ltd)\.",
-        rf"{_LETTER}+?(?={_NOT})",
-        _NOT,
-        rf"{_LETTER}(?:{_LETTER}|[-](?={_LETTER}))*?(?={_CLITIC})",
-        _CLITIC,
-        rf"{_LETTER}+(?:['’-]{_LETTER}+)*",
-        r"([^\s\p{L}\p{M}\p{N}_])\1+",
-        # any other character, an emoji with its variation mark, skin tone and joined parts
-        r"[^\s](?:\p{M}|[\x{1F3FB}-\x{1F3FF}]|\x{200D}[^\s])*",
-    ]
-)
+# White space goes with the word after it.
+_WORD_AND_SPACE_BEFORE = re.compile(r"\s*\S+|\s+")
 
-# Python lowers a word by what stands around it, the tokenizer each character by itself.
-_LOWERCASE = normalizers.Lowercase()
-
-# A mark that in ordinary prose hangs on to the word before it.
-_ATTACHED = re.compile(r"\w[,;:!?)\]”\"]+$")
-_PRESPLIT_SHARE = 1 / 200
-_PRESPLIT_SAMPLE = 10_000  # lines looked at
-
-# A line longer than this is encoded in pieces: one call on 3 MB takes hundreds of megabytes.
-_PIECE = 1 << 16
-# What a trainer reads at most, in characters; more text hardly moves the merges and costs
-# memory in proportion.
-_TRAINING_LIMIT = 200_000_000
-
-
-def is_presplit(lines: Iterable[str]) -> bool:
-    """Whether the words of this text already stand apart at spaces.
-
-    The rule: `<unk>` stands in it as a word, or at most one in two hundred of its words has a
-    comma, semicolon, colon, exclamation or question mark, closing bracket or closing double
-    quote hanging on to it. Looks at the first 10,000 lines.
-    """
-    words = attached = 0
-    for line in itertools.islice(lines, _PRESPLIT_SAMPLE):
-        for word in line.split():
-            if word == UNKNOWN:
-                return True
-            words += 1
-            attached += _ATTACHED.search(word) is not None
-    return attached <= words * _PRESPLIT_SHARE
-
-
-@dataclass(frozen=True, slots=True)
-class TokenizerConfig:
-    """What `tokenizer.json` does not say about a tokenizer."""
-
-    kind: str
-    lowercase: bool = False
-    presplit: bool = False  # `word` alone: words are what stands between spaces
+# In characters: a longer line is encoded in pieces, so many at a time as make about a group,
+# because what the library returns takes over a hundred bytes a token while it is held.
+_PIECE = 1 << 14
+_GROUP = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +69,15 @@ class EncodedWords:
     last: Ids
 
 
+@dataclass(frozen=True, slots=True)
+class LineOfWords:
+    """A line as a language model reads it, and which word each token belongs to."""
+
+    ids: Ids  # (T), eos_id last
+    words: list[str]  # as they stand in the line
+    owner: Ids  # (T): each token's index in `words`; len(words) for the line's end
+
+
 class Tokenizer:
     """Text to ids and back; made by `train`, or by `load` from a checkpoint's files."""
 
@@ -124,7 +85,7 @@ class Tokenizer:
         self.config = config
         self._backend = backend
         self.vocab_size: int = backend.get_vocab_size(with_added_tokens=False)
-        self.eos_id = int(backend.token_to_id(_line_end(config.kind)) or 0)
+        self.eos_id = int(backend.token_to_id(line_end(config.kind)) or 0)
         self.unk_id: int | None = (
             backend.token_to_id(UNKNOWN) if config.kind in ("word", "char") else None
         )
@@ -154,15 +115,14 @@ class Tokenizer:
         """
         lines = iter(lines)
         if kind == "word":
-            head = list(itertools.islice(lines, _PRESPLIT_SAMPLE))
+            head = list(itertools.islice(lines, PRESPLIT_SAMPLE))
             lines = itertools.chain(head, lines)
             if presplit is None:
                 presplit = is_presplit(head)
             if min_frequency is None:
                 min_frequency = 1 if any(UNKNOWN in line.split() for line in head) else 2
         config = TokenizerConfig(kind, lowercase, bool(presplit) and kind == "word")
-        vocabulary, merges = _learn(config, _bounded(lines), vocab_size, min_frequency or 1)
-        return cls(_assemble(config, vocabulary, merges), config)
+        return cls(learn(config, lines, vocab_size, min_frequency or 1), config)
 
     @classmethod
     def load(cls, text: str, config: TokenizerConfig) -> Tokenizer:
@@ -172,7 +132,7 @@ class Tokenizer:
         # The library raises a bare Exception for every malformed file.
         except Exception as error:  # noqa: BLE001
             raise DataError(f"tokenizer.json cannot be read: {error}") from None
-        if backend.token_to_id(_line_end(config.kind)) is None:
+        if backend.token_to_id(line_end(config.kind)) is None:
             raise DataError(f"tokenizer.json has no line end and is not of kind {config.kind}")
         return cls(backend, config)
 
@@ -214,6 +174,21 @@ class Tokenizer:
         end = np.array([self.eos_id], np.int32)
         return [np.concatenate([ids, end]) for ids in self._encode_lines(lines)]
 
+    def encode_lines_of_words(self, lines: Sequence[str]) -> list[LineOfWords]:
+        """What `encode_lines` gives for each line, and which word each token belongs to.
+
+        Under `word` the tokens are the words, spelled as in the line; under the other kinds
+        words stand between white space. White space, and a token that starts with it, belongs
+        to the word after it, or to the line's end; a token over two words to the first.
+        """
+        spelled: dict[str, str] = {}
+        found = [_LineInPieces(spelled) for _ in lines]
+        for numbers, texts in self._groups(lines):
+            pieces = self._pieces_of_words(texts)
+            for number, (ids, words, owner) in zip(numbers, pieces, strict=True):
+                found[number].add(ids, words, owner)
+        return [line.end(self.eos_id) for line in found]
+
     def encode_words(self, sentences: Sequence[Sequence[str]]) -> list[EncodedWords]:
         """Ids of sentences that are already words; every word has at least one token.
 
@@ -252,7 +227,9 @@ class Tokenizer:
 
     def decoder(self) -> Decoder:
         """A fresh decoder that takes ids one at a time."""
-        return Decoder(self)
+        if self.config.kind == "word":
+            return WordDecoder(self.token, self.eos_id, presplit=self.config.presplit)
+        return PieceDecoder(self.pieces, prefixed=self.config.kind == "bpe")
 
     @cached_property
     def _nothing(self) -> int:
@@ -260,243 +237,140 @@ class Tokenizer:
 
     @cached_property
     def pieces(self) -> list[bytes]:
-        """The bytes each id stands for (bpe and byte), a line's end being a line feed."""
-        table = _byte_of_character()
+        """The bytes each id stands for (not for `word`), a line's end being a line feed."""
+        if self.config.kind == "char":
+            return [self.token(i).encode() for i in range(self.vocab_size)]
+        byte_of = {character: byte for byte, character in enumerate(byte_characters())}
         tokens = (self.token(i) for i in range(self.vocab_size))
         return [
-            b"\n" if i == self.eos_id else bytes(table[c] for c in token)
+            b"\n" if i == self.eos_id else bytes(byte_of[c] for c in token)
             for i, token in enumerate(tokens)
         ]
 
     def _encode_lines(self, lines: Sequence[str], *, whole: bool = False) -> list[Ids]:
         if self.config.kind == "word" and whole and not self.config.presplit:
             # Words that somebody else split are looked up as they are.
-            lower = self.config.lowercase
-            words = [_LOWERCASE.normalize_str(w) if lower else w for w in lines]
-            return [np.array([self._word_id(word)], np.int32) for word in words]
-        if all(len(line) <= _PIECE for line in lines):
-            return [np.array(e.ids, np.int32) for e in self._batch(lines)]
-        return [
-            np.concatenate([np.array(e.ids, np.int32) for e in self._batch_pieces(line)])
-            for line in lines
-        ]
+            return [np.array([self._word_id(self._lowered(word))], np.int32) for word in lines]
+        numbers: list[int] = []
+        encoded: list[Ids] = []
+        for group, texts in self._groups(lines):
+            numbers += group
+            encoded += self._encode_pieces(texts)
+        if len(encoded) == len(lines):
+            return encoded
+        of_line = itertools.groupby(zip(numbers, encoded, strict=True), itemgetter(0))
+        return [_joined([ids for _, ids in pieces]) for _, pieces in of_line]
 
-    def _batch(self, lines: Sequence[str]) -> list[tokenizers.Encoding]:
-        prefixed = [" " + line for line in lines] if self.config.kind == "bpe" else list(lines)
-        return list(self._backend.encode_batch_fast(prefixed, add_special_tokens=False))
+    def _groups(self, lines: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
+        """Pieces of lines, as many as may be encoded at once, and each one's line's number."""
+        prefix = " " if self.config.kind == "bpe" else ""
+        numbers: list[int] = []
+        texts: list[str] = []
+        size = 0
+        for number, line in enumerate(lines):
+            for text in cut(prefix + line, _PIECE):
+                numbers.append(number)
+                texts.append(text)
+                size += len(text)
+                if size >= _GROUP:
+                    yield numbers, texts
+                    numbers, texts, size = [], [], 0
+        if texts:
+            yield numbers, texts
 
-    def _batch_pieces(self, line: str) -> list[tokenizers.Encoding]:
-        if len(line) <= _PIECE or self.config.kind != "bpe":
-            return self._batch(list(_cut(line, _PIECE)))
-        prefixed = list(_cut(" " + line, _PIECE))
-        return list(self._backend.encode_batch_fast(prefixed, add_special_tokens=False))
+    def _encode_pieces(self, texts: list[str]) -> list[Ids]:
+        if self.config.kind in ("char", "byte"):
+            return [self._look_up(text) for text in texts]
+        batch = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        return [np.array(encoding.ids, np.int32) for encoding in batch]
+
+    def _look_up(self, text: str) -> Ids:
+        """The ids of a text whose characters (char) or bytes (byte) are its tokens."""
+        text = self._lowered(text)
+        if self.config.kind == "char":
+            units = np.frombuffer(text.encode("utf-32-le"), np.dtype("<u4"))
+        else:
+            units = np.frombuffer(text.encode(), np.dtype(np.uint8))
+        return self._id_of_unit[units]
+
+    @cached_property
+    def _id_of_unit(self) -> Ids:
+        """The id of each code point (char) or byte (byte)."""
+        table = np.full(sys.maxunicode + 1, self._nothing, np.int32)
+        for index, token in enumerate(map(self.token, range(self.vocab_size))):
+            if len(token) == 1:
+                table[ord(token)] = index
+        if self.config.kind == "char":
+            return table
+        return table[[ord(character) for character in byte_characters()]]
+
+    def _pieces_of_words(self, texts: list[str]) -> Iterator[tuple[Ids, list[str], Ids]]:
+        """The ids of pieces of lines, the words, and which of these each token belongs to."""
+        if self.config.kind == "word":
+            batch = self._backend.encode_batch(texts, add_special_tokens=False)
+            for text, encoding in zip(texts, batch, strict=True):
+                ids = np.array(encoding.ids, np.int32)
+                yield ids, *_tokens_as_words([text[a:b] for a, b in encoding.offsets])
+        else:
+            for text, ids in zip(texts, self._encode_pieces(texts), strict=True):
+                yield ids, text.split(), self._owner(text, ids)
+
+    def _owner(self, text: str, ids: Ids) -> Ids:
+        """Which word each token belongs to, by the length in the text of words and of tokens:
+        nothing but case is lost, and lower-casing leaves white space where it is."""
+        words = _WORD_AND_SPACE_BEFORE.findall(self._lowered(text))
+        if self.config.kind == "char":
+            ends = np.cumsum([len(word) for word in words], dtype=np.int64)
+            starts = np.arange(len(ids))
+        else:
+            ends = np.cumsum([len(word.encode()) for word in words], dtype=np.int64)
+            sizes = self._piece_sizes[ids]
+            starts = np.cumsum(sizes) - sizes
+        return np.searchsorted(ends, starts, side="right").astype(np.int32)
+
+    @cached_property
+    def _piece_sizes(self) -> npt.NDArray[np.int64]:
+        return np.array([len(piece) for piece in self.pieces], np.int64)
+
+    def _lowered(self, text: str) -> str:
+        return str(LOWERCASE.normalize_str(text)) if self.config.lowercase else text
 
     def _word_id(self, word: str) -> int:
         found = self._backend.token_to_id(word)
         return self._nothing if found is None else int(found)
 
 
-class Decoder:
-    """Ids to text, one at a time, giving out text as soon as it is sure.
+class _LineInPieces:
+    """A line of words that is put together from its pieces."""
 
-    Bytes that do not yet make a character are held back; `flush` gives them out as U+FFFD.
-    """
+    def __init__(self, spelled: dict[str, str]) -> None:
+        self._spelled = spelled  # a word said twice is held once
+        self._words: list[str] = []
+        self._ids: list[Ids] = []
+        self._owner: list[Ids] = []
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._held = b""
-        self._line_start = True
-        self._joined = True  # `word`: the next word follows without a space
-        self._open_quote = False
+    def add(self, ids: Ids, words: list[str], owner: Ids) -> None:
+        self._ids.append(ids)
+        self._owner.append(owner + np.int32(len(self._words)))
+        self._words += [self._spelled.setdefault(word, word) for word in words]
 
-    def push(self, token_id: int) -> str:
-        """The text that this id adds."""
-        kind = self._tokenizer.config.kind
-        if kind in ("bpe", "byte"):
-            return self._push_bytes(self._tokenizer.pieces[token_id])
-        if token_id == self._tokenizer.eos_id:
-            self._joined, self._open_quote = True, False
-            return "\n"
-        token = self._tokenizer.token(token_id)
-        return token if kind == "char" else self._push_word(token)
-
-    def flush(self) -> str:
-        """What is left: bytes that never became a character."""
-        rest, self._held = self._held, b""
-        return rest.decode("utf-8", "replace")
-
-    def _push_bytes(self, piece: bytes) -> str:
-        if self._tokenizer.config.kind == "bpe" and self._line_start and piece[:1] == b" ":
-            piece = piece[1:]  # the space that encoding put before the line
-        self._line_start = piece == b"\n"
-        data = self._held + piece
-        keep = _incomplete_tail(data)
-        self._held = data[len(data) - keep :] if keep else b""
-        return data[: len(data) - keep].decode("utf-8", "replace")
-
-    def _push_word(self, word: str) -> str:
-        if self._tokenizer.config.presplit:
-            space = "" if self._joined else " "
-            self._joined = False
-            return space + word
-        closes = word in _CLOSING or _IS_CLITIC.match(word) is not None
-        opens = word in _OPENING
-        if word == '"':
-            self._open_quote = not self._open_quote
-            opens, closes = self._open_quote, not self._open_quote
-        space = "" if self._joined or closes else " "
-        self._joined = opens
-        return space + word
+    def end(self, eos_id: int) -> LineOfWords:
+        self.add(np.array([eos_id], np.int32), [], np.zeros(1, np.int32))
+        return LineOfWords(_joined(self._ids), self._words, _joined(self._owner))
 
 
-_CLOSING = frozenset([*",.;:!?)]}%”»…", "..."])
-_OPENING = frozenset("([{$£€“«#@")
-_IS_CLITIC = re.compile(r"(?:['’](?:s|re|ve|ll|d|m)|n['’]t)$", re.IGNORECASE)
+def _joined(pieces: list[Ids]) -> Ids:
+    """One array of several, which are let go."""
+    whole = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+    pieces.clear()
+    return whole
 
 
-def _line_end(kind: str) -> str:
-    # Inside a byte-level or character vocabulary the name `<eos>` could be learned from text
-    # that holds it; a line feed cannot, because it never stands inside a line.
-    return LINE_END if kind == "word" else "\n"
-
-
-def _bounded(lines: Iterable[str]) -> Iterator[str]:
-    characters = 0
-    for line in lines:
-        yield from _cut(line, _PIECE)
-        characters += len(line)
-        if characters > _TRAINING_LIMIT:
-            return
-
-
-def _cut(line: str, size: int) -> Iterator[str]:
-    """Pieces of about `size` characters, each after the first starting with the white space
-    before a word, where a byte-level splitter starts a new piece anyway."""
-    start = 0
-    while len(line) - start > size:
-        space = _WORD_START.search(line, start + size - 1)
-        if space is None:
-            break
-        yield line[start : space.start()]
-        start = space.start()
-    yield line[start:]
-
-
-_WORD_START = re.compile(r"(?<=\S) (?=\S)")
-
-
-def _learn(
-    config: TokenizerConfig, lines: Iterator[str], vocab_size: int, min_frequency: int
-) -> tuple[list[str], list[tuple[str, str]]]:
-    """The vocabulary, commonest first as far as the kind allows, and the merges of `bpe`."""
-    if config.kind == "byte":
-        return ["\n", *sorted(pre_tokenizers.ByteLevel.alphabet())], []
-    if config.kind == "char":
-        counts: Counter[str] = Counter()
-        for line in lines:
-            counts.update(_LOWERCASE.normalize_str(line) if config.lowercase else line)
-        frequent = [c for c, n in counts.most_common() if n >= min_frequency and c != "\n"]
-        if not frequent:
-            raise DataError("the training text is empty: there is nothing to learn from")
-        return ["\n", UNKNOWN, *sorted(frequent[: max(vocab_size - 2, 1)])], []
-    if config.kind == "word":
-        learner = tokenizers.Tokenizer(models.WordLevel(unk_token=UNKNOWN))
-        _set_splitting(learner, config)
-        learner.train_from_iterator(
-            _nonempty(lines),
-            trainers.WordLevelTrainer(
-                vocab_size=vocab_size, min_frequency=min_frequency, show_progress=False
-            ),
-        )
-        ranked = sorted(learner.get_vocab().items(), key=lambda item: item[1])
-        reserved = (LINE_END, UNKNOWN)
-        words = [word for word, _ in ranked if word not in reserved]
-        return [*reserved, *words[: max(vocab_size - 2, 0)]], []
-    if vocab_size < 257:
-        raise UsageError("--vocab-size must be at least 257 for bpe: 256 bytes and the line end")
-    learner = tokenizers.Tokenizer(models.BPE())
-    _set_splitting(learner, config)
-    learner.train_from_iterator(
-        (" " + line for line in _nonempty(lines)),
-        trainers.BpeTrainer(
-            vocab_size=vocab_size - 1,
-            min_frequency=max(min_frequency, 2),
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
-    )
-    model = json.loads(learner.to_str())["model"]
-    by_id = sorted(model["vocab"].items(), key=lambda item: item[1])
-    return ["\n", *(token for token, _ in by_id)], [tuple(pair) for pair in model["merges"]]
-
-
-def _nonempty(lines: Iterator[str]) -> Iterator[str]:
-    seen = False
-    for line in lines:
-        if not line or line.isspace():
-            continue
-        seen = True
-        yield line
-    if not seen:
-        raise DataError("the training text is empty: there is nothing to learn from")
-
-
-def _assemble(
-    config: TokenizerConfig, vocabulary: list[str], merges: list[tuple[str, str]]
-) -> tokenizers.Tokenizer:
-    ids = {token: index for index, token in enumerate(vocabulary)}
-    if config.kind == "word":
-        backend = tokenizers.Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
-    elif config.kind == "char":
-        backend = tokenizers.Tokenizer(models.BPE(ids, [], unk_token=UNKNOWN, fuse_unk=False))
-    else:
-        backend = tokenizers.Tokenizer(models.BPE(ids, merges))
-    _set_splitting(backend, config)
-    return backend
-
-
-def _set_splitting(backend: tokenizers.Tokenizer, config: TokenizerConfig) -> None:
-    if config.lowercase:
-        backend.normalizer = _LOWERCASE
-    if config.kind == "word":
-        backend.pre_tokenizer = (
-            pre_tokenizers.WhitespaceSplit() if config.presplit else word_splitter()
-        )
-    elif config.kind in ("bpe", "byte"):
-        backend.pre_tokenizer = pre_tokenizers.ByteLevel(
-            add_prefix_space=False, use_regex=config.kind == "bpe"
-        )
-
-
-def word_splitter() -> pre_tokenizers.PreTokenizer:
-    """The splitter of raw text into words, by WORD_PATTERN; white space is left out."""
-    return pre_tokenizers.Split(tokenizers.Regex(WORD_PATTERN), "removed", invert=True)
-
-
-def split_words(text: str) -> list[str]:
-    """The words of a raw sentence, by WORD_PATTERN."""
-    return [word for word, _ in word_splitter().pre_tokenize_str(text)]
-
-
-def _byte_of_character() -> dict[str, int]:
-    """The byte behind each character of the byte-level alphabet (Radford et al. 2019): printable
-    Latin-1 characters stand for themselves, the others for 256 and up, in order."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in set(printable)]
-    table = {chr(byte): byte for byte in printable}
-    table.update({chr(256 + index): byte for index, byte in enumerate(others)})
-    return table
-
-
-def _incomplete_tail(data: bytes) -> int:
-    """How many bytes at the end begin a UTF-8 character that more bytes may complete."""
-    for back in range(1, min(4, len(data) + 1)):
-        byte = data[-back]
-        if byte & 0xC0 == 0x80:
-            continue
-        needed = 2 if byte >> 5 == 0b110 else 3 if byte >> 4 == 0b1110 else 4
-        return back if byte >= 0xC0 and byte < 0xF8 and back < needed else 0
-    return 0
+def _tokens_as_words(tokens: list[str]) -> tuple[list[str], Ids]:
+    """The tokens that are words, and the first word from each token on."""
+    is_word = np.array([not token.isspace() for token in tokens], np.int32)
+    owner = np.cumsum(is_word, dtype=np.int32) - is_word
+    return [token for token in tokens if not token.isspace()], owner
 
 
 def tokenizer_config_to_json(config: TokenizerConfig) -> dict[str, object]:

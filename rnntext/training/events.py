@@ -106,6 +106,7 @@ class Saved:
     tokens_per_second: float
     parameters: int
     reason: str
+    float_metrics: dict[str, Any] | None = None  # in float32, where the model runs in int8
 
 
 LoopEvent = Step | Evaluated | Finished

@@ -185,6 +185,11 @@ class ClassifierHead(nn.Module):
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """states (T, B, H), lengths (B) of at least 1 -> logits (B, labels)."""
+        last, largest, total = self.pool(states, lengths)
+        return self.logits(last, largest, total / lengths[:, None])
+
+    def pool(self, states: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The last state, the largest and the sum of all, (B, H) each."""
         steps, rows = states.shape[:2]
         row = torch.arange(rows, device=states.device)
         last = states[lengths - 1, row]  # (B, H)
@@ -194,7 +199,10 @@ class ClassifierHead(nn.Module):
             )
         valid = torch.arange(steps, device=states.device)[:, None] < lengths  # (T, B)
         largest = states.masked_fill(~valid[..., None], -1e4).amax(0)  # (B, H)
-        mean = states.masked_fill(~valid[..., None], 0.0).sum(0) / lengths[:, None]
+        return last, largest, states.masked_fill(~valid[..., None], 0.0).sum(0)
+
+    def logits(self, last: Tensor, largest: Tensor, mean: Tensor) -> Tensor:
+        """The three views (B, H) -> logits (B, labels)."""
         views = torch.cat([last, largest, mean], dim=-1)  # (B, 3H)
         logits: Tensor = self.output(self.dropout(views))
         return logits

@@ -107,8 +107,11 @@ class LanguageModelling:
         )
         return loss, targets.numel()
 
+    def valid_tokens(self) -> int:
+        return sum(map(len, self.valid))
+
     def quick_share(self) -> float:
-        return min(1.0, _QUICK_TOKENS / sum(map(len, self.valid)))
+        return min(1.0, _QUICK_TOKENS / self.valid_tokens())
 
     def evaluate(self, model: LanguageModel, *, quick: bool = False) -> Metrics:
         """Exact, in float32: each document from a zero state after a line's end."""
@@ -120,24 +123,28 @@ class LanguageModelling:
             for document in self._quick:
                 chosen.append(self.valid[document][:left])
                 left -= len(chosen[-1])
-        total = known = 0.0
-        tokens = known_tokens = 0
+        scores: list[Array] = []
+        targets: list[Array] = []
         with torch.no_grad():
             for index in buckets(
                 np.array([len(d) for d in chosen]), max_rows=32, max_tokens=1 << 16
             ):
-                for scores, targets in self._scores(model, [chosen[i] for i in index]):
-                    total += float(scores.sum(dtype=torch.float64))
-                    tokens += len(targets)
-                    is_known = targets != (-1 if self.unk_id is None else self.unk_id)
-                    known += float(scores[is_known].sum(dtype=torch.float64))
-                    known_tokens += int(is_known.sum())
-        n_bytes = None if quick else self.valid_bytes
+                for score, target in self._scores(model, [chosen[i] for i in index]):
+                    scores.append(score.cpu().numpy())
+                    targets.append(target.cpu().numpy())
+        return self.metrics_of(scores, targets, None if quick else self.valid_bytes)
+
+    def metrics_of(
+        self, scores: Sequence[Array], targets: Sequence[Array], n_bytes: int | None
+    ) -> Metrics:
+        """The metrics of the log-probabilities that some tokens were given, in nats."""
+        score = np.concatenate(scores).astype(np.float64)
+        known = np.concatenate(targets) != (-1 if self.unk_id is None else self.unk_id)
         return metrics.language_model_metrics(
-            total_nats=-total,
-            tokens=tokens,
-            known_nats=-known,
-            known_tokens=known_tokens,
+            total_nats=-float(score.sum()),
+            tokens=len(score),
+            known_nats=-float(score[known].sum()),
+            known_tokens=int(known.sum()),
             n_bytes=n_bytes,
         )
 
@@ -254,6 +261,9 @@ class Classification:
             )
         return functional.cross_entropy(logits, labels.argmax(1), weight=self.weights)
 
+    def valid_tokens(self) -> int:
+        return sum(map(len, self.valid.ids))
+
     def quick_share(self) -> float:
         return len(self._quick) / len(self.valid.ids)
 
@@ -261,8 +271,12 @@ class Classification:
         model.eval()
         chosen = self._quick if quick else range(len(self.valid.ids))
         logits = self.logits(model, [self.valid.ids[i] for i in chosen])
-        matrix = self.valid.labels[list(chosen)]
         probabilities = (logits.sigmoid() if self.multi_label else logits.softmax(1)).cpu().numpy()
+        return self.metrics_of(probabilities, chosen)
+
+    def metrics_of(self, probabilities: Array, chosen: Sequence[int]) -> Metrics:
+        """The metrics of these probabilities (N, labels) of the chosen validation documents."""
+        matrix = self.valid.labels[list(chosen)]
         gold: Any
         if self.multi_label:
             gold = [
@@ -276,19 +290,58 @@ class Classification:
         )
 
     def logits(self, model: Classifier, documents: Sequence[Array]) -> Tensor:
-        """Logits (N, labels): of a document of several windows, their mean by length."""
+        """Logits (N, labels), long documents being read as the runtime reads them: see
+        `rnntext.runtime.classify.Classifier.logits`."""
+        if not model.config.encoder.bidirectional:
+            return self._read(model, documents)
         windows, owners = windows_of(documents, self.max_length)
-        lengths = np.array([len(window) for window in windows])
+        share = np.array([len(window) for window in windows]) / np.array(
+            [len(documents[owner]) for owner in owners]
+        )
         total = torch.zeros(len(documents), len(self.labels), device=self.machine.device)
         owner = torch.from_numpy(owners).to(self.machine.device)
+        weight = torch.from_numpy(share.astype(np.float32)).to(self.machine.device)
+        return total.index_add_(0, owner, self._read(model, windows) * weight[:, None])
+
+    def _read(self, model: Classifier, rows: Sequence[Array]) -> Tensor:
+        """Logits (N, labels) of rows of any length, the state carried from window to window."""
+        lengths = np.array([len(row) for row in rows])
+        logits = torch.zeros(len(rows), len(self.labels), device=self.machine.device)
         with torch.no_grad():
             for index in buckets(lengths, max_rows=256, max_tokens=1 << 15):
-                ids, sizes, _ = self._tensors([windows[i] for i in index], np.zeros((1, 1)))
-                share = sizes / torch.from_numpy(
-                    np.array([len(documents[owners[i]]) for i in index])
-                ).to(sizes)
-                total.index_add_(0, owner[index], model(ids, sizes) * share[:, None])
-        return total
+                place = torch.from_numpy(index).to(self.machine.device)
+                logits[place] = self._read_batch(model, [rows[i] for i in index])
+        return logits
+
+    def _read_batch(self, model: Classifier, rows: Sequence[Array]) -> Tensor:
+        longest = max(map(len, rows))
+        if longest <= self.max_length:
+            ids, lengths, _ = self._tensors(rows, np.zeros((1, 1)))
+            found: Tensor = model(ids, lengths)
+            return found
+        views: list[list[Tensor]] = [[] for _ in rows]
+        going = list(range(len(rows)))
+        state: State | None = None
+        for start in range(0, longest, self.max_length):
+            # A row that ends in a window is full of padding after; its state is not needed.
+            left = [place for place, row in enumerate(going) if len(rows[row]) > start]
+            going = [going[place] for place in left]
+            windows = [rows[row][start : start + self.max_length] for row in going]
+            ids, lengths, _ = self._tensors(windows, np.zeros((1, 1)))
+            if state is not None:
+                state = tuple(part[:, left] for part in state)
+            states, state = model.encoder(ids, lengths, state)
+            for row, last, largest, total in zip(
+                going, *model.head.pool(states, lengths), strict=True
+            ):
+                if views[row]:
+                    _, before, sum_before = views[row]
+                    largest, total = torch.maximum(before, largest), sum_before + total
+                views[row] = [last, largest, total]
+        last, largest, total = (torch.stack(view) for view in zip(*views, strict=True))
+        count = torch.tensor([[len(row)] for row in rows], device=total.device)
+        logits: Tensor = model.head.logits(last, largest, total / count)
+        return logits
 
 
 def windows_of(documents: Sequence[Array], max_length: int) -> tuple[list[Array], Array]:
@@ -369,6 +422,9 @@ class Tagging:
         likelihood = model.head.crf.log_likelihood(emissions.float(), tags, words)
         return -likelihood.sum() / words.sum(), int(lengths.sum())
 
+    def valid_tokens(self) -> int:
+        return sum(len(sentence.ids) for sentence in self.valid)
+
     def quick_share(self) -> float:
         return len(self._quick) / len(self.valid)
 
@@ -384,5 +440,11 @@ class Tagging:
                 paths = model.head.crf.decode(emissions, words).cpu().numpy()
                 for sentence, path, count in zip(index, paths, words.tolist(), strict=True):
                     predicted[sentence] = [self.labels[tag] for tag in path[:count]]
+        return self.metrics_of(predicted, chosen)
+
+    def metrics_of(
+        self, predicted: Sequence[Sequence[str]], chosen: Sequence[TaggedIds]
+    ) -> Metrics:
+        """The metrics of these tags of the chosen validation sentences."""
         gold = [[self.labels[tag] for tag in sentence.tags] for sentence in chosen]
         return metrics.tagging_metrics(gold, predicted, self.spans)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from rnntext.config import (
     usable_cores,
 )
 from rnntext.errors import UsageError
-from rnntext.metrics import is_span_tags
+from rnntext.metrics import fit_temperature, is_span_tags
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
 from rnntext.training.crf import forbid_broken_spans
 from rnntext.training.data import (
@@ -38,19 +38,24 @@ from rnntext.training.data import (
 )
 from rnntext.training.device import Machine, choose_machine
 from rnntext.training.events import Evaluated, Event, Finished, Prepared, Saved, Timed
-from rnntext.training.export import export, verify
+from rnntext.training.export import export, verify, weights_of
 from rnntext.training.loop import Settings, train
-from rnntext.training.model import Model, Tagger, build_model
+from rnntext.training.model import Classifier, Model, Tagger, build_model
 from rnntext.training.objectives import Classification, LanguageModelling, Tagging
 from rnntext.training.presets import Recipe, choose_recipe
 from rnntext.training.repeat import command_of
 from rnntext.training.schedule import Budget
+
+if TYPE_CHECKING:
+    from rnntext.training.quantize import Quantized
 
 # The part of a time budget that reading and encoding may take.
 _PREPARATION = 0.35
 # Seconds kept for exporting and saving, and more for each million weights.
 _SAVING = 2.5
 _SAVING_PER_MILLION = 0.1
+# Validation tokens that an int8 graph reads in a second, at the least.
+_MEASURED_TOKENS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ def run(
             setup.recipe.averaging,
         ),
         budget,
-        reserve=_SAVING + _SAVING_PER_MILLION * parameters / 1e6,
+        reserve=_SAVING + _SAVING_PER_MILLION * parameters / 1e6 + _measuring(setup),
     ):
         if isinstance(event, Evaluated):
             evaluations.append(event)
@@ -107,13 +112,15 @@ def run(
             finished = event
         yield event
     assert finished is not None  # noqa: S101
+    _calibrate(setup)
     metrics = setup.objective.evaluate(setup.model)
     graph = export(setup.model)
     verify(setup.model, graph)
+    quantized = _quantized(setup) if options.quantize else None
     saved = Saved(
         directory=directory,
         task=options.task,
-        metrics=metrics,
+        metrics=quantized.metrics if quantized else metrics,
         steps=finished.steps,
         best_step=finished.best_step,
         epochs=finished.epochs,
@@ -121,9 +128,44 @@ def run(
         tokens_per_second=finished.tokens / max(finished.training_seconds, 1e-9),
         parameters=parameters,
         reason=finished.reason,
+        float_metrics=metrics if quantized else None,
     )
-    _save(setup, saved, evaluations, graph, force)
+    _save(setup, saved, evaluations, quantized.graph if quantized else graph, force)
     yield replace(saved, seconds=time.perf_counter() - began)
+
+
+def _measuring(setup: _Setup) -> float:
+    """Seconds that it takes to measure an int8 graph, if there is to be one."""
+    if not setup.options.quantize:
+        return 0.0
+    tokens: int = setup.objective.valid_tokens()
+    return tokens / _MEASURED_TOKENS
+
+
+def _calibrate(setup: _Setup) -> None:
+    """Make a classifier's probabilities say how often it is right, on the validation data."""
+    if not isinstance(setup.model, Classifier):
+        return
+    setup.model.eval()
+    valid = setup.objective.valid
+    logits = setup.objective.logits(setup.model, valid.ids).cpu().numpy()
+    temperature = fit_temperature(logits, valid.labels, setup.options.multi_label)
+    with torch.no_grad():
+        for parameter in setup.model.head.output.parameters():
+            parameter.div_(temperature)
+
+
+def _quantized(setup: _Setup) -> Quantized:
+    # Imported here, because most runs do not need the runtime.
+    from rnntext.training.quantize import quantize
+
+    return quantize(
+        setup.prepared.model,
+        weights_of(setup.model),
+        setup.data.tokenizer,
+        setup.objective,
+        setup.prepared.threads,
+    )
 
 
 def dry_run(options: TrainingOptions) -> Iterator[Event]:
@@ -286,11 +328,9 @@ def _save(
     setup: _Setup, saved: Saved, evaluations: list[Evaluated], graph: bytes, force: bool
 ) -> None:
     options, prepared = setup.options, setup.prepared
-    weights = {
-        name: tensor.detach().cpu().numpy() for name, tensor in setup.model.state_dict().items()
-    }
     results = {
         "metrics": saved.metrics,
+        **({} if saved.float_metrics is None else {"float32": saved.float_metrics}),
         "steps": saved.steps,
         "best_step": saved.best_step,
         "epochs": round(saved.epochs, 3),
@@ -301,7 +341,7 @@ def _save(
         "rnntext_version": __version__,
         "model": prepared.model.to_json(),
         "parameters": prepared.parameters,
-        "precision": "float32",
+        "precision": "int8" if options.quantize else "float32",
         "tokenizer": tokenizer_config_to_json(setup.data.tokenizer.config),
         "data": asdict(prepared.summary),
         "training": {
@@ -329,7 +369,7 @@ def _save(
     )
     files: dict[str, bytes | Path] = {
         checkpoint.TOKENIZER: setup.data.tokenizer.to_json().encode(),
-        checkpoint.WEIGHTS: checkpoint.serialize_tensors(weights),
+        checkpoint.WEIGHTS: checkpoint.serialize_tensors(weights_of(setup.model)),
         checkpoint.GRAPH: graph,
         checkpoint.METRICS: log.encode(),
         checkpoint.MODEL_CARD: _model_card(setup, saved).encode("utf-8", "replace"),

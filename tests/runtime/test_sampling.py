@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from rnntext.errors import UsageError
 from rnntext.runtime.sampling import (
     SamplingOptions,
-    ban,
     choose,
     min_p,
     repetition_penalty,
@@ -106,20 +105,11 @@ def test_repetition_penalty_divides_positive_and_multiplies_negative_logits() ->
     assert repetition_penalty(logits, [[0], [1], [2]], 1.0).tolist() == logits.tolist()
 
 
-def test_ban_rules_out() -> None:
-    assert ban(rows([1, 2, 3, 4], [5, 6, 7, 8]), [0, 2]).tolist() == [
-        [NONE, 2, NONE, 4],
-        [NONE, 6, NONE, 8],
-    ]
-    assert ban(rows([1, 2]), []).tolist() == [[1, 2]]
-
-
 def test_filters_leave_their_argument_alone() -> None:
     logits = rows([1, 4, 3, 2], [4, -1, 2, 3])
     before = logits.copy()
     options = SamplingOptions(0.7, top_k=3, top_p=0.8, min_p=0.1, repetition_penalty=1.5)
     choose(logits, options, [[1], [0]], np.array([0.3, 0.6]))
-    ban(logits, [1])
     np.testing.assert_array_equal(logits, before)
 
 

@@ -8,7 +8,9 @@ import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -19,12 +21,12 @@ from hypothesis import strategies as st
 
 from rnntext.errors import DataError, UsageError
 from rnntext.text import tokenizer as tokenizer_module
+from rnntext.text import vocabulary
+from rnntext.text.splitting import cut, is_presplit, split_words
 from rnntext.text.tokenizer import (
     KINDS,
     Tokenizer,
     TokenizerConfig,
-    is_presplit,
-    split_words,
     tokenizer_config_to_json,
 )
 
@@ -46,6 +48,8 @@ TEXT = st.text(
 )
 # As `LINE`, with many spaces.
 SPACED = st.text(st.sampled_from("  \t\u00a0\x1c.ab'é你🙂1"), max_size=60)
+# Letters whose lower case is longer, shorter in bytes or told by what stands around them.
+CASED = st.text(st.sampled_from("İΣKẞⱯABé \t"), max_size=20)
 QUICK = settings(max_examples=60, deadline=None)
 
 
@@ -54,6 +58,29 @@ def trained(kind: str, **options: Any) -> Tokenizer:
     sizes = {"bpe": 300, "word": 500, "char": 500, "byte": 257}
     given = {"vocab_size": sizes[kind], **options}
     return Tokenizer.train(kind, PROSE * 3, **given)
+
+
+@cache
+def every_tokenizer() -> list[Tokenizer]:
+    """One of each kind, and of words split both ways, with upper case and without."""
+    return [
+        trained(kind, lowercase=lowercase, **options)
+        for lowercase in (False, True)
+        for kind, options in (
+            ("bpe", {}),
+            ("byte", {}),
+            ("char", {}),
+            ("word", {"presplit": False}),
+            ("word", {"presplit": True}),
+        )
+    ]
+
+
+def reference(tokenizer: Tokenizer, line: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """What the library makes of a whole line: ids, and each one's place in the line."""
+    prefix = " " if tokenizer.config.kind == "bpe" else ""
+    encoding = tokenizer._backend.encode(prefix + line, add_special_tokens=False)
+    return encoding.ids, [(a - len(prefix), b - len(prefix)) for a, b in encoding.offsets]
 
 
 def tokens(tokenizer: Tokenizer, text: str) -> list[str]:
@@ -95,16 +122,6 @@ def test_word_gives_back_ordinary_prose(text: str) -> None:
     tokenizer = Tokenizer.train("word", [text, text], vocab_size=90, presplit=False)
     assert tokenizer.decode(tokenizer.encode([text, "x"])[0]) == text
     assert tokenizer.loses_text
-
-
-def test_straight_quotes_open_and_close() -> None:
-    text = 'He said "well" and "no", twice.\n"Well", she said'
-    tokenizer = Tokenizer.train("word", text.split("\n") * 2, vocab_size=90, presplit=False)
-    assert tokenizer.decode(tokenizer.encode([text])[0]) == text
-    # A line's end closes what is open.
-    once = 'a "well'
-    tokenizer = Tokenizer.train("word", [once, once], vocab_size=90, presplit=False)
-    assert tokenizer.decode(tokenizer.encode([f"{once}\n{once}"])[0]) == f"{once}\n{once}"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -167,44 +184,6 @@ def test_ids_are_below_the_vocabulary_size_and_all_decode(kind: str) -> None:
     assert isinstance(tokenizer.decode(range(tokenizer.vocab_size)), str)
     names = [tokenizer.token(i) for i in range(tokenizer.vocab_size)]
     assert len(set(names)) == len(names)
-
-
-# Streaming
-
-
-@QUICK
-@given(text=TEXT)
-def test_a_stream_has_no_broken_characters(text: str) -> None:
-    for kind in ("bpe", "byte"):
-        tokenizer = trained(kind)
-        decoder = tokenizer.decoder()
-        pieces = [decoder.push(int(i)) for i in tokenizer.encode([text])[0]]
-        assert "".join(pieces) == text
-        assert "\ufffd" in text or not any("\ufffd" in piece for piece in pieces)
-        assert decoder.flush() == ""
-
-
-@QUICK
-@given(data=st.binary(max_size=12) | st.lists(
-    st.sampled_from([b"\xe4", b"\xbd", b"\xa0", b"\xf0", b"\x9f", b"a", b"\n", b"\xc3", b"\xf5"]),
-    max_size=12,
-).map(b"".join))  # fmt: skip
-def test_any_bytes_decode_as_they_do_at_once(data: bytes) -> None:
-    tokenizer = trained("byte")
-    id_of = {piece: i for i, piece in enumerate(tokenizer.pieces)}
-    assert set(id_of) == {bytes([byte]) for byte in range(256)}
-    expected = data.decode("utf-8", "replace")
-    assert tokenizer.decode(id_of[bytes([byte])] for byte in data) == expected
-
-
-def test_text_is_given_as_soon_as_it_is_whole() -> None:
-    tokenizer = trained("byte")
-    decoder = tokenizer.decoder()
-    pieces = [decoder.push(int(i)) for i in tokenizer.encode(["aé🙂b"])[0]]
-    assert pieces == ["a", "", "é", "", "", "", "🙂", "b"]
-    assert decoder.push(int(tokenizer.encode(["你"])[0][0])) == ""
-    assert decoder.flush() == "\ufffd"
-    assert decoder.flush() == ""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -426,7 +405,7 @@ def test_training_is_the_same_in_another_process(seed: str) -> None:
 def test_training_reads_its_lines_once_and_no_more_than_it_must(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tokenizer_module, "_TRAINING_LIMIT", 40)
+    monkeypatch.setattr(vocabulary, "_TRAINING_LIMIT", 40)
     read = []
 
     def lines() -> Any:
@@ -503,30 +482,213 @@ def test_words_that_somebody_else_split_are_looked_up_as_they_are() -> None:
 # Long lines
 
 
-@QUICK
-@given(lines=st.lists(SPACED | LINE, min_size=1, max_size=3))
+@contextmanager
+def pieces_of(size: int, group: int) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokenizer_module, "_PIECE", size)
+        patch.setattr(tokenizer_module, "_GROUP", group)
+        yield
+
+
+def encoded(tokenizer: Tokenizer, lines: list[str]) -> list[Any]:
+    """What every method makes of lines."""
+    words = tokenizer.encode_words([line.split() for line in lines])
+    of_words = tokenizer.encode_lines_of_words(lines)
+    return [
+        [ids.tolist() for ids in tokenizer.encode(lines)],
+        [ids.tolist() for ids in tokenizer.encode_lines(lines)],
+        [(line.ids.tolist(), line.words, line.owner.tolist()) for line in of_words],
+        [(line.ids.tolist(), line.first.tolist(), line.last.tolist()) for line in words],
+    ]
+
+
+@settings(QUICK, max_examples=100)
+@given(lines=st.lists(SPACED | LINE | TEXT, max_size=4))
 def test_a_line_in_pieces_is_the_same_line(lines: list[str]) -> None:
-    raw = Tokenizer.train("word", PROSE * 2, vocab_size=90, presplit=False)
-    presplit = Tokenizer.train("word", PRESPLIT, vocab_size=90)
-    every: Sequence[Tokenizer] = (*map(trained, ("bpe", "byte", "char")), raw, presplit)
-    whole = [[ids.tolist() for ids in tokenizer.encode_lines(lines)] for tokenizer in every]
-    for size in (2, 5):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tokenizer_module, "_PIECE", size)
-            for tokenizer, expected in zip(every, whole, strict=True):
-                found = [ids.tolist() for ids in tokenizer.encode_lines(lines)]
-                assert found == expected, tokenizer.config
+    for tokenizer in every_tokenizer():
+        expected = [[*reference(tokenizer, line)[0], tokenizer.eos_id] for line in lines]
+        assert [ids.tolist() for ids in tokenizer.encode_lines(lines)] == expected
+        assert all(ids.dtype == np.int32 for ids in tokenizer.encode_lines(lines))
+        whole = encoded(tokenizer, lines)
+        for size, group in ((2, 1), (5, 12), (2, 1000)):
+            with pieces_of(size, group):
+                assert encoded(tokenizer, lines) == whole, tokenizer.config
 
 
 def test_a_long_line_is_really_cut() -> None:
     """Before single spaces alone: a byte-level splitter treats runs of them otherwise."""
-    cut = list(tokenizer_module._cut("aaa bbb  ccc dd e", 4))
-    assert cut == ["aaa", " bbb  ccc", " dd", " e"]
-    assert list(tokenizer_module._cut("nospaceatall", 4)) == ["nospaceatall"]
-    assert max(map(len, tokenizer_module._cut("word " * 1000, 64))) < 70
+    assert list(cut("aaa bbb  ccc dd e", 4)) == ["aaa", " bbb  ccc", " dd", " e"]
+    assert list(cut("nospaceatall", 4)) == ["nospaceatall"]
+    assert list(cut("a b c", 5)) == ["a b c"]
+    assert list(cut("", 5)) == [""]
+    assert max(map(len, cut("word " * 1000, 64))) < 70
 
 
-# Storing
+class Watched:
+    """The library, noting how many characters it is given in each call."""
+
+    def __init__(self, backend: Any) -> None:
+        self.backend = backend
+        self.calls: list[list[int]] = []
+
+    def encode_batch_fast(self, texts: list[str], **options: Any) -> Any:
+        self.calls.append([len(text) for text in texts])
+        return self.backend.encode_batch_fast(texts, **options)
+
+    def encode_batch(self, texts: list[str], **options: Any) -> Any:
+        self.calls.append([len(text) for text in texts])
+        return self.backend.encode_batch(texts, **options)
+
+
+@pytest.mark.parametrize("kind", ["bpe", "word"])
+@pytest.mark.parametrize("method", ["encode", "encode_lines", "encode_lines_of_words"])
+def test_the_library_is_given_little_at_a_time(
+    kind: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = trained(kind)
+    watched = Watched(tokenizer._backend)
+    monkeypatch.setattr(tokenizer, "_backend", watched)
+    short = ["the ships"] * 30
+    with pieces_of(64, 256):
+        getattr(tokenizer, method)([*short, "keeper " * 200, *short])
+    assert max(map(sum, watched.calls)) < 256 + 64 + 8
+    assert max(map(max, watched.calls)) < 64 + 8
+    # Ordinary lines go together whatever stands beside them: as many as make a group.
+    assert len(watched.calls) <= (2 * 30 * 10 + 200 * 7) // 256 + 1
+    assert len(watched.calls) > 4
+
+
+@pytest.mark.parametrize("kind", ["char", "byte"])
+def test_a_long_line_takes_little_more_than_its_ids(kind: str) -> None:
+    tokenizer = trained(kind)
+    line = "the keeper " * 50_000
+    tokenizer.encode_lines_of_words(["the tables that are made once"])
+    tracemalloc.start()
+    try:
+        (ids,) = tokenizer.encode([line])
+        assert tracemalloc.get_traced_memory()[1] < 2.6 * ids.nbytes
+        del ids
+        tracemalloc.reset_peak()
+        (found,) = tokenizer.encode_lines_of_words([line])
+        # Two arrays, either of them twice for a while, and a list of words.
+        assert tracemalloc.get_traced_memory()[1] < 4.2 * found.ids.nbytes
+    finally:
+        tracemalloc.stop()
+
+
+# Lines and the words that their tokens belong to
+
+
+@settings(QUICK, max_examples=200)
+@given(line=SPACED | LINE | TEXT | CASED)
+def test_every_token_belongs_to_a_word(line: str) -> None:
+    for tokenizer in every_tokenizer():
+        (found,) = tokenizer.encode_lines_of_words([line])
+        ids, places = reference(tokenizer, line)
+        spans = [(a, b) for a, b in places if not line[a:b].isspace()]
+        if tokenizer.config.kind != "word":
+            spans = [match.span() for match in re.finditer(r"\S+", line)]
+            assert found.words == line.split()
+        assert found.ids.tolist() == [*ids, tokenizer.eos_id]
+        assert found.words == [line[a:b] for a, b in spans]
+        # A token's word is the first that is not yet over where the token starts.
+        owner = [sum(end <= start for _, end in spans) for start, _ in places]
+        assert found.owner.tolist() == [*owner, len(spans)], tokenizer.config
+        assert found.ids.dtype == found.owner.dtype == np.int32
+        assert (np.diff(found.owner) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "expected"),
+    [
+        ("byte", "", ""),
+        ("byte", "  ", "  "),
+        ("byte", " a  bé\t", " a|  bé|\t"),
+        ("byte", "İ\u3000x\u00a0🙂", "i̇|\u3000x|\u00a0🙂|"),
+        ("char", "", ""),
+        ("char", " a  bc\t", " a|  bc|\t"),
+        ("char", "İ \tI", "i̇| \ti|"),
+        ("bpe", "", " "),
+        ("bpe", "The ships", " the| ships|"),
+        ("bpe", "   ships,\tand  lamps  ", "    ships,|\tand|  lamps|  "),
+        ("bpe", f"{SAMPLE} ", " naïve| café| 你好| 🙂| "),
+    ],
+)
+def test_what_each_word_is_made_of(kind: str, line: str, expected: str) -> None:
+    """`expected`: the text of each word's tokens, and last that of the line's end."""
+    tokenizer = Tokenizer.train(kind, [*PROSE * 3, line] * 2, vocab_size=300, lowercase=True)
+    (found,) = tokenizer.encode_lines_of_words([line])
+    *parts, end = (
+        b"".join(tokenizer.pieces[i] for i in found.ids[found.owner == word]).decode()
+        for word in range(len(found.words) + 1)
+    )
+    assert "|".join([*parts, end.removesuffix("\n")]) == expected
+    assert end.endswith("\n")
+    assert found.words == line.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "presplit", "words"),
+    [
+        ("The Keeper  doesn't ZZZ, zzz ", False, "The|Keeper|does|n't|ZZZ|,|zzz"),
+        ("The Keeper  doesn't ZZZ, zzz ", True, "The|Keeper|doesn't|ZZZ,|zzz"),
+        ("İSTANBUL'S ΟΔΟΣ", False, "İSTANBUL|'S|ΟΔΟΣ"),
+        ("<unk> ships", True, "<unk>|ships"),
+        (f"\t{SAMPLE}\u00a0…", False, "naïve|café|你好|🙂|…"),
+        ("", False, ""),
+        (" \t ", True, ""),
+    ],
+)
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_words_that_are_tokens_are_spelled_as_in_the_text(
+    line: str, presplit: bool, words: str, lowercase: bool
+) -> None:
+    tokenizer = trained("word", presplit=presplit, lowercase=lowercase)
+    (found,) = tokenizer.encode_lines_of_words([line])
+    assert found.words == (words.split("|") if words else [])
+    assert found.owner.tolist() == list(range(len(found.words) + 1))
+    assert found.ids.tolist() == tokenizer.encode_lines([line])[0].tolist()
+
+
+def test_a_word_that_is_white_space_goes_with_the_next() -> None:
+    """Python takes it for white space, regular expressions do not."""
+    (found,) = trained("word", presplit=False).encode_lines_of_words(["the \x1c \x1d ships \x1c"])
+    assert found.words == ["the", "ships"]
+    assert found.owner.tolist() == [0, 1, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("tokenizer", every_tokenizer(), ids=lambda t: str(t.config))
+def test_words_of_lines_of_any_length(tokenizer: Tokenizer) -> None:
+    sentence = f"The  keeper's ships,\tİ {SAMPLE}: "
+    long = sentence * (4 * tokenizer_module._PIECE // len(sentence))
+    lines = ["the ships", long, "", long.strip(), " "]
+    together = tokenizer.encode_lines_of_words(lines)
+    plain = tokenizer.encode_lines(lines)
+    for line, found, ids in zip(lines, together, plain, strict=True):
+        assert found.ids.tolist() == ids.tolist()
+        assert found.ids[:-1].tolist() == reference(tokenizer, line)[0]
+        assert len(found.owner) == len(found.ids)
+        assert (np.diff(found.owner) >= 0).all()
+        assert found.owner[-1] == len(found.words)
+        assert set(found.owner.tolist()) == set(range(len(found.words) + 1))
+        assert "".join(found.words) == "".join(line.split())
+    assert together[1].words == together[3].words
+    # A word said twice is held once.
+    words = [word for found in together for word in found.words]
+    assert len(set(map(id, words))) == len(set(words))
+
+
+def test_lower_casing_leaves_white_space_where_it_is() -> None:
+    # Above, there are neither cases nor spaces.
+    every = [chr(c) for c in range(0x20000) if not 0xD800 <= c < 0xE000 and c != ord("|")]
+    lower = vocabulary.LOWERCASE.normalize_str("|".join(every)).split("|")
+    assert sum(len(text) > 1 for text in lower) == 1  # İ
+    for character, text in zip(every, lower, strict=True):
+        assert len(text.split()) == len(character.split())
+        assert text.isspace() == character.isspace()
+
+
+# Storing# Storing
 
 
 @pytest.mark.parametrize("kind", KINDS)

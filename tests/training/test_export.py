@@ -46,7 +46,7 @@ def random_ids(rows: int = B, steps: int = T, seed: int = 0) -> NDArray[np.int64
 def language_feeds(
     model: Model, ids: NDArray[np.int64], state: list[NDArray[np.float32]] | None = None
 ) -> dict[str, NDArray[np.generic]]:
-    """Every position wanted, each with the id after its own as the target."""
+    """Every position wanted and scored, with the id after its own as the target."""
     rows, steps = ids.shape
     config = model.config.encoder
     if state is None:
@@ -59,8 +59,22 @@ def language_feeds(
         "lengths": np.full(rows, steps, np.int32),
         **dict(zip(("hidden", "cell"), state, strict=False)),
         "positions": positions,
+        "scored": positions,
         "targets": (ids.T.ravel() + 1) % V,
     }
+
+
+def nothing_read(model: Model, rows: int = B) -> dict[str, NDArray[np.generic]]:
+    """What a classifier or tagger of one direction carries before it has read anything."""
+    config = model.config.encoder
+    if config.bidirectional:
+        return {}
+    shape = (config.num_layers, rows, config.hidden_size)
+    state = {part: np.zeros(shape, np.float32) for part in ("hidden", "cell")[: config.state_parts]}
+    if isinstance(model, Tagger):
+        return state
+    pooled = np.zeros(shape[1:], np.float32)
+    return {**state, "largest": pooled - 2, "total": pooled, "count": pooled[:, 0]}
 
 
 @pytest.mark.parametrize(("cell", "layers", "embed"), [*product(CELLS, (1, 2), (E, H))])
@@ -93,10 +107,15 @@ def test_only_wanted_positions_are_predicted(cell: str) -> None:
     session, ids = Session(export(model), threads=1), random_ids()
     feeds = language_feeds(model, ids)
     (every,) = session.run(["logits"], feeds)
-    few = {"positions": np.array([9, 2]), "targets": np.array([4, 0])}
-    (logits,) = session.run(["logits"], {**feeds, **few})
+    few = {"positions": np.array([9, 2]), "scored": np.array([7]), "targets": np.array([4])}
+    logits, scores = session.run(["logits", "log_probabilities"], {**feeds, **few})
     assert logits.shape == (2, V)
     np.testing.assert_allclose(logits, every[[9, 2]], atol=1e-6)
+    want = torch.from_numpy(every[7]).log_softmax(0)[4]
+    np.testing.assert_allclose(scores, [want], atol=1e-6)
+    none = {name: np.zeros(0, np.int64) for name in few}
+    logits, scores = session.run(["logits", "log_probabilities"], {**feeds, **none})
+    assert (logits.shape, scores.shape) == ((0, V), (0,))
 
 
 @pytest.mark.parametrize(("cell", "layers"), [*product(CELLS, (1, 2))])
@@ -122,13 +141,28 @@ def test_a_classifier(cell: str, layers: int, both: bool) -> None:
     model = random_model("classify", cell, layers, both)
     assert isinstance(model, Classifier)
     session, ids = Session(export(model), threads=1), random_ids()
-    (logits,) = session.run(["logits"], {"ids": ids, "lengths": LENGTHS})
+    (logits,) = session.run(["logits"], {"ids": ids, "lengths": LENGTHS, **nothing_read(model)})
     with torch.no_grad():
         want = model(torch.from_numpy(ids), torch.from_numpy(LENGTHS).long())
     np.testing.assert_allclose(logits, want, atol=2e-6)
     for row, length in enumerate(LENGTHS):
         alone = {"ids": ids[row : row + 1, :length], "lengths": LENGTHS[row : row + 1]}
-        np.testing.assert_allclose(session.run(["logits"], alone)[0][0], logits[row], atol=1e-6)
+        (found,) = session.run(["logits"], {**alone, **nothing_read(model, 1)})
+        np.testing.assert_allclose(found[0], logits[row], atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_classifier_of_one_direction_reads_on(cell: str) -> None:
+    model = random_model("classify", cell, 2)
+    session, ids = Session(export(model), threads=1), random_ids()
+    carried = nothing_read(model)
+    for piece in (ids[:, :3], ids[:, 3:4], ids[:, 4:]):
+        feeds = {"ids": piece, "lengths": np.full(B, piece.shape[1], np.int32), **carried}
+        logits, *after = session.run(["logits", *(f"next_{name}" for name in carried)], feeds)
+        carried = dict(zip(carried, after, strict=True))
+    with torch.no_grad():
+        want = model(torch.from_numpy(ids), torch.full((B,), T))
+    np.testing.assert_allclose(logits, want, atol=2e-6)
 
 
 @pytest.mark.parametrize(("cell", "layers", "both"), [*product(CELLS, (1, 2), (False, True))])
@@ -144,12 +178,16 @@ def test_a_tagger(cell: str, layers: int, both: bool) -> None:
         "lengths": LENGTHS,
         "first": (first * B + row).ravel(),
         "last": (last * B + row).ravel(),
+        **nothing_read(model),
     }
-    (emissions,) = session.run(["emissions"], feeds)
+    emissions, *crf = session.run(["emissions", "start", "transitions", "end"], feeds)
     arrays = (ids, LENGTHS.astype(np.int64), first, last)
     with torch.no_grad():
         want = model(*map(torch.from_numpy, arrays))
     np.testing.assert_allclose(emissions, want.flatten(0, 1), atol=2e-6)
+    want_crf = (model.head.crf.start, model.head.crf.transitions, model.head.crf.end)
+    for found, parameter in zip(crf, want_crf, strict=True):
+        np.testing.assert_array_equal(found, parameter.detach().numpy())
 
 
 KINDS = {
@@ -173,8 +211,6 @@ def test_verify_finds_any_weight_that_was_changed_after(kind: str) -> None:
     model = KINDS[kind]()
     graph = export(model)
     for name, tensor in model.state_dict().items():
-        if "crf" in name:
-            continue  # not in the graph
         changed = copy.deepcopy(model)
         with torch.no_grad():
             # The first number of a bias, the first row of a matrix: all alike would be nothing

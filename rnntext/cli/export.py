@@ -1,0 +1,118 @@
+"""`rnntext export`: a model as one ONNX file, or a model that runs in other numbers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rnntext.cli import options, output
+from rnntext.errors import RnntextError, UsageError
+
+_NO_ONNX = (
+    "export needs the package onnx, which is not installed: run `pip install 'rnntext[train]'`"
+)
+
+
+def command(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The model's directory.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE.onnx", help="The one file.")
+    ] = None,
+    int8: Annotated[
+        bool | None,
+        typer.Option("--int8/--float32", help="The numbers that FILE, or else DIR, runs in."),
+    ] = None,
+    valid: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--valid", metavar="FILE", help="Measure DIR and calibrate it on this; repeatable."
+        ),
+    ] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    threads: options.Threads = None,
+) -> None:
+    """Write one self-contained ONNX file for other runtimes, or make DIR itself run in int8.
+
+    The file holds the labels and the tokenizer as metadata, and its description says what its
+    inputs and outputs are. Without -o, DIR runs in int8 from then on, or in float32 again.
+    """
+    if out is not None:
+        if valid:
+            raise UsageError("--valid measures DIR: leave -o out")
+        facts = write_file(directory, out, "int8" if int8 else "float32")
+    elif int8 is None:
+        raise UsageError("say what to do: -o FILE.onnx writes one file, --int8 changes DIR itself")
+    else:
+        facts = convert(directory, "int8" if int8 else "float32", valid or (), threads)
+    if json:
+        output.write(output.json_line(facts))
+    else:
+        output.show_pairs(facts, str(out or directory))
+
+
+def write_file(directory: Path, out: Path, precision: str) -> dict[str, Any]:
+    """Write the one file; what there is to say about it."""
+    _require_onnx()
+    from rnntext import checkpoint
+    from rnntext.training.convert import one_file
+
+    content = one_file(checkpoint.load(directory), precision)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, out)
+    except OSError as error:
+        raise RnntextError(f"{out} cannot be written: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return {"file": str(out), "precision": precision, "bytes": len(content)}
+
+
+def convert(
+    directory: Path, precision: str, valid: Sequence[str] = (), threads: int | None = None
+) -> dict[str, Any]:
+    """Make the directory run in `precision`; what there is to say about it.
+
+    On `valid`, which is read as the model's training data was, it is measured before and after,
+    and a classifier that becomes int8 is calibrated again.
+    """
+    _require_onnx()
+    if valid:
+        options.require_piped(valid)
+    from rnntext import checkpoint
+    from rnntext.runtime.evaluate import evaluate, temperature_on
+    from rnntext.runtime.model import open_model, recorded_reading
+    from rnntext.training.convert import graph_of, replace_graph
+
+    found = checkpoint.load(directory)
+    model = open_model(directory, threads=threads)
+    graph = graph_of(found, precision)
+    reading = recorded_reading(found, valid)
+    before = evaluate(model, valid, reading) if valid else {}
+    temperature = None
+    if valid and precision == "int8" and model.config.task == "classify":
+        temperature = temperature_on(model.running(graph), valid, reading)
+        graph = graph_of(found, precision, temperature)
+    after = evaluate(model.running(graph), valid, reading) if valid else {}
+    known = {"valid": list(valid), "temperature": temperature, "metrics": after, "before": before}
+    replace_graph(found, graph, precision, known if precision == "int8" else None)
+    return {
+        "model": str(directory),
+        "precision": precision,
+        "bytes": len(graph),
+        **output.flat(after),
+        **{f"before_{name}": value for name, value in output.flat(before).items()},
+        **({} if temperature is None else {"temperature": temperature}),
+    }
+
+
+def _require_onnx() -> None:
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise UsageError(_NO_ONNX) from None

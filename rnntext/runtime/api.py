@@ -1,0 +1,145 @@
+"""A trained model as an object: what `rnntext.load` gives.
+
+Knows: which methods a model of each task has. Does not know: how they do it, or the command line.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rnntext.config import TASK_NAMES, ModelConfig
+from rnntext.errors import UsageError
+from rnntext.runtime.model import open_model
+
+if TYPE_CHECKING:
+    from rnntext.runtime.classify import Classification
+    from rnntext.runtime.generate import Generation, GenerationOptions
+    from rnntext.runtime.predict import Predictions
+    from rnntext.runtime.score import LineScore
+    from rnntext.runtime.tag import TaggedSentence
+
+
+def load(directory: str | Path, *, threads: int | None = None) -> Runtime:
+    """Open a trained model; `threads`: None is as many as the process may use cores.
+
+    Raises CheckpointError where the directory holds no sound model.
+    """
+    return Runtime(Path(directory), threads)
+
+
+class Runtime:
+    """A trained model of any task. Safe to share between threads; pickled by its directory's name,
+    from which it is loaded again.
+
+    Results are those of the commands, in the order of the texts; whatever a text is read
+    together with does not change them. A method that the model's task does not have raises
+    UsageError.
+    """
+
+    def __init__(self, directory: Path, threads: int | None = None) -> None:
+        self.directory = directory.absolute()
+        self._threads = threads
+        self._model = open_model(directory, threads=threads)
+
+    def __reduce__(self) -> tuple[type[Runtime], tuple[Path, int | None]]:
+        return (Runtime, (self.directory, self._threads))
+
+    def __repr__(self) -> str:
+        return f"<{TASK_NAMES[self.task]} {self.directory}>"
+
+    @property
+    def task(self) -> str:
+        """lm, classify or tag."""
+        return self._model.config.task
+
+    @property
+    def config(self) -> ModelConfig:
+        """The network: its encoder, and its labels where it has any."""
+        return self._model.config
+
+    def classify(self, texts: Sequence[str]) -> list[Classification]:
+        """The labels of each text with their probabilities."""
+        self._require("classify", texts)
+        from rnntext.runtime.classify import Classifier
+
+        return Classifier(self._model).classify(texts)
+
+    def tag(self, texts: Sequence[str], *, pretokenized: bool = False) -> list[TaggedSentence]:
+        """The words of each text, a sentence, with their tags; `pretokenized`: words are what
+        stands between spaces."""
+        self._require("tag", texts)
+        from rnntext.runtime.tag import Tagger
+
+        return Tagger(self._model).tag(texts, pretokenized=pretokenized)
+
+    def generate(
+        self,
+        prompts: Sequence[str] = ("",),
+        *,
+        length: int = 200,
+        temperature: float = 0.8,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        num_samples: int = 1,
+        stop: Sequence[str] = (),
+        single_line: bool = False,
+        seed: int | None = None,
+    ) -> list[Generation]:
+        """`num_samples` continuations of each prompt, of at most `length` tokens; the same `seed`
+        gives the same texts, None others every time."""
+        self._require("lm", prompts)
+        from rnntext.runtime.generate import GenerationOptions, generate
+        from rnntext.runtime.language import LanguageModel
+        from rnntext.runtime.sampling import SamplingOptions
+
+        sampling = SamplingOptions(temperature, top_k, top_p, min_p, repetition_penalty)
+        seed = secrets.randbits(32) if seed is None else seed
+        options = GenerationOptions(length, sampling, tuple(stop), single_line, seed)
+        return list(generate(LanguageModel(self._model), prompts, options, num_samples))
+
+    def stream(self, prompt: str = "", options: GenerationOptions | None = None) -> Iterator[str]:
+        """A continuation piece by piece, each as soon as it is valid text."""
+        self._require("lm", (prompt,))
+        from rnntext.runtime.generate import GenerationOptions, stream
+        from rnntext.runtime.language import LanguageModel
+
+        chosen = GenerationOptions() if options is None else options
+        for _, piece in stream(LanguageModel(self._model), [prompt], chosen):
+            yield piece.text
+
+    def predict(
+        self, texts: Sequence[str], *, top_k: int = 5, complete: bool = False
+    ) -> list[Predictions]:
+        """The likeliest next words of each text; with `complete` those that begin with the letters
+        it ends in."""
+        self._require("lm", texts)
+        from rnntext.runtime.language import LanguageModel
+        from rnntext.runtime.predict import Predictor
+
+        predictor = Predictor(LanguageModel(self._model))
+        return predictor.predict(texts, top_k=top_k, complete=complete)
+
+    def score(
+        self, texts: Sequence[str], *, words: bool = False, carry: bool = False
+    ) -> list[LineScore]:
+        """How expected each line is, and with `words` each of its words; `carry` keeps the state
+        from one text to the next."""
+        self._require("lm", texts)
+        from rnntext.runtime.language import LanguageModel
+        from rnntext.runtime.score import Scorer
+
+        return Scorer(LanguageModel(self._model), carry=carry).score(texts, words=words)
+
+    def _require(self, task: str, texts: Sequence[str]) -> None:
+        if isinstance(texts, str):
+            raise TypeError("give a list of texts, not one text")
+        if task != self.task:
+            raise UsageError(
+                f"{self.directory} is a {TASK_NAMES[self.task]}, "
+                f"and this needs a {TASK_NAMES[task]}"
+            )

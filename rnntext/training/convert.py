@@ -1,0 +1,64 @@
+"""A checkpoint's graph made anew: in other numbers, or as one file for other runtimes.
+
+Knows: that the weights in float32 are always there to make a graph from, and what a file must
+say about itself to be used without rnntext. Does not know: torch, how a graph is built, or
+whether it is any good.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rnntext import checkpoint
+from rnntext.checkpoint import Checkpoint
+from rnntext.config import ModelConfig
+from rnntext.training.graph import build, cooled, documentation
+
+
+def graph_of(found: Checkpoint, precision: str, temperature: float | None = None) -> bytes:
+    """The graph of a checkpoint in `precision`, a classifier's logits divided by `temperature`.
+
+    Raises CheckpointError.
+    """
+    config, weights = _load(found)
+    if temperature is not None:
+        weights = cooled(weights, temperature)
+    return build(config, weights, precision)
+
+
+def one_file(found: Checkpoint, precision: str) -> bytes:
+    """The content of one ONNX file that needs nothing else: its description says what its inputs
+    and outputs are, its metadata hold the task, the labels and the tokenizer.
+
+    Raises CheckpointError.
+    """
+    config, weights = _load(found)
+    about = {
+        "rnntext.task": config.task,
+        "rnntext.labels": json.dumps(config.labels, ensure_ascii=False),
+        "rnntext.multi_label": json.dumps(config.multi_label),
+        "rnntext.max_length": str(config.max_length),
+        "rnntext.tokenizer": json.dumps(found.config["tokenizer"]),
+        "rnntext.tokenizer.json": found.file(checkpoint.TOKENIZER).read_text("utf-8"),
+    }
+    return build(config, weights, precision, documentation(config), about)
+
+
+def replace_graph(
+    found: Checkpoint, graph: bytes, precision: str, quantization: Mapping[str, Any] | None
+) -> None:
+    """Save the checkpoint's next generation, which runs `graph`; `quantization` says what is
+    known of an int8 one. Raises CheckpointError."""
+    config = {key: value for key, value in found.config.items() if key != "quantization"}
+    config["precision"] = precision
+    if quantization is not None:
+        config["quantization"] = quantization
+    files = {name: found.file(name) for name in found.config["files"]}
+    checkpoint.save(found.directory, {**files, checkpoint.GRAPH: graph}, config, force=True)
+
+
+def _load(found: Checkpoint) -> tuple[ModelConfig, dict[str, Any]]:
+    config = ModelConfig.from_json(found.config["model"])
+    return config, checkpoint.load_tensors(found, checkpoint.tensor_shapes(found))
