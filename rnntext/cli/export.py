@@ -101,14 +101,14 @@ def convert(
     after = evaluate(model.running(graph), valid, reading) if valid else {}
     known = {"valid": list(valid), "temperature": temperature, "metrics": after, "before": before}
     replace_graph(found, graph, precision, known if precision == "int8" else None)
-    return {
+    facts = {
         "model": str(directory),
         "precision": precision,
         "bytes": len(graph),
-        **output.flat(after),
-        **{f"before_{name}": value for name, value in output.flat(before).items()},
         **({} if temperature is None else {"temperature": temperature}),
+        **{f"before_{name}": value for name, value in output.flat(before).items()},
     }
+    return output.with_metrics(facts, after)
 
 
 def _require_onnx() -> None:

@@ -43,7 +43,7 @@ def describe(directory: Path) -> dict[str, Any]:
 def _facts(config: dict[str, Any], model: ModelConfig) -> dict[str, Any]:
     encoder = model.encoder
     data, results = config["data"], config["results"]
-    return {
+    facts = {
         "task": model.task,
         "cell": encoder.cell,
         "layers": encoder.num_layers,
@@ -62,6 +62,14 @@ def _facts(config: dict[str, Any], model: ModelConfig) -> dict[str, Any]:
         "steps": results["steps"],
         "epochs": results["epochs"],
         "seconds": results["seconds"],
-        **output.flat(results["metrics"]),
         "rnntext_version": config["rnntext_version"],
     }
+    facts = output.with_metrics(facts, results["metrics"])
+    # What else was measured: in float32 before it became int8, or in int8 since.
+    others = {
+        "float32": results.get("float32"),
+        "int8": config.get("quantization", {}).get("metrics"),
+    }
+    for precision, metrics in others.items():
+        facts.update({f"{precision}_{n}": v for n, v in output.flat(metrics or {}).items()})
+    return facts

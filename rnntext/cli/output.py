@@ -136,6 +136,13 @@ def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {n: v for n, v in metrics.items() if v is None or isinstance(v, int | float)}
 
 
+def with_metrics(facts: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts and the metrics that are single values; of one name (a tagger's `precision` is not
+    that of its numbers) the metric's is prefixed."""
+    named = {f"metrics.{n}" if n in facts else n: v for n, v in flat(metrics).items()}
+    return {**facts, **named}
+
+
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 6)

@@ -50,6 +50,7 @@ class LanguageModel:
     def __init__(self, model: TrainedModel) -> None:
         self.tokenizer = model.tokenizer
         self._session = model.session
+        self.each = model.session.each  # work on several batches at once
         encoder = model.config.encoder
         self._shape = (encoder.num_layers, encoder.hidden_size)
         self._parts = ("hidden", "cell")[: encoder.state_parts]
@@ -98,7 +99,7 @@ class LanguageModel:
                 line[stretch.start : stretch.start + len(stretch.scores)] = stretch.scores
 
         batches = buckets(lengths, max_rows=_MAX_ROWS, max_tokens=_MAX_TOKENS)
-        for _ in self._session.each(fill, batches):
+        for _ in self.each(fill, batches):
             pass
         return results
 

@@ -1,0 +1,440 @@
+"""Next words against every spelling counted one by one, under models of known distributions."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rnntext.errors import UsageError
+from rnntext.runtime import predict as module
+from rnntext.runtime.language import LanguageModel
+from rnntext.runtime.predict import Predictions, Predictor
+from rnntext.text.tokenizer import Tokenizer
+
+Array = NDArray[Any]
+Rule = Callable[[tuple[int, ...]], Array]  # ids so far -> probabilities of the next (V)
+
+TEXT = "naïve café 你好 🙂 don't well-known naïvely end"
+PIECES = ("bpe", "char", "byte")
+
+
+class Known:
+    """Stands for a language model, with probabilities that a rule gives; its state is the number
+    of a history."""
+
+    def __init__(self, tokenizer: Tokenizer, rule: Rule) -> None:
+        self.tokenizer = tokenizer
+        self.rule = rule
+        self.histories: list[tuple[int, ...]] = [()]
+        self.prompts: list[tuple[int, ...]] = []  # what was read from the start
+        self.largest = 0  # rows of one call
+
+    each = staticmethod(map)
+
+    def start(self, rows: int = 1) -> tuple[Array, ...]:
+        return (np.zeros((1, rows, 1)),)
+
+    def read(
+        self, rows: Sequence[Array], state: tuple[Array, ...]
+    ) -> tuple[Array, tuple[Array, ...]]:
+        self.largest = max(self.largest, len(rows))
+        numbers = []
+        for row, before in zip(rows, state[0][0, :, 0].astype(int).tolist(), strict=True):
+            assert len(row)
+            self.histories.append((*self.histories[before], *row.tolist()))
+            numbers.append(len(self.histories) - 1)
+            if before == 0:
+                self.prompts.append(self.histories[-1])
+        with np.errstate(divide="ignore"):
+            found = np.log([self.rule(self.histories[number]) for number in numbers])
+        return found.astype(np.float32), (np.array(numbers, float).reshape(1, -1, 1),)
+
+    def predictor(self) -> Predictor:
+        return Predictor(cast(LanguageModel, self))
+
+
+def trained(kind: str, lines: Sequence[str], **options: Any) -> Tokenizer:
+    size = 290 if kind == "bpe" else 60
+    return Tokenizer.train(kind, lines, vocab_size=size, min_frequency=1, **options)
+
+
+def some_tokens(tokenizer: Tokenizer, characters: str, seed: int = 5) -> Rule:
+    """Random probabilities that depend on the last two tokens, for tokens of some characters and
+    the line's end; for `byte`, of the characters' bytes in any order."""
+    data = set(characters.encode())
+    usable = np.array([set(piece) <= data or piece == b"\n" for piece in tokenizer.pieces])
+    if tokenizer.unk_id is not None:
+        usable[tokenizer.unk_id] = True
+    known: dict[tuple[int, ...], Array] = {}
+
+    def rule(history: tuple[int, ...]) -> Array:
+        last = history[-2:]
+        if last not in known:
+            random = np.random.default_rng([seed, *last])
+            odds = np.exp(2.5 * random.standard_normal(len(usable))) * usable
+            known[last] = odds / odds.sum()
+        return known[last]
+
+    return rule
+
+
+def memory_of(tokenizer: Tokenizer, text: str) -> Rule:
+    """Nearly always one of the tokens that go on as the text and a line's end do."""
+    target = (" " * (tokenizer.config.kind == "bpe") + text + "\n").encode()
+
+    def rule(history: tuple[int, ...]) -> Array:
+        rest = target[sum(len(tokenizer.pieces[i]) for i in history[1:]) :]
+        fits = np.array([rest.startswith(piece) for piece in tokenizer.pieces])
+        even = np.full(tokenizer.vocab_size, 1 / tokenizer.vocab_size)
+        return 0.95 * fits / fits.sum() + 0.05 * even if fits.any() else even
+
+    return rule
+
+
+# A word that surely ended, or a mark; no word can come. U+FFFD stands for what is no text.
+ENDED = re.compile(r"\s*(\w+(?:['-]\w+)*)(?:[^\w'-]|['-]\W)|\s*([^\w\s�])")
+NO_WORD = re.compile(r"[^\S\n]*[\n�]")
+
+
+Spelling = tuple[float, tuple[int, ...], bytes]  # probability, ids with those before, bytes
+
+
+def longer(tokenizer: Tokenizer, rule: Rule, spelling: Spelling) -> Iterator[Spelling]:
+    """A spelling with each of the tokens that may follow."""
+    mass, history, data = spelling
+    probabilities = mass * rule(history)
+    for token in np.flatnonzero(probabilities).tolist():
+        yield float(probabilities[token]), (*history, token), data + tokenizer.pieces[token]
+
+
+def words_by_enumeration(
+    tokenizer: Tokenizer, rule: Rule, before: Sequence[int], required: bytes
+) -> tuple[dict[str, float], float]:
+    """The probability of each word after some ids, given the required bytes, by going through
+    all that may be spelled. What is very unlikely is not followed: its probability is the
+    second value."""
+    starts: list[Spelling] = []
+    waiting: list[Spelling] = [(1.0, tuple(before), b"")]
+    while required and waiting:
+        for spelling in longer(tokenizer, rule, waiting.pop()):
+            if spelling[2].startswith(required):
+                starts.append(spelling)
+            elif required.startswith(spelling[2]):
+                waiting.append(spelling)
+    total = sum(mass for mass, _, _ in starts)
+    waiting += [(mass / total, history, data) for mass, history, data in starts]
+    masses: dict[str, float] = {}
+    lost = 0.0
+    while waiting:
+        mass, history, data = spelling = waiting.pop()
+        text = codecs.getincrementaldecoder("utf-8")("replace").decode(data)
+        if history[-1] == tokenizer.unk_id or NO_WORD.match(text):
+            continue
+        if found := ENDED.match(text):
+            word = found[1] or found[2]
+            masses[word] = masses.get(word, 0.0) + mass
+        elif mass > 1e-5:
+            waiting += longer(tokenizer, rule, spelling)
+        else:
+            lost += mass
+    beginning = required.decode().strip()
+    return {word: mass for word, mass in masses.items() if word.startswith(beginning)}, lost
+
+
+# A text, whether to complete it, what is read of it, and what must come next; a line's start is
+# followed by a space in `bpe` alone.
+CASES = [
+    ("", False, "", ""),
+    ("ab", False, "ab", " "),
+    ("ab \t", False, "ab", " "),
+    ("ab,", False, "ab,", None),
+    ("a b\n", False, "a b\n", ""),
+    ("ab b", True, "ab", " b"),
+    ("b ", True, "b", " "),
+    ("ab\na", True, "ab\n", "a"),
+    ("ab é", True, "ab", " é"),
+    ("ab ab-", True, "ab", " ab-"),
+    ("b 'ab'", True, "b '", "ab'"),
+]
+
+
+def check(found: Predictions, true: dict[str, float], lost: float, top_k: int) -> None:
+    """What `Predictions` promises."""
+    listed = {each.word: each.probability for each in found.words}
+    assert list(listed.values()) == sorted(listed.values(), reverse=True)
+    assert len(listed) == len(found.words) <= top_k
+    assert 0 <= found.unexplored <= 1
+    assert sum(listed.values()) + found.unexplored < 1 + 1e-6
+    last = min(listed.values(), default=0) if len(listed) == top_k else 0
+    for word in {*true, *listed}:
+        if word in listed:
+            assert listed[word] <= true.get(word, 0) + lost + 1e-6
+            assert true.get(word, 0) <= listed[word] + found.unexplored + 1e-6
+        else:
+            assert true[word] <= last + found.unexplored + 1e-6
+
+
+@pytest.mark.parametrize(("text", "complete", "context", "required"), CASES)
+@pytest.mark.parametrize("kind", PIECES)
+def test_probabilities_are_those_of_all_spellings(
+    kind: str,
+    text: str,
+    complete: bool,
+    context: str,
+    required: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tokenizer = trained(kind, ["ab abb ba, a-b é bé abb's 'ab' ab-ab ab"] * 3)
+    rule = some_tokens(tokenizer, "ab é,'-")
+    before = [tokenizer.eos_id]
+    if context:
+        lines = context.split("\n")
+        before += [int(i) for ids in tokenizer.encode_lines(lines[:-1]) for i in ids]
+        before += tokenizer.encode([lines[-1]])[0].tolist() if lines[-1] else []
+    starts_line = kind == "bpe" and (not context or context.endswith("\n"))
+    must = (" " * starts_line + (required or "")).encode()
+    true, lost = words_by_enumeration(tokenizer, rule, before, must)
+    predictor = Known(tokenizer, rule).predictor()
+    for top_k in (1, 3, 200):
+        [found] = predictor.predict([text], top_k=top_k, complete=complete)
+        check(found, true, lost, top_k)
+    # A search that may go on says what is true, and which words are best.
+    monkeypatch.setattr(module, "_LIMIT", 3000)
+    monkeypatch.setattr(module, "_NEGLIGIBLE", 1e-9)
+    [long] = predictor.predict([text], top_k=300, complete=complete)
+    check(long, true, lost, 300)
+    assert long.unexplored < 0.005
+    assert lost < 0.005
+
+
+def listed(found: Predictions) -> dict[str, float]:
+    return {each.word: each.probability for each in found.words}
+
+
+def table(tokenizer: Tokenizer, rules: dict[str, dict[str, float]]) -> Rule:
+    """Probabilities by what was spelled so far in `bpe`, of the tokens with these pieces."""
+    ids = {piece: i for i, piece in enumerate(tokenizer.pieces)}
+
+    def rule(history: tuple[int, ...]) -> Array:
+        spelled = b"|".join(tokenizer.pieces[i] for i in history[1:]).decode()
+        probabilities = np.zeros(tokenizer.vocab_size)
+        for piece, probability in rules[spelled].items():
+            probabilities[ids[piece.encode()]] = probability
+        return probabilities
+
+    return rule
+
+
+def test_spellings_and_what_ends_a_word_are_summed_by_hand() -> None:
+    tokenizer = trained("bpe", ["hello hello, hell lo lo well"] * 5)
+    rules = {
+        "": {" hello": 0.5, " hell": 0.25, " ": 0.125, ",": 0.0625, "\n": 0.0625},
+        " hello": {",": 0.5, " hello": 0.25, "\n": 0.125, "l": 0.125},
+        " hell": {"o": 0.5, ",": 0.5},
+        " hell|o": {"\n": 0.5, "'": 0.5},
+        " hell|o|'": {" ": 1.0},
+        " hello|l": {" ": 1.0},
+        " ": {",": 1.0},
+    }
+    predictor = Known(tokenizer, table(tokenizer, rules)).predictor()
+    # A line's first word comes after a space: the comma is no spelling of it.
+    given = 0.5 + 0.25 + 0.125
+    words = {
+        "hello": (0.5 * (0.5 + 0.25 + 0.125) + 0.25 * 0.5 * (0.5 + 0.5)) / given,
+        "hell": 0.25 * 0.5 / given,
+        ",": 0.125 / given,
+        "hellol": 0.5 * 0.125 / given,
+    }
+    [found] = predictor.predict([""], top_k=9)
+    assert listed(found) == pytest.approx(words, rel=1e-6)
+    assert found.unexplored == 0
+    [found] = predictor.predict([" hel"], top_k=9, complete=True)
+    del words[","]
+    letters = (0.5 + 0.25) / given
+    assert listed(found) == pytest.approx({w: p / letters for w, p in words.items()}, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", PIECES)
+@pytest.mark.parametrize("line", ["", "one line\n"])
+def test_a_text_known_by_heart_is_predicted_word_by_word(kind: str, line: str) -> None:
+    tokenizer = trained(kind, [TEXT] * 3)
+    by_heart = memory_of(tokenizer, TEXT)
+    before = len(tokenizer.encode_lines(line.split("\n")[:-1])[0]) if line else 0
+    predictor = Known(tokenizer, lambda history: by_heart(history[before:])).predictor()
+    words = TEXT.split()
+    spaces = [" ".join(words[:n]) + " " * bool(n) for n in range(len(words))]
+    asked = [line + text for space in spaces for text in (space, space.rstrip())]
+    for found, word in zip(predictor.predict(asked), np.repeat(words, 2), strict=True):
+        assert found.words[0].word == word, found
+        assert found.words[0].probability > 0.4
+    started = [
+        (s + w[:size], w)
+        for s, w in zip(spaces, words, strict=True)
+        for size in range(1, len(w) + 1)
+    ]
+    completed = predictor.predict([line + text for text, _ in started], complete=True)
+    for (text, word), found in zip(started, completed, strict=True):
+        # A sign that is no letter is whole by itself.
+        expected = "don't" if text.endswith("🙂") else word
+        assert found.words[0].word == expected, text
+
+
+@pytest.mark.parametrize("kind", PIECES)
+def test_white_space_at_the_end_makes_no_difference(kind: str) -> None:
+    tokenizer = trained(kind, [TEXT, "a b\tc\u3000"])
+    model = Known(tokenizer, some_tokens(tokenizer, "abcdefghijkl "))
+    alike = model.predictor().predict(["caf", "caf ", "caf\t", "caf \u3000 "])
+    assert len({(tuple(found.words), found.unexplored) for found in alike}) == 1
+    space = tokenizer.encode(["caf" if kind == "bpe" else "caf "])[0].tolist()
+    assert set(model.prompts) == {(tokenizer.eos_id, *space)}
+
+
+@pytest.mark.parametrize("kind", PIECES)
+@pytest.mark.parametrize("complete", [False, True])
+def test_a_line_starts_after_its_end_with_nothing_read(kind: str, complete: bool) -> None:
+    tokenizer = trained(kind, [TEXT])
+    model = Known(tokenizer, some_tokens(tokenizer, "abcdef "))
+    model.predictor().predict(["", " ", "end\n", "end\n \t"], complete=complete)
+    end = tokenizer.eos_id
+    line = (end, *tokenizer.encode(["end"])[0].tolist(), end)
+    assert sorted(model.prompts) == sorted([(end,), (end,), line, line])
+
+
+@pytest.mark.parametrize("kind", PIECES)
+def test_what_is_not_text_or_not_known_is_never_predicted(kind: str) -> None:
+    tokenizer = trained(kind, ["ab é ab"])
+    likely = [i for i, piece in enumerate(tokenizer.pieces) if piece in (b"\xc3", b"\xa9", b"\n")]
+    if tokenizer.unk_id is not None:
+        likely.append(tokenizer.unk_id)
+    probabilities = np.full(tokenizer.vocab_size, 0.1 / tokenizer.vocab_size)
+    probabilities[likely] += 0.9 / len(likely)
+    predictor = Known(tokenizer, lambda history: probabilities).predictor()
+    for found in predictor.predict(["", "ab", "ab ", "é,"], top_k=50):
+        words = [each.word for each in found.words]
+        assert all(word.isprintable() and "�" not in word and word.strip() for word in words)
+        assert "<unk>" not in words
+
+
+def test_a_completed_word_does_not_end_before_the_text_does() -> None:
+    tokenizer = trained("byte", [])
+    model = Known(tokenizer, some_tokens(tokenizer, "dont' "))
+    [found] = model.predictor().predict(["don'"], complete=True, top_k=100)
+    assert found.words
+    assert all(re.fullmatch(r"don'\w+(?:'\w+)*", each.word) for each in found.words)
+
+
+@pytest.mark.parametrize("kind", PIECES)
+@pytest.mark.parametrize("complete", [False, True])
+def test_a_text_is_answered_alike_alone_and_among_others(kind: str, complete: bool) -> None:
+    tokenizer = trained(kind, [TEXT, "ab abb ba, a-b bé ab-ab"])
+    model = Known(tokenizer, some_tokens(tokenizer, "abcdefn é,'-"))
+    predictor = model.predictor()
+    words = [*TEXT.split(), "ab", "ba,", "a-", "\n", "\t", "(", "ab\n"]
+    random = np.random.default_rng(0)
+    texts = ["", *(" ".join(random.choice(words, size)) for size in range(150)), "ba ab " * 900]
+    found = predictor.predict(texts, complete=complete)
+    assert [each.text for each in found] == texts
+    assert found == [predictor.predict([text], complete=complete)[0] for text in texts]
+    # Prefixes of many texts are read at once, but only so many.
+    assert 64 < model.largest <= 128
+
+
+def test_the_number_of_prefixes_read_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = trained("bpe", [TEXT])
+    even = np.full(tokenizer.vocab_size, 1 / tokenizer.vocab_size)
+    model = Known(tokenizer, lambda history: even)
+    monkeypatch.setattr(module, "_LIMIT", 30)
+    found = model.predictor().predict(["", "a well-know", "a" * 200], top_k=5000, complete=True)
+    assert len(model.histories) <= 1 + 3 * (1 + 30)
+    assert all(each.unexplored > 0.3 for each in found)
+    assert all(sum(listed(each).values()) + each.unexplored < 1 + 1e-9 for each in found)
+
+
+WORDS = ["the cat saw the Cat", "the dog don't naïve", "can cat the , cat"]
+
+
+@pytest.mark.parametrize("presplit", [False, True])
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_whole_words_have_the_probabilities_that_the_model_gives(
+    presplit: bool, lowercase: bool
+) -> None:
+    tokenizer = trained("word", WORDS, presplit=presplit, lowercase=lowercase)
+    size = tokenizer.vocab_size
+    probabilities = np.random.default_rng(1).dirichlet(np.ones(size))
+    model = Known(tokenizer, lambda history: probabilities)
+    predictor = model.predictor()
+    ids = set(range(size)) - {tokenizer.eos_id, tokenizer.unk_id}
+    true = {tokenizer.token(i): float(probabilities[i]) for i in ids}
+    for text in ("", "the ", "the", "cat\n", "zebra"):
+        [found] = predictor.predict([text], top_k=100)
+        assert listed(found) == pytest.approx(true, rel=1e-5)
+        assert found.words == sorted(found.words, key=lambda each: -each.probability)
+        assert found.unexplored == 0
+        assert predictor.predict([text], top_k=2)[0].words == found.words[:2]
+    model.prompts.clear()
+    [found] = predictor.predict(["the CA" if lowercase else "the ca"], top_k=9, complete=True)
+    some = {word: p for word, p in true.items() if word.startswith("ca")}
+    assert len(some) == 2
+    assert listed(found) == pytest.approx({w: p / sum(some.values()) for w, p in some.items()})
+    assert model.prompts == [(tokenizer.eos_id, *tokenizer.encode(["the"])[0].tolist())]
+    assert predictor.predict(["the zeb"], complete=True)[0].words == []
+    assert listed(predictor.predict(["the "], complete=True, top_k=100)[0]) == pytest.approx(true)
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "beginning"),
+    [
+        ("the (ca", "the (", "ca"),
+        ("the cat,", "the cat,", ""),
+        ("the don't", "the do", "n't"),
+        ("the naïv", "the", "naïv"),
+    ],
+)
+def test_raw_text_is_completed_at_its_last_word(text: str, read: str, beginning: str) -> None:
+    tokenizer = trained("word", WORDS, presplit=False)
+    model = Known(tokenizer, lambda history: np.full(tokenizer.vocab_size, 0.1))
+    [found] = model.predictor().predict([text], complete=True, top_k=100)
+    assert found.words
+    assert all(each.word.startswith(beginning) for each in found.words)
+    assert sum(listed(found).values()) == pytest.approx(1 if beginning else found_share(tokenizer))
+    assert model.prompts == [(tokenizer.eos_id, *tokenizer.encode([read])[0].tolist())]
+
+
+def found_share(tokenizer: Tokenizer) -> float:
+    """What the words have of an even distribution: all but the line's end and the unknown word."""
+    return (tokenizer.vocab_size - 2) / tokenizer.vocab_size
+
+
+def test_upper_case_letters_are_completed_in_lower_case() -> None:
+    for kind in PIECES:
+        tokenizer = trained(kind, [TEXT], lowercase=True)
+        predictor = Known(tokenizer, memory_of(tokenizer, TEXT)).predictor()
+        [found] = predictor.predict(["NAÏVE CA"], complete=True)
+        assert found.words[0].word == "café"
+
+
+def test_no_texts_and_no_words_asked_for() -> None:
+    tokenizer = trained("char", ["ab"])
+    predictor = Known(tokenizer, some_tokens(tokenizer, "ab")).predictor()
+    assert predictor.predict([]) == []
+    with pytest.raises(UsageError, match="--top-k must be at least 1, not 0"):
+        predictor.predict(["a"], top_k=0)
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_a_trained_model_answers_alike_alone_and_among_others(lm: Path, complete: bool) -> None:
+    lines = ["", "The ", "Once upon a ti", "naïve café 你好 🙂", "word " * 300, 'He said "he']
+    lines += ["a line of words that goes on and o"[:size] for size in range(0, 30, 3)] * 8
+    found = Predictor.load(lm, 2).predict(lines, complete=complete)
+    alone = Predictor.load(lm, 1)
+    for line, answer in list(zip(lines, found, strict=True))[:16]:
+        assert alone.predict([line], complete=complete) == [answer]
+    assert found[16:26] == found[6:16]
+    assert all(0 < each.words[0].probability <= 1 for each in found)
