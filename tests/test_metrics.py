@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from rnntext.metrics import (
     Span,
@@ -17,6 +19,7 @@ from rnntext.metrics import (
     classification_metrics,
     confusion_matrix,
     ece,
+    fit_temperature,
     is_span_tags,
     language_model_metrics,
     macro_f1,
@@ -27,6 +30,8 @@ from rnntext.metrics import (
     spans,
     tagging_metrics,
 )
+
+Array = NDArray[Any]
 
 # Language models
 
@@ -360,3 +365,112 @@ def test_is_span_tags() -> None:
     assert not is_span_tags([])
     assert not is_span_tags(["B-PER", "NOUN"])
     assert not is_span_tags(["O", "S-PER"])
+
+
+# Calibration
+
+
+def likelihoods(logits: Array, multi_label: bool) -> Array:
+    if multi_label:
+        return np.asarray(1 / (1 + np.exp(-logits)))
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+
+def drawn(probabilities: Array, multi_label: bool, random: np.random.Generator) -> Array:
+    """Labels (N, L) of 0 and 1 that are as probable as they are said to be."""
+    if multi_label:
+        return (random.random(probabilities.shape) < probabilities).astype(np.float32)
+    below = probabilities.cumsum(axis=1) < random.random((len(probabilities), 1))
+    chosen = np.minimum(below.sum(axis=1), probabilities.shape[1] - 1)
+    return np.eye(probabilities.shape[1], dtype=np.float32)[chosen]
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
+def test_a_temperature_is_found_again(temperature: float, multi_label: bool) -> None:
+    random = np.random.default_rng(4)
+    logits = random.normal(0.3, 2, (20_000, 3))
+    truth = drawn(likelihoods(logits / temperature, multi_label), multi_label, random)
+    found = fit_temperature(logits.astype(np.float32), truth, multi_label)
+    assert found == pytest.approx(temperature, rel=0.04)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_calibration_makes_probabilities_true(multi_label: bool) -> None:
+    random = np.random.default_rng(5)
+    logits = random.normal(0, 2, (20_000, 4))
+    truth = drawn(likelihoods(logits / 3, multi_label), multi_label, random)
+
+    def error(scores: Array) -> float:
+        said = likelihoods(scores, multi_label)
+        return ece(said.ravel(), truth.ravel() == 1)
+
+    assert error(logits) > 0.08
+    assert error(logits / fit_temperature(logits, truth, multi_label)) < 0.01
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_few_right_answers_make_no_model_certain(multi_label: bool) -> None:
+    logits = np.array([[2.0, -2.0, -2.0], [-2.0, 2.0, -2.0], [-2.0, -2.0, 2.0]])
+    few = fit_temperature(logits, np.eye(3), multi_label)
+    assert 0.7 < few < 1
+    # Many are another matter, and so are wrong answers.
+    many = fit_temperature(np.tile(logits, (2_000, 1)), np.tile(np.eye(3), (2_000, 1)), multi_label)
+    assert many < 0.5
+    assert fit_temperature(logits, np.eye(3)[[1, 2, 0]], multi_label) > 1.3
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_temperature_without_anything_to_learn_it_from_is_one(multi_label: bool) -> None:
+    for rows in (0, 1, 7):
+        truth = np.eye(2)[np.arange(rows) % 2]
+        assert fit_temperature(np.zeros((rows, 2)), truth, multi_label) == pytest.approx(
+            1, abs=1e-4
+        )
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_temperature_stays_between_an_eighth_and_eight(multi_label: bool) -> None:
+    truth = np.tile([1.0, 0.0], (9_000, 1))
+    timid, bold = (np.tile([logit, -logit], (9_000, 1)) for logit in (0.02, -50.0))
+    assert fit_temperature(timid, truth, multi_label) == pytest.approx(1 / 8, rel=1e-4)
+    assert fit_temperature(bold, truth, multi_label) == pytest.approx(8, rel=1e-4)
+
+
+# With so few rows the loss has one valley, whatever they are.
+LOGITS = st.integers(1, 4).flatmap(
+    lambda rows: st.lists(
+        st.lists(st.floats(-60, 60, width=32), min_size=3, max_size=3),
+        min_size=rows,
+        max_size=rows,
+    )
+)
+
+
+@given(LOGITS, st.booleans(), st.integers(0, 7))
+def test_a_temperature_is_the_best_there_is(
+    rows: list[list[float]], multi_label: bool, seed: int
+) -> None:
+    """Against the loss as it is defined, at temperatures beside it; nothing changes its place."""
+    logits = np.array(rows)
+    random = np.random.default_rng(seed)
+    if multi_label:
+        truth = random.integers(2, size=logits.shape).astype(float)
+    else:
+        truth = np.eye(3)[random.integers(3, size=len(logits))]
+    found = fit_temperature(logits, truth, multi_label)
+
+    def loss(temperature: float) -> float:
+        scaled = logits / temperature
+        if multi_label:
+            nats = np.logaddexp(0, np.where(truth == 1, -scaled, scaled)).sum()
+        else:
+            nats = (np.logaddexp.reduce(scaled, axis=1) - scaled[truth == 1]).sum()
+        return float(nats) + math.log(temperature) ** 2 / (2 * 0.5**2)
+
+    assert 1 / 8 <= found <= 8
+    for beside in (found * 1.01, found / 1.01, 1.0, 1 / 8, 8.0):
+        if 1 / 8 <= beside <= 8:
+            assert loss(found) <= loss(beside) + 1e-3
+    np.testing.assert_array_equal((logits / found).argmax(axis=1), logits.argmax(axis=1))

@@ -17,23 +17,12 @@ NOT_MET = 3
 def command(
     data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Files with the answers.")],
     model: options.Model = None,
-    format_name: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="The data's format.")
-    ] = None,
+    format_name: options.Format = None,
     text_column: options.TextColumn = None,
-    label_column: Annotated[
-        str, typer.Option("--label-column", metavar="NAME", help="The column of labels.")
-    ] = "label",
-    tag_column: Annotated[
-        str | None, typer.Option("--tag-column", metavar="NAME", help="The column of tags.")
-    ] = None,
-    label_separator: Annotated[
-        str | None,
-        typer.Option("--label-separator", metavar="TEXT", help="What parts several labels."),
-    ] = None,
-    split: Annotated[
-        str, typer.Option("--split", metavar="NAME", help="The split of an hf: data set.")
-    ] = "test",
+    label_column: options.LabelColumn = None,
+    tag_column: options.TagColumn = None,
+    label_separator: options.LabelSeparator = None,
+    split: options.Split = None,
     least: Annotated[
         list[str] | None,
         typer.Option("--min", metavar="METRIC=VALUE", help="Exit 3 below this; repeatable."),
@@ -58,8 +47,8 @@ def command(
 
     opened = open_model(directory, threads=threads)
     reading = DataOptions(
-        format_name, text_column, label_column, tag_column, opened.config.multi_label,
-        label_separator, encoding, encoding_errors, split,
+        format_name, text_column, label_column or "label", tag_column,
+        opened.config.multi_label, label_separator, encoding, encoding_errors, split or "test",
     )  # fmt: skip
     metrics = evaluate(opened, data, reading)
     show(metrics, str(directory), json)

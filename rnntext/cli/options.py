@@ -45,7 +45,7 @@ RecordKind = Annotated[
 TextColumn = Annotated[
     str | None,
     typer.Option(
-        "--text-column", metavar="NAME", help="Read this column of .csv, .tsv or .jsonl rows."
+        "--text-column", metavar="NAME", help="The column of texts, of .csv, .tsv or .jsonl rows."
     ),
 ]
 Encoding = Annotated[str, typer.Option("--encoding", metavar="NAME", help="The text's encoding.")]
@@ -54,6 +54,21 @@ EncodingErrors = Annotated[
     typer.Option(
         "--encoding-errors", metavar="strict|replace", help="What to do with a broken byte."
     ),
+]
+Format = Annotated[str | None, typer.Option("--format", metavar="NAME", help="The data's format.")]
+LabelColumn = Annotated[
+    str | None, typer.Option("--label-column", metavar="NAME", help="The column of labels.")
+]
+TagColumn = Annotated[
+    str | None,
+    typer.Option("--tag-column", metavar="NAME", help="The column of tags: upos, xpos, 4 ..."),
+]
+LabelSeparator = Annotated[
+    str | None,
+    typer.Option("--label-separator", metavar="TEXT", help="What parts several labels."),
+]
+Split = Annotated[
+    str | None, typer.Option("--split", metavar="NAME", help="The split of an hf: data set.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Nothing on stderr but errors.")]

@@ -41,29 +41,15 @@ def command(
         str | None,
         typer.Option("--valid", metavar="FILE", help="Validation data (else a part of DATA)."),
     ] = None,
-    format_name: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="The data's format.")
-    ] = None,
-    text_column: Annotated[
-        str | None, typer.Option("--text-column", metavar="NAME", help="The column of texts.")
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option("--label-column", metavar="NAME", help="The column of labels.")
-    ] = None,
-    tag_column: Annotated[
-        str | None,
-        typer.Option("--tag-column", metavar="NAME", help="The column of tags: upos, xpos, 4 ..."),
-    ] = None,
+    format_name: options.Format = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    tag_column: options.TagColumn = None,
     multi_label: Annotated[
         bool | None, typer.Option("--multi-label", help="A text may have several labels.")
     ] = None,
-    label_separator: Annotated[
-        str | None,
-        typer.Option("--label-separator", metavar="TEXT", help="What parts several labels."),
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", metavar="NAME", help="The split of an hf: data set.")
-    ] = None,
+    label_separator: options.LabelSeparator = None,
+    split: options.Split = None,
     encoding: Annotated[
         str | None, typer.Option("--encoding", metavar="NAME", help="The text's encoding.")
     ] = None,
