@@ -117,7 +117,7 @@ def generation(models: Path) -> None:
         options = GenerationOptions(TOKENS, SamplingOptions(TEMPERATURE), seed=1)
         work: dict[str, Work] = {"PyTorch": partial(peer.generate, rows)}
         for name in ("lm", "lm-int8"):
-            model = LanguageModel.load(models / name)
+            model = LanguageModel.load(models / name, within=True)
             work[name] = partial(texts_of, model, options, rows)
         compare(f"generate, {rows} at once", "tokens/s", rows * TOKENS, work)
 
@@ -188,9 +188,9 @@ def scoring(data: Path, models: Path) -> None:
     apart: dict[str, Work] = {"PyTorch": partial(peer.score_lines, ids)}
     carried: dict[str, Work] = {"PyTorch": partial(peer.score, whole)}
     for name in ("lm", "lm-int8"):
-        ours = LanguageModel.load(models / name)
-        apart[name] = partial(ours.score, ids)
-        carried[name] = partial(carried_score, ours, whole)
+        apart[name] = partial(LanguageModel.load(models / name).score, ids)
+        walking = LanguageModel.load(models / name, within=True)
+        carried[name] = partial(carried_score, walking, whole)
     compare("score PTB valid, lines", "tokens/s", len(whole), apart)
     compare("score PTB valid, carried", "tokens/s", len(whole), carried, rounds=2)
 

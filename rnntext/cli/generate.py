@@ -94,7 +94,7 @@ def generate(
     batches = _prompts(prompt, chosen.single_line)
     from rnntext.runtime.language import LanguageModel
 
-    language_model = LanguageModel.load(directory, threads)
+    language_model = LanguageModel.load(directory, threads, within=True)
     write = _json if json else _texts
     first = True
     for prompts in batches:

@@ -10,7 +10,8 @@ import json
 import os
 import select
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 # Line ends and tabs inside a field would break the line that carries it.
 _ONE_LINE = str.maketrans(dict.fromkeys("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
+
+
+_PARTS = 1 << 14
 
 
 def write(text: str) -> None:
@@ -89,6 +93,13 @@ def json_line(value: Mapping[str, Any], row: Mapping[str, Any] | None = None) ->
 def tsv_line(fields: Iterable[str]) -> str:
     """Fields between tabs, each on one line."""
     return "\t".join(field.translate(_ONE_LINE) for field in fields) + "\n"
+
+
+def joined(parts: Iterable[str]) -> Iterator[str]:
+    """Many short texts as fewer long ones, so that a record without end is written as it goes."""
+    waiting = iter(parts)
+    while part := "".join(islice(waiting, _PARTS)):
+        yield part
 
 
 def probability(value: float) -> str:

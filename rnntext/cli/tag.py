@@ -53,13 +53,14 @@ def tag(
     from rnntext.runtime.tag import Tagger
 
     tagger = Tagger.load(directory, threads)
-    form = None if json else _coloured() if output.on_terminal() else _columns
+    form = _coloured() if output.on_terminal() and not json else _columns
     for batch in batches:
         found = tagger.tag([record.text for record in batch], pretokenized=pretokenized)
-        yield "".join(
-            form(sentence) if form is not None else _json(record.row, sentence)
-            for record, sentence in zip(batch, found, strict=True)
-        )
+        if json:
+            lines = (_json(r.row, answer) for r, answer in zip(batch, found, strict=True))
+        else:
+            lines = (line for sentence in found for line in form(sentence))
+        yield from output.joined(lines)
 
 
 def _json(row: dict[str, object] | None, sentence: TaggedSentence) -> str:
@@ -74,22 +75,22 @@ def _json(row: dict[str, object] | None, sentence: TaggedSentence) -> str:
     )
 
 
-def _columns(sentence: TaggedSentence) -> str:
-    pairs = zip(sentence.words, sentence.tags, strict=True)
-    return "".join(map(output.tsv_line, pairs)) + "\n"
+def _columns(sentence: TaggedSentence) -> Iterator[str]:
+    yield from map(output.tsv_line, zip(sentence.words, sentence.tags, strict=True))
+    yield "\n"
 
 
-def _coloured() -> Callable[[TaggedSentence], str]:
+def _coloured() -> Callable[[TaggedSentence], Iterator[str]]:
     from rich.text import Text
 
     console = output.console()
 
-    def line(sentence: TaggedSentence) -> str:
+    def line(sentence: TaggedSentence) -> Iterator[str]:
         shown = Text()
         for word, tag in zip(sentence.words, sentence.tags, strict=True):
             shown.append(word).append(f"/{tag}", "dim" if tag == "O" else "cyan").append(" ")
         with console.capture() as capture:
             console.print(shown)
-        return capture.get()
+        yield capture.get()
 
     return line

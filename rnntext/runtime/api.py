@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnntext.config import TASK_NAMES, ModelConfig
 from rnntext.errors import UsageError
-from rnntext.runtime.model import open_model
+from rnntext.runtime.model import TrainedModel, open_model
 
 if TYPE_CHECKING:
     from rnntext.runtime.classify import Classification
@@ -43,6 +45,11 @@ class Runtime:
         self.directory = directory.absolute()
         self._threads = threads
         self._model = open_model(directory, threads=threads)
+
+    @cached_property
+    def _walking(self) -> TrainedModel:
+        """The model for one text at a time."""
+        return replace(self._model, session=self._model.session.within())
 
     def __reduce__(self) -> tuple[type[Runtime], tuple[Path, int | None]]:
         return (Runtime, (self.directory, self._threads))
@@ -100,7 +107,7 @@ class Runtime:
         sampling = SamplingOptions(temperature, top_k, top_p, min_p, repetition_penalty)
         seed = secrets.randbits(32) if seed is None else seed
         options = GenerationOptions(length, sampling, tuple(stop), single_line, seed)
-        return list(generate(LanguageModel(self._model), prompts, options, num_samples))
+        return list(generate(LanguageModel(self._walking), prompts, options, num_samples))
 
     def stream(self, prompt: str = "", options: GenerationOptions | None = None) -> Iterator[str]:
         """A continuation piece by piece, each as soon as it is valid text."""
@@ -109,7 +116,7 @@ class Runtime:
         from rnntext.runtime.language import LanguageModel
 
         chosen = GenerationOptions() if options is None else options
-        for _, piece in stream(LanguageModel(self._model), [prompt], chosen):
+        for _, piece in stream(LanguageModel(self._walking), [prompt], chosen):
             yield piece.text
 
     def predict(
@@ -133,7 +140,8 @@ class Runtime:
         from rnntext.runtime.language import LanguageModel
         from rnntext.runtime.score import Scorer
 
-        return Scorer(LanguageModel(self._model), carry=carry).score(texts, words=words)
+        model = LanguageModel(self._walking if carry else self._model)
+        return Scorer(model, carry=carry).score(texts, words=words)
 
     def _require(self, task: str, texts: Sequence[str]) -> None:
         if isinstance(texts, str):

@@ -6,6 +6,7 @@ Knows: which metrics belong to which task. Does not know: how they are printed o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -39,7 +40,8 @@ def evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) ->
     Raises DataError.
     """
     if model.config.task == "lm":
-        return evaluate_language_model(LanguageModel(model), read_lines(paths, options))
+        walker = LanguageModel(replace(model, session=model.session.within()))
+        return evaluate_language_model(walker, read_lines(paths, options))
     if model.config.task == "classify":
         return _evaluate_classifier(model, paths, options)
     return _evaluate_tagger(model, paths, options)

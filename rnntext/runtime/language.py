@@ -58,9 +58,12 @@ class LanguageModel:
         self._states = max(1, _SCORES // encoder.vocab_size)
 
     @classmethod
-    def load(cls, directory: Path, threads: int | None = None) -> LanguageModel:
-        """Raises CheckpointError where the directory holds no sound language model."""
-        return cls(open_model(directory, "lm", threads))
+    def load(
+        cls, directory: Path, threads: int | None = None, *, within: bool = False
+    ) -> LanguageModel:
+        """`within`: for walking along one text (see `Session`). Raises CheckpointError where the
+        directory holds no sound language model."""
+        return cls(open_model(directory, "lm", threads, within=within))
 
     def start(self, rows: int = 1) -> State:
         """The state of having read nothing, for so many rows."""

@@ -38,9 +38,13 @@ class TrainedModel:
 
 
 def open_model(
-    directory: Path, task: str | None = None, threads: int | None = None
+    directory: Path,
+    task: str | None = None,
+    threads: int | None = None,
+    *,
+    within: bool = False,
 ) -> TrainedModel:
-    """Open a checkpoint and see that its files agree.
+    """Open a checkpoint and see that its files agree; for `within` see `Session`.
 
     Raises CheckpointError for a directory that is none, is damaged, or is not of `task`.
     """
@@ -70,7 +74,7 @@ def open_model(
             f"{expected}"
         )
     graph = found.file(checkpoint.GRAPH)
-    session = Session(graph, threads)
+    session = Session(graph, threads, within=within)
     _check_graph(graph, session, config)
     return TrainedModel(config, tokenizer, session)
 

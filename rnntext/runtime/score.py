@@ -78,7 +78,7 @@ class Scorer:
     @classmethod
     def load(cls, directory: Path, threads: int | None = None, *, carry: bool = False) -> Scorer:
         """Raises CheckpointError where the directory holds no sound language model."""
-        return cls(LanguageModel.load(directory, threads), carry=carry)
+        return cls(LanguageModel.load(directory, threads, within=carry), carry=carry)
 
     def score(self, texts: Sequence[str], *, words: bool = False) -> list[LineScore]:
         """The scores of some lines, in order; with `words` those of their words as well."""

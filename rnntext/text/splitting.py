@@ -43,8 +43,8 @@ WORD_PATTERN = "|".join(
     ]
 )
 
-# What the pattern's \\s is; Python's counts U+001C to U+001F as well.
-_WHITE_SPACE = re.compile("[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+# What the pattern's \s is not; Python's \s is U+001C to U+001F as well.
+_CHUNK = re.compile("[^\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 
 _WORD_START = re.compile(r"(?<=\S) (?=\S)")
 
@@ -80,14 +80,14 @@ def word_splitter() -> pre_tokenizers.PreTokenizer:
 def split_words(text: str) -> list[str]:
     """The words of a raw sentence, by WORD_PATTERN."""
     # No word spans white space, and nothing in the pattern looks beyond it.
-    return [word for chunk in _WHITE_SPACE.split(text) for word in _split_chunk(chunk)]
+    return [word for chunk in _CHUNK.finditer(text) for word in _split_chunk(chunk[0])]
 
 
 @lru_cache(maxsize=1 << 16)
 def _split_chunk(chunk: str) -> tuple[str, ...]:
     """The words of text without white space. Text repeats itself: remembering doubles the speed."""
-    if chunk.isalpha() or not chunk:
-        return (chunk,) if chunk else ()
+    if chunk.isalpha():
+        return (chunk,)
     return tuple(word for word, _ in word_splitter().pre_tokenize_str(chunk))
 
 

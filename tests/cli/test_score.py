@@ -1,0 +1,203 @@
+"""`rnntext score`: how expected records are, by line and by word."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_streams import on_terminal, plain
+from tests.conftest import CORPORA, RNNTEXT, Outcome, Shell, environment
+
+SAMPLE = "naïve café 你好 🙂"
+TEXTS = ["The heron counted the boats.", "", SAMPLE, "[bold] words\u2028and\fmore", "the the the"]
+FIELDS = ["text", "perplexity", "bits_per_byte", "tokens", "bits", "unknown", "perplexity_known"]
+
+
+class Score:
+    """Runs `rnntext score` with one model."""
+
+    def __init__(self, run: Shell, model: Path) -> None:
+        self._run, self._fixed = run, ("score", "-m", model, "--threads", "1")
+
+    def __call__(self, *args: object, stdin: bytes = b"") -> Outcome:
+        return self._run(*self._fixed, *args, stdin=stdin)
+
+    def json(self, *args: object, stdin: bytes = b"") -> list[Any]:
+        return self("--json", *args, stdin=stdin).done().objects
+
+
+@pytest.fixture
+def score(run: Shell, lm: Path) -> Score:
+    return Score(run, lm)
+
+
+@pytest.fixture(scope="module")
+def words_lm(run: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of whole words, which loses text."""
+    directory = tmp_path_factory.mktemp("words") / "lm"
+    args = ("--tokenizer", "word", "--hidden", 12, "--steps", 2, "--threads", 1, "-q")
+    run("train", "lm", CORPORA / "stories.txt", "-o", directory, *args).done()
+    return directory
+
+
+def lines(texts: list[str]) -> bytes:
+    return "".join(f"{text}\n" for text in texts).encode()
+
+
+def test_columns_and_fields(score: Score) -> None:
+    objects = score.json(stdin=lines(TEXTS))
+    assert [list(found) for found in objects] == [FIELDS] * len(TEXTS)
+    assert [found["text"] for found in objects] == TEXTS
+    for text, found in zip(TEXTS, objects, strict=True):
+        assert found["unknown"] == 0
+        assert found["perplexity"] == pytest.approx(
+            2 ** (found["bits"] / found["tokens"]), rel=1e-5
+        )
+        per_byte = found["bits"] / (len(text.encode()) + 1)
+        assert found["bits_per_byte"] == pytest.approx(per_byte, abs=1e-6)
+    rows = [line.split("\t") for line in score(stdin=lines(TEXTS)).done().lines]
+    for row, found in zip(rows, objects, strict=True):
+        assert [float(row[0]), float(row[1])] == [found["perplexity"], found["bits_per_byte"]]
+        assert row[2:] == [str(found["tokens"])]
+        assert "e" not in "".join(row)
+
+
+def test_a_tokenizer_that_loses_text_has_no_bits_per_byte(run: Shell, words_lm: Path) -> None:
+    score = Score(run, words_lm)
+    stdin = lines(["the heron said", "the zyzzyva said"])
+    objects = score.json(stdin=stdin)
+    assert [found["bits_per_byte"] for found in objects] == [None, None]
+    assert [found["unknown"] for found in objects] == [0, 1]
+    rows = [line.split("\t") for line in score(stdin=stdin).done().lines]
+    assert [row[1:] for row in rows] == [["", "4"], ["", "4"]]
+
+
+def test_a_line_a_word(score: Score) -> None:
+    objects = score.json("--words", stdin=lines(TEXTS))
+    assert [list(found) for found in objects] == [[*FIELDS, "words"]] * len(TEXTS)
+    for text, found in zip(TEXTS, objects, strict=True):
+        assert [word["word"] for word in found["words"]] == [*text.split(), "<eos>"]
+        assert sum(w["bits"] for w in found["words"]) == pytest.approx(found["bits"], abs=1e-4)
+    text = score("--words", stdin=lines(TEXTS)).done().text
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+    records = [record.split("\n") for record in text[:-1].split("\n\n")]
+    for record, found in zip(records, objects, strict=True):
+        pairs = [line.split("\t") for line in record]
+        assert [(word, float(bits)) for word, bits in pairs] == [
+            (word["word"], word["bits"]) for word in found["words"]
+        ]
+    # The same with a pause between any two records.
+    apart = b"".join(score("--words", "--text", t).done().out + b"\n" for t in TEXTS)
+    assert apart == text.encode() + b"\n"
+
+
+def test_the_state_is_reset_or_carried(score: Score, tmp_path: Path) -> None:
+    reset = score.json(stdin=lines(TEXTS))
+    assert score.json("--state", "reset", stdin=lines(TEXTS)) == reset
+    carried = score.json("--state", "carry", stdin=lines(TEXTS))
+    assert carried[0] == reset[0]
+    assert all(one["bits"] != two["bits"] for one, two in zip(carried[1:], reset[1:], strict=True))
+    # Each file starts afresh, and so does what is piped in.
+    one, two = tmp_path / "a.txt", tmp_path / "b.txt"
+    one.write_bytes(lines(TEXTS[:3]))
+    two.write_bytes(lines(TEXTS))
+    found = score.json("--state", "carry", one, "-", two, stdin=lines(TEXTS[:2]))
+    assert found == [*carried[:3], *carried[:2], *carried]
+    by_word = score.json("--words", "--state", "carry", stdin=lines(TEXTS))
+    assert [found["bits"] for found in by_word] == [found["bits"] for found in carried]
+    score("--state", "x", stdin=b"a\n").failed(2, "--state is one of reset, carry, not 'x'")
+
+
+def test_every_way_in(score: Score, tmp_path: Path) -> None:
+    wanted = score.json(stdin=lines(TEXTS))
+    file = tmp_path / "a.txt"
+    file.write_bytes(lines(TEXTS))
+    assert score.json(file) == score.json("-", stdin=lines(TEXTS)) == wanted
+    assert score.json(*(arg for text in TEXTS for arg in ("--text", text))) == wanted
+    assert score.json("--threads", "2", file, file) == [*wanted, *wanted]
+    table = tmp_path / "a.jsonl"
+    rows = [{"id": n, "title": text, "x": [None]} for n, text in enumerate(TEXTS)]
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = score.json("--text-column", "title", table)
+    assert found == [{**row, **answer} for row, answer in zip(rows, wanted, strict=True)]
+    (tmp_path / "b.txt").write_text("one\ntwo\n")
+    whole = score.json("--record", "file", tmp_path / "b.txt")
+    assert [record["text"] for record in whole] == ["one\ntwo"]
+    assert score(stdin=b"").done().out == b""
+    assert score("--words", stdin=b"").done().out == b""
+
+
+def test_a_record_of_lines_is_read_through(score: Score, tmp_path: Path) -> None:
+    """Its inner line ends are read, and every byte is counted."""
+    (tmp_path / "a.txt").write_text("one\n\ntwo\n")
+    (found,) = score.json("--record", "file", tmp_path / "a.txt")
+    apart = score.json("--state", "carry", stdin=b"one\n\ntwo\n")
+    assert found["tokens"] == sum(line["tokens"] for line in apart)
+    assert found["bits"] == pytest.approx(sum(line["bits"] for line in apart), abs=1e-4)
+    assert found["bits_per_byte"] == pytest.approx(found["bits"] / 9, abs=1e-6)
+
+
+@pytest.mark.parametrize("options", [(), ("--words",), ("--state", "carry")])
+def test_a_line_is_answered_though_the_pipe_stays_open(
+    options: tuple[str, ...], score: Score, lm: Path
+) -> None:
+    texts = [SAMPLE, "", "again"]
+    wanted = score(*options, stdin=lines(texts)).done().out
+    command = [*RNNTEXT, "score", "-m", str(lm), "--threads", "1", *options]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        so_far = b""
+        for text in texts:
+            process.stdin.write(f"{text}\n".encode())
+            process.stdin.flush()
+            answer = b""
+            while b"<eos>\t" not in answer if options == ("--words",) else b"\n" not in answer:
+                ready, _, _ = select.select([process.stdout], [], [], 30)
+                if not ready:
+                    process.kill()
+                assert ready, "no answer"
+                answer += os.read(process.stdout.fileno(), 1 << 16)
+            so_far += answer
+            assert so_far.endswith(b"\n")
+            assert wanted.startswith(so_far)
+        process.stdin.close()
+        assert process.wait(30) == 0
+        assert process.stdout.read() == b""
+    assert so_far == wanted
+
+
+def test_a_terminal_shows_the_words(run: Shell, lm: Path) -> None:
+    text = "literal [brackets] and [bold]tags[/bold] 🙂"
+    found, shown = on_terminal(run, "score", "-m", lm, "--threads", "1", "--text", text)
+    assert found.done().out == b""
+    (line,) = Score(run, lm).json("--text", text)
+    perplexity, *words = plain(shown).split()
+    assert float(perplexity) == pytest.approx(line["perplexity"], abs=0.06)
+    assert words == text.split()
+
+
+def test_a_model_that_is_none(run: Shell, classifier: Path, tmp_path: Path) -> None:
+    stdin = b"a\n"
+    found = run("score", "-m", classifier, stdin=stdin)
+    found.failed(1, "is a classifier, and this needs a language model", "rnntext classify")
+    assert found.out == b""
+    run("score", "-m", tmp_path / "none", stdin=stdin).failed(1, "none does not exist")
+    run("score", stdin=stdin).failed(2, "-m DIR")
+
+
+def test_what_cannot_be_read(score: Score, tmp_path: Path) -> None:
+    score(tmp_path / "none.txt").failed(1, "none.txt")
+    found = score(stdin=b"a\nb\ncaf\xe9\nc\n")
+    found.failed(1, "standard input, line 3, byte 7 (0xE9) is not UTF-8")
+    assert found.lines == score(stdin=b"a\nb\n").done().lines
+    score("--text", "a", tmp_path / "none.txt").failed(2, "--text stands in place of files")

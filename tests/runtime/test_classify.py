@@ -1,0 +1,204 @@
+"""Labels of texts of any length, against the trained network in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from rnntext.checkpoint import load
+from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.errors import CheckpointError
+from rnntext.runtime.classify import Classification, Classifier
+from rnntext.runtime.model import TrainedModel
+from rnntext.runtime.session import Session
+from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
+from rnntext.training.export import export
+from rnntext.training.model import Model, build_model
+from tests.conftest import CORPORA, Shell
+
+torch.set_num_threads(1)
+
+Array = NDArray[Any]
+CELLS = ("rnn", "gru", "lstm")
+LABELS = ("good", "naïve", "bad", "a café")
+LAYERS, H, E = 2, 9, 6
+WINDOW = 20
+# Every byte is a token, so that a text's length is its number of tokens.
+TOKENIZER = Tokenizer.train("byte", [], vocab_size=0)
+SAMPLE = "naïve café 你好 🙂"
+
+
+def random_classifier(
+    cell: str = "lstm", *, both: bool = False, multi: bool = False, threads: int = 1
+) -> tuple[Classifier, Model]:
+    encoder = EncoderConfig(cell, TOKENIZER.vocab_size, E, H, LAYERS, both)
+    config = ModelConfig("classify", encoder, LABELS, multi, WINDOW)
+    network = build_model(config).eval()
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(0, 0.5, generator=generator)
+    model = TrainedModel(config, TOKENIZER, Session(export(network), threads))
+    return Classifier(model), network
+
+
+def texts_of(*lengths: int) -> list[str]:
+    random = np.random.default_rng(6)
+    letters = np.array(list("abcdefgh,. "))
+    return ["".join(random.choice(letters, size=length)) for length in lengths]
+
+
+def logits_of(network: Model, ids: Array) -> Array:
+    """What the network says of a whole text, read in one go."""
+    with torch.no_grad():
+        rows = torch.from_numpy(ids.astype(np.int64))[None]
+        return np.asarray(network(rows, torch.tensor([len(ids)]))[0], np.float64)
+
+
+def softmax(logits: Array) -> Array:
+    odds = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(odds / odds.sum(-1, keepdims=True))
+
+
+def assert_same(found: Sequence[Classification], wanted: Sequence[Classification]) -> None:
+    assert [answer.text for answer in found] == [answer.text for answer in wanted]
+    for one, two in zip(found, wanted, strict=True):
+        assert one.label == two.label
+        assert one.labels == pytest.approx(two.labels, abs=1e-6)
+
+
+# Shorter and longer than a window, and just as long as some.
+LENGTHS = (3, 97, 20, 1, 40, 41, 19, 160, 8)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_one_direction_reads_a_long_text_as_a_whole(cell: str) -> None:
+    classifier, network = random_classifier(cell)
+    texts = texts_of(*LENGTHS)
+    found = classifier.logits(TOKENIZER.encode(texts))
+    wanted = [logits_of(network, ids) for ids in TOKENIZER.encode(texts)]
+    np.testing.assert_allclose(found, wanted, atol=5e-6)
+    probabilities = classifier.probabilities(texts)
+    np.testing.assert_allclose(probabilities, softmax(np.array(wanted)), atol=2e-6)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_two_directions_are_the_mean_of_windows(cell: str) -> None:
+    classifier, network = random_classifier(cell, both=True)
+    encoded = TOKENIZER.encode(texts_of(*LENGTHS))
+    found = classifier.logits(encoded)
+    for ids, logits in zip(encoded, found, strict=True):
+        windows = [ids[start : start + WINDOW] for start in range(0, len(ids), WINDOW)]
+        each = [logits_of(network, window) * len(window) / len(ids) for window in windows]
+        np.testing.assert_allclose(logits, sum(each), atol=5e-6)
+    # A window that is short counts for little.
+    whole, longer = texts_of(20, 20)
+    one, two = classifier.logits(TOKENIZER.encode([whole, whole + longer[:1]]))
+    assert np.abs(one - two).max() < np.abs(one).max()
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_text_has_the_same_answer_whatever_it_is_among(cell: str, both: bool) -> None:
+    classifier, _ = random_classifier(cell, both=both)
+    # More than are read at once.
+    texts = [*texts_of(*LENGTHS, *range(1, 130)), SAMPLE, "", " "]
+    together = classifier.classify(texts)
+    for text, answer in zip(texts, together, strict=True):
+        assert_same(classifier.classify([text]), [answer])
+    order = np.random.default_rng(7).permutation(len(texts)).tolist()
+    shuffled = classifier.classify([texts[i] for i in order])
+    assert_same(shuffled, [together[i] for i in order])
+    assert len({answer.label for answer in together}) > 1
+    # Threads share out the batches and change nothing.
+    threaded, _ = random_classifier(cell, both=both, threads=2)
+    assert threaded.classify(texts) == together
+    assert classifier.classify(texts) == together
+
+
+def test_labels_come_likeliest_first() -> None:
+    classifier, _ = random_classifier()
+    for answer in classifier.classify(texts_of(5, 50)):
+        values = list(answer.labels.values())
+        assert values == sorted(values, reverse=True)
+        assert sum(values) == pytest.approx(1)
+        assert set(answer.labels) == set(LABELS)
+        assert (answer.label, answer.probability) == next(iter(answer.labels.items()))
+        assert all(type(value) is float for value in values)
+
+
+def test_labels_that_are_as_likely_keep_their_order() -> None:
+    _, network = random_classifier()
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter)
+    model = TrainedModel(network.config, TOKENIZER, Session(export(network), threads=1))
+    (answer,) = Classifier(model).classify(["a"])
+    assert list(answer.labels.items()) == [(label, 0.25) for label in LABELS]
+
+
+def test_several_labels_are_likely_each_by_itself() -> None:
+    classifier, network = random_classifier(multi=True)
+    texts = texts_of(7, 45)
+    found = classifier.probabilities(texts)
+    wanted = [1 / (1 + np.exp(-logits_of(network, ids))) for ids in TOKENIZER.encode(texts)]
+    np.testing.assert_allclose(found, wanted, atol=2e-6)
+    assert classifier.multi_label
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_a_text_without_a_token_is_an_empty_line(both: bool) -> None:
+    classifier, network = random_classifier(both=both)
+    assert len(TOKENIZER.encode([""])[0]) == 0
+    alone = classifier.logits(TOKENIZER.encode([""]))
+    among = classifier.logits(TOKENIZER.encode(["abc", "", *texts_of(99)]))
+    wanted = logits_of(network, np.array([TOKENIZER.eos_id]))
+    np.testing.assert_allclose(alone[0], wanted, atol=2e-6)
+    np.testing.assert_allclose(among[1], wanted, atol=2e-6)
+    assert classifier.classify([]) == []
+    assert classifier.logits([]).shape == (0, len(LABELS))
+
+
+# Trained models
+
+
+@pytest.fixture(scope="module")
+def one_way(run: Shell, lm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier that reads as the language model does that it starts from."""
+    directory = tmp_path_factory.mktemp("one-way") / "classifier"
+    args = ("--init", lm, "--steps", 10, "--threads", 1, "--seed", 3, "-q")
+    run("train", "classify", CORPORA / "reviews.csv", "-o", directory, *args).done()
+    return directory
+
+
+def test_a_trained_model_of_one_direction_reads_on(one_way: Path) -> None:
+    config = ModelConfig.from_json(load(one_way).config["model"])
+    assert not config.encoder.bidirectional
+    network = build_model(config).eval()
+    network.load_state_dict(load_file(one_way / "model.safetensors"))
+    classifier = Classifier.load(one_way, threads=1)
+    tokenizer = Tokenizer.load(
+        (one_way / "tokenizer.json").read_text("utf-8"), TokenizerConfig("bpe")
+    )
+    story = (CORPORA / "stories.txt").read_text("utf-8")
+    texts = [story[:9_000], SAMPLE, "", story[9_000:9_400]]
+    encoded = tokenizer.encode(texts)
+    assert len(encoded[0]) > 4 * config.max_length
+    wanted = [logits_of(network, ids) for ids in encoded]
+    np.testing.assert_allclose(classifier.logits(encoded), wanted, atol=1e-5)
+    for answer, logits in zip(classifier.classify(texts), wanted, strict=True):
+        likely = dict(zip(config.labels, softmax(logits), strict=True))
+        assert answer.labels == pytest.approx(likely, abs=1e-6)
+
+
+def test_what_is_no_classifier(lm: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="language model, and this needs a classifier"):
+        Classifier.load(lm)
+    with pytest.raises(CheckpointError, match="does not exist"):
+        Classifier.load(tmp_path / "none")

@@ -1,0 +1,224 @@
+"""Tags of sentences of any length, against the trained network in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.errors import CheckpointError
+from rnntext.runtime.crf import marginals, viterbi
+from rnntext.runtime.model import TrainedModel
+from rnntext.runtime.session import Session
+from rnntext.runtime.tag import TaggedSentence, Tagger
+from rnntext.text.splitting import split_words
+from rnntext.text.tokenizer import EncodedWords, Tokenizer
+from rnntext.training.export import export
+from rnntext.training.model import Model, build_model
+
+torch.set_num_threads(1)
+
+Array = NDArray[Any]
+CELLS = ("rnn", "gru", "lstm")
+LABELS = ("NOUN", "VERB", "naïve", "X")
+LAYERS, H, E = 2, 9, 6
+WINDOW = 20
+# Every byte is a token, and so is the space between two words.
+TOKENIZER = Tokenizer.train("byte", [], vocab_size=0)
+SAMPLE = "Mara can't row, [naïve] 你好 🙂."
+
+
+def random_tagger(
+    cell: str = "lstm", *, both: bool = False, crf: bool = True, threads: int = 1
+) -> tuple[Tagger, Model]:
+    """Without `crf`, tags say nothing of each other."""
+    encoder = EncoderConfig(cell, TOKENIZER.vocab_size, E, H, LAYERS, both)
+    config = ModelConfig("tag", encoder, LABELS, False, WINDOW)
+    network = build_model(config).eval()
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(0, 0.5, generator=generator)
+        # Not one tag for all.
+        network.head.output.weight.mul_(4)
+        network.head.output.bias.zero_()
+        for parameter in network.head.crf.parameters():
+            parameter.mul_(2 if crf else 0)
+    model = TrainedModel(config, TOKENIZER, Session(export(network), threads))
+    return Tagger(model), network
+
+
+def sentences_of(*lengths: int) -> list[list[str]]:
+    """Sentences of so many words, each of one to six letters."""
+    random = np.random.default_rng(6)
+    letters = np.array(list("abcdefgh"))
+    return [
+        ["".join(random.choice(letters, size=random.integers(1, 7))) for _ in range(length)]
+        for length in lengths
+    ]
+
+
+def emissions_of(network: Model, sentence: EncodedWords) -> Array:
+    """(words, labels) of a whole sentence, read in one go."""
+    arrays = (sentence.ids, [len(sentence.ids)], sentence.first, sentence.last)
+    ids, length, first, last = (torch.from_numpy(np.array(a, np.int64)) for a in arrays)
+    with torch.no_grad():
+        return np.asarray(network(ids[None], length, first[None], last[None])[0])
+
+
+def pieces_of(sentence: EncodedWords) -> Iterator[slice]:
+    """Which words are read together: as many as have no more tokens than a window, or one."""
+    start = 0
+    while start < len(sentence.first):
+        offset = 0 if start == 0 else sentence.last[start - 1] + 1
+        stop = start + 1
+        while stop < len(sentence.last) and sentence.last[stop] < offset + WINDOW:
+            stop += 1
+        yield slice(start, stop)
+        start = stop
+
+
+def decoded(network: Model, emissions: Array) -> tuple[Array, Array]:
+    """The best path of tags, and the probability of each tag on it."""
+    crf = [getattr(network.head.crf, n).detach().numpy() for n in ("start", "transitions", "end")]
+    words = np.array([len(emissions)])
+    (path,) = viterbi(emissions[None], words, *crf)
+    return path, marginals(emissions[None], words, *crf)[0][np.arange(len(path)), path]
+
+
+def assert_same(
+    found: Sequence[TaggedSentence], wanted: Sequence[TaggedSentence], tolerance: float = 1e-6
+) -> None:
+    for one, two in zip(found, wanted, strict=True):
+        assert (one.text, one.words, one.tags) == (two.text, two.words, two.tags)
+        assert one.probabilities == pytest.approx(two.probabilities, abs=tolerance)
+
+
+# In words: some sentences are shorter than a window of 20 tokens, some as long as thirty.
+LENGTHS = (2, 41, 0, 5, 1, 160, 4)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_one_direction_reads_a_long_sentence_as_a_whole(cell: str) -> None:
+    tagger, network = random_tagger(cell, crf=False)
+    sentences = sentences_of(*LENGTHS)
+    encoded = TOKENIZER.encode_words(sentences)
+    assert max(len(words.ids) for words in encoded) > 20 * WINDOW
+    for words, (tags, likely) in zip(encoded, tagger.tag_ids(encoded), strict=True):
+        assert len(tags) == len(likely) == len(words.first)
+        if not len(tags):
+            continue
+        emissions = emissions_of(network, words)
+        np.testing.assert_array_equal(tags, emissions.argmax(1))
+        odds = np.exp(emissions)
+        wanted = odds.max(1) / odds.sum(1)
+        np.testing.assert_allclose(likely, wanted, atol=1e-4 if cell == "rnn" else 1e-5)
+        assert len(set(tags.tolist())) > 2 or len(tags) < 6
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_long_sentence_is_decoded_in_pieces(cell: str, both: bool) -> None:
+    tagger, network = random_tagger(cell, both=both)
+    # One word alone has more tokens than a window.
+    sentences = [*sentences_of(*LENGTHS), ["abc", "defg" * 7, "h", "gfe"]]
+    encoded = TOKENIZER.encode_words(sentences)
+    assert len(list(pieces_of(encoded[-1]))) == 3
+    for words, (tags, likely) in zip(encoded, tagger.tag_ids(encoded), strict=True):
+        place = 0
+        whole = emissions_of(network, words) if len(words.first) else None
+        for piece in pieces_of(words):
+            emissions = None if whole is None else whole[piece]
+            if both:
+                # Nothing goes from piece to piece. The space before a word belongs to its piece.
+                offset = 0 if piece.start == 0 else words.last[piece.start - 1] + 1
+                end = words.last[piece.stop - 1] + 1
+                part = EncodedWords(
+                    words.ids[offset:end],
+                    words.first[piece] - offset,
+                    words.last[piece] - offset,
+                )
+                emissions = emissions_of(network, part)
+            assert emissions is not None
+            path, probabilities = decoded(network, emissions)
+            np.testing.assert_array_equal(tags[piece], path)
+            tolerance = 1e-4 if cell == "rnn" else 1e-5
+            np.testing.assert_allclose(likely[piece], probabilities, atol=tolerance)
+            place = piece.stop
+        assert place == len(tags) == len(words.first)
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_sentence_has_the_same_answer_whatever_it_is_among(cell: str, both: bool) -> None:
+    tagger, _ = random_tagger(cell, both=both)
+    # More than are read at once.
+    sentences = sentences_of(*LENGTHS, *range(70))
+    # Random weights let the vanilla RNN make much of a last bit.
+    tolerance = 1e-4 if cell == "rnn" else 1e-6
+    together = tagger.tag_words(sentences)
+    for words, answer in zip(sentences, together, strict=True):
+        assert answer.words == words
+        assert_same(tagger.tag_words([words]), [answer], tolerance)
+    order = np.random.default_rng(7).permutation(len(sentences)).tolist()
+    shuffled = tagger.tag_words([sentences[i] for i in order])
+    assert_same(shuffled, [together[i] for i in order], tolerance)
+    # Threads share out the batches and change nothing.
+    threaded, _ = random_tagger(cell, both=both, threads=2)
+    assert threaded.tag_words(sentences) == together
+    assert tagger.tag_words(sentences) == together
+
+
+def test_texts_are_split_into_words() -> None:
+    tagger, _ = random_tagger()
+    (found,) = tagger.tag([SAMPLE])
+    assert (found.text, found.words) == (SAMPLE, split_words(SAMPLE))
+    assert "n't" in found.words
+    assert set(found.tags) <= set(LABELS)
+    assert len(found.tags) == len(found.probabilities) == len(found.words)
+    assert all(type(p) is float and 0 < p <= 1 for p in found.probabilities)
+    (pretokenized,) = tagger.tag([SAMPLE], pretokenized=True)
+    assert pretokenized.words == SAMPLE.split(" ")
+    (spaced,) = tagger.tag(["  a \u00a0b\t c  "], pretokenized=True)
+    assert spaced.words == ["a", "\u00a0b\t", "c"]
+    assert_same(tagger.tag_words([found.words], [SAMPLE]), [found])
+    assert tagger.tag_words([["a", "b"]])[0].text == "a b"
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_texts_without_a_word(both: bool) -> None:
+    tagger, _ = random_tagger(both=both)
+    (alone,) = tagger.tag([""])
+    assert alone == TaggedSentence("", [], [], [])
+    spaces, full, empty = tagger.tag(["  ", SAMPLE, ""])
+    assert spaces == TaggedSentence("  ", [], [], [])
+    assert empty == alone
+    assert_same([full], tagger.tag([SAMPLE]))
+    assert tagger.tag([]) == []
+
+
+# Trained models
+
+
+def test_a_trained_tagger(tagger: Path) -> None:
+    one, two = (Tagger.load(tagger, threads=threads) for threads in (1, 2))
+    texts = [SAMPLE, "", "Mara lit the ovens before the gulls were awake.", "x " * 700, "row"]
+    together = one.tag(texts)
+    for text, answer in zip(texts, together, strict=True):
+        assert_same(one.tag([text]), [answer])
+    assert_same(one.tag(texts[::-1]), together[::-1])
+    assert two.tag(texts * 40) == one.tag(texts * 40)
+    assert [len(answer.tags) for answer in together[1:4]] == [0, 10, 700]
+
+
+def test_what_is_no_tagger(lm: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="language model, and this needs a tagger"):
+        Tagger.load(lm)
+    with pytest.raises(CheckpointError, match="does not exist"):
+        Tagger.load(tmp_path / "none")
