@@ -82,8 +82,8 @@ def convert(
     and a classifier that becomes int8 is calibrated again.
     """
     _require_onnx()
-    if valid:
-        options.require_piped(valid)
+    if "-" in valid:
+        raise UsageError("--valid is read more than once, unlike standard input: name a file")
     from rnntext import checkpoint
     from rnntext.runtime.evaluate import evaluate, temperature_on
     from rnntext.runtime.model import open_model, recorded_reading

@@ -6,6 +6,7 @@ know: what any command does with a record.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,14 @@ from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
     from rnntext.text.records import Record
+
+
+def _limit_tokenizers(threads: int | None) -> int | None:
+    if threads is not None:
+        # Read by `tokenizers` when it is first used, which takes every core otherwise.
+        os.environ["RAYON_NUM_THREADS"] = str(threads)
+    return threads
+
 
 Model = Annotated[
     Path | None,
@@ -75,7 +84,12 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Nothing on stderr bu
 Threads = Annotated[
     int | None,
     typer.Option(
-        "--threads", metavar="N", min=1, max=1024, help="Threads (else the usable cores)."
+        "--threads",
+        metavar="N",
+        min=1,
+        max=1024,
+        help="Threads (else the usable cores).",
+        callback=_limit_tokenizers,
     ),
 ]
 

@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 
 # Rows and tokens that go through the graph at once.
 _MAX_ROWS = 64
-_MAX_TOKENS = 1 << 14
+_MAX_TOKENS = 1 << 13
 # Below every state, which is at least -1.
 _LOWEST = -1e4
 

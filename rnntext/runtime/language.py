@@ -25,7 +25,7 @@ _STEPS = 256
 _SCORES = 1 << 22
 # Lines that are scored side by side, and their tokens with padding.
 _MAX_ROWS = 64
-_MAX_TOKENS = 1 << 14
+_MAX_TOKENS = 1 << 13
 _NONE = np.zeros(0, np.int64)
 
 

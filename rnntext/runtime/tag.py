@@ -22,7 +22,7 @@ from rnntext.text.tokenizer import EncodedWords, split_words
 Array = npt.NDArray[Any]
 
 _MAX_ROWS = 64
-_MAX_TOKENS = 1 << 14
+_MAX_TOKENS = 1 << 13
 
 
 @dataclass(frozen=True, slots=True)

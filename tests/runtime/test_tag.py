@@ -46,6 +46,7 @@ def random_tagger(
         for parameter in network.parameters():
             parameter.normal_(0, 0.5, generator=generator)
         # Not one tag for all.
+        network.encoder.embedding.weight.mul_(5)
         network.head.output.weight.mul_(4)
         network.head.output.bias.zero_()
         for parameter in network.head.crf.parameters():

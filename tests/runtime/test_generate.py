@@ -1,0 +1,306 @@
+"""Texts that are produced side by side are those that are produced alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rnntext.errors import UsageError
+from rnntext.runtime.generate import (
+    Generation,
+    GenerationOptions,
+    Piece,
+    generate,
+    in_order,
+    stream,
+)
+from rnntext.runtime.language import LanguageModel
+from rnntext.runtime.sampling import SamplingOptions
+from rnntext.text.tokenizer import Tokenizer
+from tests.conftest import CORPORA, Shell
+
+Array = NDArray[Any]
+
+SAMPLE = "naïve café 你好 🙂"
+# Prompts of one token and of many.
+PROMPTS = ["", "The heron", SAMPLE, "counted the boats. " * 30, "A\nB", "The heron"]
+WARM = SamplingOptions(temperature=1.2, top_k=40)
+GREEDY = SamplingOptions(temperature=0)
+
+
+class Parrot:
+    """Stands for a language model that goes on with one text, over and over, whatever it reads.
+
+    Its state is the place in the text. A second row has no say in the first one's.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, text: str) -> None:
+        self.tokenizer = tokenizer
+        self._ids = tokenizer.encode_lines([text])[0].tolist()
+        self.text = text
+
+    def start(self, rows: int = 1) -> tuple[Array, ...]:
+        return (np.zeros((1, rows, 1)),)
+
+    def read(
+        self, rows: Sequence[Array], state: tuple[Array, ...]
+    ) -> tuple[Array, tuple[Array, ...]]:
+        places = state[0][0, :, 0].astype(int)
+        logits = np.zeros((len(rows), self.tokenizer.vocab_size), np.float32)
+        for row, place in enumerate(places):
+            logits[row, self._ids[place % len(self._ids)]] = 9
+        return logits, (places.reshape(1, -1, 1) + 1.0,)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the text, its line end left out."""
+        return len(self._ids) - 1
+
+    def generate(self, *prompts: str, num_samples: int = 1, **options: Any) -> list[Generation]:
+        chosen = GenerationOptions(sampling=GREEDY, **options)
+        model = cast(LanguageModel, self)
+        return list(generate(model, list(prompts), chosen, num_samples))
+
+
+def parrot(kind: str = "byte", text: str = SAMPLE, **options: Any) -> Parrot:
+    lines = [SAMPLE, "the heron counted", "the boats"] * 3
+    size = 280 if kind == "bpe" else 60
+    return Parrot(Tokenizer.train(kind, lines, vocab_size=size, min_frequency=1, **options), text)
+
+
+@pytest.fixture(scope="module")
+def model(lm: Path) -> LanguageModel:
+    return LanguageModel.load(lm, threads=1)
+
+
+def texts(
+    model: LanguageModel, prompts: Sequence[str], num_samples: int = 1, **options: Any
+) -> list[Generation]:
+    given = {"length": 25, "sampling": WARM, "seed": 5, **options}
+    return list(generate(model, prompts, GenerationOptions(**given), num_samples))
+
+
+# Whatever else is produced
+
+
+def test_a_text_is_the_same_whatever_is_produced_beside_it(model: LanguageModel) -> None:
+    together = texts(model, PROMPTS)
+    assert [found.prompt for found in together] == PROMPTS
+    for prompt, found in zip(PROMPTS, together, strict=True):
+        assert texts(model, [prompt]) == [found]
+    assert texts(model, PROMPTS[::-1]) == together[::-1]
+    assert together[1] == together[5]
+    assert len({found.text for found in together}) == len(PROMPTS) - 1
+    assert texts(model, PROMPTS, seed=6) != together
+
+
+def test_a_sample_is_told_by_the_seed_and_its_number(model: LanguageModel) -> None:
+    one, *_ = texts(model, ["The heron"])
+    samples = texts(model, ["The heron"], 4)
+    assert samples[0] == one
+    assert len({found.text for found in samples}) == 4
+    assert texts(model, ["The heron"], 2) == samples[:2]
+    # Prompt p's sample s is number p * num_samples + s.
+    of_two = texts(model, [SAMPLE, "The heron"], 4)
+    assert of_two[4:] == samples
+    assert [found.prompt for found in of_two] == [SAMPLE] * 4 + ["The heron"] * 4
+    # More than are produced side by side.
+    many = texts(model, ["The heron", SAMPLE], 70, length=3)
+    assert many[:70] == texts(model, ["The heron"], 70, length=3)
+    assert many[70] == texts(model, [SAMPLE], length=3)[0]
+
+
+def test_greedy_is_without_chance(model: LanguageModel) -> None:
+    greedy = texts(model, PROMPTS, sampling=GREEDY)
+    assert texts(model, PROMPTS, sampling=GREEDY, seed=77) == greedy
+    assert texts(model, PROMPTS, sampling=SamplingOptions(top_k=1)) == greedy
+    (one, two) = texts(model, ["The"], 2, sampling=GREEDY)
+    assert one == two
+    (longer,) = texts(model, ["The"], sampling=GREEDY, length=40)
+    assert longer.text.startswith(one.text)
+
+
+def test_the_unknown_word_is_never_produced() -> None:
+    bird = parrot("char", "né 你 ж né")  # one character is unknown
+    assert bird.tokenizer.unk_id is not None
+    found = bird.generate("", length=6)[0].text
+    assert "<unk>" not in found
+    assert found[:5] == "né 你 "
+    assert found[5] != "ж"
+
+
+def test_a_token_that_was_there_is_penalised() -> None:
+    bird = parrot(text="aaaa")
+    sampling = SamplingOptions(temperature=0, repetition_penalty=1e5)
+    options = GenerationOptions(length=3, sampling=sampling)
+    (found,) = generate(cast(LanguageModel, bird), [""], options)
+    assert found.text[0] == "a"
+    assert "a" not in found.text[1:]
+    # What the prompt says counts.
+    (found,) = generate(cast(LanguageModel, bird), ["a"], options)
+    assert "a" not in found.text
+
+
+# Stopping
+
+
+@pytest.mark.parametrize("kind", ["bpe", "byte", "char", "word"])
+def test_stop_across_tokens(kind: str) -> None:
+    text = "the heron counted the boats"
+    bird = parrot(kind, text)
+    for stop in ("ron", "n c", "d the b", "oats", "boats", "t"):
+        (found,) = bird.generate("", length=99, stop=("never", stop))
+        assert (found.text, found.finish_reason) == (text[: text.index(stop)], "stop")
+        assert 0 < found.tokens <= bird.tokens
+    # Of several the one that comes first, though it was named last.
+    (found,) = bird.generate("", length=99, stop=("boats", "counted"))
+    assert found.text == "the heron "
+    # Over the end of a line, into the next round.
+    (found,) = bird.generate("", length=99, stop=("s\nthe h",))
+    assert found.text == text[:-1]
+
+
+def test_what_only_begins_a_stop_text_is_given_out() -> None:
+    bird = parrot(text="the heron")
+    (found,) = bird.generate("", length=bird.tokens, stop=("heron!", "n\nx", "ro~"))
+    assert (found.text, found.finish_reason) == ("the heron", "length")
+    pieces = [
+        piece
+        for _, piece in stream(
+            cast(LanguageModel, bird), [""], GenerationOptions(9, GREEDY, ("herx", "heron!"))
+        )
+    ]
+    assert "".join(piece.text for piece in pieces) == "the heron"
+    # It is held back until it is sure: nothing that was given out begins a stop text.
+    assert [piece.text for piece in pieces] == ["t", "h", "e", " ", "heron"]
+
+
+def test_a_stop_in_the_prompt_is_no_stop() -> None:
+    bird = parrot(text="abc")
+    (found,) = bird.generate("xyz b", length=3, stop=("b",))
+    assert (found.text, found.finish_reason) == ("a", "stop")
+    (found,) = bird.generate("ab", length=3, stop=("ba",))
+    assert found.text == "abc"
+
+
+def test_reasons_to_finish() -> None:
+    bird = parrot(text="abc")
+    (found,) = bird.generate("", length=9)
+    assert found == Generation("", "abc\nabc\na", 9, "length")
+    (found,) = bird.generate("", length=9, single_line=True)
+    assert found == Generation("", "abc", 3, "end")
+    (found,) = bird.generate("", length=3, single_line=True)
+    assert found == Generation("", "abc", 3, "length")
+    (found,) = bird.generate("", length=9, single_line=True, stop=("c",))
+    assert found == Generation("", "ab", 3, "stop")
+    # What was held back when the line ended belongs to the text.
+    (found,) = bird.generate("", length=9, single_line=True, stop=("cd",))
+    assert found == Generation("", "abc", 3, "end")
+
+
+def test_no_length(model: LanguageModel) -> None:
+    found = texts(model, [SAMPLE, ""], 2, length=0)
+    assert found == [Generation(prompt, "", 0, "length") for prompt in (SAMPLE, SAMPLE, "", "")]
+    assert texts(model, []) == []
+
+
+def test_options_that_cannot_be() -> None:
+    for options, part in (
+        ({"length": -1}, "--length"),
+        ({"stop": ("a", "")}, "--stop"),
+        ({"seed": -1}, "--seed"),
+    ):
+        with pytest.raises(UsageError, match=part):
+            GenerationOptions(**options)  # type: ignore[arg-type]
+
+
+# Streaming
+
+
+@pytest.mark.parametrize("kind", ["bpe", "byte"])
+def test_pieces_are_whole_characters(kind: str) -> None:
+    bird = parrot(kind, SAMPLE)
+    # Fewer tokens than bytes, but characters of more than one token all the same.
+    assert len(SAMPLE) < len(SAMPLE.encode())
+    pieces = [
+        piece
+        for _, piece in stream(
+            cast(LanguageModel, bird), [""], GenerationOptions(2 * bird.tokens + 1, GREEDY)
+        )
+    ]
+    assert "".join(piece.text for piece in pieces) == f"{SAMPLE}\n{SAMPLE}"
+    assert not any("\ufffd" in piece.text for piece in pieces)
+    assert all(piece.text for piece in pieces[:-1])
+    counts = [piece.tokens for piece in pieces]
+    assert counts == sorted(set(counts))
+    assert [piece.finish_reason for piece in pieces[:-1]] == [None] * (len(pieces) - 1)
+    assert pieces[-1] == Piece(pieces[-1].text, 2 * bird.tokens + 1, "length")
+
+
+def test_a_character_that_is_cut_off_is_said_to_be() -> None:
+    bird = parrot(text="a🙂")
+    (found,) = bird.generate("", length=4)
+    assert found == Generation("", "a\ufffd", 4, "length")
+    (found,) = bird.generate("", length=5)
+    assert found.text == "a🙂"
+
+
+def test_a_trained_model_streams_what_it_generates(model: LanguageModel) -> None:
+    options = GenerationOptions(40, WARM, ("e",), seed=8)
+    joined: dict[int, str] = {}
+    for number, piece in stream(model, PROMPTS, options, 2):
+        joined[number] = joined.get(number, "") + piece.text
+    assert [joined[n] for n in range(12)] == [f.text for f in generate(model, PROMPTS, options, 2)]
+
+
+def test_a_text_goes_on_with_the_prompt_s_last_word() -> None:
+    """No space goes before what is produced at the start of a line, one between words."""
+    bird = parrot("word", "the heron")
+    for prompt, text in (("", "the heron"), ("a", " the heron"), ("a\n", "the heron")):
+        (found,) = bird.generate(prompt, length=2)
+        assert found.text == text
+
+
+def test_in_order_gives_text_after_text() -> None:
+    pieces = [
+        (1, Piece("b1", 1)),
+        (0, Piece("a1", 1)),
+        (2, Piece("c1", 1, "end")),
+        (1, Piece("b2", 2, "stop")),
+        (0, Piece("a2", 2, "length")),
+        (3, Piece("d1", 1)),
+        (4, Piece("e1", 1, "end")),
+        (3, Piece("d2", 2, "end")),
+    ]
+    given = iter(pieces)
+    found = in_order(given)
+    # The first text's pieces come at once, before the others have ended.
+    assert next(found) == (0, Piece("a1", 1))
+    assert next(given)[0] == 2
+    assert [(number, piece.text) for number, piece in in_order(pieces)] == [
+        (0, "a1"), (0, "a2"), (1, "b1"), (1, "b2"), (2, "c1"), (3, "d1"), (3, "d2"), (4, "e1"),
+    ]  # fmt: skip
+    assert list(in_order([])) == []
+
+
+# Through the command line
+
+
+def test_samples_and_prompts_on_the_command_line(run: Shell, lm: Path) -> None:
+    args = ("generate", "-m", lm, "--threads", "1", "--seed", "1", "-n", "10", "--json")
+    samples = run(*args, "--num-samples", "3", "The heron").done().objects
+    assert run(*args, "The heron").done().objects == samples[:1]
+    plain = run(*args[:-1], "--num-samples", "3", "The heron").done().text
+    assert plain == "\n".join(f"The heron{found['text']}\n" for found in samples)
+    story = (CORPORA / "stories.txt").read_text("utf-8").split("\n")
+    prompts = ["", story[1], "A", SAMPLE]
+    stdin = "".join(f"{prompt}\n" for prompt in prompts).encode()
+    found = run(*args, "--record", "line", stdin=stdin).done().objects
+    for prompt, one in zip(prompts, found, strict=True):
+        alone = run(*args, "--record", "line", stdin=f"{prompt}\n".encode()).done().objects
+        assert alone == [one]
