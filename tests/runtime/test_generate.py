@@ -36,13 +36,13 @@ GREEDY = SamplingOptions(temperature=0)
 class Parrot:
     """Stands for a language model that goes on with one text, over and over, whatever it reads.
 
-    Its state is the place in the text. A second row has no say in the first one's.
+    Its state is the place in the text.
     """
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
         self.tokenizer = tokenizer
         self._ids = tokenizer.encode_lines([text])[0].tolist()
-        self.text = text
+        self.prompts: list[Array] = []  # what was read from the start
 
     def start(self, rows: int = 1) -> tuple[Array, ...]:
         return (np.zeros((1, rows, 1)),)
@@ -51,7 +51,9 @@ class Parrot:
         self, rows: Sequence[Array], state: tuple[Array, ...]
     ) -> tuple[Array, tuple[Array, ...]]:
         places = state[0][0, :, 0].astype(int)
-        logits = np.zeros((len(rows), self.tokenizer.vocab_size), np.float32)
+        if not places.any():
+            self.prompts += rows
+        logits = np.ones((len(rows), self.tokenizer.vocab_size), np.float32)
         for row, place in enumerate(places):
             logits[row, self._ids[place % len(self._ids)]] = 9
         return logits, (places.reshape(1, -1, 1) + 1.0,)
@@ -153,16 +155,21 @@ def test_a_token_that_was_there_is_penalised() -> None:
 def test_stop_across_tokens(kind: str) -> None:
     text = "the heron counted the boats"
     bird = parrot(kind, text)
+    # A word stands before a subword, so that it begins with a space.
+    prompt, space = ("x", " ") if kind == "bpe" else ("", "")
     for stop in ("ron", "n c", "d the b", "oats", "boats", "t"):
-        (found,) = bird.generate("", length=99, stop=("never", stop))
-        assert (found.text, found.finish_reason) == (text[: text.index(stop)], "stop")
+        (found,) = bird.generate(prompt, length=99, stop=("never", stop))
+        wanted = space + text[: text.index(stop)]
+        assert (found.text, found.finish_reason) == (wanted, "stop")
         assert 0 < found.tokens <= bird.tokens
     # Of several the one that comes first, though it was named last.
-    (found,) = bird.generate("", length=99, stop=("boats", "counted"))
-    assert found.text == "the heron "
+    (found,) = bird.generate(prompt, length=99, stop=("boats", "counted"))
+    assert found.text == f"{space}the heron "
+    (found,) = bird.generate(prompt, length=99, stop=("ted", "oun"))
+    assert found.text == f"{space}the heron c"
     # Over the end of a line, into the next round.
-    (found,) = bird.generate("", length=99, stop=("s\nthe h",))
-    assert found.text == text[:-1]
+    (found,) = bird.generate(prompt, length=99, stop=("s\nthe h",))
+    assert found.text == space + text[:-1]
 
 
 def test_what_only_begins_a_stop_text_is_given_out() -> None:
@@ -177,7 +184,7 @@ def test_what_only_begins_a_stop_text_is_given_out() -> None:
     ]
     assert "".join(piece.text for piece in pieces) == "the heron"
     # It is held back until it is sure: nothing that was given out begins a stop text.
-    assert [piece.text for piece in pieces] == ["t", "h", "e", " ", "heron"]
+    assert [piece.text for piece in pieces] == ["t", "he ", "heron"]
 
 
 def test_a_stop_in_the_prompt_is_no_stop() -> None:
@@ -225,15 +232,15 @@ def test_options_that_cannot_be() -> None:
 @pytest.mark.parametrize("kind", ["bpe", "byte"])
 def test_pieces_are_whole_characters(kind: str) -> None:
     bird = parrot(kind, SAMPLE)
-    # Fewer tokens than bytes, but characters of more than one token all the same.
-    assert len(SAMPLE) < len(SAMPLE.encode())
+    prompt, space = ("x", " ") if kind == "bpe" else ("", "")
+    assert bird.tokens > len(SAMPLE) / 2
     pieces = [
         piece
         for _, piece in stream(
-            cast(LanguageModel, bird), [""], GenerationOptions(2 * bird.tokens + 1, GREEDY)
+            cast(LanguageModel, bird), [prompt], GenerationOptions(2 * bird.tokens + 1, GREEDY)
         )
     ]
-    assert "".join(piece.text for piece in pieces) == f"{SAMPLE}\n{SAMPLE}"
+    assert "".join(piece.text for piece in pieces) == f"{space}{SAMPLE}\n{SAMPLE}"
     assert not any("\ufffd" in piece.text for piece in pieces)
     assert all(piece.text for piece in pieces[:-1])
     counts = [piece.tokens for piece in pieces]
@@ -264,6 +271,19 @@ def test_a_text_goes_on_with_the_prompt_s_last_word() -> None:
     for prompt, text in (("", "the heron"), ("a", " the heron"), ("a\n", "the heron")):
         (found,) = bird.generate(prompt, length=2)
         assert found.text == text
+
+
+@pytest.mark.parametrize("prompt", ["", "the boats\n"])
+@pytest.mark.parametrize("kind", ["bpe", "byte", "char", "word"])
+def test_a_text_may_begin_where_a_line_does(kind: str, prompt: str) -> None:
+    """Nothing of the line has been read yet, and no space comes before its first word."""
+    bird = parrot(kind, "the heron")
+    (found,) = bird.generate(prompt, length=bird.tokens)
+    assert found.text == "the heron"
+    lines = bird.tokenizer.encode_lines(prompt.split("\n")[:-1])
+    assert [row.tolist() for row in bird.prompts] == [
+        [bird.tokenizer.eos_id, *(token for line in lines for token in line.tolist())]
+    ]
 
 
 def test_in_order_gives_text_after_text() -> None:
