@@ -154,7 +154,8 @@ def fit_temperature(
             nats = (total - (gold * scaled).sum(axis=1)).sum()
         return float(nats) + 2 * log_temperature**2
 
-    # The loss has one valley (it is convex in 1 / temperature): golden sections close in on it.
+    # The likelihood has one valley (it is convex in 1 / temperature): golden sections close in on
+    # it. The prior could only add another far from 1, where it hardly counts.
     low, high = -math.log(8), math.log(8)
     ratio = (math.sqrt(5) - 1) / 2
     while high - low > 1e-5:

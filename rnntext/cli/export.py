@@ -61,11 +61,16 @@ def write_file(directory: Path, out: Path, precision: str) -> dict[str, Any]:
     from rnntext import checkpoint
     from rnntext.training.convert import one_file
 
+    if not out.name or out.is_dir():
+        raise UsageError(f"{out} is a directory: name a file with -o")
     content = one_file(checkpoint.load(directory), precision)
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(content)
-        os.replace(temporary, out)
+        if out.exists() and not out.is_file():
+            out.write_bytes(content)  # a pipe or device, which must stay one
+        else:
+            temporary.write_bytes(content)
+            os.replace(temporary, out)
     except OSError as error:
         raise RnntextError(f"{out} cannot be written: {error.strerror}") from None
     finally:
@@ -91,14 +96,18 @@ def convert(
 
     found = checkpoint.load(directory)
     model = open_model(directory, threads=threads)
-    graph = graph_of(found, precision)
+    if not valid:
+        graph = graph_of(found, precision)
+        replace_graph(found, graph, precision)
+        return {"model": str(directory), "precision": precision, "bytes": len(graph)}
     reading = recorded_reading(found, valid)
-    before = evaluate(model, valid, reading) if valid else {}
+    before = evaluate(model, valid, reading)
+    graph = graph_of(found, precision, 1.0)
     temperature = None
-    if valid and precision == "int8" and model.config.task == "classify":
+    if precision == "int8" and model.config.task == "classify":
         temperature = temperature_on(model.running(graph), valid, reading)
         graph = graph_of(found, precision, temperature)
-    after = evaluate(model.running(graph), valid, reading) if valid else {}
+    after = evaluate(model.running(graph), valid, reading)
     known = {"valid": list(valid), "temperature": temperature, "metrics": after, "before": before}
     replace_graph(found, graph, precision, known if precision == "int8" else None)
     facts = {

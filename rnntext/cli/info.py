@@ -64,8 +64,11 @@ def _facts(config: dict[str, Any], model: ModelConfig) -> dict[str, Any]:
         "seconds": results["seconds"],
         "rnntext_version": config["rnntext_version"],
     }
+    in_float = results.get("float32", results["metrics"])
+    if config["precision"] == "float32":
+        return output.with_metrics(facts, in_float)
     facts = output.with_metrics(facts, results["metrics"])
-    # What else was measured: in float32 before it became int8, or in int8 since.
+    # What else was measured: in float32 by the run that made it int8, in int8 since.
     others = {
         "float32": results.get("float32"),
         "int8": config.get("quantization", {}).get("metrics"),

@@ -110,13 +110,17 @@ class Runtime:
         return list(generate(LanguageModel(self._walking), prompts, options, num_samples))
 
     def stream(self, prompt: str = "", options: GenerationOptions | None = None) -> Iterator[str]:
-        """A continuation piece by piece, each as soon as it is valid text."""
+        """A continuation piece by piece, each as soon as it is valid text; `options`: None is
+        what `generate` takes."""
         self._require("lm", (prompt,))
         from rnntext.runtime.generate import GenerationOptions, stream
         from rnntext.runtime.language import LanguageModel
+        from rnntext.runtime.sampling import SamplingOptions
 
-        chosen = GenerationOptions() if options is None else options
-        for _, piece in stream(LanguageModel(self._walking), [prompt], chosen):
+        if options is None:
+            sampling = SamplingOptions(temperature=0.8)
+            options = GenerationOptions(sampling=sampling, seed=secrets.randbits(32))
+        for _, piece in stream(LanguageModel(self._walking), [prompt], options):
             yield piece.text
 
     def predict(

@@ -150,7 +150,7 @@ class _Text:
     ) -> None:
         self.prompt = prompt
         self.random = np.random.default_rng([options.seed, sample])
-        self.ids = np.concatenate([[tokenizer.eos_id], tokenizer.encode([prompt])[0]])
+        (self.ids,) = tokenizer.encode_prompts([prompt])
         self.history: list[int] = []  # what the repetition penalty holds against a token
         self._options = options
         self._eos_id = tokenizer.eos_id

@@ -122,7 +122,7 @@ class Predictor:
         if top_k < 1:
             raise UsageError(f"--top-k must be at least 1, not {top_k}")
         places = [_place(text, self._tokenizer, complete) for text in texts]
-        prompts = _encode([place.context for place in places], self._tokenizer)
+        prompts = self._tokenizer.encode_prompts([place.context for place in places])
         lengths = np.array([len(ids) for ids in prompts], np.int64)
         batches = list(buckets(lengths, max_rows=_TEXTS, max_tokens=_MAX_TOKENS))
 
@@ -212,18 +212,6 @@ def _beginning(chunk: str, tokenizer: Tokenizer) -> str:
         last = "".join(split_words(chunk)[-1:])
         return last if "w" in last.translate(LETTERS) else ""
     return word_at_end(chunk)
-
-
-def _encode(contexts: Sequence[str], tokenizer: Tokenizer) -> list[Array]:
-    """The ids to read for each context, the end of the line before first."""
-    empty = len(tokenizer.encode([""])[0])
-    prompts = []
-    for context, ids in zip(contexts, tokenizer.encode(contexts), strict=True):
-        # The space at the start of a line belongs to a word that is still to come.
-        starts_line = not context or context.endswith("\n")
-        read = ids[: len(ids) - empty] if starts_line else ids
-        prompts.append(np.concatenate([np.array([tokenizer.eos_id], ids.dtype), read]))
-    return prompts
 
 
 def _softmax(logits: Array) -> Array:

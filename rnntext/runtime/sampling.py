@@ -76,7 +76,8 @@ def choose(
     logits = top_k(logits, options.top_k)
     logits = top_p(logits, options.top_p)
     logits = min_p(logits, options.min_p)
-    return _pick(_masses(logits), uniforms)
+    # The likeliest token passes every filter, and its logit is 0 since the temperature.
+    return _pick(np.exp(logits), uniforms)
 
 
 def repetition_penalty(logits: Logits, histories: Sequence[Ids], penalty: float) -> Logits:
@@ -100,11 +101,10 @@ def temperature(logits: Logits, value: float) -> Logits:
 
     The shift changes no probability, and lets any temperature, however low, stay finite.
     """
-    if value == 1:
-        return logits
     shifted: Logits = logits - logits.max(axis=-1, keepdims=True)
-    with np.errstate(over="ignore"):  # to -inf: as unlikely as float32 can say
-        shifted /= np.float32(max(value, _LEAST_TEMPERATURE))
+    if value != 1:
+        with np.errstate(over="ignore"):  # to -inf: as unlikely as float32 can say
+            shifted /= np.float32(max(value, _LEAST_TEMPERATURE))
     return shifted
 
 
@@ -167,17 +167,17 @@ def _pick(masses: NDArray[np.float32], uniforms: NDArray[np.float64]) -> NDArray
     Sums of blocks come first, so that only one block is walked through.
     """
     rows, width = masses.shape
-    blocks = -(-width // _BLOCK)
-    padded = np.zeros((rows, blocks * _BLOCK), np.float32)
-    padded[:, :width] = masses
-    padded = padded.reshape(rows, blocks, _BLOCK)
-    ends = padded.sum(axis=2).cumsum(axis=1, dtype=np.float64)  # [B, blocks]
+    starts = np.arange(0, width, _BLOCK)
+    ends = np.add.reduceat(masses, starts, axis=1).cumsum(axis=1, dtype=np.float64)  # [B, blocks]
     # Below the total, however it is rounded, since a float64 below 1 is at most 1 - 2^-53.
     target = uniforms * ends[:, -1]
     block = _first_largest(ends > target[:, None])
-    row = np.arange(rows)
-    before = np.where(block > 0, ends[row, block - 1], 0.0)
-    inside = padded[row, block].cumsum(axis=1, dtype=np.float64)  # [B, BLOCK]
-    # A sum in another order may end a last bit below the block's: then its last token is meant.
-    reached = inside > np.minimum(target - before, np.nextafter(inside[:, -1], 0))[:, None]
-    return block * _BLOCK + _first_largest(reached)
+    ids = np.empty(rows, np.int64)
+    for row, place in enumerate(block.tolist()):
+        first = place * _BLOCK
+        inside = masses[row, first : first + _BLOCK].cumsum(dtype=np.float64)
+        rest = target[row] - (ends[row, place - 1] if place else 0.0)
+        # A sum in another order may end a bit below the block's: then its last token is meant.
+        found = int(np.searchsorted(inside, rest, "right"))
+        ids[row] = first + min(found, int(np.searchsorted(inside, inside[-1])))
+    return ids

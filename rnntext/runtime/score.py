@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from rnntext import metrics
 from rnntext.runtime.language import LanguageModel
+from rnntext.text.tokenizer import LineOfWords, Tokenizer
 
 Array = npt.NDArray[Any]
 
@@ -90,7 +91,7 @@ class Scorer:
                 self._line(text, ids, scores)
                 for text, ids, scores in zip(texts, lines, found, strict=True)
             ]
-        of_words = tokenizer.encode_lines_of_words(texts)
+        of_words = [_of_words(tokenizer, text) for text in texts]
         found = self._log_probabilities([line.ids for line in of_words])
         results = []
         for text, line, scores in zip(texts, of_words, found, strict=True):
@@ -130,6 +131,19 @@ class Scorer:
             None if lost else len(text.encode("utf-8", "surrogatepass")) + 1,
             words,
         )
+
+
+def _of_words(tokenizer: Tokenizer, text: str) -> LineOfWords:
+    """A record's tokens and words; where it holds lines, the end of each but the last is a word
+    among them."""
+    lines = tokenizer.encode_lines_of_words(text.split("\n"))
+    words: list[str] = []
+    owners = []
+    for line in lines:
+        owners.append(line.owner + len(words))
+        words += [*line.words, LINE_END]
+    ids = np.concatenate([line.ids for line in lines])
+    return LineOfWords(ids, words[:-1], np.concatenate(owners))
 
 
 def _bits(log_probabilities: Array) -> Array:

@@ -169,10 +169,22 @@ class Tokenizer:
             position += count
         return results
 
+    def encode_prompts(self, texts: Sequence[str]) -> list[Ids]:
+        """Ids of each text as something that goes on: `eos_id`, of the line before, comes first,
+        and where the text is at the start of a line nothing of that line."""
+        end = np.array([self.eos_id], np.int32)
+        # The space that `bpe` puts before a line belongs to a word that is still to come.
+        empty = len(self.encode([""])[0])
+        prompts = []
+        for text, ids in zip(texts, self.encode(texts), strict=True):
+            starts_line = not text or text.endswith("\n")
+            prompts.append(np.concatenate([end, ids[: len(ids) - empty] if starts_line else ids]))
+        return prompts
+
     def encode_lines(self, lines: Sequence[str]) -> list[Ids]:
         """Ids of each line with `eos_id` at its end, as a language model reads them."""
         end = np.array([self.eos_id], np.int32)
-        return [np.concatenate([ids, end]) for ids in self._encode_lines(lines)]
+        return [np.concatenate([ids, end]) for ids in self.encode(lines)]
 
     def encode_lines_of_words(self, lines: Sequence[str]) -> list[LineOfWords]:
         """What `encode_lines` gives for each line, and which word each token belongs to.

@@ -18,14 +18,12 @@ from rnntext.training.graph import build, cooled, documentation
 
 
 def graph_of(found: Checkpoint, precision: str, temperature: float | None = None) -> bytes:
-    """The graph of a checkpoint in `precision`, a classifier's logits divided by `temperature`.
+    """The graph of a checkpoint in `precision`; in int8 a classifier's logits are divided by
+    `temperature`, None being the one it was calibrated with before.
 
     Raises CheckpointError.
     """
-    config, weights = _load(found)
-    if temperature is not None:
-        weights = cooled(weights, temperature)
-    return build(config, weights, precision)
+    return build(*_load(found, precision, temperature), precision)
 
 
 def one_file(found: Checkpoint, precision: str) -> bytes:
@@ -34,7 +32,7 @@ def one_file(found: Checkpoint, precision: str) -> bytes:
 
     Raises CheckpointError.
     """
-    config, weights = _load(found)
+    config, weights = _load(found, precision, None)
     about = {
         "rnntext.task": config.task,
         "rnntext.labels": json.dumps(config.labels, ensure_ascii=False),
@@ -47,18 +45,23 @@ def one_file(found: Checkpoint, precision: str) -> bytes:
 
 
 def replace_graph(
-    found: Checkpoint, graph: bytes, precision: str, quantization: Mapping[str, Any] | None
+    found: Checkpoint, graph: bytes, precision: str, quantization: Mapping[str, Any] | None = None
 ) -> None:
     """Save the checkpoint's next generation, which runs `graph`; `quantization` says what is
-    known of an int8 one. Raises CheckpointError."""
-    config = {key: value for key, value in found.config.items() if key != "quantization"}
-    config["precision"] = precision
+    known of an int8 one, None: nothing new. Raises CheckpointError."""
+    config = {**found.config, "precision": precision}
     if quantization is not None:
         config["quantization"] = quantization
     files = {name: found.file(name) for name in found.config["files"]}
     checkpoint.save(found.directory, {**files, checkpoint.GRAPH: graph}, config, force=True)
 
 
-def _load(found: Checkpoint) -> tuple[ModelConfig, dict[str, Any]]:
+def _load(
+    found: Checkpoint, precision: str, temperature: float | None
+) -> tuple[ModelConfig, dict[str, Any]]:
     config = ModelConfig.from_json(found.config["model"])
-    return config, checkpoint.load_tensors(found, checkpoint.tensor_shapes(found))
+    weights = checkpoint.load_tensors(found, checkpoint.tensor_shapes(found))
+    if config.task == "classify" and precision == "int8":
+        known = found.config.get("quantization", {}).get("temperature")
+        weights = cooled(weights, temperature or known or 1.0)
+    return config, weights

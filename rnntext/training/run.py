@@ -130,7 +130,10 @@ def run(
         reason=finished.reason,
         float_metrics=metrics if quantized else None,
     )
-    _save(setup, saved, evaluations, quantized.graph if quantized else graph, force)
+    if quantized:
+        _save(setup, saved, evaluations, quantized.graph, force, quantized.temperature)
+    else:
+        _save(setup, saved, evaluations, graph, force)
     yield replace(saved, seconds=time.perf_counter() - began)
 
 
@@ -325,8 +328,14 @@ class _Init:
 
 
 def _save(
-    setup: _Setup, saved: Saved, evaluations: list[Evaluated], graph: bytes, force: bool
+    setup: _Setup,
+    saved: Saved,
+    evaluations: list[Evaluated],
+    graph: bytes,
+    force: bool,
+    temperature: float | None = None,
 ) -> None:
+    """Save the run's model; `temperature` is that of an int8 graph, None for float32."""
     options, prepared = setup.options, setup.prepared
     results = {
         "metrics": saved.metrics,
@@ -341,7 +350,8 @@ def _save(
         "rnntext_version": __version__,
         "model": prepared.model.to_json(),
         "parameters": prepared.parameters,
-        "precision": "int8" if options.quantize else "float32",
+        "precision": "float32" if temperature is None else "int8",
+        **({} if temperature is None else {"quantization": {"temperature": temperature}}),
         "tokenizer": tokenizer_config_to_json(setup.data.tokenizer.config),
         "data": asdict(prepared.summary),
         "training": {

@@ -234,6 +234,32 @@ def test_no_lines_and_threads() -> None:
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_threads_change_no_bit(cell: str, precision: str) -> None:
+    """In a model that is large enough to be shared out among them, several batches at once or
+    within each run."""
+    letters = "".join(map(chr, range(0x4E00, 0x4E00 + 2000)))
+    tokenizer = Tokenizer.train("char", [letters], vocab_size=3000)
+    config = ModelConfig("lm", EncoderConfig(cell, tokenizer.vocab_size, 96, 128, 1, False))
+    graph = build(config, random_weights(config, 0.1), precision)
+    random = np.random.default_rng(8)
+    lines = [random.integers(2000, size=n) for n in (1, 40, 7, 300, 2, 90, *[12] * 64)]
+    wanted: list[Array] = []
+    for threads, within in ((1, False), (2, False), (1, True), (2, True), (3, True)):
+        session = Session(graph, threads, within=within)
+        model = LanguageModel(TrainedModel(config, tokenizer, session))
+        logits, state = model.read(lines[:5], model.start(5))
+        found = [*model.score(lines), logits, *state]
+        found += [model.score(lines[3:4])[0], model.read(lines[1:2], model.start())[0]]
+        wanted = wanted or found
+        for one, two in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(one, two)
+    # Nor does it matter what is read beside a line.
+    np.testing.assert_array_equal(wanted[-2], wanted[3])
+    np.testing.assert_array_equal(wanted[-1][0], logits[1])
+
+
 # Walking
 
 

@@ -215,6 +215,7 @@ def test_what_train_reports_of_an_int8_model(trained: tuple[Path, Outcome], run:
     (facts,) = run("info", "--json", directory).done().objects
     assert facts["precision"] == "int8"
     assert facts["accuracy"] == told["metrics"]["accuracy"]
+    assert facts["float32_ece"] == pytest.approx(results["float32"]["ece"], abs=1e-6)
 
 
 def test_evaluate_agrees_with_train(

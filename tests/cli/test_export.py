@@ -1,0 +1,411 @@
+"""`rnntext export`: a file that needs nothing else, and a directory that runs in other numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tokenizers
+from numpy.typing import NDArray
+
+from rnntext.text.splitting import split_words
+from tests.conftest import CORPORA, TINY, Shell
+
+Array = NDArray[Any]
+
+ONE = ("--threads", "1")
+SAMPLE = "naïve café 你好 🙂"
+TEXTS = [SAMPLE, "A warm and funny book.", "Dull, and far too long."]
+REVIEWS = CORPORA / "reviews.csv"
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "onnx.md"
+
+
+@pytest.fixture
+def copied(classifier: Path, tmp_path: Path) -> Path:
+    """A classifier that may be changed."""
+    return Path(shutil.copytree(classifier, tmp_path / "model"))
+
+
+@pytest.fixture(scope="module")
+def valid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = REVIEWS.read_text("utf-8").splitlines(keepends=True)
+    path = tmp_path_factory.mktemp("valid") / "v.csv"
+    path.write_text("".join([rows[0], *rows[-80:]]), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def span_tagger(run: Shell, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A tagger of spans, whose metrics are precision, recall and f1, and its data."""
+    directory = tmp_path_factory.mktemp("spans")
+    sentences = (f"Ann{n} NNP I-PER\nBo NNP B-PER\nin IN O\nUlm NNP I-LOC\n\n" for n in range(12))
+    data = directory / "a.conll"
+    data.write_text("".join(sentences), "utf-8")
+    args = ("train", "tag", data, "--valid", data, "-o", directory / "m", *TINY, 12, "--seed", 3)
+    run(*args, "-q").done()
+    return directory / "m", data
+
+
+def config_of(directory: Path) -> Any:
+    return json.loads((directory / "config.json").read_text("utf-8"))
+
+
+def tree(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
+
+
+class File:
+    """An exported file, used with ONNX Runtime and `tokenizers` alone."""
+
+    def __init__(self, path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(str(path), options)
+        self.about = self.session.get_modelmeta().custom_metadata_map
+        self.labels = json.loads(self.about["rnntext.labels"])
+        self._tokenizer = tokenizers.Tokenizer.from_str(self.about["rnntext.tokenizer.json"])
+        self._kind = json.loads(self.about["rnntext.tokenizer"])["kind"]
+
+    def ids(self, line: str) -> list[int]:
+        prefix = " " if self._kind == "bpe" else ""
+        found = self._tokenizer.encode(prefix + line, add_special_tokens=False).ids
+        return [int(token) for token in found]
+
+    @property
+    def line_end(self) -> int:
+        return int(self._tokenizer.token_to_id("<eos>" if self._kind == "word" else "\n"))
+
+    def run(self, outputs: list[str], ids: list[int], **feeds: Any) -> list[Array]:
+        """The outputs for one row; a state is zero at the start."""
+        arrays = {name: np.asarray(value, np.int64) for name, value in feeds.items()}
+        arrays.update(ids=np.array([ids]), lengths=np.array([len(ids)], np.int32))
+        for value in self.session.get_inputs():
+            if value.name not in arrays:
+                shape = [1 if size == "B" else size for size in value.shape]
+                arrays[value.name] = np.zeros(shape, np.float32)
+                if value.name == "largest":
+                    arrays[value.name] -= 10000
+        return list(self.session.run(outputs, arrays))
+
+
+# One file
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_classifier_elsewhere(
+    precision: str, run: Shell, classifier: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.onnx"
+    option = ["--int8"] * (precision == "int8")
+    before = tree(classifier)
+    facts = run("export", classifier, "-o", path, *option).done().pairs
+    assert facts == {
+        "file": str(path),
+        "precision": precision,
+        "bytes": str(path.stat().st_size),
+    }
+    assert tree(classifier) == before
+    file = File(path)
+    assert file.about["rnntext.task"] == "classify"
+    assert file.about["rnntext.multi_label"] == "false"
+    assert int(file.about["rnntext.max_length"]) == 400
+    args = ("classify", "-m", classifier, *ONE, "--json")
+    wanted = run(*args, *(arg for text in TEXTS for arg in ("--text", text))).done().objects
+    for text, answer in zip(TEXTS, wanted, strict=True):
+        (logits,) = file.run(["logits"], file.ids(text))
+        odds = np.exp(logits[0] - logits[0].max())
+        likely = dict(zip(file.labels, (odds / odds.sum()).tolist(), strict=True))
+        assert likely == pytest.approx(answer["labels"], abs=1e-5 if precision != "int8" else 0.02)
+
+
+def test_a_language_model_elsewhere(run: Shell, lm: Path, tmp_path: Path) -> None:
+    run("export", lm, "-o", tmp_path / "x.onnx", "--float32").done()
+    file = File(tmp_path / "x.onnx")
+    assert (file.about["rnntext.task"], file.labels) == ("lm", [])
+    for text in TEXTS:
+        ids = [*file.ids(text), file.line_end]
+        before = [file.line_end, *ids[:-1]]
+        feeds = {"positions": [len(ids) - 1], "scored": range(len(ids)), "targets": ids}
+        logits, scores = file.run(["logits", "log_probabilities"], before, **feeds)
+        (line,) = run("score", "-m", lm, *ONE, "--json", "--text", text).done().objects
+        assert line["tokens"] == len(ids)
+        assert -scores.sum() / math.log(2) == pytest.approx(line["bits"], rel=1e-5)
+        last = logits[0, file.line_end] - np.log(np.exp(logits[0].astype(np.float64)).sum())
+        assert last == pytest.approx(scores[-1], abs=1e-5)
+
+
+def test_a_tagger_elsewhere(run: Shell, tagger: Path, tmp_path: Path) -> None:
+    run("export", tagger, "-o", tmp_path / "x.onnx").done()
+    file = File(tmp_path / "x.onnx")
+    for text in ("Mara lit it.", "The gulls were awake"):
+        words = [file.ids(word) for word in split_words(text)]
+        ends = np.cumsum([len(word) for word in words])
+        first, last = np.concatenate([[0], ends[:-1]]), ends - 1
+        outputs = ["emissions", "start", "transitions", "end"]
+        ids = [token for word in words for token in word]
+        emissions, start, transitions, end = file.run(outputs, ids, first=first, last=last)
+        # The labels are too many to try every path: the best one to each label, word by word.
+        best = {(label,): start[label] + emissions[0, label] for label in range(len(file.labels))}
+        for of_word in emissions[1:]:
+            longer = {
+                (*path, label): score + transitions[path[-1], label] + of_word[label]
+                for (path, score), label in product(best.items(), range(len(file.labels)))
+            }
+            kept = sorted(longer.items(), key=lambda item: item[1])
+            best = dict({path[-1]: (path, score) for path, score in kept}.values())
+        path = max(best, key=lambda path: best[path] + end[path[-1]])
+        (found,) = run("tag", "-m", tagger, *ONE, "--json", "--text", text).done().objects
+        assert found["tags"] == [file.labels[label] for label in path]
+
+
+def test_the_file_describes_itself(run: Shell, tagger: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.onnx"
+    run("export", tagger, "-o", path).done()
+    described = onnx.load(str(path))
+    onnx.checker.check_model(described)
+    for value in (*described.graph.input, *described.graph.output):
+        assert re.search(rf"\b{value.name}\b", described.doc_string)
+    about = {entry.key: entry.value for entry in described.metadata_props}
+    text = DOCUMENTATION.read_text("utf-8")
+    assert set(re.findall(r"^\| `(rnntext\.[a-z_.]+)` \|", text, re.MULTILINE)) == set(about)
+    assert about["rnntext.tokenizer.json"] == (tagger / "tokenizer.json").read_text("utf-8")
+    # The labels are text, not numbers of characters.
+    assert json.loads(about["rnntext.labels"]) == config_of(tagger)["model"]["labels"]
+
+
+def test_the_documentation_s_example(run: Shell, classifier: Path, tmp_path: Path) -> None:
+    """Word for word, but for where the file is."""
+    run("export", classifier, "-o", tmp_path / "x.onnx").done()
+    (code,) = re.findall("```python\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL)
+    assert '"sentiment.onnx"' in code
+    code = code.replace('"sentiment.onnx"', repr(str(tmp_path / "x.onnx")))
+    (text,) = re.findall(r'prefix \+ "(.*?)"', code)
+    printed: list[dict[str, float]] = []
+    exec(code, {"print": printed.append})  # noqa: S102
+    (wanted,) = run("classify", "-m", classifier, "--json", "--text", text).done().objects
+    assert printed == [pytest.approx(wanted["labels"], abs=1e-5)]
+
+
+def test_an_existing_file_is_replaced(run: Shell, classifier: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.onnx"
+    path.write_bytes(b"old")
+    run("export", classifier, "-o", path, "--json").done()
+    assert os.listdir(tmp_path) == ["x.onnx"]
+    one = path.read_bytes()
+    run("export", classifier, "-o", "x.onnx", cwd=tmp_path).done()
+    assert path.read_bytes() == one
+
+
+# The directory itself
+
+
+def test_int8_and_back(run: Shell, copied: Path) -> None:
+    args = ("classify", "-m", copied, *ONE, "--json", *(a for t in TEXTS for a in ("--text", t)))
+    before, whole = run(*args).done().objects, tree(copied)
+    facts = run("export", copied, "--int8").done().pairs
+    small = (copied / "model.onnx").stat().st_size
+    assert facts == {"model": str(copied), "precision": "int8", "bytes": str(small)}
+    assert small < 0.45 * len(whole["model.onnx"])
+    assert run("info", copied).done().pairs["precision"] == "int8"
+    config = config_of(copied)
+    assert config["precision"] == "int8"
+    assert "quantization" not in config  # nothing was measured
+    assert config["files"]["model.onnx"]["size"] == small
+    after = run(*args).done().objects
+    for one, two in zip(before, after, strict=True):
+        assert one["label"] == two["label"]
+        assert two["labels"] == pytest.approx(one["labels"], abs=0.05)
+    assert [answer["labels"] for answer in after] != [answer["labels"] for answer in before]
+    # Once more is no other.
+    graph = (copied / "model.onnx").read_bytes()
+    run("export", copied, "--int8").done()
+    assert (copied / "model.onnx").read_bytes() == graph
+    run("export", copied, "--float32").done()
+    assert {n: b for n, b in tree(copied).items() if n != "config.json"} == {
+        name: content for name, content in whole.items() if name != "config.json"
+    }
+    assert config_of(copied) == json.loads(whole["config.json"])
+    assert run(*args).done().objects == before
+
+
+@pytest.mark.parametrize("task", ["lm", "tag"])
+def test_int8_of_other_tasks(task: str, run: Shell, lm: Path, tagger: Path, tmp_path: Path) -> None:
+    directory = shutil.copytree({"lm": lm, "tag": tagger}[task], tmp_path / "model")
+    whole = (CORPORA / {"lm": "stories.txt", "tag": "tagged.conllu"}[task]).read_text("utf-8")
+    data = tmp_path / {"lm": "v.txt", "tag": "v.conllu"}[task]
+    data.write_text("\n\n".join(whole.split("\n\n")[:20]) + "\n\n", "utf-8")
+    args = ("evaluate", "-m", directory, *ONE, "--json", data)
+    (before,) = run(*args).done().objects
+    (facts,) = run("export", directory, "--int8", "--valid", data, "--json").done().objects
+    (after,) = run(*args).done().objects
+    name = {"lm": "perplexity", "tag": "accuracy"}[task]
+    assert "temperature" not in facts
+    assert (facts[f"before_{name}"], facts[name]) == (before[name], after[name])
+    assert after[name] == pytest.approx(before[name], rel=0.05)
+    assert config_of(Path(directory))["quantization"]["temperature"] is None
+
+
+def test_int8_is_measured_and_calibrated(run: Shell, copied: Path, valid: Path) -> None:
+    evaluate = ("evaluate", "-m", copied, *ONE, "--json", valid)
+    (before,) = run(*evaluate).done().objects
+    args = ("export", copied, "--int8", "--valid", valid, *ONE)
+    (facts,) = run(*args, "--json").done().objects
+    (after,) = run(*evaluate).done().objects
+    names = ["accuracy", "macro_f1", "ece", "majority"]
+    assert [facts[f"before_{name}"] for name in names] == [before[name] for name in names]
+    assert [facts[name] for name in names] == [after[name] for name in names]
+    assert (facts["model"], facts["precision"]) == (str(copied), "int8")
+    assert 1 / 8 <= facts["temperature"] <= 8
+    assert facts["temperature"] != 1
+    known = config_of(copied)["quantization"]
+    assert known["valid"] == [str(valid)]
+    assert known["temperature"] == pytest.approx(facts["temperature"], abs=1e-6)
+    assert known["metrics"]["accuracy"] == pytest.approx(facts["accuracy"], abs=1e-6)
+    assert known["before"]["ece"] == pytest.approx(facts["before_ece"], abs=1e-6)
+    # In a pipe the same, line by line.
+    run("export", copied, "--float32").done()
+    pairs = run(*args).done().pairs
+    assert list(pairs) == list(facts)
+    assert pairs.pop("model") == facts.pop("model")
+    assert pairs.pop("precision") == facts.pop("precision")
+    assert {name: float(value) for name, value in pairs.items()} == facts
+    # The way to float32 and back forgets nothing.
+    graph = (copied / "model.onnx").read_bytes()
+    run("export", copied, "--float32", "--valid", valid).done()
+    assert config_of(copied)["precision"] == "float32"
+    run("export", copied, "--int8").done()
+    assert (copied / "model.onnx").read_bytes() == graph
+    assert config_of(copied)["quantization"]["temperature"] == known["temperature"]
+
+
+@pytest.fixture
+def wrong(run: Shell, copied: Path, tmp_path: Path) -> tuple[Path, list[str]]:
+    """Data of which the model gets nothing right, and what it says of the texts in it."""
+    (tmp_path / "t.txt").write_text("".join(f"{text}\n" for text in TEXTS), "utf-8")
+    said = run("classify", "-m", copied, *ONE, tmp_path / "t.txt").done().lines
+    other = {"pos": "neg", "neg": "pos"}
+    rows = [
+        {"text": text, "label": other[line.split("\t")[0]]}
+        for text, line in zip(TEXTS, said, strict=True)
+    ]
+    path = tmp_path / "wrong.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) * 400, "utf-8")
+    return path, said
+
+
+def test_calibration_is_that_of_the_data(
+    run: Shell, copied: Path, wrong: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    """With every answer wrong, a model can only say that it does not know."""
+    data, before = wrong
+    args = ("export", copied, "--int8", "--valid", data, *ONE, "--json")
+    (facts,) = run(*args).done().objects
+    assert facts["accuracy"] == facts["before_accuracy"] == 0
+    assert facts["temperature"] > 2
+    after = run("classify", "-m", copied, *ONE, tmp_path / "t.txt").done().lines
+    for one, two in zip(after, before, strict=True):
+        assert one.split("\t")[0] == two.split("\t")[0]
+        assert 0.5 <= float(one.split("\t")[1]) < float(two.split("\t")[1])
+
+
+def test_a_file_answers_as_the_calibrated_directory_does(
+    run: Shell, copied: Path, wrong: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    run("export", copied, "--int8", "--valid", wrong[0], *ONE).done()
+    run("export", copied, "--int8", "-o", tmp_path / "x.onnx").done()
+    (answer,) = run("classify", "-m", copied, *ONE, "--json", "--text", SAMPLE).done().objects
+    file = File(tmp_path / "x.onnx")
+    (logits,) = file.run(["logits"], file.ids(SAMPLE))
+    odds = np.exp(logits[0] - logits[0].max())
+    likely = dict(zip(file.labels, (odds / odds.sum()).tolist(), strict=True))
+    assert likely == pytest.approx(answer["labels"], abs=1e-5)
+
+
+def test_precision_of_numbers_and_of_spans(
+    run: Shell, span_tagger: tuple[Path, Path], tmp_path: Path
+) -> None:
+    directory, data = span_tagger
+    model = Path(shutil.copytree(directory, tmp_path / "model"))
+    facts = run("info", model).done().pairs
+    assert facts["precision"] == "float32"
+    assert 0 <= float(facts["metrics.precision"]) <= 1
+    (found,) = run("export", model, "--int8", "--valid", data, "--json").done().objects
+    (measured,) = run("evaluate", "-m", model, "--json", data).done().objects
+    assert found["precision"] == "int8"
+    assert found["metrics.precision"] == measured["precision"]
+    assert found["recall"] == measured["recall"]
+    assert 0 <= found["before_precision"] <= 1
+    pairs = run("info", model).done().pairs
+    assert pairs["precision"] == "int8"
+    assert pairs["metrics.precision"] == facts["metrics.precision"]
+
+
+# What cannot be
+
+
+def test_there_must_be_something_to_do(run: Shell, classifier: Path, valid: Path) -> None:
+    before = tree(classifier)
+    run("export", classifier).failed(2, "-o FILE.onnx", "--int8")
+    run("export", classifier, "--valid", valid).failed(2, "-o FILE.onnx", "--int8")
+    assert tree(classifier) == before
+
+
+def test_what_does_not_go_together(
+    run: Shell, classifier: Path, valid: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "x.onnx"
+    run("export", classifier, "-o", out, "--valid", valid).failed(2, "--valid", "-o")
+    run("export", classifier, "--int8", "--valid", "-", stdin=b"a").failed(2, "--valid")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_cannot_be_written(run: Shell, classifier: Path, tmp_path: Path) -> None:
+    run("export", classifier, "-o", tmp_path / "no" / "x.onnx").failed(
+        1, f"{tmp_path}/no/x.onnx cannot be written: No such file or directory"
+    )
+    (tmp_path / "x.onnx").mkdir()
+    run("export", classifier, "-o", tmp_path / "x.onnx").failed(2, "x.onnx is a directory")
+    assert os.listdir(tmp_path) == ["x.onnx"]
+    assert os.listdir(tmp_path / "x.onnx") == []
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", ""])
+def test_a_name_that_no_file_can_have(
+    name: str, run: Shell, classifier: Path, tmp_path: Path
+) -> None:
+    found = run("export", classifier, "-o", name, cwd=tmp_path)
+    found.failed(found.status if found.status in (1, 2) else 1)
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_no_checkpoint(run: Shell, copied: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.onnx"
+    for option in (("-o", out), ("--int8",)):
+        run("export", tmp_path / "none", *option).failed(1, "none does not exist")
+        run("export", tmp_path, *option).failed(1, "has no config.json")
+    weights = copied / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    before = tree(copied)
+    for option in (("-o", out), ("--int8",)):
+        run("export", copied, *option).failed(1, "model.safetensors is damaged")
+    assert tree(copied) == before
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_validation_data_that_is_none(run: Shell, copied: Path, tmp_path: Path) -> None:
+    before = tree(copied)
+    (tmp_path / "v.csv").write_text("text,label\na,unheard of\n")
+    args = ("export", copied, "--int8", "--valid")
+    run(*args, tmp_path / "none.csv").failed(1, "none.csv")
+    run(*args, tmp_path / "v.csv").failed(1, "v.csv has no text with a label that the model knows")
+    assert tree(copied) == before

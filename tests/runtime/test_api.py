@@ -1,0 +1,253 @@
+"""`rnntext.load`: what it gives is what the commands print, and asking costs nothing."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rnntext
+from rnntext.errors import CheckpointError, UsageError
+from rnntext.runtime.api import Runtime
+from rnntext.runtime.generate import GenerationOptions
+from rnntext.runtime.sampling import SamplingOptions
+from tests.conftest import CORPORA, Shell, environment
+
+SAMPLE = "naïve café 你好 🙂"
+STORIES = (CORPORA / "stories.txt").read_text("utf-8").split("\n")
+TEXTS = [SAMPLE, "", "The heron counted the boats.", *STORIES[1:40], "x"]
+# Every method, with what it needs and the task that has it.
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "classify": ("classify", {}),
+    "tag": ("tag", {}),
+    "generate": ("lm", {"seed": 4, "length": 9}),
+    "score": ("lm", {"words": True}),
+}
+
+
+@pytest.fixture
+def models(lm: Path, classifier: Path, tagger: Path) -> dict[str, Runtime]:
+    directories = {"lm": lm, "classify": classifier, "tag": tagger}
+    return {task: rnntext.load(path, threads=1) for task, path in directories.items()}
+
+
+def lines(texts: list[str]) -> bytes:
+    return "".join(f"{text}\n" for text in texts).encode()
+
+
+# What it gives
+
+
+def test_labels_are_those_of_the_command(
+    run: Shell, classifier: Path, models: dict[str, Runtime]
+) -> None:
+    wanted = run("classify", "-m", classifier, "--json", stdin=lines(TEXTS)).done().objects
+    found = models["classify"].classify(TEXTS)
+    assert [answer.text for answer in found] == TEXTS
+    for answer, line in zip(found, wanted, strict=True):
+        assert answer.label == line["label"]
+        assert answer.probability == pytest.approx(line["probability"], abs=2e-6)
+        assert list(answer.labels) == list(line["labels"])
+        assert answer.labels == pytest.approx(line["labels"], abs=2e-6)
+
+
+@pytest.mark.parametrize("pretokenized", [False, True])
+def test_tags_are_those_of_the_command(
+    pretokenized: bool, run: Shell, tagger: Path, models: dict[str, Runtime]
+) -> None:
+    option = ["--pretokenized"] * pretokenized
+    wanted = run("tag", "-m", tagger, "--json", *option, stdin=lines(TEXTS)).done().objects
+    found = models["tag"].tag(TEXTS, pretokenized=pretokenized)
+    for answer, line in zip(found, wanted, strict=True):
+        assert (answer.text, answer.words) == (line["text"], line["words"])
+        assert answer.tags == line["tags"]
+        assert answer.probabilities == pytest.approx(line["probabilities"], abs=2e-6)
+
+
+@pytest.mark.parametrize("carry", [False, True])
+def test_scores_are_those_of_the_command(
+    carry: bool, run: Shell, lm: Path, models: dict[str, Runtime]
+) -> None:
+    option = ("--state", "carry" if carry else "reset")
+    args = ("score", "-m", lm, "--json", "--words", *option)
+    wanted = run(*args, stdin=lines(TEXTS)).done().objects
+    found = models["lm"].score(TEXTS, words=True, carry=carry)
+    for answer, line in zip(found, wanted, strict=True):
+        assert (answer.text, answer.tokens) == (line["text"], line["tokens"])
+        assert answer.bits == pytest.approx(line["bits"], abs=2e-6)
+        assert answer.perplexity == pytest.approx(line["perplexity"], rel=1e-6)
+        assert answer.bits_per_byte == pytest.approx(line["bits_per_byte"], abs=2e-6)
+        assert answer.words is not None
+        assert [w.word for w in answer.words] == [w["word"] for w in line["words"]]
+    assert models["lm"].score(TEXTS)[0].words is None
+    # Nothing is carried from call to call.
+    assert models["lm"].score(TEXTS, words=True, carry=carry) == found
+
+
+def test_texts_are_those_of_the_command(run: Shell, lm: Path, models: dict[str, Runtime]) -> None:
+    model = models["lm"]
+    args = ("generate", "-m", lm, "--json", "--seed", "4", "--num-samples", "2")
+    given = ("-n", "15", "--temperature", "1.1", "--top-k", "50", "--top-p", "0.9", "--min-p")
+    more = ("0.01", "--repetition-penalty", "1.3", "--stop", "e")
+    wanted = run(*args, *given, *more, "The heron").done().objects
+    found = model.generate(
+        ["The heron"],
+        length=15,
+        temperature=1.1,
+        top_k=50,
+        top_p=0.9,
+        min_p=0.01,
+        repetition_penalty=1.3,
+        num_samples=2,
+        stop=["e"],
+        seed=4,
+    )
+    assert [
+        {
+            "prompt": answer.prompt,
+            "text": answer.text,
+            "tokens": answer.tokens,
+            "finish_reason": answer.finish_reason,
+        }
+        for answer in found
+    ] == wanted
+    # What is not said is as it is on the command line.
+    (plain,) = run("generate", "-m", lm, "--json", "--seed", "4", "x").done().objects
+    assert model.generate(["x"], seed=4)[0].text == plain["text"]
+    by_line = run("generate", "-m", lm, "--json", "--seed", "4", "--record", "line", stdin=b"x\n")
+    (line,) = model.generate(["x"], seed=4, single_line=True)
+    assert line.text == by_line.done().objects[0]["text"]
+    assert len({model.generate()[0].text for _ in range(3)}) == 3
+
+
+def test_a_stream_is_the_text_in_pieces(models: dict[str, Runtime]) -> None:
+    sampling = SamplingOptions(temperature=0.8)
+    pieces = list(models["lm"].stream("The heron", GenerationOptions(20, sampling, seed=4)))
+    assert len(pieces) > 5
+    (whole,) = models["lm"].generate(["The heron"], length=20, seed=4)
+    assert "".join(pieces) == whole.text
+    first = next(iter(models["lm"].stream("The heron")))
+    assert isinstance(first, str)
+
+
+# What it is
+
+
+def test_a_model_says_what_it_is(models: dict[str, Runtime], classifier: Path) -> None:
+    for task, model in models.items():
+        assert model.task == model.config.task == task
+    assert models["classify"].config.labels == ("neg", "pos")
+    model = rnntext.load(str(classifier))
+    assert repr(model) == f"<classifier {classifier.absolute()}>"
+    assert model.directory == classifier.absolute()
+
+
+@pytest.mark.parametrize("task", ["lm", "classify", "tag"])
+def test_a_method_of_another_task(task: str, models: dict[str, Runtime]) -> None:
+    names = {"lm": "language model", "classify": "classifier", "tag": "tagger"}
+    model = models[task]
+    for method, (needed, options) in METHODS.items():
+        if needed != task:
+            message = f"is a {names[task]}, and this needs a {names[needed]}"
+            with pytest.raises(UsageError, match=message) as caught:
+                getattr(model, method)(["a"], **options)
+            assert str(model.directory) in str(caught.value)
+        with pytest.raises(TypeError, match="a list of texts, not one text"):
+            getattr(model, method)("a", **options)
+    if task != "lm":
+        with pytest.raises(UsageError, match="needs a language model"):
+            next(model.stream("a"))
+
+
+def test_options_that_cannot_be(models: dict[str, Runtime]) -> None:
+    for options in ({"temperature": -1}, {"top_p": 2}, {"length": -1}, {"stop": [""]}):
+        with pytest.raises(UsageError, match="--"):
+            models["lm"].generate(["a"], **options)  # type: ignore[arg-type]
+
+
+def test_no_texts(models: dict[str, Runtime]) -> None:
+    for method, (task, options) in METHODS.items():
+        assert getattr(models[task], method)([], **options) == []
+        assert len(getattr(models[task], method)(("a", "b"), **options)) == 2
+
+
+def test_what_is_no_model(tmp_path: Path) -> None:
+    for name in (tmp_path / "none", str(tmp_path)):
+        with pytest.raises(CheckpointError):
+            rnntext.load(name)
+
+
+# Sharing
+
+
+def test_a_pickled_model_is_loaded_again(
+    lm: Path, models: dict[str, Runtime], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for method, (task, options) in METHODS.items():
+        again = pickle.loads(pickle.dumps(models[task]))  # noqa: S301
+        assert (again.task, again.directory) == (task, models[task].directory)
+        assert getattr(again, method)(TEXTS, **options) == (
+            getattr(models[task], method)(TEXTS, **options)
+        )
+    # It is a name, wherever it is read.
+    monkeypatch.chdir(lm.parent)
+    data = pickle.dumps(rnntext.load(lm.name))
+    assert len(data) < 1000
+    monkeypatch.chdir(tmp_path)
+    assert pickle.loads(data).directory == lm.absolute()  # noqa: S301
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_may_share_a_model(threads: int, lm: Path, classifier: Path, tagger: Path) -> None:
+    for method, (task, options) in METHODS.items():
+        directory = {"lm": lm, "classify": classifier, "tag": tagger}[task]
+        model = rnntext.load(directory, threads=threads)
+        shares = [TEXTS[start::4] for start in range(4)] * 3
+        wanted = [getattr(model, method)(share, **options) for share in shares]
+        with ThreadPoolExecutor(4) as pool:
+            calls = [pool.submit(getattr(model, method), share, **options) for share in shares]
+            assert [call.result() for call in calls] == wanted
+
+
+# What is imported
+
+IMPORTED = """
+import json, sys
+import rnntext
+seen = [sorted(sys.modules)]
+assert rnntext.__version__
+model = rnntext.load(sys.argv[1])
+assert model.classify(["a"])[0].label in model.config.labels
+seen.append(sorted(sys.modules))
+print(json.dumps(seen))
+"""
+
+
+def test_nothing_is_imported_until_it_is_needed(classifier: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-W", "error", "-c", IMPORTED, str(classifier)],
+        capture_output=True,
+        env=environment(),
+        timeout=60,
+        check=True,
+    )
+    assert found.stderr == b""
+    before, after = map(set, json.loads(found.stdout))
+    assert {"numpy", "onnxruntime", "tokenizers"} <= after
+    assert not {"numpy", "onnxruntime", "tokenizers"} & before
+    assert {name for name in before if name.startswith("rnntext")} == {"rnntext"}
+    for name in ("torch", "onnx", "typer", "rich", "datasets", "safetensors.torch"):
+        assert name not in after, name
+
+
+def test_there_is_nothing_else() -> None:
+    with pytest.raises(AttributeError, match="module 'rnntext' has no attribute 'unload'"):
+        rnntext.unload  # noqa: B018
+    assert not hasattr(rnntext, "Runtime")
+    assert rnntext.__all__ == ["__version__", "load"]
