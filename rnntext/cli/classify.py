@@ -40,7 +40,7 @@ def command(
     quiet: options.Quiet = False,
     threads: options.Threads = None,
 ) -> None:
-    """Label each record: `label<TAB>probability` lines in a pipe."""
+    """Label each record. In a pipe: `label<TAB>probability` lines."""
     source = Source(inputs or [], text or [], record, text_column, encoding, encoding_errors)
     directory = options.model_directory(model)
     for answer in classify(directory, source, top_k, threshold, with_text, json, threads):

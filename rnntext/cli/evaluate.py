@@ -37,7 +37,7 @@ def command(
     quiet: options.Quiet = False,
     threads: options.Threads = None,
 ) -> None:
-    """Measure a model on data with known answers: `metric<TAB>value` lines in a pipe."""
+    """Measure a model on data with known answers. In a pipe: `metric<TAB>value` lines."""
     directory = options.model_directory(model)
     options.require_piped(data)
     floors, ceilings = _bounds("--min", least), _bounds("--max", most)

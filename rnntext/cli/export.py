@@ -36,10 +36,11 @@ def command(
     quiet: options.Quiet = False,
     threads: options.Threads = None,
 ) -> None:
-    """Write one self-contained ONNX file for other runtimes, or make DIR itself run in int8.
+    """Write one ONNX file, or run in int8. -o writes a self-contained file for other runtimes;
+    without it DIR itself runs in int8 from then on, or with --float32 in float32 again.
 
     The file holds the labels and the tokenizer as metadata, and its description says what its
-    inputs and outputs are. Without -o, DIR runs in int8 from then on, or in float32 again.
+    inputs and outputs are.
     """
     if out is not None:
         if valid:

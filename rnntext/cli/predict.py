@@ -35,7 +35,7 @@ def command(
     quiet: options.Quiet = False,
     threads: options.Threads = None,
 ) -> None:
-    """Give each record's likeliest next words: `word<TAB>probability` pairs in a pipe.
+    """Give each record's likeliest next words. In a pipe: `word<TAB>probability` pairs.
 
     On a terminal without any input, show the next words under the text as it is typed.
     """

@@ -37,7 +37,7 @@ def command(
     quiet: options.Quiet = False,
     threads: options.Threads = None,
 ) -> None:
-    """Say how expected each record is: `perplexity<TAB>bits_per_byte<TAB>tokens` in a pipe.
+    """Say how expected each record is. In a pipe: `perplexity<TAB>bits_per_byte<TAB>tokens`.
 
     With --words a line of `word<TAB>bits` for each word, <eos> being the end of the record, and
     an empty line between records. Bits per byte compare models whatever their tokenizer.

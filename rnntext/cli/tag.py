@@ -30,7 +30,7 @@ def command(
     quiet: options.Quiet = False,
     threads: options.Threads = None,
 ) -> None:
-    """Tag each record as a sentence: `word<TAB>tag` lines in a pipe, an empty line after each.
+    """Tag the words of each record. In a pipe: `word<TAB>tag` lines, an empty line after each.
 
     Words are split from punctuation, and English clitics from their words (do n't, Mara 's);
     web addresses, numbers, abbreviations and hyphenated words stay whole.
