@@ -137,9 +137,11 @@ def _side_by_side(
                 yield row, piece
             if piece is None or piece.finish_reason is None:
                 kept.append(place)
-        going = [going[place] for place in kept]
+        if len(kept) < len(going):
+            going = [going[place] for place in kept]
+            tokens, state = tokens[kept], select(state, kept)
         if going:
-            logits, state = model.read(list(tokens[kept, None]), select(state, kept))
+            logits, state = model.step(tokens, state)
 
 
 class _Text:

@@ -74,9 +74,7 @@ class LanguageModel:
         """Ids of B rows, each at least one -> logits after each row's last (B, V), the state
         there. The same for a row whatever the others are."""
         if all(len(row) == 1 for row in rows):
-            ids = np.array(rows, np.int64)  # (B, 1)
-            logits, *after = self._run("logits", ids, np.ones(len(rows), np.int32), state)
-            return logits, tuple(after)
+            return self.step(np.array(rows, np.int64)[:, 0], state)
         ids, lengths = pad(rows)
         logits = np.empty((len(rows), self.tokenizer.vocab_size), np.float32)
         state = tuple(part.copy() for part in state)
@@ -89,6 +87,20 @@ class LanguageModel:
             for part, new in zip(state, after, strict=True):
                 part[:, going] = new
         return logits, state
+
+    def step(self, ids: Array, state: State) -> tuple[Array, State]:
+        """What `read` gives for one id (B) a row."""
+        rows = len(ids)
+        feeds = {
+            "ids": ids[:, None],
+            "lengths": np.ones(rows, np.int32),
+            "positions": np.arange(rows),
+            "scored": _NONE,
+            "targets": _NONE,
+            **dict(zip(self._parts, state, strict=True)),
+        }
+        logits, *after = self._session.run(["logits", *self._next], feeds)
+        return logits, tuple(after)
 
     def score(self, lines: Sequence[Array]) -> list[Array]:
         """The log-probability, in nats, of every token of each line (ids with `eos_id` at the

@@ -157,10 +157,10 @@ class Predictor:
 
     def _take(self, steps: Sequence[_Step]) -> None:
         """Read some prefixes through the model, and hand what may follow to their searches."""
-        tokens = [np.array([step.token], np.int64) for step in steps]
+        tokens = np.array([step.token for step in steps], np.int64)
         parts = zip(*(step.state for step in steps), strict=True)
         before = tuple(np.concatenate(rows, axis=1) for rows in parts)  # (layers, B, H)
-        logits, state = self._model.read(tokens, before)
+        logits, state = self._model.step(tokens, before)
         for row, step in enumerate(steps):
             step.search.expand(step.prefix, _softmax(logits[row]), select(state, [row]))
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -161,14 +162,20 @@ def _masses(logits: Logits) -> NDArray[np.float32]:
     return masses
 
 
+@cache
+def _starts(width: int) -> NDArray[np.int64]:
+    return np.arange(0, width, _BLOCK)
+
+
 def _pick(masses: NDArray[np.float32], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
     """The place at which each row's running sum first exceeds its share of the total: [B].
 
     Sums of blocks come first, so that only one block is walked through.
     """
     rows, width = masses.shape
-    starts = np.arange(0, width, _BLOCK)
-    ends = np.add.reduceat(masses, starts, axis=1).cumsum(axis=1, dtype=np.float64)  # [B, blocks]
+    ends = np.add.reduceat(masses, _starts(width), axis=1).cumsum(
+        axis=1, dtype=np.float64
+    )  # [B, blocks]
     # Below the total, however it is rounded, since a float64 below 1 is at most 1 - 2^-53.
     target = uniforms * ends[:, -1]
     block = _first_largest(ends > target[:, None])

@@ -58,6 +58,9 @@ class Parrot:
             logits[row, self._ids[place % len(self._ids)]] = 9
         return logits, (places.reshape(1, -1, 1) + 1.0,)
 
+    def step(self, ids: Array, state: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
+        return self.read(list(ids[:, None]), state)
+
     @property
     def tokens(self) -> int:
         """Tokens of the text, its line end left out."""

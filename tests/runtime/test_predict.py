@@ -56,6 +56,9 @@ class Known:
             found = np.log([self.rule(self.histories[number]) for number in numbers])
         return found.astype(np.float32), (np.array(numbers, float).reshape(1, -1, 1),)
 
+    def step(self, ids: Array, state: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
+        return self.read(list(ids[:, None]), state)
+
     def predictor(self) -> Predictor:
         return Predictor(cast(LanguageModel, self))
 
