@@ -38,20 +38,17 @@ int8
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from rnntext.config import TASK_NAMES, EncoderConfig, ModelConfig
+from rnntext.training.nodes import CONTRIBUTED, Graph
 
-OPSET = 17
-IR_VERSION = 8
-CONTRIBUTED = "com.microsoft"  # ONNX Runtime's own operators
 PRECISIONS = ("float32", "int8")
 
 Array = npt.NDArray[Any]
@@ -72,64 +69,6 @@ _LARGEST_ACTIVATION = 127
 _MIDDLE = 128  # the uint8 that stands for 0
 
 
-@dataclass
-class _Graph:
-    """Nodes and weights as they are added; each method gives back the name of its result."""
-
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    initializers: dict[str, onnx.TensorProto] = field(default_factory=dict)
-    inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
-    outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
-
-    def input(self, name: str, kind: int, shape: Sequence[int | str]) -> str:
-        self.inputs.append(helper.make_tensor_value_info(name, kind, shape))
-        return name
-
-    def output(self, name: str, kind: int, shape: Sequence[int | str]) -> None:
-        self.outputs.append(helper.make_tensor_value_info(name, kind, shape))
-
-    def constant(self, name: str, value: Array) -> str:
-        if name not in self.initializers:
-            self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
-        return name
-
-    def integers(self, *values: int) -> str:
-        return self.constant("_".join(["i", *map(str, values)]), np.array(values, np.int64))
-
-    def number(self, value: float) -> str:
-        return self.constant(f"f_{value:g}", np.array(value, np.float32))
-
-    def add(self, operator: str, inputs: Sequence[str], name: str = "", **attributes: Any) -> str:
-        return self.add_many(operator, inputs, [name or f"n{len(self.nodes)}"], **attributes)[0]
-
-    def add_many(
-        self, operator: str, inputs: Sequence[str], names: Sequence[str], **attributes: Any
-    ) -> Sequence[str]:
-        self.nodes.append(helper.make_node(operator, inputs, names, **attributes))
-        return names
-
-    def rows(self, table: str, start: int, stop: int, axis: int) -> str:
-        """`table[start:stop]` along `axis`."""
-        limits = [self.integers(start), self.integers(stop), self.integers(axis)]
-        return self.add("Slice", [table, *limits])
-
-    def to_bytes(self, documentation: str, about: Mapping[str, str]) -> bytes:
-        domains = {("", OPSET), *((CONTRIBUTED, 1) for node in self.nodes if node.domain)}
-        graph = helper.make_graph(
-            self.nodes, "rnntext", self.inputs, self.outputs, list(self.initializers.values())
-        )
-        model = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid(*domain) for domain in sorted(domains)],
-            ir_version=IR_VERSION,
-            producer_name="rnntext",
-            doc_string=documentation,
-        )
-        helper.set_model_props(model, dict(about))
-        onnx.checker.check_model(model)
-        return bytes(model.SerializeToString(deterministic=True))
-
-
 @dataclass(frozen=True, slots=True)
 class _Encoded:
     """Names of what the encoder's last layer gives."""
@@ -147,7 +86,7 @@ def build(
 ) -> bytes:
     """The content of `model.onnx`: `weights` are named as in `model.safetensors`, float32; the
     file carries a description and facts `about` it by name."""
-    graph = _Graph()
+    graph = Graph()
     graph.input("ids", TensorProto.INT64, ["B", "T"])
     graph.input("lengths", TensorProto.INT32, ["B"])
     heads = {"lm": _language_model, "classify": _classifier, "tag": _tagger}
@@ -173,7 +112,7 @@ def cooled(weights: Weights, temperature: float) -> dict[str, Array]:
 # The encoder
 
 
-def _encoder(graph: _Graph, config: EncoderConfig, weights: Weights, int8: bool) -> _Encoded:
+def _encoder(graph: Graph, config: EncoderConfig, weights: Weights, int8: bool) -> _Encoded:
     parts: tuple[str, ...] = ()
     shape: list[int | str] = [config.num_layers, "B", config.hidden_size]
     if not config.bidirectional:
@@ -203,14 +142,14 @@ def _encoder(graph: _Graph, config: EncoderConfig, weights: Weights, int8: bool)
     return _Encoded(y, finals[-1][0])
 
 
-def _by_layer(graph: _Graph, part: str, layers: int) -> Sequence[str]:
+def _by_layer(graph: Graph, part: str, layers: int) -> Sequence[str]:
     """(layers, B, H) -> (1, B, H) for each layer"""
     if layers == 1:
         return [part]
     return graph.add_many("Split", [part], [f"{part}{index}" for index in range(layers)], axis=0)
 
 
-def _side_by_side(graph: _Graph, y: str, directions: int, width: int) -> str:
+def _side_by_side(graph: Graph, y: str, directions: int, width: int) -> str:
     """(T, directions, B, H) -> (T, B, directions * H)"""
     if directions == 1:
         return graph.add("Squeeze", [y, graph.integers(1)])
@@ -219,7 +158,7 @@ def _side_by_side(graph: _Graph, y: str, directions: int, width: int) -> str:
 
 
 def _embeddings(
-    graph: _Graph, config: EncoderConfig, weights: Weights, int8: bool, with_range: bool
+    graph: Graph, config: EncoderConfig, weights: Weights, int8: bool, with_range: bool
 ) -> str:
     """(T, B, E), with the range's columns (T, B, E + 2)."""
     table = weights["encoder.embedding.weight"]
@@ -239,7 +178,7 @@ def _embeddings(
 
 
 def _layer(
-    graph: _Graph,
+    graph: Graph,
     config: EncoderConfig,
     weights: Weights,
     index: int,
@@ -267,7 +206,7 @@ def _layer(
 
 
 def _int8_lstm(
-    graph: _Graph,
+    graph: Graph,
     config: EncoderConfig,
     weights: Weights,
     index: int,
@@ -361,7 +300,7 @@ def _quantize(matrix: Array) -> tuple[Array, Array]:
     return np.round(matrix / scale[..., None]).astype(np.int8), scale
 
 
-def _stored_as_int8(graph: _Graph, name: str, matrix: Array) -> str:
+def _stored_as_int8(graph: Graph, name: str, matrix: Array) -> str:
     """float32 again when the graph is loaded, which folds what is made of constants alone."""
     quantized, scale = _quantize(matrix)
     whole = graph.add("Cast", [graph.constant(f"{name}.int8", quantized)], to=TensorProto.FLOAT)
@@ -371,21 +310,21 @@ def _stored_as_int8(graph: _Graph, name: str, matrix: Array) -> str:
 # The heads
 
 
-def _flat(graph: _Graph, config: EncoderConfig, states: str) -> str:
+def _flat(graph: Graph, config: EncoderConfig, states: str) -> str:
     # (T, directions, B, H) -> (T * B, directions * H): state t of row b is row t * B + b.
     if config.bidirectional:
         states = graph.add("Transpose", [states], perm=[0, 2, 1, 3])
     return graph.add("Reshape", [states, graph.integers(-1, config.output_size)])
 
 
-def _linear(graph: _Graph, x: str, name: str, weights: Weights, output: str = "") -> str:
+def _linear(graph: Graph, x: str, name: str, weights: Weights, output: str = "") -> str:
     weight = graph.constant(f"{name}.weight", weights[f"{name}.weight"])
     bias = graph.constant(f"{name}.bias", weights[f"{name}.bias"])
     return graph.add("Gemm", [x, weight, bias], output, transB=1)
 
 
 def _language_model(
-    graph: _Graph, config: EncoderConfig, weights: Weights, encoded: _Encoded, int8: bool
+    graph: Graph, config: EncoderConfig, weights: Weights, encoded: _Encoded, int8: bool
 ) -> None:
     for name, size in (("positions", "N"), ("scored", "M"), ("targets", "M")):
         graph.input(name, TensorProto.INT64, [size])
@@ -410,7 +349,7 @@ def _language_model(
     graph.output("log_probabilities", TensorProto.FLOAT, ["M"])
 
 
-def _int8_logits(graph: _Graph, weights: Weights, x: str, name: str) -> str:
+def _int8_logits(graph: Graph, weights: Weights, x: str, name: str) -> str:
     """x (N, E) -> (N, V): each row of x is scaled by its own largest entry."""
     quantized, scale = _quantize(weights["encoder.embedding.weight"])
     largest = graph.add("ReduceMax", [graph.add("Abs", [x])], axes=[1], keepdims=1)  # (N, 1)
@@ -435,7 +374,7 @@ def _int8_logits(graph: _Graph, weights: Weights, x: str, name: str) -> str:
 
 
 def _classifier(
-    graph: _Graph, config: EncoderConfig, weights: Weights, encoded: _Encoded, int8: bool
+    graph: Graph, config: EncoderConfig, weights: Weights, encoded: _Encoded, int8: bool
 ) -> None:
 
     def view(pooled: str) -> str:
@@ -473,7 +412,7 @@ def _classifier(
     graph.output("logits", TensorProto.FLOAT, ["B", len(weights["head.output.bias"])])
 
 
-def _pooled(graph: _Graph, operator: str, name: str, here: str, shape: Sequence[int | str]) -> str:
+def _pooled(graph: Graph, operator: str, name: str, here: str, shape: Sequence[int | str]) -> str:
     """What was pooled before joined with what is pooled here, given out to be carried on."""
     before = graph.input(name, TensorProto.FLOAT, shape)
     graph.output(f"next_{name}", TensorProto.FLOAT, shape)
@@ -481,7 +420,7 @@ def _pooled(graph: _Graph, operator: str, name: str, here: str, shape: Sequence[
 
 
 def _tagger(
-    graph: _Graph, config: EncoderConfig, weights: Weights, encoded: _Encoded, int8: bool
+    graph: Graph, config: EncoderConfig, weights: Weights, encoded: _Encoded, int8: bool
 ) -> None:
     graph.input("first", TensorProto.INT64, ["N"])
     graph.input("last", TensorProto.INT64, ["N"])
