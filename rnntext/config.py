@@ -56,7 +56,12 @@ class EncoderConfig:
     @property
     def state_parts(self) -> int:
         """Arrays that make up a state: hidden and, for the LSTM, cell."""
-        return 2 if self.cell == "lstm" else 1
+        return len(self.state_names)
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """What those arrays are called in the graph."""
+        return ("hidden", "cell") if self.cell == "lstm" else ("hidden",)
 
 
 @dataclass(frozen=True, slots=True)

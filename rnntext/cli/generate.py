@@ -95,10 +95,12 @@ def generate(
     from rnntext.runtime.language import LanguageModel
 
     language_model = LanguageModel.load(directory, threads, within=True)
-    write = _json if json else _texts
     first = True
     for prompts in batches:
-        yield from write(language_model, prompts, chosen, num_samples, echo, first)
+        if json:
+            yield from _json(language_model, prompts, chosen, num_samples)
+        else:
+            yield from _texts(language_model, prompts, chosen, num_samples, echo, first)
         first = False
 
 
@@ -129,12 +131,7 @@ def _texts(
 
 
 def _json(
-    model: LanguageModel,
-    prompts: Sequence[str],
-    chosen: GenerationOptions,
-    num_samples: int,
-    echo: bool,
-    first: bool,
+    model: LanguageModel, prompts: Sequence[str], chosen: GenerationOptions, num_samples: int
 ) -> Iterator[str]:
     from dataclasses import asdict
 

@@ -138,9 +138,8 @@ class Classifier:
         if encoder.bidirectional:
             return {}
         shape = (encoder.num_layers, rows, encoder.hidden_size)
-        parts = ("hidden", "cell")[: encoder.state_parts]
         return {
-            **{part: (1, np.zeros(shape, np.float32)) for part in parts},
+            **{part: (1, np.zeros(shape, np.float32)) for part in encoder.state_names},
             "largest": (0, np.full(shape[1:], _LOWEST, np.float32)),
             "total": (0, np.zeros(shape[1:], np.float32)),
             "count": (0, np.zeros(rows, np.float32)),

@@ -53,7 +53,7 @@ class LanguageModel:
         self.each = model.session.each  # work on several batches at once
         encoder = model.config.encoder
         self._shape = (encoder.num_layers, encoder.hidden_size)
-        self._parts = ("hidden", "cell")[: encoder.state_parts]
+        self._parts = encoder.state_names
         self._next = tuple(f"next_{part}" for part in self._parts)
         self._states = max(1, _SCORES // encoder.vocab_size)
 
@@ -83,7 +83,10 @@ class LanguageModel:
             going = np.flatnonzero(lengths > start)
             left = np.minimum(lengths[going] - start, _STEPS)
             piece = ids[going, start : start + int(left.max())]
-            logits[going], *after = self._run("logits", piece, left, select(state, going))
+            last = (left - 1) * len(going) + np.arange(len(going))
+            logits[going], *after = self._run(
+                "logits", piece, left, select(state, going), positions=last
+            )
             for part, new in zip(state, after, strict=True):
                 part[:, going] = new
         return logits, state
@@ -91,15 +94,9 @@ class LanguageModel:
     def step(self, ids: Array, state: State) -> tuple[Array, State]:
         """What `read` gives for one id (B) a row."""
         rows = len(ids)
-        feeds = {
-            "ids": ids[:, None],
-            "lengths": np.ones(rows, np.int32),
-            "positions": np.arange(rows),
-            "scored": _NONE,
-            "targets": _NONE,
-            **dict(zip(self._parts, state, strict=True)),
-        }
-        logits, *after = self._session.run(["logits", *self._next], feeds)
+        logits, *after = self._run(
+            "logits", ids[:, None], np.ones(rows, np.int32), state, positions=np.arange(rows)
+        )
         return logits, tuple(after)
 
     def score(self, lines: Sequence[Array]) -> list[Array]:
@@ -156,16 +153,16 @@ class LanguageModel:
         ids: Array,
         lengths: Array,
         state: Sequence[Array],
+        *,
+        positions: Array = _NONE,
         scored: Array = _NONE,
         targets: Array = _NONE,
     ) -> list[Array]:
-        """The output, and the state after each row; logits are those after its last token."""
-        rows = np.arange(len(ids))
-        last = (lengths - 1) * len(ids) + rows if output == "logits" else _NONE
+        """The output, and the state after each row; the inputs are those of the graph."""
         feeds = {
             "ids": ids,
             "lengths": lengths.astype(np.int32, copy=False),
-            "positions": last,
+            "positions": positions,
             "scored": scored,
             "targets": targets,
             **dict(zip(self._parts, state, strict=True)),

@@ -43,7 +43,7 @@ class Tagger:
         self.labels = model.config.labels
         self._parts: tuple[str, ...] = ()
         if not model.config.encoder.bidirectional:
-            self._parts = ("hidden", "cell")[: model.config.encoder.state_parts]
+            self._parts = model.config.encoder.state_names
         # The CRF's parameters, which are the same whatever is read.
         token = EncodedWords(*(np.zeros(1, np.int32) for _ in range(3)))
         names = ["start", "transitions", "end"]

@@ -68,7 +68,7 @@ def _difference(
         parts = [
             generator.uniform(-1, 1, shape).astype(np.float32) for _ in range(config.state_parts)
         ]
-        feeds.update(zip(("hidden", "cell"), parts, strict=False))
+        feeds.update(zip(config.state_names, parts, strict=True))
         state = tuple(map(torch.from_numpy, parts))
     if isinstance(model, LanguageModel):
         return _language_model_difference(model, session, feeds, state, generator)

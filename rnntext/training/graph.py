@@ -116,7 +116,7 @@ def _encoder(graph: Graph, config: EncoderConfig, weights: Weights, int8: bool) 
     parts: tuple[str, ...] = ()
     shape: list[int | str] = [config.num_layers, "B", config.hidden_size]
     if not config.bidirectional:
-        parts = ("hidden", "cell")[: config.state_parts]
+        parts = config.state_names
         for part in parts:
             graph.input(part, TensorProto.FLOAT, shape)
     with_range = int8 and config.cell == "lstm"
