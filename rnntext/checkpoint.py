@@ -91,7 +91,7 @@ def check_target(directory: Path, force: bool) -> None:
             f"{directory} exists and is not empty: add --force to replace it,"
             " or name another with -o"
         )
-    if names and not _is_checkpoint(directory):
+    if names and not is_checkpoint(directory):
         raise UsageError(
             f"{directory} holds files that are not an rnntext checkpoint, and --force does not"
             " replace those: name another with -o"
@@ -109,7 +109,7 @@ def save(
     `files` maps names (`training-state/...` for a file in that folder) to their content, or to a
     file to copy, which may lie in `directory` itself. `config` must be plain JSON (no NaN);
     `format_version` and `files` are added to it here. Files of the last generation that this one
-    lacks are removed, except in `training-state/`; files that rnntext did not write stay.
+    lacks are removed; files that rnntext did not write stay.
 
     Raises UsageError as `check_target` does, and CheckpointError where writing fails (a full
     disk, a quota, no permission): the last generation is then whole and nothing else is left.
@@ -174,7 +174,8 @@ def _is_safe(name: str) -> bool:
     return name != CONFIG and _NAME.fullmatch(name) is not None
 
 
-def _is_checkpoint(directory: Path) -> bool:
+def is_checkpoint(directory: Path) -> bool:
+    """Whether `directory` holds a checkpoint, whole or not."""
     try:
         config = json.loads(_read_config(directory))
     except (CheckpointError, ValueError, RecursionError):
@@ -259,8 +260,11 @@ def _finish_move(directory: Path) -> None:
                 (directory / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(upcoming / name, directory / name)
         for name in _listed_names(directory / CONFIG) - _listed_names(upcoming / CONFIG):
-            if not name.startswith(TRAINING_STATE):
-                (directory / name).unlink(missing_ok=True)
+            (directory / name).unlink(missing_ok=True)
+            if name.startswith(TRAINING_STATE):
+                # Not empty as long as it holds another file.
+                with contextlib.suppress(OSError):
+                    (directory / TRAINING_STATE).rmdir()
         _flush_directory(directory)
         os.replace(upcoming / CONFIG, directory / CONFIG)
     shutil.rmtree(upcoming)

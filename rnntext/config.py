@@ -141,6 +141,8 @@ class TrainingOptions:
     # Lines read and lines encoded, where a timed run had no time for more: no flag sets it, but
     # --config repeats such a run by it.
     part: tuple[int, int] | None = None
+    # After which step a timed run that was slowed down planned how many in all: again --config's.
+    plans: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         _one_of("task", self.task, TASKS)
@@ -219,7 +221,13 @@ class TrainingOptions:
             raise UsageError(f"--config: there is no option {', '.join(unknown)}")
         try:
             part = value.get("part")
-            given = {**value, "data": tuple(value["data"]), "part": part and tuple(part)}
+            plans = tuple((step, total) for step, total in value.get("plans", ()))
+            given = {
+                **value,
+                "data": tuple(value["data"]),
+                "part": part and tuple(part),
+                "plans": plans,
+            }
             return cls(**given)
         except (KeyError, TypeError):
             raise UsageError("--config: the file does not describe a training run") from None

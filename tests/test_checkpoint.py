@@ -132,11 +132,15 @@ def test_a_new_generation_removes_what_it_lacks_but_no_other_files(model: Path) 
         "notes.txt",
         "training-state",
         "training-state/mine",
-        "training-state/optimizer.safetensors",
     }
     with pytest.raises(CheckpointError) as caught:
         load(model).file("training-state/optimizer.safetensors")
     assert_one_line(caught.value, str(model), "has no training-state/optimizer.safetensors")
+
+
+def test_a_folder_that_a_new_generation_leaves_empty_goes(model: Path) -> None:
+    save(model, {"tokenizer.json": b"{}"}, CONFIG, force=True)
+    assert tree(model) == {"config.json", "tokenizer.json"}
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ def demonstrate(directory: Path, quiet: bool = False, threads: int | None = None
             f"--minutes {run.minutes} --seed 1 -o {run.task}\n"
         )
         _, end = train(chosen, directory / run.task, quiet=quiet, began=time.perf_counter())
+        assert end is not None  # noqa: S101
         output.write(f"  {_summary(end)} on text it has not seen\n\n")
         {"lm": _generate, "classify": _classify, "tag": _tag}[run.task](directory / run.task)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rnntext.cli import options, output
+from rnntext.cli.interrupts import Interrupts
 from rnntext.config import TASKS, TrainingOptions
 from rnntext.errors import UsageError
 
@@ -135,6 +136,17 @@ def command(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the model that DIR holds.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run that DIR holds, if it holds one.")
+    ] = False,
+    save_every: Annotated[
+        float | None,
+        typer.Option(
+            "--save-every",
+            metavar="SECONDS",
+            help="How often the state is saved, else each minute.",
+        ),
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -146,35 +158,66 @@ def command(
     given["format"] = given.pop("format_name", None)
     wanted = {field.name for field in fields(TrainingOptions)}
     given = {n: v for n, v in given.items() if n in wanted and v is not None}
+    if resume:
+        given.setdefault("data", ())  # those of the run that goes on
     chosen = _options(given, config)
     if out is None and not dry_run:
         raise UsageError("name the new model's directory with -o DIR")
-    show(*train(chosen, out, force=force, dry_run=dry_run, quiet=quiet), json)
+    if resume and (force or dry_run):
+        raise UsageError(f"--resume and {'--force' if force else '--dry-run'} exclude each other")
+    how = Conduct(force, resume, save_every)
+    prepared, end = train(chosen, out, how, dry_run=dry_run, quiet=quiet)
+    if end is not None:
+        show(prepared, end, json)
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How a run treats its directory."""
+
+    force: bool = False
+    resume: bool = False
+    save_every: float | None = None  # seconds
+
+    def __post_init__(self) -> None:
+        if self.save_every is not None and not self.save_every >= 0:
+            raise UsageError(f"--save-every must be 0 or more seconds, not {self.save_every}")
 
 
 def train(
     chosen: TrainingOptions,
     out: Path | None,
+    how: Conduct | None = None,
     *,
-    force: bool = False,
     dry_run: bool = False,
     quiet: bool = False,
     began: float = _BEGAN,
-) -> tuple[Prepared, Saved | Timed]:
-    """Run a training, or a dry run, showing its progress on stderr; what it came to."""
+) -> tuple[Prepared | None, Saved | Timed | None]:
+    """Run a training, or a dry run, showing its progress on stderr; what it came to: nothing
+    in a process that only helps another one."""
     from rnntext.cli.progress import Progress
-    from rnntext.training.events import Prepared, Saved, Timed
 
-    beginning: list[Prepared] = []
-    end: list[Saved | Timed] = []
-    with Progress(quiet=quiet) as progress:
-        for event in _events(chosen, out, force, dry_run, began):
+    prepared: Prepared | None = None
+    end: Saved | Timed | None = None
+    interrupts = Interrupts()
+    events = _events(chosen, out, how or Conduct(), dry_run, began, interrupts)
+    from rnntext.training.events import Finished, Prepared, Saved, Stopped, Timed
+    from rnntext.training.ranks import rank_of_environment
+
+    with interrupts, Progress(quiet=quiet or rank_of_environment() > 0) as progress:
+        for event in events:
             progress.show(event)
-            if isinstance(event, Prepared):
-                beginning.append(event)
-            elif isinstance(event, Saved | Timed):
-                end.append(event)
-    return beginning[0], end[0]
+            match event:
+                case Prepared():
+                    prepared = event
+                    if not dry_run:
+                        interrupts.defer()
+                case Finished() | Stopped():
+                    interrupts.act()
+                case Saved() | Timed():
+                    end = event
+    interrupts.leave()
+    return prepared, end
 
 
 def _options(given: dict[str, Any], config: Path | None) -> TrainingOptions:
@@ -200,7 +243,7 @@ def _options(given: dict[str, Any], config: Path | None) -> TrainingOptions:
     return TrainingOptions(**given)
 
 
-def show(prepared: Prepared, end: Saved | Timed, json: bool) -> None:
+def show(prepared: Prepared | None, end: Saved | Timed, json: bool) -> None:
     """Print what a run came to: its metrics, or what a dry run found."""
     facts = _facts(prepared, end)
     if json:
@@ -215,10 +258,9 @@ def show(prepared: Prepared, end: Saved | Timed, json: bool) -> None:
         output.show_labels(metrics["per_label"], "by label")
 
 
-def _facts(prepared: Prepared, end: Saved | Timed) -> dict[str, Any]:
+def _facts(prepared: Prepared | None, end: Saved | Timed) -> dict[str, Any]:
     from rnntext.training.events import Saved
 
-    summary = prepared.summary
     if isinstance(end, Saved):
         return {
             "task": end.task,
@@ -231,6 +273,8 @@ def _facts(prepared: Prepared, end: Saved | Timed) -> dict[str, Any]:
             "tokens_per_second": end.tokens_per_second,
             "parameters": end.parameters,
         }
+    assert prepared is not None  # noqa: S101
+    summary = prepared.summary
     return {
         "task": prepared.model.task,
         f"train_{summary.unit}": summary.train,
@@ -246,7 +290,12 @@ def _facts(prepared: Prepared, end: Saved | Timed) -> dict[str, Any]:
 
 
 def _events(
-    chosen: TrainingOptions, out: Path | None, force: bool, dry_run: bool, began: float
+    chosen: TrainingOptions,
+    out: Path | None,
+    how: Conduct,
+    dry_run: bool,
+    began: float,
+    interrupts: Interrupts,
 ) -> Iterator[Event]:
     try:
         import onnx  # noqa: F401
@@ -257,4 +306,12 @@ def _events(
 
     if dry_run or out is None:
         return run.dry_run(chosen)
-    return run.run(chosen, out, force=force, began=began)
+    return run.run(
+        chosen,
+        out,
+        force=how.force,
+        resume=how.resume,
+        save_every=how.save_every,
+        stop_asked=interrupts.asked,
+        began=began,
+    )

@@ -7,10 +7,11 @@ epoch's number alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnntext import metrics
+from rnntext.errors import UsageError
 from rnntext.text.batches import buckets, columns, pad
 from rnntext.training.device import Machine
 from rnntext.training.model import Classifier, LanguageModel, State, Tagger
+from rnntext.training.ranks import ALONE, Ranks
 from rnntext.training.softmax import Softmax
 
 Array = npt.NDArray[Any]
@@ -58,6 +61,7 @@ class LanguageModelling:
         seed: int,
         machine: Machine,
         vocab_size: int,
+        ranks: Ranks = ALONE,
     ) -> None:
         """`stream` and `valid`: ids of the training text and of each validation document, a
         line's end after each line. `valid_bytes`: the bytes of the validation text, where the
@@ -66,27 +70,36 @@ class LanguageModelling:
         self.eos_id, self.unk_id, self.valid_bytes = eos_id, unk_id, valid_bytes
         # A short text is cut into fewer columns rather than into columns shorter than a window.
         rows = max(1, min(batch_size, len(stream) // (bptt + 1)))
+        if rows < ranks.size:
+            raise UsageError(
+                f"{ranks.size} processes cannot share a batch of {rows} rows: start fewer, or "
+                "give a larger --batch-size or more text"
+            )
+        self.ranks, self.rows = ranks, rows
         self.columns = torch.from_numpy(columns(stream, rows).astype(np.int64)).to(machine.device)
         self.valid = [document for document in valid if len(document)]
         self._quick = _part_of([len(document) for document in self.valid], _QUICK_TOKENS, seed)
         self.steps_per_epoch = max(1, -(-(self.columns.shape[1] - 1) // bptt))
         counts = np.bincount(stream, minlength=vocab_size)
-        self.softmax = Softmax(torch.from_numpy(counts).to(machine.device), machine.dtype)
+        self.softmax = Softmax(torch.from_numpy(counts).to(machine.device), machine.dtype, seed)
         self._state: State | None = None
 
-    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Windows along the columns: inputs and targets (B, T), and the columns (B) that start
-        again. The state that `loss` carries starts from zero here."""
+    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Windows along this rank's columns: inputs and targets (B, T), and the columns (B) that
+        start again. The state that `loss` carries starts from zero with an epoch."""
         generator = np.random.default_rng([self.seed, epoch])
-        self._state = None
+        if start == 0:
+            self._state = None
+        own = self.ranks.part(self.rows)
         rows, length = self.columns.shape
         # Windows end at other places in each epoch; the first is the short one.
         offset = int(generator.integers(self.bptt)) if length > 2 * self.bptt else 0
         edges = [0, *range(offset or self.bptt, length - 1, self.bptt), length - 1]
-        for start, end in pairwise(edges):
+        for number, (begin, end) in enumerate(pairwise(edges)):
             fresh = generator.random(rows) < _FRESH_START
-            window = self.columns[:, start : end + 1]
-            yield window[:, :-1], window[:, 1:], torch.from_numpy(fresh)
+            if number >= start:
+                window = self.columns[own, begin : end + 1]
+                yield window[:, :-1], window[:, 1:], torch.from_numpy(fresh[own])
 
     def loss(
         self, model: LanguageModel, batch: tuple[Tensor, Tensor, Tensor]
@@ -105,7 +118,26 @@ class LanguageModelling:
             model.head.bias,
             targets.t().flatten(),
         )
-        return loss, targets.numel()
+        own, steps = targets.shape
+        if own * self.ranks.size != self.rows:
+            loss = loss * (own * self.ranks.size / self.rows)
+        return loss, self.rows * steps
+
+    def state(self) -> dict[str, Tensor]:
+        """The recurrent state of all columns, and where the samples of the softmax are."""
+        parts = self._state or ()
+        # Exact: what is bfloat16 is float32 too, and is rounded to itself again.
+        carried = {
+            str(index): torch.cat(self.ranks.gathered(part.float()), dim=1)
+            for index, part in enumerate(parts)
+        }
+        return {**carried, "softmax": self.softmax.generator.get_state()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.softmax.generator.set_state(state["softmax"])
+        parts = [state[name] for name in sorted(state) if name != "softmax"]
+        own = self.ranks.part(self.rows)
+        self._state = tuple(part[:, own].to(self.machine.device) for part in parts) or None
 
     def valid_tokens(self) -> int:
         return sum(map(len, self.valid))
@@ -168,6 +200,13 @@ class LanguageModelling:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.machine.device)
 
 
+def _own_part(ranks: Ranks, rows: int) -> tuple[slice, bool]:
+    """This rank's part of a batch's rows, and whether it counts: where there is no row for it,
+    it takes the first so that it can take part in the step."""
+    own = ranks.part(rows)
+    return (own, True) if own.start < own.stop else (slice(0, 1), False)
+
+
 def _part_of(lengths: Sequence[int], tokens: int, seed: int) -> list[int]:
     """Indices of a random part, the same for the same seed: the fewest of so many tokens in all,
     or everything where that is less."""
@@ -182,6 +221,14 @@ class LabelledIds:
 
     ids: list[Array]
     labels: Array
+
+
+class _LabelledBatch(NamedTuple):
+    ids: Tensor  # (B, T)
+    lengths: Tensor  # (B)
+    labels: Tensor  # (B, labels)
+    weight: float  # what the summed loss of the whole batch, of all ranks, is divided by
+    tokens: int  # of the whole batch
 
 
 class Classification:
@@ -201,17 +248,22 @@ class Classification:
         max_length: int,
         seed: int,
         machine: Machine,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.ranks = ranks
         self.train, self.valid, self.labels = train, valid, labels
         self.multi_label, self.max_length = multi_label, max_length
         self.metric = "micro_f1" if multi_label else "accuracy"
         self.batch_size, self.seed, self.machine = batch_size, seed, machine
-        self._lengths = np.minimum([len(ids) for ids in train.ids], max_length)
+        self._full_lengths = np.array([len(ids) for ids in train.ids])
+        self._lengths = np.minimum(self._full_lengths, max_length)
+        self._balance: Array | None = None
         self.weights: Tensor | None = None
         if balanced:
             counts = train.labels.sum(0)
             balance = len(train.ids) / (len(labels) * np.maximum(counts, 1))
-            self.weights = torch.from_numpy(balance.astype(np.float32)).to(machine.device)
+            self._balance = balance.astype(np.float32)
+            self.weights = torch.from_numpy(self._balance).to(machine.device)
         self._quick = _part_of([len(ids) for ids in valid.ids], _QUICK_EXAMPLE_TOKENS, seed)
         self.steps_per_epoch = len(self._batches(0))
 
@@ -226,21 +278,27 @@ class Classification:
             )
         )
 
-    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """ids (B, T), lengths (B), labels (B, labels). Of a document longer than `max_length`
-        an epoch sees one window, another each time."""
-        generator = np.random.default_rng([self.seed, epoch, 1])
+    def batches(self, epoch: int, start: int = 0) -> Iterator[_LabelledBatch]:
+        """This rank's part of each batch. Of a document longer than `max_length` an epoch sees
+        one window, another each time."""
         batches = self._batches(epoch)
         # The number of batches may vary by a few with the jitter of lengths; an epoch's does not.
-        for step in range(self.steps_per_epoch):
+        for step in range(start, self.steps_per_epoch):
             index = batches[step % len(batches)]
-            rows = []
-            for document in index:
-                ids = self.train.ids[document]
-                spare = len(ids) - self.max_length
-                start = int(generator.integers(spare + 1)) if spare > 0 else 0
-                rows.append(ids[start : start + self.max_length])
-            yield self._tensors(rows, self.train.labels[index])
+            generator = np.random.default_rng([self.seed, epoch, step])
+            spare = np.maximum(self._full_lengths[index] - self.max_length, 0)
+            begins = generator.integers(spare + 1)
+            own, counts = _own_part(self.ranks, len(index))
+            rows = [
+                self.train.ids[document][begin : begin + self.max_length]
+                for document, begin in zip(index[own], begins[own], strict=True)
+            ]
+            labels = self.train.labels[index]
+            yield _LabelledBatch(
+                *self._tensors(rows, labels[own]),
+                weight=self._weight_of(labels) if counts else math.inf,
+                tokens=int(self._lengths[index].sum()),
+            )
 
     def _tensors(self, rows: Sequence[Array], labels: Array) -> tuple[Tensor, Tensor, Tensor]:
         ids, lengths = pad(rows)
@@ -248,18 +306,34 @@ class Classification:
         tensors = (torch.from_numpy(array).to(self.machine.device) for array in arrays)
         return tuple(tensors)  # type: ignore[return-value]
 
-    def loss(self, model: Classifier, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, int]:
-        ids, lengths, labels = batch
+    def loss(self, model: Classifier, batch: _LabelledBatch) -> tuple[Tensor, int]:
         with self.machine.autocast():
-            logits = model(ids, lengths)
-        return self._loss(logits.float(), labels), int(lengths.sum())
+            logits = model(batch.ids, batch.lengths)
+        total = self._total_loss(logits.float(), batch.labels)
+        return total * (self.ranks.size / batch.weight), batch.tokens
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _total_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         if self.multi_label:
             return functional.binary_cross_entropy_with_logits(
-                logits, labels, pos_weight=self.weights
+                logits, labels, pos_weight=self.weights, reduction="sum"
             )
-        return functional.cross_entropy(logits, labels.argmax(1), weight=self.weights)
+        return functional.cross_entropy(
+            logits, labels.argmax(1), weight=self.weights, reduction="sum"
+        )
+
+    def _weight_of(self, labels: Array) -> float:
+        """What the summed loss of rows with these labels is divided by."""
+        if self.multi_label:
+            return float(labels.size)
+        return (
+            len(labels) if self._balance is None else float(self._balance[labels.argmax(1)].sum())
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        pass
 
     def valid_tokens(self) -> int:
         return sum(map(len, self.valid.ids))
@@ -365,6 +439,17 @@ class TaggedIds:
     tags: Array
 
 
+class _TaggedBatch(NamedTuple):
+    ids: Tensor  # (B, T)
+    lengths: Tensor  # (B)
+    first: Tensor  # (B, W)
+    last: Tensor  # (B, W)
+    tags: Tensor  # (B, W)
+    words: Tensor  # (B)
+    weight: float  # words of the whole batch, of all ranks
+    tokens: int  # of the whole batch
+
+
 class Tagging:
     """Predict the tag of each word of a sentence."""
 
@@ -379,7 +464,9 @@ class Tagging:
         batch_size: int,
         seed: int,
         machine: Machine,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.ranks = ranks
         self.train, self.valid, self.labels = train, valid, labels
         self.batch_size, self.seed, self.machine = batch_size, seed, machine
         self.spans = metrics.is_span_tags(labels)
@@ -399,28 +486,43 @@ class Tagging:
             )
         )
 
-    def batches(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
-        """ids (B, T), lengths (B), first, last and tags (B, W), words (B)."""
+    def batches(self, epoch: int, start: int = 0) -> Iterator[_TaggedBatch]:
+        """This rank's part of each batch."""
         batches = self._batches(epoch)
-        for step in range(self.steps_per_epoch):
-            yield self._tensors([self.train[i] for i in batches[step % len(batches)]])
+        for step in range(start, self.steps_per_epoch):
+            index = batches[step % len(batches)]
+            own, counts = _own_part(self.ranks, len(index))
+            words = sum(len(self.train[i].tags) for i in index)
+            yield _TaggedBatch(
+                *self._tensors([self.train[i] for i in index[own]]),
+                weight=words if counts else math.inf,
+                tokens=int(self._lengths[index].sum()),
+            )
 
-    def _tensors(self, sentences: Sequence[TaggedIds]) -> tuple[Tensor, ...]:
+    def _tensors(
+        self, sentences: Sequence[TaggedIds]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         ids, lengths = pad([s.ids for s in sentences])
         first, words = pad([s.first for s in sentences])
         last, _ = pad([s.last for s in sentences])
         tags, _ = pad([s.tags for s in sentences])
         arrays = (ids, lengths, first, last, tags, words)
-        return tuple(
+        tensors = (
             torch.from_numpy(array.astype(np.int64)).to(self.machine.device) for array in arrays
         )
+        return tuple(tensors)  # type: ignore[return-value]
 
-    def loss(self, model: Tagger, batch: tuple[Tensor, ...]) -> tuple[Tensor, int]:
-        ids, lengths, first, last, tags, words = batch
+    def loss(self, model: Tagger, batch: _TaggedBatch) -> tuple[Tensor, int]:
         with self.machine.autocast():
-            emissions = model(ids, lengths, first, last)
-        likelihood = model.head.crf.log_likelihood(emissions.float(), tags, words)
-        return -likelihood.sum() / words.sum(), int(lengths.sum())
+            emissions = model(batch.ids, batch.lengths, batch.first, batch.last)
+        likelihood = model.head.crf.log_likelihood(emissions.float(), batch.tags, batch.words)
+        return likelihood.sum() * (-self.ranks.size / batch.weight), batch.tokens
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        pass
 
     def valid_tokens(self) -> int:
         return sum(len(sentence.ids) for sentence in self.valid)

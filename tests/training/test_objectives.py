@@ -310,7 +310,9 @@ GOLD = one_hot(0, 2, 1, 2, 2)
 
 def loss_of_all(objective: Classification, model: Classifier, gold: Array) -> float:
     """The training loss of all documents as one batch."""
-    loss, tokens = objective.loss(model, objective._tensors(DOCUMENTS, gold))
+    (batch,) = objective.batches(0)
+    assert sorted(batch.labels.tolist()) == sorted(gold.tolist())
+    loss, tokens = objective.loss(model, batch)
     assert tokens == 76
     return float(loss.detach())
 
@@ -325,7 +327,7 @@ def check_metrics(objective: Classification, model: Classifier, expected: dict[s
 
 def test_classification_evaluation_one_by_one() -> None:
     model = random_model("classify")
-    objective = classification(DOCUMENTS, GOLD)
+    objective = classification(DOCUMENTS, GOLD, batch_size=5)
     logits = np.stack([logits_alone(model, ids) for ids in DOCUMENTS])
     probabilities = softmax(logits)
     losses = -np.log(probabilities[np.arange(5), GOLD.argmax(1)])
@@ -338,7 +340,7 @@ def test_classification_evaluation_one_by_one() -> None:
 def test_multi_label_evaluation_one_by_one() -> None:
     model = random_model("classify", multi=True)
     gold = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1], [1, 0, 0], [0, 0, 1]])
-    objective = classification(DOCUMENTS, gold, multi_label=True)
+    objective = classification(DOCUMENTS, gold, multi_label=True, batch_size=5)
     probabilities = 1 / (1 + np.exp(-np.stack([logits_alone(model, ids) for ids in DOCUMENTS])))
     losses = -np.log(np.where(gold == 1, probabilities, 1 - probabilities))
     assert loss_of_all(objective, model, gold) == pytest.approx(losses.mean(), rel=1e-5)
@@ -374,7 +376,7 @@ def test_training_sees_windows_of_long_documents_and_all_of_others() -> None:
     for epoch in range(12):
         rows = [
             ids[row, : lengths[row]].tolist()
-            for ids, lengths, _ in objective.batches(epoch)
+            for ids, lengths, *_ in objective.batches(epoch)
             for row in range(len(ids))
         ]
         long = next(row for row in rows if row[0] >= 100)
@@ -389,14 +391,14 @@ def test_training_sees_windows_of_long_documents_and_all_of_others() -> None:
 def test_class_weights_by_hand() -> None:
     """Counts 1, 1 and 3 of 5: weights 5 / (3 * 1), the same, and 5 / (3 * 3)."""
     model = random_model("classify")
-    objective = classification(DOCUMENTS, GOLD, balanced=True)
+    objective = classification(DOCUMENTS, GOLD, balanced=True, batch_size=5)
     weights = np.array([5 / 3, 5 / 3, 5 / 9])
     probabilities = softmax(np.stack([logits_alone(model, ids) for ids in DOCUMENTS]))
     gold = GOLD.argmax(1)
     losses = -np.log(probabilities[np.arange(5), gold]) * weights[gold]
     want = losses.sum() / weights[gold].sum()
     assert loss_of_all(objective, model, GOLD) == pytest.approx(want, rel=1e-5)
-    unweighted = loss_of_all(classification(DOCUMENTS, GOLD), model, GOLD)
+    unweighted = loss_of_all(classification(DOCUMENTS, GOLD, batch_size=5), model, GOLD)
     assert abs(unweighted - want) > 1e-3
 
 
@@ -436,7 +438,7 @@ def test_an_epoch_of_documents() -> None:
     orders = []
     for epoch in range(3):
         seen = []
-        for ids, lengths, given in one.batches(epoch):
+        for ids, lengths, given, *_ in one.batches(epoch):
             for row in range(len(ids)):
                 number = int(ids[row, 0])
                 seen.append(number)
