@@ -303,6 +303,23 @@ def load(directory: Path, *, verify: Container[str] | None = None) -> Checkpoint
                 raise
 
 
+def load_config(directory: Path) -> dict[str, Any]:
+    """`config.json` alone, also of a run that is still going on: no other file is looked at.
+
+    Raises CheckpointError as `load` does.
+    """
+    return _parse_config(directory / CONFIG, _read_config(directory))
+
+
+def read_file(directory: Path, name: str) -> bytes:
+    """A file as it is now, not compared with what `config.json` lists.
+
+    Raises CheckpointError where it is missing or cannot be read.
+    """
+    with _reading(directory / name), _open(directory, name) as handle:
+        return handle.read()
+
+
 def tensor_shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
     """The shape of every tensor in `model.safetensors`, from its header alone.
 

@@ -8,6 +8,7 @@ import re
 import select
 import signal
 import subprocess
+import termios
 import threading
 import time
 from pathlib import Path
@@ -32,9 +33,13 @@ def commands(lm: Path, classifier: Path, tagger: Path) -> dict[str, tuple[object
     }
 
 
-def on_terminal(run: Shell, *args: object, **kwargs: object) -> tuple[Outcome, bytes]:
-    """Run a command whose standard output is a terminal; its outcome, and what was shown."""
+def on_terminal(
+    run: Shell, *args: object, size: tuple[int, int] = (0, 0), **kwargs: object
+) -> tuple[Outcome, bytes]:
+    """Run a command whose standard output is a terminal, of these rows and columns (0: it does
+    not say); its outcome, and what was shown."""
     master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, size)
     shown = b""
 
     def read() -> None:
