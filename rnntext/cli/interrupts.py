@@ -1,18 +1,23 @@
 """Ctrl-C and a request to end, heard by a run that first saves what it has.
 
 Knows: signals. Does not know: what is saved. While they are deferred the first signal is only
-noted, and the second one acts at once, as it would have without this.
+noted, and a second one acts at once, as it would have without this.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Signals closer to the first than this are the same wish: one Ctrl-C reaches a process that
+# `torchrun` started from the terminal and from `torchrun`.
+_SAME = 1.0  # seconds
 
 
 class Interrupts:
@@ -20,6 +25,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._heard: int | None = None
+        self._heard_at = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -56,5 +62,9 @@ class Interrupts:
             sys.exit(128 + self._heard)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        self._heard = number
-        self.act()
+        now = time.monotonic()
+        if self._heard is None:
+            self._heard, self._heard_at = number, now
+        elif now - self._heard_at > _SAME:
+            self.act()
+            os.kill(os.getpid(), number)
