@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ from rnntext.config import TASKS, TrainingOptions
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
+    from rnntext.training.board import Board
     from rnntext.training.events import Event, Prepared, Saved, Timed
 
 # A time budget counts from here: all of the command's own imports come after.
@@ -147,6 +149,10 @@ def command(
             help="How often the state is saved, else each minute.",
         ),
     ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option("--tensorboard", metavar="DIR", help="Write the figures for TensorBoard."),
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -165,7 +171,7 @@ def command(
         raise UsageError("name the new model's directory with -o DIR")
     if resume and (force or dry_run):
         raise UsageError(f"--resume and {'--force' if force else '--dry-run'} exclude each other")
-    how = Conduct(force, resume, save_every)
+    how = Conduct(force, resume, save_every, tensorboard)
     prepared, end = train(chosen, out, how, dry_run=dry_run, quiet=quiet)
     if end is not None:
         show(prepared, end, json)
@@ -173,11 +179,12 @@ def command(
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """How a run treats its directory."""
+    """How a run is gone about; nothing here changes what it computes."""
 
     force: bool = False
     resume: bool = False
     save_every: float | None = None  # seconds
+    tensorboard: Path | None = None
 
     def __post_init__(self) -> None:
         if self.save_every is not None and not self.save_every >= 0:
@@ -199,14 +206,23 @@ def train(
 
     prepared: Prepared | None = None
     end: Saved | Timed | None = None
+    how = how or Conduct()
     interrupts = Interrupts()
-    events = _events(chosen, out, how or Conduct(), dry_run, began, interrupts)
+    events = _events(chosen, out, how, dry_run, began, interrupts)
     from rnntext.training.events import Finished, Prepared, Saved, Stopped, Timed
     from rnntext.training.ranks import rank_of_environment
 
-    with interrupts, Progress(quiet=quiet or rank_of_environment() > 0) as progress:
+    first = rank_of_environment() == 0
+    with ExitStack() as stack:
+        board = None
+        if how.tensorboard is not None and first:
+            board = stack.enter_context(_board(how.tensorboard))
+        stack.enter_context(interrupts)
+        progress = stack.enter_context(Progress(quiet=quiet or not first))
         for event in events:
             progress.show(event)
+            if board is not None:
+                board.note(event)
             match event:
                 case Prepared():
                     prepared = event
@@ -218,6 +234,12 @@ def train(
                     end = event
     interrupts.leave()
     return prepared, end
+
+
+def _board(directory: Path) -> AbstractContextManager[Board]:
+    from rnntext.training.board import Board
+
+    return closing(Board(directory))
 
 
 def _options(given: dict[str, Any], config: Path | None) -> TrainingOptions:

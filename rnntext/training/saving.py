@@ -106,7 +106,11 @@ class Saver:
             TENSORS: checkpoint.serialize_tensors(tensors),
             LOOP: json.dumps(values, allow_nan=False).encode(),
         }
-        results: dict[str, Any] = {"steps": state.values["step"]}
+        results: dict[str, Any] = {
+            "steps": state.values["step"],
+            "epochs": state.values["step"] / self._written.prepared.steps_per_epoch,
+            "seconds": round(values["spent"], 1),
+        }
         if self._best is not None:
             files.update(self._model_so_far(state))
             results["metrics"], results["best_step"] = self._best

@@ -274,3 +274,21 @@ def test_other_threads_are_told(copy: Path, run: Shell) -> None:
     assert threads == 1
     told = "threads" in found.err and "not end with the same weights" in found.err
     assert told == (len(os.sched_getaffinity(0)) > 1)
+
+
+def test_a_run_that_is_not_finished_says_so(copy: Path, run: Shell) -> None:
+    facts = run("info", copy, "--json").done().objects[0]
+    assert facts["finished"] is False
+    assert facts["steps"] == saved_step(copy)
+    assert facts["accuracy"] >= 0
+    run("export", copy, "--int8").failed(1, "not finished", "--resume")
+    run("tag", "-m", copy, "--text", "The heron stood .").done()
+
+
+def test_a_run_without_an_evaluation_is_no_model_yet(run: Shell, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    killed_at(1, [*command("tag", out, "--steps", 5000), "--save-every", "0"], out)
+    assert not (out / "model.onnx").exists()
+    assert run("info", out, "--json").done().objects[0]["finished"] is False
+    found = run("tag", "-m", out, "--text", "The heron stood .")
+    found.failed(1, "not come to its first evaluation", "rnntext train tag --resume")
