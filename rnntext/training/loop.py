@@ -74,8 +74,8 @@ class Objective(Protocol):
     def evaluate(self, model: Any, *, quick: bool = False) -> Metrics:
         """Validation metrics; `quick` looks at a part of the data where all of it is long."""
 
-    def quick_share(self) -> float:
-        """The part of the validation data that a quick evaluation looks at."""
+    def sample(self, model: Any) -> float:
+        """Do a part of what an evaluation of everything does; how large a part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,12 +305,14 @@ class Loop:
         if early and self.step < flat_steps(most):
             return 0
         if self.quick_cost is None:
-            # Evaluations cost time too: one is made to see how much.
+            # Evaluations cost time too: they are tried to see how much.
             self.objective.evaluate(self.model, quick=True)
-            self.model.train()
             self.quick_cost = self.clock() - now
-            self.evaluating += self.quick_cost
-            self.evaluation_cost = self.quick_cost / self.objective.quick_share()
+            share = self.objective.sample(self.model)
+            self.model.train()
+            took = self.clock() - now
+            self.evaluation_cost = (took - self.quick_cost) / share
+            self.evaluating += took
         # Making batches and showing progress count as well. Some stays spare: a busy machine
         # slows down.
         pace = (self.clock() - self.began - self.evaluating) / self.step

@@ -33,12 +33,26 @@ Metrics = dict[str, Any]
 # How often a column of the language model's stream starts again from a zero state, so that the
 # model also learns what to say when it has read nothing yet.
 _FRESH_START = 0.01
-# Tokens that a quick evaluation of a language model reads, and states that meet the whole
-# vocabulary at once in an exact one.
+# Tokens that a quick evaluation of a language model scores, in windows of so many that are read
+# side by side, each after so many tokens that stand before it.
 _QUICK_TOKENS = 20_000
+_QUICK_WINDOW = 500
+_QUICK_CONTEXT = 100
+# Tokens read to see how long a whole evaluation takes.
+_SAMPLE_TOKENS = 1000
 # A classifier or tagger needs more examples than that to be told from another.
 _QUICK_EXAMPLE_TOKENS = 100_000
+# States that meet the whole vocabulary at once.
 _EXACT_ROWS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Ids to be read from a zero state, of which the first is given and the others are predicted:
+    the first `context` of these without being scored."""
+
+    ids: Array
+    context: int
 
 
 class LanguageModelling:
@@ -142,29 +156,48 @@ class LanguageModelling:
     def valid_tokens(self) -> int:
         return sum(map(len, self.valid))
 
-    def quick_share(self) -> float:
-        return min(1.0, _QUICK_TOKENS / self.valid_tokens())
-
     def evaluate(self, model: LanguageModel, *, quick: bool = False) -> Metrics:
-        """Exact, in float32: each document from a zero state after a line's end."""
+        """Exact, in float32: each document from a zero state after a line's end. A quick one
+        reads its part in windows, after some of what stands before each."""
+        pieces = self._windows() if quick else [self._whole(document) for document in self.valid]
+        return self._measure(model, pieces, None if quick else self.valid_bytes)
+
+    def sample(self, model: LanguageModel) -> float:
+        share = min(1.0, _SAMPLE_TOKENS / self.valid_tokens())
+        longest = max(map(len, self.valid))
+        self._measure(model, [self._whole(d[: max(1, round(longest * share))]) for d in self.valid])
+        return share
+
+    def _whole(self, document: Array) -> _Piece:
+        return _Piece(np.concatenate([[self.eos_id], document]), 0)
+
+    def _windows(self) -> list[_Piece]:
+        """The quick part of the validation text, in windows that many can be read at once of."""
+        pieces = []
+        left = _QUICK_TOKENS
+        for number in self._quick:
+            document = self.valid[number][:left]
+            left -= len(document)
+            ids = self._whole(document).ids
+            for start in range(0, len(document), _QUICK_WINDOW):
+                context = min(start, _QUICK_CONTEXT)
+                window = ids[start - context : start + _QUICK_WINDOW + 1]
+                pieces.append(_Piece(window, context))
+        return pieces
+
+    def _measure(
+        self, model: LanguageModel, pieces: Sequence[_Piece], n_bytes: int | None = None
+    ) -> Metrics:
         model.eval()
-        chosen = self.valid
-        if quick:
-            left = _QUICK_TOKENS
-            chosen = []
-            for document in self._quick:
-                chosen.append(self.valid[document][:left])
-                left -= len(chosen[-1])
         scores: list[Array] = []
         targets: list[Array] = []
+        lengths = np.array([len(piece.ids) for piece in pieces])
         with torch.no_grad():
-            for index in buckets(
-                np.array([len(d) for d in chosen]), max_rows=32, max_tokens=1 << 16
-            ):
-                for score, target in self._scores(model, [chosen[i] for i in index]):
+            for index in buckets(lengths, max_rows=32, max_tokens=1 << 16):
+                for score, target in self._scores(model, [pieces[i] for i in index]):
                     scores.append(score.cpu().numpy())
                     targets.append(target.cpu().numpy())
-        return self.metrics_of(scores, targets, None if quick else self.valid_bytes)
+        return self.metrics_of(scores, targets, n_bytes)
 
     def metrics_of(
         self, scores: Sequence[Array], targets: Sequence[Array], n_bytes: int | None
@@ -181,19 +214,25 @@ class LanguageModelling:
         )
 
     def _scores(
-        self, model: LanguageModel, documents: Sequence[Array]
+        self, model: LanguageModel, pieces: Sequence[_Piece]
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Log-probability of every token of some documents, with the tokens, in pieces."""
-        targets, lengths = pad(documents)
-        inputs = np.concatenate([np.full((len(targets), 1), self.eos_id), targets[:, :-1]], axis=1)
-        step = max(1, _EXACT_ROWS // len(targets))
+        """Log-probability of every scored token of some pieces, with the tokens, bit by bit."""
+        ids, lengths = pad([piece.ids for piece in pieces])
+        inputs, targets = ids[:, :-1], ids[:, 1:]
+        steps = targets.shape[1]
+        position = np.arange(steps)[:, None]  # (T, 1)
+        context = np.array([piece.context for piece in pieces])
+        scored = (position >= context) & (position < lengths - 1)  # (T, B)
+        size = max(1, _EXACT_ROWS // len(pieces))
         state: State | None = None
-        for start in range(0, targets.shape[1], step):
-            piece = slice(start, start + step)
-            hidden, state = model.hidden(self._tensor(inputs[:, piece]), state)
-            real = self._tensor(np.arange(targets.shape[1])[piece, None] < lengths)  # (t, B)
-            target = self._tensor(targets[:, piece]).t()[real]
-            logits = torch.addmm(model.head.bias, hidden[real], model.encoder.embedding.weight.t())
+        for start in range(0, steps, size):
+            part = slice(start, start + size)
+            hidden, state = model.hidden(self._tensor(inputs[:, part]), state)
+            chosen = self._tensor(scored[part])
+            target = self._tensor(targets[:, part]).t()[chosen]
+            logits = torch.addmm(
+                model.head.bias, hidden[chosen], model.encoder.embedding.weight.t()
+            )
             yield -functional.cross_entropy(logits, target, reduction="none"), target
 
     def _tensor(self, array: Array) -> Tensor:
@@ -338,7 +377,8 @@ class Classification:
     def valid_tokens(self) -> int:
         return sum(map(len, self.valid.ids))
 
-    def quick_share(self) -> float:
+    def sample(self, model: Classifier) -> float:
+        self.evaluate(model, quick=True)
         return len(self._quick) / len(self.valid.ids)
 
     def evaluate(self, model: Classifier, *, quick: bool = False) -> Metrics:
@@ -527,7 +567,8 @@ class Tagging:
     def valid_tokens(self) -> int:
         return sum(len(sentence.ids) for sentence in self.valid)
 
-    def quick_share(self) -> float:
+    def sample(self, model: Tagger) -> float:
+        self.evaluate(model, quick=True)
         return len(self._quick) / len(self.valid)
 
     def evaluate(self, model: Tagger, *, quick: bool = False) -> Metrics:

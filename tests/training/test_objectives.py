@@ -252,10 +252,41 @@ def test_a_quick_evaluation_reads_a_part(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found["tokens"] == 15
     assert found["perplexity"] == pytest.approx(math.exp(-scores[:15].mean()), rel=1e-5)
     assert found["bits_per_byte"] is None
-    assert objective.quick_share() == 15 / 40
     monkeypatch.setattr(objectives, "_QUICK_TOKENS", 1000)
-    assert objective.quick_share() == 1
-    assert objective.evaluate(model, quick=True)["tokens"] == 40
+    assert language(valid=[document]).evaluate(model, quick=True)["tokens"] == 40
+
+
+def test_a_quick_evaluation_reads_windows_after_some_of_what_stands_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(objectives, "_QUICK_WINDOW", 16)
+    monkeypatch.setattr(objectives, "_QUICK_CONTEXT", 5)
+    model, document = random_model("lm"), DOCUMENTS[2]
+    found = language(valid=[document]).evaluate(model, quick=True)
+    total = 0.0
+    for start in (0, 16, 32):
+        before = max(0, start - 5)
+        given = 0 if before == 0 else int(document[before - 1])
+        hidden, _ = model.hidden(torch.tensor([[given, *document[before : start + 15].tolist()]]))
+        logits = hidden[:, 0] @ model.encoder.embedding.weight.t() + model.head.bias
+        window = torch.from_numpy(document[before : start + 16]).long()
+        nats = torch.nn.functional.cross_entropy(logits[: len(window)], window, reduction="none")
+        total += float(nats[start - before :].detach().sum())
+    assert found["tokens"] == 40
+    assert found["perplexity"] == pytest.approx(math.exp(total / 40), rel=1e-5)
+
+
+def test_a_sample_is_a_part_of_the_work_of_a_whole_evaluation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(objectives, "_SAMPLE_TOKENS", 10)
+    read = []
+    monkeypatch.setattr(
+        LanguageModelling, "_measure", lambda self, model, pieces: read.append(pieces)
+    )
+    share = language(valid=[DOCUMENTS[2]]).sample(random_model("lm"))
+    assert share == 10 / 40
+    assert [len(piece.ids) - 1 for piece in read[0]] == [10]
 
 
 def test_a_quick_evaluation_of_many_documents_reads_its_share(
@@ -263,8 +294,7 @@ def test_a_quick_evaluation_of_many_documents_reads_its_share(
 ) -> None:
     monkeypatch.setattr(objectives, "_QUICK_TOKENS", 15)
     objective = language(valid=[DOCUMENTS[0]] * 20)
-    tokens = objective.evaluate(random_model("lm"), quick=True)["tokens"]
-    assert tokens <= 2 * objective.quick_share() * 20 * 9
+    assert objective.evaluate(random_model("lm"), quick=True)["tokens"] == 15
 
 
 # Classification
