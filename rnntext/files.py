@@ -1,16 +1,23 @@
-"""Folders that are written at one stroke: what whoever writes one needs to know of the system.
+"""What whoever writes files needs to know of the system.
 
-Knows: how names become durable, and which temporary folders a dead process left behind. Does not
-know: what is in them.
+Knows: how names become durable, which temporary folders a dead process left behind, and what to
+say where there is no room for a temporary file. Does not know: what is in them.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
+from typing import BinaryIO
+
+from rnntext.errors import DataError
+
+_CHUNK = 1 << 20
 
 
 def remove_stale(directory: Path, temporary: re.Pattern[str]) -> None:
@@ -35,6 +42,15 @@ def _is_other_process(pid: int) -> bool:
     return True
 
 
+def sha256_of(file: BinaryIO) -> str:
+    """The SHA-256 of all that is in a file."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
 def flush_directory(folder: Path) -> None:
     """Make the names in `folder` durable, where the system can do that."""
     if os.name == "nt":
@@ -47,3 +63,15 @@ def flush_directory(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def no_temporary(what: str, error: OSError) -> DataError:
+    """What to say where `what` cannot be kept in a temporary file."""
+    try:
+        place = tempfile.gettempdir()
+    except OSError:
+        place = "a temporary file"
+    return DataError(
+        f"cannot write {what} to {place}: {error.strerror or error}; "
+        "free some space, or name another place with TMPDIR"
+    )

@@ -85,7 +85,9 @@ def demonstrate(directory: Path, quiet: bool = False, threads: int | None = None
             f"  $ rnntext train {run.task} {run.file} --tokenizer {run.tokenizer} "
             f"--minutes {run.minutes} --seed 1 -o {run.task}\n"
         )
-        _, end = train(chosen, directory / run.task, quiet=quiet, began=time.perf_counter())
+        _, end = train(
+            chosen, directory / run.task, quiet=quiet, began=time.perf_counter(), cache=False
+        )
         output.write(f"  {_summary(end)} on text it has not seen\n\n")
         {"lm": _generate, "classify": _classify, "tag": _tag}[run.task](directory / run.task)
 

@@ -132,6 +132,9 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the data, time a few steps, train nothing.")
     ] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Keep no encoded data for the next run.")
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the model that DIR holds.")
     ] = False,
@@ -149,7 +152,8 @@ def command(
     chosen = _options(given, config)
     if out is None and not dry_run:
         raise UsageError("name the new model's directory with -o DIR")
-    show(*train(chosen, out, force=force, dry_run=dry_run, quiet=quiet), json)
+    ran = train(chosen, out, force=force, dry_run=dry_run, quiet=quiet, cache=not no_cache)
+    show(*ran, json)
 
 
 def train(
@@ -160,6 +164,7 @@ def train(
     dry_run: bool = False,
     quiet: bool = False,
     began: float = _BEGAN,
+    cache: bool = True,
 ) -> tuple[Prepared, Saved | Timed]:
     """Run a training, or a dry run, showing its progress on stderr; what it came to."""
     from rnntext.cli.progress import Progress
@@ -168,7 +173,7 @@ def train(
     beginning: list[Prepared] = []
     end: list[Saved | Timed] = []
     with Progress(quiet=quiet) as progress:
-        for event in _events(chosen, out, force, dry_run, began):
+        for event in _events(chosen, out, force, dry_run, began, cache):
             progress.show(event)
             if isinstance(event, Prepared):
                 beginning.append(event)
@@ -246,7 +251,12 @@ def _facts(prepared: Prepared, end: Saved | Timed) -> dict[str, Any]:
 
 
 def _events(
-    chosen: TrainingOptions, out: Path | None, force: bool, dry_run: bool, began: float
+    chosen: TrainingOptions,
+    out: Path | None,
+    force: bool,
+    dry_run: bool,
+    began: float,
+    cache: bool,
 ) -> Iterator[Event]:
     try:
         import onnx  # noqa: F401
@@ -256,5 +266,5 @@ def _events(
     from rnntext.training import run
 
     if dry_run or out is None:
-        return run.dry_run(chosen)
-    return run.run(chosen, out, force=force, began=began)
+        return run.dry_run(chosen, cache=cache)
+    return run.run(chosen, out, force=force, began=began, cache=cache)

@@ -1,15 +1,14 @@
 """What each task learns: its batches, its loss and its validation metrics.
 
-Knows: encoded data as arrays and the model of its task. Does not know: files, tokenizers,
-optimisers or when to stop. Each objective has the order of its batches from its seed and the
-epoch's number alone.
+Knows: encoded data, as arrays or as what is sliced like them, and the model of its task. Does
+not know: files, tokenizers, optimisers or when to stop. Each objective has the order of its
+batches from its seed and the epoch's number alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, islice, pairwise, repeat
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnntext import metrics
-from rnntext.text.batches import buckets, columns, pad
+from rnntext.text.batches import Epochs, buckets, columns, pad
+from rnntext.text.store import Numbers, counts_of
 from rnntext.training.device import Machine
+from rnntext.training.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
 from rnntext.training.model import Classifier, LanguageModel, State, Tagger
 from rnntext.training.softmax import Softmax
 
@@ -36,6 +37,29 @@ _QUICK_TOKENS = 20_000
 # A classifier or tagger needs more examples than that to be told from another.
 _QUICK_EXAMPLE_TOKENS = 100_000
 _EXACT_ROWS = 1024
+# Ids of a stream that are read at once, and as many as a device's own memory takes whole.
+_READ_AHEAD = 1 << 18
+_HELD = 1 << 26
+
+
+class _Columns:
+    """A stream of ids cut into columns (rows, length), of which windows are read."""
+
+    def __init__(self, stream: Numbers, rows: int, machine: Machine) -> None:
+        self.rows, self.length = rows, len(stream) // rows
+        self._stream, self._device = stream, machine.device
+        held = machine.device.type != "cpu" and len(stream) <= _HELD
+        self._ahead = self.length if held else _READ_AHEAD // rows
+        self._start = 0
+        self._block = torch.empty(rows, 0)  # what has been read, from _start on
+
+    def window(self, start: int, stop: int) -> Tensor:
+        """Ids (rows, stop - start)."""
+        if not self._start <= start <= stop <= self._start + self._block.shape[1]:
+            block = columns(self._stream, self.rows, start, max(stop, start + self._ahead))
+            self._start = start
+            self._block = torch.from_numpy(block.astype(np.int32)).to(self._device)
+        return self._block[:, start - self._start : stop - self._start].long()
 
 
 class LanguageModelling:
@@ -47,9 +71,10 @@ class LanguageModelling:
 
     def __init__(
         self,
-        stream: Array,
+        stream: Numbers,
         valid: Sequence[Array],
         *,
+        counts: Array,
         batch_size: int,
         bptt: int,
         eos_id: int,
@@ -57,20 +82,18 @@ class LanguageModelling:
         valid_bytes: int | None,
         seed: int,
         machine: Machine,
-        vocab_size: int,
     ) -> None:
         """`stream` and `valid`: ids of the training text and of each validation document, a
-        line's end after each line. `valid_bytes`: the bytes of the validation text, where the
-        tokenizer keeps all of them."""
+        line's end after each line. `counts`: how often each id of the vocabulary is in `stream`.
+        `valid_bytes`: the bytes of the validation text, where the tokenizer keeps all of them."""
         self.bptt, self.seed, self.machine = bptt, seed, machine
         self.eos_id, self.unk_id, self.valid_bytes = eos_id, unk_id, valid_bytes
         # A short text is cut into fewer columns rather than into columns shorter than a window.
         rows = max(1, min(batch_size, len(stream) // (bptt + 1)))
-        self.columns = torch.from_numpy(columns(stream, rows).astype(np.int64)).to(machine.device)
+        self.columns = _Columns(stream, rows, machine)
         self.valid = [document for document in valid if len(document)]
         self._quick = _part_of([len(document) for document in self.valid], _QUICK_TOKENS, seed)
-        self.steps_per_epoch = max(1, -(-(self.columns.shape[1] - 1) // bptt))
-        counts = np.bincount(stream, minlength=vocab_size)
+        self.steps_per_epoch = max(1, -(-(self.columns.length - 1) // bptt))
         self.softmax = Softmax(torch.from_numpy(counts).to(machine.device), machine.dtype)
         self._state: State | None = None
 
@@ -79,13 +102,13 @@ class LanguageModelling:
         again. The state that `loss` carries starts from zero here."""
         generator = np.random.default_rng([self.seed, epoch])
         self._state = None
-        rows, length = self.columns.shape
+        rows, length = self.columns.rows, self.columns.length
         # Windows end at other places in each epoch; the first is the short one.
         offset = int(generator.integers(self.bptt)) if length > 2 * self.bptt else 0
-        edges = [0, *range(offset or self.bptt, length - 1, self.bptt), length - 1]
+        edges = chain([0], range(offset or self.bptt, length - 1, self.bptt), [length - 1])
         for start, end in pairwise(edges):
             fresh = generator.random(rows) < _FRESH_START
-            window = self.columns[:, start : end + 1]
+            window = self.columns.window(start, end + 1)
             yield window[:, :-1], window[:, 1:], torch.from_numpy(fresh)
 
     def loss(
@@ -176,14 +199,6 @@ def _part_of(lengths: Sequence[int], tokens: int, seed: int) -> list[int]:
     return sorted(order[: int(np.searchsorted(reached, tokens)) + 1].tolist())
 
 
-@dataclass(frozen=True, slots=True)
-class LabelledIds:
-    """Encoded documents and, for each, which labels it has: (N, labels) of 0 and 1."""
-
-    ids: list[Array]
-    labels: Array
-
-
 class Classification:
     """Predict the labels of a document."""
 
@@ -191,7 +206,7 @@ class Classification:
 
     def __init__(
         self,
-        train: LabelledIds,
+        train: LabelledRows,
         valid: LabelledIds,
         *,
         labels: Sequence[str],
@@ -206,41 +221,27 @@ class Classification:
         self.multi_label, self.max_length = multi_label, max_length
         self.metric = "micro_f1" if multi_label else "accuracy"
         self.batch_size, self.seed, self.machine = batch_size, seed, machine
-        self._lengths = np.minimum([len(ids) for ids in train.ids], max_length)
         self.weights: Tensor | None = None
         if balanced:
-            counts = train.labels.sum(0)
-            balance = len(train.ids) / (len(labels) * np.maximum(counts, 1))
+            counts = counts_of(train.labels.values, len(labels))
+            balance = len(train) / (len(labels) * np.maximum(counts, 1))
             self.weights = torch.from_numpy(balance.astype(np.float32)).to(machine.device)
         self._quick = _part_of([len(ids) for ids in valid.ids], _QUICK_EXAMPLE_TOKENS, seed)
-        self.steps_per_epoch = len(self._batches(0))
-
-    def _batches(self, epoch: int) -> list[Array]:
-        generator = np.random.default_rng([self.seed, epoch])
-        return list(
-            buckets(
-                self._lengths,
-                max_rows=self.batch_size,
-                max_tokens=self.batch_size * self.max_length,
-                shuffle=generator,
-            )
-        )
+        self._epochs = Epochs(train.ids, batch_size, batch_size * max_length, max_length)
+        self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """ids (B, T), lengths (B), labels (B, labels). Of a document longer than `max_length`
         an epoch sees one window, another each time."""
         generator = np.random.default_rng([self.seed, epoch, 1])
-        batches = self._batches(epoch)
-        # The number of batches may vary by a few with the jitter of lengths; an epoch's does not.
-        for step in range(self.steps_per_epoch):
-            index = batches[step % len(batches)]
+        for index in _steps(self._epochs, self.steps_per_epoch, [self.seed, epoch]):
+            documents = self.train.read(index)
             rows = []
-            for document in index:
-                ids = self.train.ids[document]
+            for ids in documents.ids:
                 spare = len(ids) - self.max_length
                 start = int(generator.integers(spare + 1)) if spare > 0 else 0
                 rows.append(ids[start : start + self.max_length])
-            yield self._tensors(rows, self.train.labels[index])
+            yield self._tensors(rows, documents.labels)
 
     def _tensors(self, rows: Sequence[Array], labels: Array) -> tuple[Tensor, Tensor, Tensor]:
         ids, lengths = pad(rows)
@@ -355,14 +356,11 @@ def windows_of(documents: Sequence[Array], max_length: int) -> tuple[list[Array]
     return windows, np.array(owners, np.int64)
 
 
-@dataclass(frozen=True, slots=True)
-class TaggedIds:
-    """A sentence: its tokens, the first and last token of each word, each word's tag."""
-
-    ids: Array
-    first: Array
-    last: Array
-    tags: Array
+def _steps(epochs: Epochs, count: int, seed: Sequence[int]) -> Iterator[Array]:
+    """The batches of an epoch, so many: their number may vary by a few with the jitter of
+    lengths, an epoch's does not."""
+    again = (epochs.batches(np.random.default_rng(seed)) for _ in repeat(None))
+    return islice(chain.from_iterable(again), count)
 
 
 class Tagging:
@@ -372,7 +370,7 @@ class Tagging:
 
     def __init__(
         self,
-        train: Sequence[TaggedIds],
+        train: TaggedRows,
         valid: Sequence[TaggedIds],
         *,
         labels: Sequence[str],
@@ -384,26 +382,14 @@ class Tagging:
         self.batch_size, self.seed, self.machine = batch_size, seed, machine
         self.spans = metrics.is_span_tags(labels)
         self.metric = "f1" if self.spans else "accuracy"
-        self._lengths = np.array([len(sentence.ids) for sentence in train])
         self._quick = _part_of([len(s.ids) for s in valid], _QUICK_EXAMPLE_TOKENS, seed)
-        self.steps_per_epoch = len(self._batches(0))
-
-    def _batches(self, epoch: int) -> list[Array]:
-        generator = np.random.default_rng([self.seed, epoch])
-        return list(
-            buckets(
-                self._lengths,
-                max_rows=self.batch_size,
-                max_tokens=self.batch_size * 256,
-                shuffle=generator,
-            )
-        )
+        self._epochs = Epochs(train.ids, batch_size, batch_size * 256)
+        self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
         """ids (B, T), lengths (B), first, last and tags (B, W), words (B)."""
-        batches = self._batches(epoch)
-        for step in range(self.steps_per_epoch):
-            yield self._tensors([self.train[i] for i in batches[step % len(batches)]])
+        for index in _steps(self._epochs, self.steps_per_epoch, [self.seed, epoch]):
+            yield self._tensors(self.train.read(index))
 
     def _tensors(self, sentences: Sequence[TaggedIds]) -> tuple[Tensor, ...]:
         ids, lengths = pad([s.ids for s in sentences])

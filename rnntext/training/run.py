@@ -75,15 +75,17 @@ def run(
     *,
     force: bool = False,
     began: float | None = None,
+    cache: bool = True,
 ) -> Iterator[Event]:
     """Train what `options` asks for and save it as `directory`.
 
-    `began` is the `time.perf_counter` from which a time budget counts. Raises RnntextError for
-    whatever a user can cause; the directory is then as it was.
+    With `cache` the encoded data are kept for the next run that reads the same. `began` is the
+    `time.perf_counter` from which a time budget counts. Raises RnntextError for whatever a user
+    can cause; the directory is then as it was.
     """
     began = time.perf_counter() if began is None else began
     checkpoint.check_target(directory, force)
-    setup = _set_up(options, began)
+    setup = _set_up(options, began, cache)
     yield setup.prepared
     parameters = setup.prepared.parameters
     budget = Budget(
@@ -171,9 +173,9 @@ def _quantized(setup: _Setup) -> Quantized:
     )
 
 
-def dry_run(options: TrainingOptions) -> Iterator[Event]:
-    """Read the data and time a few steps; nothing is written."""
-    setup = _set_up(options, time.perf_counter())
+def dry_run(options: TrainingOptions, *, cache: bool = True) -> Iterator[Event]:
+    """Read the data and time a few steps; nothing is written but to the cache."""
+    setup = _set_up(options, time.perf_counter(), cache)
     yield setup.prepared
     taken, started = 0, time.perf_counter()
     for batch in setup.objective.batches(0):
@@ -186,7 +188,7 @@ def dry_run(options: TrainingOptions) -> Iterator[Event]:
     yield Timed(pace, pace * setup.prepared.steps_per_epoch)
 
 
-def _set_up(options: TrainingOptions, began: float) -> _Setup:
+def _set_up(options: TrainingOptions, began: float, cache: bool) -> _Setup:
     threads = options.threads or usable_cores()
     machine = choose_machine(options.device, threads)
     init = _Init.load(Path(options.init), options) if options.init is not None else None
@@ -196,7 +198,7 @@ def _set_up(options: TrainingOptions, began: float) -> _Setup:
             return False
         return time.perf_counter() - began > _PREPARATION * 60 * options.minutes
 
-    data = load_data(options, init.tokenizer if init else None, out_of_time=out_of_time)
+    data = load_data(options, init.tokenizer if init else None, out_of_time=out_of_time, keep=cache)
     summary = data.summary
     recipe = choose_recipe(options, summary.characters, summary.train)
     if init is not None:
@@ -226,6 +228,7 @@ def _set_up(options: TrainingOptions, began: float) -> _Setup:
     objective = _objective(options, data, recipe, machine)
     prepared = Prepared(
         summary=summary,
+        encoded=data.encoded,
         model=config,
         tokenizer=data.tokenizer.config.kind,
         parameters=sum(p.numel() for p in model.parameters()),
@@ -242,6 +245,7 @@ def _objective(options: TrainingOptions, data: Data, recipe: Recipe, machine: Ma
         return LanguageModelling(
             data.stream,
             data.valid,
+            counts=data.counts,
             batch_size=recipe.batch_size,
             bptt=recipe.bptt,
             eos_id=data.tokenizer.eos_id,
@@ -249,7 +253,6 @@ def _objective(options: TrainingOptions, data: Data, recipe: Recipe, machine: Ma
             valid_bytes=data.valid_bytes,
             seed=options.seed,
             machine=machine,
-            vocab_size=data.tokenizer.vocab_size,
         )
     if isinstance(data, LabelledData):
         return Classification(
