@@ -94,16 +94,44 @@ def load_data(
     with rereadable(paths, data_options(options), enough) as reading:
 
         def key() -> str | None:
-            return _key(options, paths, reading, tokenizer) if keep else None
+            return _key(options, paths, reading) if keep else None
 
         found = key()
-        entry = cache.find(found) if found is not None else None
+        name = _name(found, tokenizer)
+        entry = _learned(found, tokenizer) or (cache.find(name) if name is not None else None)
         if entry is None:
             write = _plan(options, reading, tokenizer, out_of_time)
             # What changed while it was read is not what its name says.
-            entry = cache.build(found, lambda draft: write(draft) and key() == found)
+            entry = cache.build(name, lambda draft: write(draft) and key() == found)
     with closing(entry):
         return _data_of(options.task, entry, tokenizer)
+
+
+def _name(key: str | None, tokenizer: Tokenizer | None) -> str | None:
+    """The entry's name where these data are encoded with this tokenizer."""
+    if key is None or tokenizer is None:
+        return key
+    return cache.key_of({"data": key, "given": _content(tokenizer)}, ())
+
+
+def _learned(key: str | None, tokenizer: Tokenizer | None) -> Entry | None:
+    """The entry of a run that learned this very tokenizer from these data, as one that is
+    resumed did."""
+    if key is None or tokenizer is None:
+        return None
+    entry = cache.find(key)
+    if entry is not None and _content(_tokenizer_in(entry)) != _content(tokenizer):
+        entry.close()
+        return None
+    return entry
+
+
+def _content(tokenizer: Tokenizer) -> list[Any]:
+    return [tokenizer.to_json(), asdict(tokenizer.config)]
+
+
+def _tokenizer_in(entry: Entry) -> Tokenizer:
+    return tokenizer_of(entry.text(TOKENIZER), entry.meta["tokenizer"])
 
 
 def data_options(options: TrainingOptions) -> DataOptions:
@@ -136,7 +164,6 @@ def _key(
     options: TrainingOptions,
     paths: list[str],
     reading: DataOptions,
-    tokenizer: Tokenizer | None,
 ) -> str | None:
     """The name of these data in the cache; None for what has no files here, or none that can be
     read, which is for the readers to say."""
@@ -146,7 +173,6 @@ def _key(
     settings |= {
         "versions": [_FORMAT, __version__, tokenizers.__version__],
         "seed": options.seed if options.valid is None else None,
-        "given": None if tokenizer is None else [tokenizer.to_json(), asdict(tokenizer.config)],
     }
     try:
         return cache.key_of(settings, _files(options.task, paths, reading))
@@ -172,8 +198,7 @@ def _files(task: str, paths: list[str], reading: DataOptions) -> Iterator[tuple[
 def _data_of(task: str, entry: Entry, tokenizer: Tokenizer | None) -> Data:
     meta = entry.meta
     summary = Summary(**meta["summary"])
-    if tokenizer is None:
-        tokenizer = tokenizer_of(entry.text(TOKENIZER), meta["tokenizer"])
+    tokenizer = tokenizer or _tokenizer_in(entry)
     place = None if entry.folder is None else str(entry.folder)
     encoded = Encoded(entry.size, place, entry.reused, entry.trouble)
     if task == "lm":

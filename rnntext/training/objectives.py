@@ -146,16 +146,19 @@ class LanguageModelling:
             for document in self._quick:
                 chosen.append(self.valid[document][:left])
                 left -= len(chosen[-1])
-        scores: list[Array] = []
-        targets: list[Array] = []
+        lengths = np.array([len(document) for document in chosen])
+        # Filled rather than grown: small arrays that stay, each allocated between two large ones
+        # that go, had the heap of a long evaluation grow by gigabytes.
+        scores = np.empty(lengths.sum(), np.float32)
+        targets = np.empty(lengths.sum(), np.int64)
+        done = 0
         with torch.no_grad():
-            for index in buckets(
-                np.array([len(d) for d in chosen]), max_rows=32, max_tokens=1 << 16
-            ):
+            for index in buckets(lengths, max_rows=32, max_tokens=1 << 16):
                 for score, target in self._scores(model, [chosen[i] for i in index]):
-                    scores.append(score.cpu().numpy())
-                    targets.append(target.cpu().numpy())
-        return self.metrics_of(scores, targets, None if quick else self.valid_bytes)
+                    place = slice(done, done + len(score))
+                    scores[place], targets[place] = score.cpu().numpy(), target.cpu().numpy()
+                    done = place.stop
+        return self.metrics_of([scores], [targets], None if quick else self.valid_bytes)
 
     def metrics_of(
         self, scores: Sequence[Array], targets: Sequence[Array], n_bytes: int | None
