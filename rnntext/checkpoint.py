@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntext.errors import CheckpointError, UsageError
+from rnntext.files import flush_directory, remove_stale
 
 FORMAT_VERSION = 1
 
@@ -129,7 +130,7 @@ def save(
         sources = [stack.enter_context(_open_source(files[name])) for name in names]
         try:
             _make_directories(directory, made)
-            _remove_stale(directory)
+            remove_stale(directory, _TEMPORARY)
             temporary.mkdir()
             listing = {}
             for name, source in zip(names, sources, strict=True):
@@ -141,10 +142,10 @@ def save(
             raw = text.encode("utf-8", "backslashreplace")
             _write(temporary / CONFIG, io.BytesIO(raw))
             for folder in {(temporary / name).parent for name in names} | {temporary}:
-                _flush_directory(folder)
+                flush_directory(folder)
             _finish_move(directory)  # of an earlier save, killed half way
             os.rename(temporary, directory / _NEXT)  # from here on the new generation counts
-            _flush_directory(directory)
+            flush_directory(directory)
         except OSError as error:
             raise CheckpointError(_cannot_write(directory, error)) from error
         finally:
@@ -195,27 +196,6 @@ def _make_directories(directory: Path, made: list[Path]) -> None:
         made.append(folder)
 
 
-def _remove_stale(directory: Path) -> None:
-    """Remove what saves that were killed before they counted left behind."""
-    for name in os.listdir(directory):
-        match = _TEMPORARY.fullmatch(name)
-        if match and not _is_other_process(int(match[1])):
-            shutil.rmtree(directory / name, ignore_errors=True)
-
-
-def _is_other_process(pid: int) -> bool:
-    # On Windows signal 0 is Ctrl-C, not a question; there a temporary is always taken as stale.
-    if os.name == "nt" or pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it is there, and another user's
-    return True
-
-
 def _write(path: Path, source: BinaryIO) -> dict[str, Any]:
     """Copy `source` to `path`, down to the disk; returns its size and SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -229,20 +209,6 @@ def _write(path: Path, source: BinaryIO) -> dict[str, Any]:
         target.flush()
         os.fsync(target.fileno())
     return {"size": size, "sha256": digest.hexdigest()}
-
-
-def _flush_directory(folder: Path) -> None:
-    """Make the names in `folder` durable, where the system can do that."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems
-            raise
-    finally:
-        os.close(handle)
 
 
 def _finish_move(directory: Path) -> None:
@@ -265,7 +231,7 @@ def _finish_move(directory: Path) -> None:
                 # Not empty as long as it holds another file.
                 with contextlib.suppress(OSError):
                     (directory / TRAINING_STATE).rmdir()
-        _flush_directory(directory)
+        flush_directory(directory)
         os.replace(upcoming / CONFIG, directory / CONFIG)
     shutil.rmtree(upcoming)
 

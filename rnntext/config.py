@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Self
 
 from rnntext.errors import CheckpointError, UsageError
@@ -235,6 +236,23 @@ class TrainingOptions:
     def merged(self, given: Mapping[str, Any]) -> Self:
         """These options under those that were given anew."""
         return replace(self, **given)
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How a training run is gone about; nothing here changes what it computes."""
+
+    force: bool = False  # replace the model that its directory holds
+    resume: bool = False  # go on with the run that its directory holds
+    save_every: float | None = None  # seconds between savings of the state
+    cache: bool = True  # keep the encoded data for the next run
+    tensorboard: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.save_every is not None and not self.save_every >= 0:
+            raise UsageError(f"--save-every must be 0 or more seconds, not {self.save_every}")
+        if self.force and self.resume:
+            raise UsageError("--resume and --force exclude each other")
 
 
 def _one_of(flag: str, value: str | None, allowed: tuple[str, ...]) -> None:

@@ -193,6 +193,14 @@ def _feed(writer: int, data: bytes) -> None:
         pass  # the command did not want to read it all
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where encoded text is kept, which is not in anybody's home."""
+    directory = tmp_path_factory.mktemp("cache")
+    os.environ["XDG_CACHE_HOME"] = str(directory)
+    return directory / "rnntext"
+
+
 @pytest.fixture(scope="session")
 def run() -> Iterator[Shell]:
     shell = Shell()

@@ -6,12 +6,14 @@ terminal a bar is drawn in place; elsewhere each evaluation is one plain line.
 
 from __future__ import annotations
 
+import os
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rnntext.cli.output import console, note
 from rnntext.training.events import (
+    Encoded,
     Evaluated,
     Event,
     Finished,
@@ -114,6 +116,12 @@ class Progress:
             f"of {encoder.vocab_size:,}, {event.parameters:,} parameters; {event.machine}, "
             f"{event.threads} threads{processes}"
         )
+        self._say(_encoded(event.encoded))
+        if summary.sampled:
+            self._say(
+                f"the tokenizer was learned from a sample of {summary.sampled:,} characters, "
+                "taken evenly from all of the training data"
+            )
         if summary.duplicates:
             self._say(
                 f"{summary.duplicates:,} of the validation {summary.unit} are in training too"
@@ -148,6 +156,30 @@ class Progress:
             parts.append(_left(self._step.remaining))
         parts.append("best so far" if event.best else "")
         self._say("  ".join(part for part in parts if part))
+
+
+def _encoded(encoded: Encoded) -> str:
+    size = _bytes(encoded.size)
+    if encoded.place is not None:
+        place = _from_home(encoded.place)
+        if encoded.reused:
+            return f"{size} of encoded text read from {place}"
+        return f"text encoded into {size} at {place}, for the next run too"
+    reason = f", because the cache cannot be used ({encoded.trouble})" if encoded.trouble else ""
+    return f"text encoded into {size} of temporary files{reason}"
+
+
+def _bytes(size: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.3g} GB"
+
+
+def _from_home(path: str) -> str:
+    home = os.path.join(os.path.expanduser("~"), "")
+    return f"~{os.sep}{path.removeprefix(home)}" if path.startswith(home) else path
 
 
 def _metrics(metrics: dict[str, Any]) -> str:

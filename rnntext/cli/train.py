@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ import typer
 
 from rnntext.cli import options, output
 from rnntext.cli.interrupts import Interrupts
-from rnntext.config import TASKS, TrainingOptions
+from rnntext.config import TASKS, Conduct, TrainingOptions
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
@@ -135,6 +135,9 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the data, time a few steps, train nothing.")
     ] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Keep no encoded data for the next run.")
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the model that DIR holds.")
     ] = False,
@@ -169,32 +172,18 @@ def command(
     chosen = _options(given, config)
     if out is None and not dry_run:
         raise UsageError("name the new model's directory with -o DIR")
-    if resume and (force or dry_run):
-        raise UsageError(f"--resume and {'--force' if force else '--dry-run'} exclude each other")
-    how = Conduct(force, resume, save_every, tensorboard)
-    prepared, end = train(chosen, out, how, dry_run=dry_run, quiet=quiet)
+    if resume and dry_run:
+        raise UsageError("--resume and --dry-run exclude each other")
+    conduct = Conduct(force, resume, save_every, not no_cache, tensorboard)
+    prepared, end = train(chosen, out, conduct, dry_run=dry_run, quiet=quiet)
     if end is not None:
         show(prepared, end, json)
-
-
-@dataclass(frozen=True, slots=True)
-class Conduct:
-    """How a run is gone about; nothing here changes what it computes."""
-
-    force: bool = False
-    resume: bool = False
-    save_every: float | None = None  # seconds
-    tensorboard: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.save_every is not None and not self.save_every >= 0:
-            raise UsageError(f"--save-every must be 0 or more seconds, not {self.save_every}")
 
 
 def train(
     chosen: TrainingOptions,
     out: Path | None,
-    how: Conduct | None = None,
+    conduct: Conduct = Conduct(),  # noqa: B008  (frozen)
     *,
     dry_run: bool = False,
     quiet: bool = False,
@@ -206,17 +195,16 @@ def train(
 
     prepared: Prepared | None = None
     end: Saved | Timed | None = None
-    how = how or Conduct()
     interrupts = Interrupts()
-    events = _events(chosen, out, how, dry_run, began, interrupts)
+    events = _events(chosen, out, conduct, dry_run, began, interrupts)
     from rnntext.training.events import Finished, Prepared, Saved, Stopped, Timed
     from rnntext.training.ranks import rank_of_environment
 
     first = rank_of_environment() == 0
     with ExitStack() as stack:
         board = None
-        if how.tensorboard is not None and first:
-            board = stack.enter_context(_board(how.tensorboard))
+        if conduct.tensorboard is not None and first:
+            board = stack.enter_context(_board(conduct.tensorboard))
         stack.enter_context(interrupts)
         progress = stack.enter_context(Progress(quiet=quiet or not first))
         for event in events:
@@ -314,7 +302,7 @@ def _facts(prepared: Prepared | None, end: Saved | Timed) -> dict[str, Any]:
 def _events(
     chosen: TrainingOptions,
     out: Path | None,
-    how: Conduct,
+    conduct: Conduct,
     dry_run: bool,
     began: float,
     interrupts: Interrupts,
@@ -327,13 +315,5 @@ def _events(
     from rnntext.training import run
 
     if dry_run or out is None:
-        return run.dry_run(chosen)
-    return run.run(
-        chosen,
-        out,
-        force=how.force,
-        resume=how.resume,
-        save_every=how.save_every,
-        stop_asked=interrupts.asked,
-        began=began,
-    )
+        return run.dry_run(chosen, cache=conduct.cache)
+    return run.run(chosen, out, conduct, stop_asked=interrupts.asked, began=began)

@@ -6,8 +6,8 @@ the formats hold; `lines`, `labelled` and `tagged` read them, one for each task.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from rnntext.errors import DataError, UsageError
 from rnntext.text.source import Decoding, extension, read_blocks, source_name
@@ -15,6 +15,14 @@ from rnntext.text.tables import TABLE_EXTENSIONS
 
 FORMATS = ("csv", "tsv", "jsonl", "fasttext", "conllu", "conll", "text", "parquet")
 HUB_PREFIX = "hf:"
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What a source that can be read only once gave: see `copies.rereadable`."""
+
+    descriptor: int
+    cut: bool  # it may have had more to give
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,7 @@ class DataOptions:
     encoding: str = "utf-8"
     encoding_errors: str = "strict"
     split: str = "train"  # of an `hf:` data set
+    copies: Mapping[str, Copy] = field(default_factory=dict)  # read in place of these paths
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:
@@ -60,7 +69,9 @@ def is_remote(path: str, options: DataOptions) -> bool:
 def data_blocks(path: str, options: DataOptions, stdin: int = 0) -> Iterator[list[str]]:
     """Yield the lines of `path` in blocks, as `read_blocks`; DataError if there is no line."""
     empty = True
-    for block in read_blocks(path, options.decoding, stdin):
+    copy = options.copies.get(path)
+    descriptor = copy.descriptor if copy else None
+    for block in read_blocks(path, options.decoding, stdin, descriptor):
         empty = empty and not block
         yield block
     if empty:

@@ -166,6 +166,12 @@ def _read_folders(path: str, options: DataOptions) -> Iterator[Labelled]:
         )
 
 
+def files_of_classes(directory: str) -> Iterator[str]:
+    """The files that a directory of classes has its examples in, in order."""
+    for folder in _entries(directory, folders=True):
+        yield from _entries(folder, folders=False)
+
+
 def _entries(directory: str, *, folders: bool) -> Mapping[str, str]:
     """Paths and names of the folders, or of the .txt files, in `directory`, sorted by name."""
     try:

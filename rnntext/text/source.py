@@ -79,15 +79,18 @@ def extension(path: str) -> str:
     return os.path.splitext(path.lower().removesuffix(".gz"))[1]
 
 
-def read_blocks(path: str, decoding: Decoding, stdin: int = 0) -> Iterator[list[str]]:
+def read_blocks(
+    path: str, decoding: Decoding, stdin: int = 0, copy: int | None = None
+) -> Iterator[list[str]]:
     """Yield the lines of `path` without their line ends, a list for each read.
 
     Only LF or CRLF ends a line; a last line needs neither; an empty file has no lines. An empty
-    list says that the next read may have to wait. `-` reads the file descriptor `stdin`. Raises
-    DataError for a source that cannot be read or decoded, after the lines before the bad byte.
+    list says that the next read may have to wait. `-` reads the file descriptor `stdin`; where
+    `copy` is given, that descriptor is read from its start in place of either. Raises DataError
+    for a source that cannot be read or decoded, after the lines before the bad byte.
     """
     name = source_name(path)
-    chunks = _read_chunks(path, name, stdin)
+    chunks = read_chunks(path, name, stdin) if copy is None else _read_again(copy)
     if path.lower().endswith(".gz"):
         chunks = _decompress(chunks, name)
     decoder = _LineDecoder(name, decoding)
@@ -123,8 +126,14 @@ def _failure(name: str, error: OSError) -> DataError:
     return DataError(f"{name} cannot be read: {reason}")
 
 
-def _read_chunks(path: str, name: str, stdin: int) -> Iterator[bytes]:
-    """Yield what each read brings; b"" says that the next step may have to wait."""
+def _read_again(copy: int) -> Iterator[bytes]:
+    os.lseek(copy, 0, os.SEEK_SET)
+    while chunk := os.read(copy, CHUNK_BYTES):
+        yield chunk
+
+
+def read_chunks(path: str, name: str, stdin: int) -> Iterator[bytes]:
+    """Yield what each read of `path` brings; b"" says that the next step may have to wait."""
     if path != STDIN and not os.path.isfile(path):
         yield b""  # opening a named pipe waits for its writer
     try:

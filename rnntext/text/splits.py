@@ -2,119 +2,81 @@
 
 Knows: what must stay together (equal texts, a document, a paragraph) and what must stay in
 training (every label). Does not know: where examples come from, or how large a part should be.
+
+No text is held: of an example a hash and its labels' numbers, of running text where so many of
+its units begin as MOST_UNITS says. What was chosen is then taken from the data as they are read
+again.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
-from typing import TypeVar
+from collections import Counter, deque
+from collections.abc import Hashable, Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntext.text.labelled import Labelled
 from rnntext.text.lines import Line
-from rnntext.text.tagged import Tagged
-
-Item = TypeVar("Item")
+from rnntext.text.store import Array, Rows, counts_of
 
 FEWEST_UNITS = 20  # documents or paragraphs from which validation text can be drawn
-BLOCKS = 100  # pieces of a text that has neither
+MOST_UNITS = 1 << 16  # of more, neighbours are taken as one
+BLOCKS = 100  # pieces, at the least, of a text that has neither
+# Pieces that would make the validation part, at the least.
+_FEWEST_DRAWN = 2
 
 
-def split_labelled(
-    examples: Sequence[Labelled], share: float, seed: int
-) -> tuple[list[Labelled], list[Labelled]]:
-    """Return a training and a validation part, about `share` of the distinct texts, 0 to 1.
+def draw_examples(
+    keys: Array, strata: Array, labels: Rows, label_count: int, share: float, seed: int
+) -> NDArray[np.bool_]:
+    """Say of each example whether it is for validation: (examples,) booleans, near `share` of
+    the distinct `keys`.
 
-    Stratified by the labels of an example; each part keeps the order of `examples`. Equal texts
-    stand on one side, and every label stands in training, so that validation has nothing that
-    cannot be learnt; it may be empty where nearly every example has its own label.
-    """
-    mask = _validation_mask(
-        [example.text for example in examples],
-        [tuple(sorted(example.labels)) for example in examples],
-        [example.labels for example in examples],
-        share,
-        seed,
-    )
-    return _part(examples, mask, False), _part(examples, mask, True)
-
-
-def split_tagged(
-    examples: Sequence[Tagged], share: float, seed: int
-) -> tuple[list[Tagged], list[Tagged]]:
-    """Return a training and a validation part by sentence, about `share` of the distinct ones.
-
-    Each part keeps the order of `examples`. Sentences of the same words stand on one side, and
-    every tag stands in training.
-    """
-    mask = _validation_mask(
-        [example.words for example in examples],
-        [() for _ in examples],
-        [example.tags for example in examples],
-        share,
-        seed,
-    )
-    return _part(examples, mask, False), _part(examples, mask, True)
-
-
-def split_lines(lines: Iterable[Line], share: float, seed: int) -> tuple[list[Line], list[Line]]:
-    """Return a training and a validation part of `lines`, both in memory and in order.
-
-    `validation_lines` says how they are chosen.
-    """
-    kept = list(lines)
-    mask = validation_lines(kept, share, seed)
-    return _part(kept, mask, False), _part(kept, mask, True)
-
-
-def validation_lines(lines: Iterable[Line], share: float, seed: int) -> NDArray[np.bool_]:
-    """Say of each line whether it is validation text: (lines,) booleans, near `share` of the text.
-
-    Reads `lines` once and keeps no text, so that a second pass can take the parts from a corpus
-    of any size. Whole documents are chosen if there are FEWEST_UNITS of them, else paragraphs
-    (lines up to and with the blank lines after them) if there are as many, else BLOCKS stretches
-    of lines; documents or paragraphs of which one holds over half of the text are too uneven.
-    Some text stays on each side if there are two lines.
+    Examples of equal `keys`, numbers that stand for their texts, stand on one side. Each of the
+    `strata`, a number an example, gives its share. Every one of the `labels`, numbers an
+    example, stands in training, so that validation has nothing that cannot be learnt; there may
+    be none where nearly every example has its own label.
     """
     _require_share(share)
-    sizes = array("q")  # characters of each line with its end
-    documents = array("q")  # number of the first line of each
-    paragraphs = array("q")
-    document: int | None = None
-    blank = False
-    for number, line in enumerate(lines):
-        new_document = line.document != document
-        now_blank = not line.text.strip()
-        if new_document:
-            documents.append(number)
-        if new_document or (blank and not now_blank):
-            paragraphs.append(number)
-        document, blank = line.document, now_blank
-        sizes.append(len(line.text) + 1)
-    mask = np.zeros(len(sizes), dtype=np.bool_)
-    if share == 0 or len(sizes) < 2:
+    mask = np.zeros(len(keys), dtype=np.bool_)
+    first, unit = _units_of(keys)
+    if share == 0 or len(first) < 2:
         return mask
-    size_of_line = np.array(sizes, dtype=np.int64)
-    starts, unit_sizes = _units(size_of_line, [np.array(documents), np.array(paragraphs)])
-    ends = np.append(starts[1:], len(size_of_line))
     generator = np.random.Generator(np.random.PCG64(seed))
-    for unit in _near_share(unit_sizes, share, generator):
-        mask[starts[unit] : ends[unit]] = True
-    return mask
+    # Every n-th unit of the strata laid end to end gives each its part, however small it is.
+    shuffled = generator.permutation(len(first))
+    in_strata = shuffled[np.argsort(strata[first[shuffled]], kind="stable")]
+    count = min(max(1, round(share * len(first))), len(first) - 1)
+    positions = (np.arange(count) + generator.random()) * len(first) / count
+    drawn = np.zeros(len(first), dtype=np.bool_)
+    drawn[in_strata[positions.astype(np.int64)]] = True
+    _give_back_labels(drawn, unit, labels, label_count)
+    return drawn[unit]
 
 
-def overlap(train: Iterable[Hashable], valid: Iterable[Hashable]) -> int:
-    """Count the items of `valid` that also stand in `train`; memory grows with `valid` alone."""
-    counts = Counter(hash(item) for item in valid)
-    return sum(counts.pop(hash(item), 0) for item in train)
+def _units_of(keys: Array) -> tuple[Array, Array]:
+    """Number the distinct keys as they come; the first example of each, and each example's."""
+    _, first, unit = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    number = np.empty_like(order)
+    number[order] = np.arange(len(order))
+    return first[order], number[unit]
 
 
-def _part(examples: Sequence[Item], mask: NDArray[np.bool_], chosen: bool) -> list[Item]:
-    return [item for item, valid in zip(examples, mask.tolist(), strict=True) if valid == chosen]
+def _give_back_labels(drawn: NDArray[np.bool_], unit: Array, labels: Rows, count: int) -> None:
+    """Move to training what holds a label that has no example there."""
+    outside = counts_of(labels.values, count)
+    held: dict[int, set[int]] = {}  # by each unit that was drawn
+    for example in np.flatnonzero(drawn[unit]).tolist():
+        outside[labels[example]] -= 1
+        held.setdefault(int(unit[example]), set()).update(labels[example].tolist())
+    missing = set(np.flatnonzero(outside == 0).tolist())
+    for number, here in sorted(held.items()):
+        if here & missing:
+            drawn[number] = False
+            missing -= here
 
 
 def _require_share(share: float) -> None:
@@ -122,63 +84,90 @@ def _require_share(share: float) -> None:
         raise ValueError(f"share must be at least 0 and less than 1, not {share}")
 
 
-def _validation_mask(
-    keys: Sequence[Hashable],
-    strata: Sequence[tuple[str, ...]],
-    labels: Sequence[tuple[str, ...]],
-    share: float,
-    seed: int,
-) -> NDArray[np.bool_]:
-    """Choose distinct `keys`, evenly over `strata`: (examples,) booleans."""
-    _require_share(share)
-    mask = np.zeros(len(keys), dtype=np.bool_)
-    units: dict[Hashable, list[int]] = {}
-    for index, key in enumerate(keys):
-        units.setdefault(key, []).append(index)
-    members = list(units.values())
-    if share == 0 or len(members) < 2:
-        return mask
-    generator = np.random.Generator(np.random.PCG64(seed))
-    # Every n-th unit of the strata laid end to end gives each its part, however small it is.
-    shuffled = generator.permutation(len(members)).tolist()
-    in_strata = sorted(shuffled, key=lambda unit: strata[members[unit][0]])
-    count = min(max(1, round(share * len(members))), len(members) - 1)
-    positions = (np.arange(count) + generator.random()) * len(members) / count
-    for position in positions.astype(np.int64).tolist():
-        mask[members[in_strata[position]]] = True
-    _give_back_labels(mask, members, labels)
-    return mask
+class Outline:
+    """Where the documents, paragraphs and lines of a text begin, in bounded memory."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.characters = 0  # with one for each line's end
+        self._documents, self._paragraphs, self._stretches = (_Units() for _ in range(3))
+        self._document: int | None = None
+        self._blank = False
+
+    def add(self, line: Line) -> None:
+        """Tell of the next line."""
+        new_document = line.document != self._document
+        blank = not line.text or line.text.isspace()
+        if new_document:
+            self._documents.begin(self.lines, self.characters)
+        if new_document or (self._blank and not blank):
+            self._paragraphs.begin(self.lines, self.characters)
+        self._stretches.begin(self.lines, self.characters)
+        self._document, self._blank = line.document, blank
+        self.lines += 1
+        self.characters += len(line.text) + 1
+
+    def draw(self, share: float, seed: int) -> tuple[Array, int]:
+        """Choose validation text: (ranges, 2) the first line of each and the one after its last,
+        in order; and how many characters they have, near `share` of all.
+
+        Whole documents are chosen if there are FEWEST_UNITS of them, else paragraphs (lines up
+        to and with the blank lines after them) if there are as many, else BLOCKS stretches of
+        lines, or more where few are wanted. Documents or paragraphs of which one holds over half
+        of the text, or most are over twice as long as what is wanted, are too uneven or too
+        long. Some text stays on each side if there are two lines.
+        """
+        _require_share(share)
+        if share == 0 or self.lines < 2:
+            return np.empty((0, 2), np.int64), 0
+        starts, sizes = self._units(share)
+        chosen = np.sort(_near_share(sizes, share, np.random.Generator(np.random.PCG64(seed))))
+        ends = np.append(starts[1:], self.lines)
+        return np.stack([starts[chosen], ends[chosen]], axis=1), int(sizes[chosen].sum())
+
+    def _units(self, share: float) -> tuple[Array, Array]:
+        """The first line and the size of each unit, of the first kind that will do."""
+        for units in (self._documents, self._paragraphs):
+            starts, offsets = units.arrays()
+            sizes = np.diff(offsets, append=self.characters)
+            if (
+                len(starts) >= FEWEST_UNITS
+                and 2 * sizes.max() <= self.characters
+                and np.median(sizes) <= 2 * share * self.characters
+            ):
+                return starts, sizes
+        starts, offsets = self._stretches.arrays()
+        count = min(self.lines, max(BLOCKS, round(_FEWEST_DRAWN / share)))
+        wanted = np.arange(count) * self.lines // count
+        chosen = np.unique(np.searchsorted(starts, wanted, side="right") - 1)
+        return starts[chosen], np.diff(offsets[chosen], append=self.characters)
 
 
-def _give_back_labels(
-    mask: NDArray[np.bool_], members: Sequence[list[int]], labels: Sequence[tuple[str, ...]]
-) -> None:
-    """Move to training what holds a label that has no example there."""
-    seen = {label for index in np.flatnonzero(~mask).tolist() for label in labels[index]}
-    for indices in members:
-        here = {label for index in indices for label in labels[index]}
-        if mask[indices[0]] and not here <= seen:
-            mask[indices] = False
-            seen |= here
+class _Units:
+    """Where units begin: of at most MOST_UNITS, some of which may be several in one."""
+
+    def __init__(self) -> None:
+        self._starts = array("q")  # the first line
+        self._offsets = array("q")  # characters before it
+        self._together = 1
+        self._room = 0  # units that the last entry still takes in
+
+    def begin(self, line: int, offset: int) -> None:
+        if self._room:
+            self._room -= 1
+            return
+        self._starts.append(line)
+        self._offsets.append(offset)
+        if len(self._starts) > MOST_UNITS:
+            self._starts, self._offsets = self._starts[::2], self._offsets[::2]
+            self._together *= 2
+        self._room = self._together - 1
+
+    def arrays(self) -> tuple[Array, Array]:
+        return np.array(self._starts, np.int64), np.array(self._offsets, np.int64)
 
 
-def _units(
-    size_of_line: NDArray[np.int64], candidates: Sequence[NDArray[np.int64]]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the first line and the size of each unit, of the first kind that will do."""
-    total = int(size_of_line.sum())
-    for starts in candidates:
-        sizes = np.add.reduceat(size_of_line, starts)  # (units,)
-        if len(starts) >= FEWEST_UNITS and 2 * int(sizes.max()) <= total:
-            return starts, sizes
-    count = min(len(size_of_line), BLOCKS)
-    starts = np.arange(count, dtype=np.int64) * len(size_of_line) // count
-    return starts, np.add.reduceat(size_of_line, starts)
-
-
-def _near_share(
-    sizes: NDArray[np.int64], share: float, generator: np.random.Generator
-) -> list[int]:
+def _near_share(sizes: Array, share: float, generator: np.random.Generator) -> list[int]:
     """Draw units, at least one and not all, each of which brings the sum nearer to the share."""
     target = share * int(sizes.sum())
     taken: list[int] = []
@@ -189,3 +178,40 @@ def _near_share(
             taken.append(unit)
             total += size
     return taken or [int(sizes.argmin())]
+
+
+def part_of(lines: Iterator[Line], ranges: Array, *, valid: bool) -> Iterator[Line]:
+    """The lines inside `ranges` that `Outline.draw` gave, or those outside."""
+    position = 0
+    for start, stop in ranges.tolist():
+        outside, inside = islice(lines, start - position), islice(lines, stop - start)
+        position = stop
+        if valid:
+            _pass_over(outside)
+            yield from inside
+        else:
+            yield from outside
+            _pass_over(inside)
+    if not valid:
+        yield from lines
+
+
+def _pass_over(lines: Iterator[Line]) -> None:
+    deque(lines, maxlen=0)
+
+
+class Overlap:
+    """Counts the validation items that also stand in training; memory grows with the
+    validation items alone."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._valid: Counter[int] = Counter()
+
+    def add_valid(self, items: Iterable[Hashable]) -> None:
+        """Tell of validation items, before any of training."""
+        self._valid.update(map(hash, items))
+
+    def add_train(self, items: Iterable[Hashable]) -> None:
+        """Tell of training items."""
+        self.count += sum(self._valid.pop(hash(item), 0) for item in items)

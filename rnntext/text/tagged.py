@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from sys import intern
 
@@ -39,25 +39,45 @@ class Tagged:
 def read_tagged(paths: Sequence[str], options: DataOptions, stdin: int = 0) -> Iterator[Tagged]:
     """Yield the sentences of `paths` in order, span tags in BIO.
 
-    All of `paths` is read before the first sentence comes, for whether tags are span tags is
-    told over the whole (see `spans.span_scheme`). `tag_column` is for CoNLL-U one of
+    All of `paths` is read, and held, before the first sentence comes, for whether tags are span
+    tags is told over the whole (see `spans.span_scheme`). `tag_column` is for CoNLL-U one of
     CONLLU_COLUMNS (`upos` if unset) or a column's number from 1, for CoNLL columns a number (the
     last if unset), for JSON Lines, Parquet and `hf:` a column's name (`tags` if unset; words
     are in `text_column`, `words` if unset). Raises UsageError for a column that cannot be, and
     DataError, naming file and line, for a word without a tag or a malformed line.
     """
+    sentences = list(_read_sentences(paths, options, stdin))
+    scheme = span_scheme(sentence.tags for sentence in sentences)
+    yield from sentences if scheme is None else _in_bio(sentences)
+
+
+def tagged_reader(paths: Sequence[str], options: DataOptions) -> Callable[[], Iterator[Tagged]]:
+    """What reads `paths`, which can be read again, as `read_tagged` does, and holds nothing."""
+    scheme = span_scheme(sentence.tags for sentence in _read_sentences(paths, options))
+
+    def read() -> Iterator[Tagged]:
+        sentences = _read_sentences(paths, options)
+        return sentences if scheme is None else _in_bio(sentences)
+
+    return read
+
+
+def _in_bio(sentences: Iterable[Tagged]) -> Iterator[Tagged]:
+    """The same sentences with their span tags in BIO."""
+    for sentence in sentences:
+        yield replace(sentence, tags=to_bio(sentence.tags))
+
+
+def _read_sentences(paths: Sequence[str], options: DataOptions, stdin: int = 0) -> Iterator[Tagged]:
+    """Yield the sentences of `paths` in order, tags as they are in the file."""
     options.require_format("tag", TAG_FORMATS)
-    sentences: list[Tagged] = []
     for path in paths:
-        before = len(sentences)
-        sentences += _read_source(path, options, stdin)
-        if len(sentences) == before:
+        found = False
+        for sentence in _read_source(path, options, stdin):
+            found = True
+            yield sentence
+        if not found:
             raise DataError(f"{source_name(path)} has no sentences in it")
-    if span_scheme(sentence.tags for sentence in sentences) is None:
-        yield from sentences
-    else:
-        for sentence in sentences:
-            yield replace(sentence, tags=to_bio(sentence.tags))
 
 
 def _read_source(path: str, options: DataOptions, stdin: int) -> Iterator[Tagged]:

@@ -29,6 +29,17 @@ class Summary:
     labels: dict[str, int] = field(default_factory=dict)  # how often each is in training
     read: int = 0  # lines of DATA, before the validation part was taken from them
     cut_short: bool = False  # a time budget left no time to prepare more of the training text
+    sampled: int = 0  # characters the tokenizer was learned from, where it was not from all
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What became of the data's text: ids in files."""
+
+    size: int  # bytes
+    place: str | None  # a folder of the cache; None for temporary files
+    reused: bool  # another run wrote them
+    trouble: str | None = None  # why the cache could not be used
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,7 @@ class Prepared:
     """The data is read and the model is built; nothing has been trained."""
 
     summary: Summary
+    encoded: Encoded
     model: ModelConfig
     tokenizer: str
     parameters: int

@@ -1,8 +1,8 @@
 """What each task learns: its batches, its loss and its validation metrics.
 
-Knows: encoded data as arrays and the model of its task. Does not know: files, tokenizers,
-optimisers or when to stop. Each objective has the order of its batches from its seed and the
-epoch's number alone.
+Knows: encoded data, as arrays or as what is sliced like them, and the model of its task. Does
+not know: files, tokenizers, optimisers or when to stop. Each objective has the order of its
+batches from its seed and the epoch's number alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, islice, pairwise, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +21,10 @@ from torch.nn import functional
 
 from rnntext import metrics
 from rnntext.errors import UsageError
-from rnntext.text.batches import buckets, columns, pad
+from rnntext.text.batches import Epochs, buckets, columns, pad
+from rnntext.text.store import Numbers, counts_of
 from rnntext.training.device import Machine
+from rnntext.training.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
 from rnntext.training.model import Classifier, LanguageModel, State, Tagger
 from rnntext.training.ranks import ALONE, Ranks
 from rnntext.training.softmax import Softmax
@@ -44,6 +46,30 @@ _SAMPLE_TOKENS = 1000
 _QUICK_EXAMPLE_TOKENS = 100_000
 # States that meet the whole vocabulary at once.
 _EXACT_ROWS = 1024
+# Ids of a stream that are read at once, and as many as a device's own memory takes whole.
+_READ_AHEAD = 1 << 18
+_HELD = 1 << 26
+
+
+class _Columns:
+    """A stream of ids cut into columns (rows, length); windows of some of the rows are read."""
+
+    def __init__(self, stream: Numbers, rows: int, own: slice, machine: Machine) -> None:
+        self.length = len(stream) // rows
+        self._stream, self._rows, self._own, self._device = stream, rows, own, machine.device
+        held = machine.device.type != "cpu" and len(stream) <= _HELD
+        self._ahead = self.length if held else _READ_AHEAD // rows
+        self._start = 0
+        self._block = torch.empty(own.stop - own.start, 0)  # what has been read, from _start on
+
+    def window(self, start: int, stop: int) -> Tensor:
+        """Ids (own rows, stop - start)."""
+        if not self._start <= start <= stop <= self._start + self._block.shape[1]:
+            end = max(stop, start + self._ahead)
+            block = columns(self._stream, self._rows, start, end, self._own)
+            self._start = start
+            self._block = torch.from_numpy(block.astype(np.int32)).to(self._device)
+        return self._block[:, start - self._start : stop - self._start].long()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +90,10 @@ class LanguageModelling:
 
     def __init__(
         self,
-        stream: Array,
+        stream: Numbers,
         valid: Sequence[Array],
         *,
+        counts: Array,
         batch_size: int,
         bptt: int,
         eos_id: int,
@@ -74,12 +101,11 @@ class LanguageModelling:
         valid_bytes: int | None,
         seed: int,
         machine: Machine,
-        vocab_size: int,
         ranks: Ranks = ALONE,
     ) -> None:
         """`stream` and `valid`: ids of the training text and of each validation document, a
-        line's end after each line. `valid_bytes`: the bytes of the validation text, where the
-        tokenizer keeps all of them."""
+        line's end after each line. `counts`: how often each id of the vocabulary is in `stream`.
+        `valid_bytes`: the bytes of the validation text, where the tokenizer keeps all of them."""
         self.bptt, self.seed, self.machine = bptt, seed, machine
         self.eos_id, self.unk_id, self.valid_bytes = eos_id, unk_id, valid_bytes
         # A short text is cut into fewer columns rather than into columns shorter than a window.
@@ -90,11 +116,10 @@ class LanguageModelling:
                 "give a larger --batch-size or more text"
             )
         self.ranks, self.rows = ranks, rows
-        self.columns = torch.from_numpy(columns(stream, rows).astype(np.int64)).to(machine.device)
+        self.columns = _Columns(stream, rows, ranks.part(rows), machine)
         self.valid = [document for document in valid if len(document)]
         self._quick = _part_of([len(document) for document in self.valid], _QUICK_TOKENS, seed)
-        self.steps_per_epoch = max(1, -(-(self.columns.shape[1] - 1) // bptt))
-        counts = np.bincount(stream, minlength=vocab_size)
+        self.steps_per_epoch = max(1, -(-(self.columns.length - 1) // bptt))
         self.softmax = Softmax(torch.from_numpy(counts).to(machine.device), machine.dtype, seed)
         self._state: State | None = None
 
@@ -104,15 +129,14 @@ class LanguageModelling:
         generator = np.random.default_rng([self.seed, epoch])
         if start == 0:
             self._state = None
-        own = self.ranks.part(self.rows)
-        rows, length = self.columns.shape
+        own, length = self.ranks.part(self.rows), self.columns.length
         # Windows end at other places in each epoch; the first is the short one.
         offset = int(generator.integers(self.bptt)) if length > 2 * self.bptt else 0
-        edges = [0, *range(offset or self.bptt, length - 1, self.bptt), length - 1]
+        edges = chain([0], range(offset or self.bptt, length - 1, self.bptt), [length - 1])
         for number, (begin, end) in enumerate(pairwise(edges)):
-            fresh = generator.random(rows) < _FRESH_START
+            fresh = generator.random(self.rows) < _FRESH_START
             if number >= start:
-                window = self.columns[own, begin : end + 1]
+                window = self.columns.window(begin, end + 1)
                 yield window[:, :-1], window[:, 1:], torch.from_numpy(fresh[own])
 
     def loss(
@@ -189,15 +213,20 @@ class LanguageModelling:
         self, model: LanguageModel, pieces: Sequence[_Piece], n_bytes: int | None = None
     ) -> Metrics:
         model.eval()
-        scores: list[Array] = []
-        targets: list[Array] = []
         lengths = np.array([len(piece.ids) for piece in pieces])
+        total = sum(len(piece.ids) - 1 - piece.context for piece in pieces)
+        # Filled rather than grown: small arrays that stay, each allocated between two large ones
+        # that go, had the heap of a long evaluation grow by gigabytes.
+        scores = np.empty(total, np.float32)
+        targets = np.empty(total, np.int64)
+        done = 0
         with torch.no_grad():
             for index in buckets(lengths, max_rows=32, max_tokens=1 << 16):
                 for score, target in self._scores(model, [pieces[i] for i in index]):
-                    scores.append(score.cpu().numpy())
-                    targets.append(target.cpu().numpy())
-        return self.metrics_of(scores, targets, n_bytes)
+                    place = slice(done, done + len(score))
+                    scores[place], targets[place] = score.cpu().numpy(), target.cpu().numpy()
+                    done = place.stop
+        return self.metrics_of([scores], [targets], n_bytes)
 
     def metrics_of(
         self, scores: Sequence[Array], targets: Sequence[Array], n_bytes: int | None
@@ -254,14 +283,6 @@ def _part_of(lengths: Sequence[int], tokens: int, seed: int) -> list[int]:
     return sorted(order[: int(np.searchsorted(reached, tokens)) + 1].tolist())
 
 
-@dataclass(frozen=True, slots=True)
-class LabelledIds:
-    """Encoded documents and, for each, which labels it has: (N, labels) of 0 and 1."""
-
-    ids: list[Array]
-    labels: Array
-
-
 class _LabelledBatch(NamedTuple):
     ids: Tensor  # (B, T)
     lengths: Tensor  # (B)
@@ -277,7 +298,7 @@ class Classification:
 
     def __init__(
         self,
-        train: LabelledIds,
+        train: LabelledRows,
         valid: LabelledIds,
         *,
         labels: Sequence[str],
@@ -294,49 +315,35 @@ class Classification:
         self.multi_label, self.max_length = multi_label, max_length
         self.metric = "micro_f1" if multi_label else "accuracy"
         self.batch_size, self.seed, self.machine = batch_size, seed, machine
-        self._full_lengths = np.array([len(ids) for ids in train.ids])
-        self._lengths = np.minimum(self._full_lengths, max_length)
         self._balance: Array | None = None
         self.weights: Tensor | None = None
         if balanced:
-            counts = train.labels.sum(0)
-            balance = len(train.ids) / (len(labels) * np.maximum(counts, 1))
+            counts = counts_of(train.labels.values, len(labels))
+            balance = len(train) / (len(labels) * np.maximum(counts, 1))
             self._balance = balance.astype(np.float32)
             self.weights = torch.from_numpy(self._balance).to(machine.device)
         self._quick = _part_of([len(ids) for ids in valid.ids], _QUICK_EXAMPLE_TOKENS, seed)
-        self.steps_per_epoch = len(self._batches(0))
-
-    def _batches(self, epoch: int) -> list[Array]:
-        generator = np.random.default_rng([self.seed, epoch])
-        return list(
-            buckets(
-                self._lengths,
-                max_rows=self.batch_size,
-                max_tokens=self.batch_size * self.max_length,
-                shuffle=generator,
-            )
-        )
+        self._epochs = Epochs(train.ids, batch_size, batch_size * max_length, max_length)
+        self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[_LabelledBatch]:
         """This rank's part of each batch. Of a document longer than `max_length` an epoch sees
         one window, another each time."""
-        batches = self._batches(epoch)
-        # The number of batches may vary by a few with the jitter of lengths; an epoch's does not.
-        for step in range(start, self.steps_per_epoch):
-            index = batches[step % len(batches)]
+        steps = _steps(self._epochs, self.steps_per_epoch, [self.seed, epoch])
+        for step, index in islice(enumerate(steps), start, None):
+            documents = self.train.read(index)
             generator = np.random.default_rng([self.seed, epoch, step])
-            spare = np.maximum(self._full_lengths[index] - self.max_length, 0)
-            begins = generator.integers(spare + 1)
+            lengths = np.array([len(ids) for ids in documents.ids])
+            begins = generator.integers(np.maximum(lengths - self.max_length, 0) + 1)
             own, counts = _own_part(self.ranks, len(index))
             rows = [
-                self.train.ids[document][begin : begin + self.max_length]
-                for document, begin in zip(index[own], begins[own], strict=True)
+                ids[begin : begin + self.max_length]
+                for ids, begin in zip(documents.ids[own], begins[own], strict=True)
             ]
-            labels = self.train.labels[index]
             yield _LabelledBatch(
-                *self._tensors(rows, labels[own]),
-                weight=self._weight_of(labels) if counts else math.inf,
-                tokens=int(self._lengths[index].sum()),
+                *self._tensors(rows, documents.labels[own]),
+                weight=self._weight_of(documents.labels) if counts else math.inf,
+                tokens=int(np.minimum(lengths, self.max_length).sum()),
             )
 
     def _tensors(self, rows: Sequence[Array], labels: Array) -> tuple[Tensor, Tensor, Tensor]:
@@ -469,14 +476,11 @@ def windows_of(documents: Sequence[Array], max_length: int) -> tuple[list[Array]
     return windows, np.array(owners, np.int64)
 
 
-@dataclass(frozen=True, slots=True)
-class TaggedIds:
-    """A sentence: its tokens, the first and last token of each word, each word's tag."""
-
-    ids: Array
-    first: Array
-    last: Array
-    tags: Array
+def _steps(epochs: Epochs, count: int, seed: Sequence[int]) -> Iterator[Array]:
+    """The batches of an epoch, so many: their number may vary by a few with the jitter of
+    lengths, an epoch's does not."""
+    again = (epochs.batches(np.random.default_rng(seed)) for _ in repeat(None))
+    return islice(chain.from_iterable(again), count)
 
 
 class _TaggedBatch(NamedTuple):
@@ -497,7 +501,7 @@ class Tagging:
 
     def __init__(
         self,
-        train: Sequence[TaggedIds],
+        train: TaggedRows,
         valid: Sequence[TaggedIds],
         *,
         labels: Sequence[str],
@@ -511,32 +515,20 @@ class Tagging:
         self.batch_size, self.seed, self.machine = batch_size, seed, machine
         self.spans = metrics.is_span_tags(labels)
         self.metric = "f1" if self.spans else "accuracy"
-        self._lengths = np.array([len(sentence.ids) for sentence in train])
         self._quick = _part_of([len(s.ids) for s in valid], _QUICK_EXAMPLE_TOKENS, seed)
-        self.steps_per_epoch = len(self._batches(0))
-
-    def _batches(self, epoch: int) -> list[Array]:
-        generator = np.random.default_rng([self.seed, epoch])
-        return list(
-            buckets(
-                self._lengths,
-                max_rows=self.batch_size,
-                max_tokens=self.batch_size * 256,
-                shuffle=generator,
-            )
-        )
+        self._epochs = Epochs(train.ids, batch_size, batch_size * 256)
+        self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[_TaggedBatch]:
         """This rank's part of each batch."""
-        batches = self._batches(epoch)
-        for step in range(start, self.steps_per_epoch):
-            index = batches[step % len(batches)]
+        steps = _steps(self._epochs, self.steps_per_epoch, [self.seed, epoch])
+        for index in islice(steps, start, None):
+            sentences = self.train.read(index)
             own, counts = _own_part(self.ranks, len(index))
-            words = sum(len(self.train[i].tags) for i in index)
             yield _TaggedBatch(
-                *self._tensors([self.train[i] for i in index[own]]),
-                weight=words if counts else math.inf,
-                tokens=int(self._lengths[index].sum()),
+                *self._tensors(sentences[own]),
+                weight=sum(len(s.tags) for s in sentences) if counts else math.inf,
+                tokens=sum(len(s.ids) for s in sentences),
             )
 
     def _tensors(

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from rnntext import checkpoint
 from rnntext.config import (
+    Conduct,
     EncoderConfig,
     ModelConfig,
     TrainingOptions,
@@ -86,24 +87,21 @@ class _Setup:
 def run(
     options: TrainingOptions,
     directory: Path,
+    conduct: Conduct = Conduct(),  # noqa: B008  (frozen)
     *,
-    force: bool = False,
-    resume: bool = False,
-    save_every: float | None = None,
     stop_asked: Callable[[], bool] = never,
     began: float | None = None,
 ) -> Iterator[Event]:
     """Train what `options` asks for and save it as `directory`.
 
-    With `resume` a run that `directory` holds goes on where it was saved, and one that is
-    finished is told again. Its state is saved every `save_every` seconds (None: as often as costs
-    little), and where `stop_asked` says so, which ends the run. `began` is the
+    A run that is to be resumed goes on where `directory` holds it, and one that is finished is
+    told again. Where `stop_asked` says so the run's state is saved and it ends. `began` is the
     `time.perf_counter` from which a time budget counts. Raises RnntextError for whatever a user
     can cause; the directory is then as it was, or as it was last saved.
     """
     began = time.perf_counter() if began is None else began
     with group(options.device) as ranks:
-        saved_run = resuming.find(directory) if resume else None
+        saved_run = resuming.find(directory) if conduct.resume else None
         if saved_run is not None:
             options = saved_run.merged(options)
             if saved_run.finished:
@@ -112,25 +110,22 @@ def run(
         elif not options.data:
             raise UsageError(f"{directory} holds no run to go on with: name the data files")
         else:
-            checkpoint.check_target(directory, force)
-        yield from _train(
-            options, directory, force, saved_run, save_every, stop_asked, began, ranks
-        )
+            checkpoint.check_target(directory, conduct.force)
+        yield from _train(options, directory, conduct, saved_run, stop_asked, began, ranks)
 
 
 def _train(
     options: TrainingOptions,
     directory: Path,
-    force: bool,
+    conduct: Conduct,
     saved_run: SavedRun | None,
-    save_every: float | None,
     stop_asked: Callable[[], bool],
     began: float,
     ranks: Ranks,
 ) -> Iterator[Event]:
     state, spent = (None, 0.0) if saved_run is None else saved_run.state()
     began -= spent  # the time of a budget, and that which is told, count from the run's start
-    setup = _set_up(options, began, saved_run, ranks)
+    setup = _set_up(options, began, conduct.cache, saved_run, ranks)
     yield setup.prepared
     digest = _digest(setup.data)
     loop = Loop(
@@ -154,9 +149,9 @@ def _train(
         Written(options, setup.prepared, setup.data.tokenizer, digest),
         setup.model,
         directory,
-        force=force,
+        force=conduct.force,
         began=began,
-        every=save_every,
+        every=conduct.save_every,
         resumed=saved_run,
     )
     finished: Finished | None = None
@@ -292,9 +287,9 @@ def _quantized(setup: _Setup) -> Quantized:
     )
 
 
-def dry_run(options: TrainingOptions) -> Iterator[Event]:
-    """Read the data and time a few steps; nothing is written."""
-    setup = _set_up(options, time.perf_counter())
+def dry_run(options: TrainingOptions, *, cache: bool = True) -> Iterator[Event]:
+    """Read the data and time a few steps; nothing is written but to the cache."""
+    setup = _set_up(options, time.perf_counter(), cache)
     yield setup.prepared
     taken, started = 0, time.perf_counter()
     for batch in setup.objective.batches(0):
@@ -310,6 +305,7 @@ def dry_run(options: TrainingOptions) -> Iterator[Event]:
 def _set_up(
     options: TrainingOptions,
     began: float,
+    cache: bool,
     saved_run: SavedRun | None = None,
     ranks: Ranks = ALONE,
 ) -> _Setup:
@@ -327,8 +323,7 @@ def _set_up(
     tokenizer = init.tokenizer if init else None
     if saved_run is not None:
         tokenizer = _tokenizer(saved_run.source)
-    with ranks.local_first():
-        data = load_data(options, tokenizer, out_of_time=out_of_time)
+    data = _load(options, tokenizer, out_of_time, cache, ranks)
     summary = data.summary
     if saved_run is not None:
         recipe, config = saved_run.recipe, saved_run.model
@@ -350,6 +345,7 @@ def _set_up(
     objective = _objective(options, data, recipe, machine, ranks)
     prepared = Prepared(
         summary=summary,
+        encoded=data.encoded,
         model=config,
         tokenizer=data.tokenizer.config.kind,
         parameters=sum(p.numel() for p in model.parameters()),
@@ -360,6 +356,34 @@ def _set_up(
         processes=ranks.size,
     )
     return _Setup(options, data, model, objective, recipe, machine, prepared)
+
+
+def _load(
+    options: TrainingOptions,
+    tokenizer: Tokenizer | None,
+    out_of_time: Callable[[], bool],
+    cache: bool,
+    ranks: Ranks,
+) -> Data:
+    """The data, which the first rank prepares. The others learn from the same part of them where
+    there was no time for more, and find on its machine what it made."""
+    loaded: list[Data] = []
+
+    def load() -> None:
+        loaded.append(load_data(options, tokenizer, out_of_time=out_of_time, keep=cache))
+
+    def first_load() -> tuple[int, int] | None:
+        load()
+        summary = loaded[0].summary
+        return (summary.read, summary.train) if summary.cut_short else None
+
+    part = ranks.told(first_load)
+    if part is not None:
+        options = replace(options, part=part)
+    with ranks.local_first():
+        if not ranks.first:
+            load()
+    return loaded[0]
 
 
 def _model_config(options: TrainingOptions, data: Data, recipe: Recipe) -> ModelConfig:
@@ -387,6 +411,7 @@ def _objective(
         return LanguageModelling(
             data.stream,
             data.valid,
+            counts=data.counts,
             batch_size=recipe.batch_size,
             bptt=recipe.bptt,
             eos_id=data.tokenizer.eos_id,
@@ -395,7 +420,6 @@ def _objective(
             seed=options.seed,
             machine=machine,
             ranks=ranks,
-            vocab_size=data.tokenizer.vocab_size,
         )
     if isinstance(data, LabelledData):
         return Classification(

@@ -79,7 +79,9 @@ def test_shuffled_buckets_stay_narrow() -> None:
 
 @pytest.mark.parametrize(("size", "rows"), [(17, 3), (15, 3), (5, 5), (4, 1), (3, 7)])
 def test_columns(size: int, rows: int) -> None:
-    found = columns(np.arange(100, 100 + size), rows)
-    length = size // rows
+    stream, length = np.arange(100, 100 + size), size // rows
+    found = columns(stream, rows, 0, length)
     assert found.shape == (rows, length)
     assert found.ravel().tolist() == list(range(100, 100 + rows * length))
+    for start in range(length):
+        assert np.array_equal(columns(stream, rows, start, start + 2), found[:, start : start + 2])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -12,15 +14,11 @@ from hypothesis import strategies as st
 
 from rnntext.text.labelled import Labelled
 from rnntext.text.lines import Line
-from rnntext.text.splits import (
-    overlap,
-    split_labelled,
-    split_lines,
-    split_tagged,
-    validation_lines,
-)
+from rnntext.text.splits import Outline, Overlap, draw_examples, part_of
+from rnntext.text.store import Rows
 from rnntext.text.tagged import Tagged
 
+Item = TypeVar("Item")
 EXAMPLES = st.lists(
     st.tuples(
         st.sampled_from(["naïve", "café", "你好", "🙂", "a", "b", "c"]),
@@ -29,6 +27,74 @@ EXAMPLES = st.lists(
     max_size=25,
 )
 SHARE = st.floats(0, 0.99)
+
+
+def drawn(
+    keys: Sequence[Hashable],
+    strata: Sequence[tuple[str, ...]],
+    labels: Sequence[tuple[str, ...]],
+    share: float,
+    seed: int,
+) -> list[bool]:
+    """Which examples `draw_examples` chooses of these, whose labels are strings."""
+    number = {label: n for n, label in enumerate({label for given in labels for label in given})}
+    rank = {stratum: n for n, stratum in enumerate(sorted(set(strata)))}
+    rows = [np.array([number[label] for label in dict.fromkeys(g)], np.int32) for g in labels]
+    mask = draw_examples(
+        np.array([hash(key) for key in keys], np.int64),
+        np.array([rank[stratum] for stratum in strata], np.int32),
+        Rows.of(rows),
+        len(number),
+        share,
+        seed,
+    )
+    return list(mask.tolist())
+
+
+def parts(examples: Sequence[Item], mask: Sequence[bool]) -> tuple[list[Item], list[Item]]:
+    pairs = list(zip(examples, mask, strict=True))
+    return [e for e, chosen in pairs if not chosen], [e for e, chosen in pairs if chosen]
+
+
+def split_labelled(
+    examples: Sequence[Labelled], share: float, seed: int
+) -> tuple[list[Labelled], list[Labelled]]:
+    texts, labels = [e.text for e in examples], [e.labels for e in examples]
+    strata = [tuple(sorted(given)) for given in labels]
+    return parts(examples, drawn(texts, strata, labels, share, seed))
+
+
+def split_tagged(
+    examples: Sequence[Tagged], share: float, seed: int
+) -> tuple[list[Tagged], list[Tagged]]:
+    words, tags = [e.words for e in examples], [e.tags for e in examples]
+    return parts(examples, drawn(words, [()] * len(words), tags, share, seed))
+
+
+def outline_of(lines: Iterable[Line]) -> Outline:
+    outline = Outline()
+    for line in lines:
+        outline.add(line)
+    return outline
+
+
+def validation_lines(lines: Sequence[Line], share: float, seed: int) -> Any:
+    """A mask of what is drawn."""
+    ranges, characters = outline_of(lines).draw(share, seed)
+    mask = np.zeros(len(lines), np.bool_)
+    for start, stop in ranges.tolist():
+        assert start < stop
+        mask[start:stop] = True
+    assert np.all(np.diff(ranges.ravel()) >= 0)
+    chosen = [line for line, valid in zip(lines, mask, strict=True) if valid]
+    assert characters == sum(len(line.text) + 1 for line in chosen)
+    return mask
+
+
+def split_lines(lines: Sequence[Line], share: float, seed: int) -> tuple[list[Line], list[Line]]:
+    ranges, _ = outline_of(lines).draw(share, seed)
+    train = part_of(iter(lines), ranges, valid=False)
+    return list(train), list(part_of(iter(lines), ranges, valid=True))
 
 
 def labelled(pairs: list[tuple[str, tuple[str, ...]]]) -> list[Labelled]:
@@ -190,7 +256,7 @@ def test_one_huge_document_does_not_become_the_validation_part() -> None:
 )
 def test_both_parts_of_a_text_have_lines(sizes: list[int], share: float, seed: int) -> None:
     lines = in_documents(sizes)
-    mask = validation_lines(iter(lines), share, seed)
+    mask = validation_lines(lines, share, seed)
     assert mask.shape == (len(lines),)
     if len(lines) >= 2:
         assert 0 < mask.sum() < len(lines)
@@ -210,6 +276,15 @@ def test_a_share_is_a_fraction(share: float) -> None:
         split_labelled([], share, 1)
     with pytest.raises(ValueError, match="share must be at least 0"):
         validation_lines([], share, 1)
+
+
+def overlap(train: list[Any], valid: list[Any]) -> int:
+    counted = Overlap()
+    counted.add_valid(valid[:1])
+    counted.add_valid(valid[1:])
+    for item in train:
+        counted.add_train([item])
+    return counted.count
 
 
 def test_the_overlap_counts_validation_items() -> None:

@@ -17,9 +17,10 @@ from rnntext.errors import TrainingError
 from rnntext.training.crf import FORBIDDEN, forbid_broken_spans
 from rnntext.training.device import Machine
 from rnntext.training.events import Evaluated, Finished, LoopEvent, Step
+from rnntext.training.examples import TaggedIds, TaggedRows
 from rnntext.training.loop import Loop
 from rnntext.training.model import Tagger, build_model
-from rnntext.training.objectives import LanguageModelling, TaggedIds, Tagging
+from rnntext.training.objectives import LanguageModelling, Tagging
 from rnntext.training.optimizer import Settings
 from rnntext.training.schedule import MOST_EPOCHS, Budget, evaluation_steps
 
@@ -399,6 +400,7 @@ def language_run(budget: Budget, seed: int = 3) -> Any:
     objective = LanguageModelling(
         stream,
         [valid],
+        counts=np.bincount(stream, minlength=17),
         batch_size=6,
         bptt=11,
         eos_id=0,
@@ -406,7 +408,6 @@ def language_run(budget: Budget, seed: int = 3) -> Any:
         valid_bytes=None,
         seed=seed,
         machine=CPU,
-        vocab_size=17,
     )
     torch.manual_seed(seed)
     model = build_model(ModelConfig("lm", EncoderConfig("lstm", 17, 5, 7, 2, False)), 0.3)
@@ -471,7 +472,9 @@ def test_a_tagger_in_training_keeps_broken_spans_out() -> None:
         tags = np.where(ids > 5, 0, 2)
         words = np.arange(size)
         sentences.append(TaggedIds(ids, words, words, tags))
-    objective = Tagging(sentences, sentences, labels=labels, batch_size=2, seed=0, machine=CPU)
+    objective = Tagging(
+        TaggedRows.of(sentences), sentences, labels=labels, batch_size=2, seed=0, machine=CPU
+    )
     torch.manual_seed(0)
     config = ModelConfig(
         "tag", EncoderConfig("gru", 9, 4, 5, 1, True), tuple(labels), max_length=99

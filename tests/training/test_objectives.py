@@ -17,12 +17,11 @@ from rnntext.metrics import classification_metrics, tagging_metrics
 from rnntext.runtime.crf import viterbi
 from rnntext.training import objectives
 from rnntext.training.device import Machine
+from rnntext.training.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
 from rnntext.training.model import Classifier, LanguageModel, Model, Tagger, build_model
 from rnntext.training.objectives import (
     Classification,
-    LabelledIds,
     LanguageModelling,
-    TaggedIds,
     Tagging,
     windows_of,
 )
@@ -74,6 +73,7 @@ def language(
     return LanguageModelling(
         stream,
         valid,
+        counts=np.bincount(stream, minlength=V),
         batch_size=batch_size,
         bptt=bptt,
         eos_id=0,
@@ -81,7 +81,6 @@ def language(
         valid_bytes=valid_bytes,
         seed=seed,
         machine=CPU,
-        vocab_size=V,
     )
 
 
@@ -141,7 +140,7 @@ def test_the_state_goes_from_window_to_window_by_value(monkeypatch: pytest.Monke
                 state = None
                 if read:
                     with torch.no_grad():
-                        _, state = model(objective.columns[:, :read])
+                        _, state = model(objective.columns.window(0, read))
                 model.zero_grad()
                 logits, _ = model(inputs, state)
                 expected = torch.nn.functional.cross_entropy(
@@ -313,7 +312,7 @@ def classification(
 ) -> Classification:
     given = LabelledIds(list(documents), labels.astype(np.float32))
     return Classification(
-        given,
+        LabelledRows.of(given),
         given if valid is None else LabelledIds(list(valid[0]), valid[1].astype(np.float32)),
         labels=LABELS,
         multi_label=multi_label,
@@ -492,7 +491,9 @@ TAGS = ("B-x", "I-x", "O", "B-y", "I-y")
 def tagging(
     train: Sequence[TaggedIds], labels: Sequence[str] = TAGS, batch_size: int = 3
 ) -> Tagging:
-    return Tagging(train, train, labels=labels, batch_size=batch_size, seed=0, machine=CPU)
+    return Tagging(
+        TaggedRows.of(train), train, labels=labels, batch_size=batch_size, seed=0, machine=CPU
+    )
 
 
 def sentences(labels: int) -> list[TaggedIds]:

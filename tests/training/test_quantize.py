@@ -22,16 +22,11 @@ from rnntext.runtime.session import Session
 from rnntext.text.formats import DataOptions
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.device import Machine
+from rnntext.training.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
 from rnntext.training.export import weights_of
 from rnntext.training.graph import build
 from rnntext.training.model import build_model
-from rnntext.training.objectives import (
-    Classification,
-    LabelledIds,
-    LanguageModelling,
-    TaggedIds,
-    Tagging,
-)
+from rnntext.training.objectives import Classification, LanguageModelling, Tagging
 from rnntext.training.quantize import quantize
 from tests.conftest import CORPORA, TINY, Outcome, Shell
 
@@ -77,7 +72,7 @@ def classification(config: ModelConfig, tmp: Path) -> tuple[Classification, Path
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     valid = LabelledIds(TOKENIZER.encode(texts), truth)
     objective = Classification(
-        LabelledIds(valid.ids[:5], truth[:5]),
+        LabelledRows.of(LabelledIds(valid.ids[:5], truth[:5])),
         valid,
         labels=LABELS,
         multi_label=config.multi_label,
@@ -103,7 +98,8 @@ def tagging(config: ModelConfig, tmp: Path) -> tuple[Tagging, Path]:
         TaggedIds(encoded.ids, encoded.first, encoded.last, numbers)
         for encoded, numbers in zip(TOKENIZER.encode_words(texts), tags, strict=True)
     ]
-    objective = Tagging(valid[:5], valid, labels=config.labels, batch_size=4, seed=0, machine=CPU)
+    train = TaggedRows.of(valid[:5])
+    objective = Tagging(train, valid, labels=config.labels, batch_size=4, seed=0, machine=CPU)
     return objective, data
 
 
@@ -115,6 +111,7 @@ def language(config: ModelConfig, tmp: Path) -> tuple[LanguageModelling, Path]:
     objective = LanguageModelling(
         document[:99],
         [document],
+        counts=np.bincount(document[:99], minlength=TOKENIZER.vocab_size),
         batch_size=3,
         bptt=7,
         eos_id=TOKENIZER.eos_id,
@@ -122,7 +119,6 @@ def language(config: ModelConfig, tmp: Path) -> tuple[LanguageModelling, Path]:
         valid_bytes=data.stat().st_size,
         seed=0,
         machine=CPU,
-        vocab_size=TOKENIZER.vocab_size,
     )
     return objective, data
 
