@@ -284,5 +284,7 @@ def _discard(folder: Path) -> None:
     """Remove an entry so that nobody finds half of it."""
     with contextlib.suppress(OSError):
         aside = _temporary(folder.parent)
-        os.rename(folder, aside / folder.name)
-        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            os.rename(folder, aside / folder.name)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)

@@ -1,11 +1,10 @@
-"""Seeded splits of examples into a training and a validation part.
+"""Seeded splits of running text into a training and a validation part.
 
-Knows: what must stay together (equal texts, a document, a paragraph) and what must stay in
-training (every label). Does not know: where examples come from, or how large a part should be.
+Knows: what must stay together (a document, a paragraph), and how to count what stands in both
+parts. Does not know: where lines come from, or how large a part should be.
 
-No text is held: of an example a hash and its labels' numbers, of running text where so many of
-its units begin as MOST_UNITS says. What was chosen is then taken from the data as they are read
-again.
+No text is held, only where its units begin, or so many of them as MOST_UNITS says. What was
+chosen is then taken from the lines as they are read again.
 """
 
 from __future__ import annotations
@@ -16,72 +15,15 @@ from collections.abc import Hashable, Iterable, Iterator
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rnntext.text.lines import Line
-from rnntext.text.store import Array, Rows, counts_of
+from rnntext.text.store import Array
 
 FEWEST_UNITS = 20  # documents or paragraphs from which validation text can be drawn
 MOST_UNITS = 1 << 16  # of more, neighbours are taken as one
 BLOCKS = 100  # pieces, at the least, of a text that has neither
 # Pieces that would make the validation part, at the least.
 _FEWEST_DRAWN = 2
-
-
-def draw_examples(
-    keys: Array, strata: Array, labels: Rows, label_count: int, share: float, seed: int
-) -> NDArray[np.bool_]:
-    """Say of each example whether it is for validation: (examples,) booleans, near `share` of
-    the distinct `keys`.
-
-    Examples of equal `keys`, numbers that stand for their texts, stand on one side. Each of the
-    `strata`, a number an example, gives its share. Every one of the `labels`, numbers an
-    example, stands in training, so that validation has nothing that cannot be learnt; there may
-    be none where nearly every example has its own label.
-    """
-    _require_share(share)
-    mask = np.zeros(len(keys), dtype=np.bool_)
-    first, unit = _units_of(keys)
-    if share == 0 or len(first) < 2:
-        return mask
-    generator = np.random.Generator(np.random.PCG64(seed))
-    # Every n-th unit of the strata laid end to end gives each its part, however small it is.
-    shuffled = generator.permutation(len(first))
-    in_strata = shuffled[np.argsort(strata[first[shuffled]], kind="stable")]
-    count = min(max(1, round(share * len(first))), len(first) - 1)
-    positions = (np.arange(count) + generator.random()) * len(first) / count
-    drawn = np.zeros(len(first), dtype=np.bool_)
-    drawn[in_strata[positions.astype(np.int64)]] = True
-    _give_back_labels(drawn, unit, labels, label_count)
-    return drawn[unit]
-
-
-def _units_of(keys: Array) -> tuple[Array, Array]:
-    """Number the distinct keys as they come; the first example of each, and each example's."""
-    _, first, unit = np.unique(keys, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    number = np.empty_like(order)
-    number[order] = np.arange(len(order))
-    return first[order], number[unit]
-
-
-def _give_back_labels(drawn: NDArray[np.bool_], unit: Array, labels: Rows, count: int) -> None:
-    """Move to training what holds a label that has no example there."""
-    outside = counts_of(labels.values, count)
-    held: dict[int, set[int]] = {}  # by each unit that was drawn
-    for example in np.flatnonzero(drawn[unit]).tolist():
-        outside[labels[example]] -= 1
-        held.setdefault(int(unit[example]), set()).update(labels[example].tolist())
-    missing = set(np.flatnonzero(outside == 0).tolist())
-    for number, here in sorted(held.items()):
-        if here & missing:
-            drawn[number] = False
-            missing -= here
-
-
-def _require_share(share: float) -> None:
-    if not 0 <= share < 1:
-        raise ValueError(f"share must be at least 0 and less than 1, not {share}")
 
 
 class Outline:
@@ -117,7 +59,7 @@ class Outline:
         of the text, or most are over twice as long as what is wanted, are too uneven or too
         long. Some text stays on each side if there are two lines.
         """
-        _require_share(share)
+        require_share(share)
         if share == 0 or self.lines < 2:
             return np.empty((0, 2), np.int64), 0
         starts, sizes = self._units(share)
@@ -198,6 +140,12 @@ def part_of(lines: Iterator[Line], ranges: Array, *, valid: bool) -> Iterator[Li
 
 def _pass_over(lines: Iterator[Line]) -> None:
     deque(lines, maxlen=0)
+
+
+def require_share(share: float) -> None:
+    """Raise ValueError for a share that is none."""
+    if not 0 <= share < 1:
+        raise ValueError(f"share must be at least 0 and less than 1, not {share}")
 
 
 class Overlap:

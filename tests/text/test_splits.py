@@ -1,10 +1,9 @@
-"""Splits: what stays together, what stays in training, order, shares and seeds."""
+"""Splits of running text: what stays together, order, shares and seeds."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,63 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnntext.text.labelled import Labelled
+from rnntext.text import splits
 from rnntext.text.lines import Line
-from rnntext.text.splits import Outline, Overlap, draw_examples, part_of
-from rnntext.text.store import Rows
-from rnntext.text.tagged import Tagged
+from rnntext.text.splits import Outline, Overlap, part_of
 
 Item = TypeVar("Item")
-EXAMPLES = st.lists(
-    st.tuples(
-        st.sampled_from(["naïve", "café", "你好", "🙂", "a", "b", "c"]),
-        st.lists(st.sampled_from("xyz"), max_size=2, unique=True).map(tuple),
-    ),
-    max_size=25,
-)
 SHARE = st.floats(0, 0.99)
-
-
-def drawn(
-    keys: Sequence[Hashable],
-    strata: Sequence[tuple[str, ...]],
-    labels: Sequence[tuple[str, ...]],
-    share: float,
-    seed: int,
-) -> list[bool]:
-    """Which examples `draw_examples` chooses of these, whose labels are strings."""
-    number = {label: n for n, label in enumerate({label for given in labels for label in given})}
-    rank = {stratum: n for n, stratum in enumerate(sorted(set(strata)))}
-    rows = [np.array([number[label] for label in dict.fromkeys(g)], np.int32) for g in labels]
-    mask = draw_examples(
-        np.array([hash(key) for key in keys], np.int64),
-        np.array([rank[stratum] for stratum in strata], np.int32),
-        Rows.of(rows),
-        len(number),
-        share,
-        seed,
-    )
-    return list(mask.tolist())
-
-
-def parts(examples: Sequence[Item], mask: Sequence[bool]) -> tuple[list[Item], list[Item]]:
-    pairs = list(zip(examples, mask, strict=True))
-    return [e for e, chosen in pairs if not chosen], [e for e, chosen in pairs if chosen]
-
-
-def split_labelled(
-    examples: Sequence[Labelled], share: float, seed: int
-) -> tuple[list[Labelled], list[Labelled]]:
-    texts, labels = [e.text for e in examples], [e.labels for e in examples]
-    strata = [tuple(sorted(given)) for given in labels]
-    return parts(examples, drawn(texts, strata, labels, share, seed))
-
-
-def split_tagged(
-    examples: Sequence[Tagged], share: float, seed: int
-) -> tuple[list[Tagged], list[Tagged]]:
-    words, tags = [e.words for e in examples], [e.tags for e in examples]
-    return parts(examples, drawn(words, [()] * len(words), tags, share, seed))
 
 
 def outline_of(lines: Iterable[Line]) -> Outline:
@@ -95,102 +43,6 @@ def split_lines(lines: Sequence[Line], share: float, seed: int) -> tuple[list[Li
     ranges, _ = outline_of(lines).draw(share, seed)
     train = part_of(iter(lines), ranges, valid=False)
     return list(train), list(part_of(iter(lines), ranges, valid=True))
-
-
-def labelled(pairs: list[tuple[str, tuple[str, ...]]]) -> list[Labelled]:
-    return [Labelled(text, labels, "f", line) for line, (text, labels) in enumerate(pairs)]
-
-
-@given(pairs=EXAMPLES, share=SHARE, seed=st.integers(0, 3))
-def test_a_labelled_split_keeps_its_promises(
-    pairs: list[tuple[str, tuple[str, ...]]], share: float, seed: int
-) -> None:
-    examples = labelled(pairs)
-    train, valid = split_labelled(examples, share, seed)
-    assert sorted(train + valid, key=lambda example: example.line) == examples
-    for part in (train, valid):
-        assert [e.line for e in part] == sorted(e.line for e in part)
-    assert not {e.text for e in train} & {e.text for e in valid}
-    every_label = {label for e in examples for label in e.labels}
-    assert {label for e in train for label in e.labels} == every_label
-    assert bool(train) == bool(examples)
-    assert (train, valid) == split_labelled(examples, share, seed)
-
-
-@pytest.mark.parametrize("share", [0.05, 0.1, 0.25, 0.5])
-def test_every_class_gives_its_share(share: float) -> None:
-    sizes = {"common": 1000, "usual": 200, "rare": 40}
-    pairs = [(f"{label} {n}", (label,)) for label, size in sizes.items() for n in range(size)]
-    _, valid = split_labelled(labelled(pairs), share, 5)
-    assert len(valid) == round(share * len(pairs))
-    got = Counter(example.labels[0] for example in valid)
-    for label, size in sizes.items():
-        assert abs(got[label] - share * size) <= 1
-
-
-def test_another_seed_gives_another_split_and_every_example_has_its_turn() -> None:
-    examples = labelled([(str(n), ("x",)) for n in range(20)])
-    turns = Counter(
-        example.line for seed in range(400) for example in split_labelled(examples, 0.2, seed)[1]
-    )
-    assert set(turns) == set(range(20))
-    assert min(turns.values()) > 40  # 80 expected, standard deviation 8
-    assert max(turns.values()) < 120
-
-
-def test_an_example_of_a_rare_kind_also_has_its_turn() -> None:
-    # Every example has labels of its own, as with --multi-label, but no label is of one alone.
-    pairs = [(str(n), (f"{n}", f"{(n + 1) % 12}")) for n in range(12)]
-    turns = {
-        example.line
-        for seed in range(200)
-        for example in split_labelled(labelled(pairs), 0.1, seed)[1]
-    }
-    assert turns == set(range(12))
-
-
-def test_neighbours_may_be_drawn_together() -> None:
-    examples = labelled([(str(n), ("x",)) for n in range(20)])
-    drawn = [[e.line for e in split_labelled(examples, 0.2, seed)[1]] for seed in range(50)]
-    assert any(later - line == 1 for lines in drawn for line, later in pairwise(lines))
-
-
-def test_some_text_stays_in_training_even_without_labels() -> None:
-    train, valid = split_labelled(labelled([("a", ()), ("b", ())]), 0.9, 1)
-    assert (len(train), len(valid)) == (1, 1)
-
-
-def test_a_label_whose_only_text_was_drawn_goes_back_to_training() -> None:
-    pairs = [(str(n), ("x",)) for n in range(9)] + [("same", ("y",)), ("same", ("y",))]
-    for seed in range(30):
-        train, _ = split_labelled(labelled(pairs), 0.5, seed)
-        assert sum(example.labels == ("y",) for example in train) == 2
-
-
-@given(
-    pairs=st.lists(
-        st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("XYZ")), min_size=1, max_size=3),
-        max_size=12,
-    ),
-    share=SHARE,
-)
-def test_a_tagged_split_keeps_its_promises(
-    pairs: list[list[tuple[str, str]]], share: float
-) -> None:
-    sentences = [
-        Tagged(tuple(w for w, _ in pair), tuple(t for _, t in pair), "f", line)
-        for line, pair in enumerate(pairs)
-    ]
-    train, valid = split_tagged(sentences, share, 1)
-    assert sorted(train + valid, key=lambda sentence: sentence.line) == sentences
-    assert not {s.words for s in train} & {s.words for s in valid}
-    assert {t for s in train for t in s.tags} == {t for s in sentences for t in s.tags}
-
-
-def test_a_tagged_split_takes_its_share() -> None:
-    sentences = [Tagged((str(n),), ("X",), "f", n) for n in range(200)]
-    train, valid = split_tagged(sentences, 0.1, 1)
-    assert (len(train), len(valid)) == (180, 20)
 
 
 def in_documents(sizes: list[int]) -> list[Line]:
@@ -243,6 +95,70 @@ def test_lines_without_documents_or_paragraphs_are_split_in_blocks() -> None:
     assert mask.sum() == 100
 
 
+def test_many_units_are_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held is bounded; documents stay whole, and near the share are chosen."""
+    monkeypatch.setattr(splits, "MOST_UNITS", 64)
+    lines = in_documents([1 + n % 5 for n in range(3000)])
+    outline = outline_of(lines)
+    for units in (outline._documents, outline._paragraphs, outline._stretches):
+        assert 32 <= len(units._starts) <= 64
+    assert (outline.lines, outline.characters) == (len(lines), sum(len(x.text) + 1 for x in lines))
+    masks = set()
+    for seed in range(9):
+        mask = validation_lines(lines, 0.1, seed)
+        assert 0.07 < mask.mean() < 0.13
+        chosen = {line.document for line, valid in zip(lines, mask, strict=True) if valid}
+        left = {line.document for line, valid in zip(lines, mask, strict=True) if not valid}
+        assert not chosen & left
+        masks.add(tuple(mask))
+    assert len(masks) > 5
+
+
+@given(count=st.integers(0, 400), most=st.integers(1, 9).map(lambda n: 2 * n))
+def test_neighbours_are_taken_together_evenly(count: int, most: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(splits, "MOST_UNITS", most)
+        units = splits._Units()
+        for number in range(count):
+            units.begin(number, 10 * number)
+    starts, offsets = units.arrays()
+    assert len(starts) <= most
+    assert len(starts) > most // 2 or len(starts) == count
+    assert set(np.diff(starts)) <= {units._together}
+    assert np.array_equal(offsets, 10 * starts)
+    assert count == 0 or starts[0] == 0
+    assert count == 0 or count - starts[-1] <= units._together
+
+
+def test_documents_too_long_for_the_share_give_way_to_paragraphs() -> None:
+    """Of twenty-five books a thousandth is wanted: not a whole one."""
+    lines = [Line(d, t) for d in range(25) for n in range(200) for t in (f"{d} {n} café", "")]
+    for seed in range(5):
+        mask = validation_lines(lines, 0.002, seed)
+        assert 0.001 < mask.mean() < 0.003
+        assert np.array_equal(mask[::2], mask[1::2])
+
+
+def test_of_a_text_without_paragraphs_a_small_share_is_small() -> None:
+    lines = [Line(0, f"{n:05}") for n in range(20_000)]
+    for share in (0.001, 0.01, 0.05):
+        assert validation_lines(lines, share, 1).mean() == pytest.approx(share, rel=0.5)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 4), min_size=1, max_size=25),
+    share=st.floats(0.01, 0.99),
+    seed=st.integers(0, 3),
+)
+def test_each_line_is_in_one_part(sizes: list[int], share: float, seed: int) -> None:
+    lines = in_documents(sizes)
+    train, valid = split_lines(lines, share, seed)
+    assert Counter(train + valid) == Counter(lines)
+    mask = validation_lines(lines, share, seed)
+    assert valid == [line for line, chosen in zip(lines, mask, strict=True) if chosen]
+    assert train == [line for line, chosen in zip(lines, mask, strict=True) if not chosen]
+
+
 def test_one_huge_document_does_not_become_the_validation_part() -> None:
     for seed in range(20):
         mask = validation_lines(in_documents([2000] + [2] * 30), 0.1, seed)
@@ -267,13 +183,10 @@ def test_both_parts_of_a_text_have_lines(sizes: list[int], share: float, seed: i
 
 def test_no_share_is_no_validation_part() -> None:
     assert split_lines(in_documents([1] * 30), 0, 1)[1] == []
-    assert split_labelled(labelled([("a", ("x",)), ("b", ("x",))]), 0, 1)[1] == []
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])
 def test_a_share_is_a_fraction(share: float) -> None:
-    with pytest.raises(ValueError, match="share must be at least 0"):
-        split_labelled([], share, 1)
     with pytest.raises(ValueError, match="share must be at least 0"):
         validation_lines([], share, 1)
 

@@ -11,7 +11,7 @@ import pytest
 
 from rnntext.errors import DataError, UsageError
 from rnntext.text.formats import DataOptions
-from rnntext.text.tagged import Tagged, read_tagged
+from rnntext.text.tagged import Tagged, read_tagged, tagged_reader
 from tests.text.test_source import piped
 
 WORDS = (("naïve", "café", "你好", "🙂"), ("#", "New York"))
@@ -161,3 +161,23 @@ def test_a_tag_column_that_cannot_be(
 ) -> None:
     with pytest.raises(UsageError, match=f"^--tag-column {column}: .*{message}"):
         tags(tmp_path, name, content, tag_column=column)
+
+
+@pytest.mark.parametrize("tags", ["B-x I-x O", "I-x I-x O", "B-x E-x S-y", "ADJ NOUN X"])
+def test_what_reads_again_reads_the_same(tags: str, tmp_path: Path) -> None:
+    """Span tags become BIO, though nothing is held to tell what they are."""
+    for name in ("a", "b"):
+        words = zip(WORDS[0], tags.split(), strict=False)
+        (tmp_path / name).write_text("".join(f"{w} {t}\n" for w, t in words), "utf-8")
+    paths = [str(tmp_path / "a"), str(tmp_path / "b")]
+    read = tagged_reader(paths, DataOptions())
+    wanted = list(read_tagged(paths, DataOptions()))
+    assert len(wanted) == 2
+    assert list(read()) == list(read()) == wanted
+
+
+def test_what_reads_again_refuses_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("\n\n")
+    with pytest.raises(DataError, match="a has no sentences in it"):
+        tagged_reader([str(path)], DataOptions())

@@ -5,6 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +19,13 @@ import pytest
 
 from rnntext.config import TrainingOptions
 from rnntext.errors import DataError
+from rnntext.text import lines, sample
+from rnntext.text.tables import Row
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
+from rnntext.training import data as data_module
 from rnntext.training import prepare
 from rnntext.training.data import (
+    Data,
     LabelledData,
     LanguageData,
     TaggedData,
@@ -409,3 +419,327 @@ def test_a_taggers_words_are_the_treebanks(tmp_path: Path) -> None:
     every = (*loaded.train.read(range(len(loaded.train))), *loaded.valid)
     assert all(np.array_equal(s.first, s.last) and len(s.ids) == 3 for s in every)
     assert "o'clock's" in {loaded.tokenizer.token(i) for i in range(loaded.tokenizer.vocab_size)}
+
+
+# What is found again
+
+
+def story(tmp_path: Path, lines: int = 60) -> str:
+    return write(tmp_path / "text", *(f"{SAMPLE} line {number}" for number in range(lines)))
+
+
+def reviews(tmp_path: Path) -> str:
+    rows = [(f"{SAMPLE} {number}", "ab"[number % 2]) for number in range(40)]
+    return table(tmp_path / "reviews.jsonl", rows)
+
+
+def treebank(tmp_path: Path) -> str:
+    return columns(tmp_path / "bank.conll", *(f"naïve{n}/X 你好/Y 🙂/Z" for n in range(30)))
+
+
+DATA: dict[str, Callable[[Path], str]] = {"lm": story, "classify": reviews, "tag": treebank}
+
+
+def content(data: Data) -> list[Any]:
+    """All that is learned from, in a form that can be compared."""
+    if isinstance(data, LanguageData):
+        parts: list[Any] = [data.stream[:], data.counts, *data.valid, data.valid_bytes]
+    elif isinstance(data, LabelledData):
+        sides = (everything(data.train), data.valid)
+        parts = [data.labels, *(part for side in sides for part in (*side.ids, side.labels))]
+    else:
+        every = (*data.train.read(range(len(data.train))), *data.valid)
+        parts = [data.labels, *(x for s in every for x in (s.ids, s.first, s.last, s.tags))]
+    plain = [part.tolist() if isinstance(part, np.ndarray) else part for part in parts]
+    return [*plain, data.summary, data.tokenizer.to_json(), data.tokenizer.config]
+
+
+def no_text(*_: object, **__: object) -> None:
+    raise AssertionError("text was read or a tokenizer learned")
+
+
+@pytest.mark.parametrize("tokenizer", ["bpe", "word", "char", "byte"])
+@pytest.mark.parametrize("task", DATA)
+def test_the_second_run_reads_no_text(
+    task: str, tokenizer: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = TrainingOptions(task, (DATA[task](tmp_path),), tokenizer=tokenizer)
+    fresh = load_data(options, keep=False)
+    assert fresh.encoded.place is None
+    assert not cache.exists()
+    first = load_data(options)
+    (entry,) = cache.iterdir()
+    assert (first.encoded.place, first.encoded.reused) == (str(entry), False)
+    monkeypatch.setattr(data_module, "_plan", no_text)
+    second = load_data(options)
+    assert (second.encoded.place, second.encoded.reused) == (str(entry), True)
+    files = [path for path in entry.iterdir() if path.name != "entry.json"]
+    assert second.encoded.size == sum(path.stat().st_size for path in files)
+    assert content(fresh) == content(first) == content(second)
+
+
+def kept(cache: Path) -> int:
+    return len(list(cache.iterdir()))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"tokenizer": "char"},
+        {"vocab_size": 300},
+        {"lowercase": True},
+        {"min_frequency": 5},
+        {"seed": 1},
+        {"encoding": "latin-1"},
+        {"encoding_errors": "replace"},
+        {"format": "text"},
+        {"part": (50, 20)},
+        {"valid": "itself"},
+    ],
+)
+def test_what_changes_the_data_is_encoded_anew(
+    changed: dict[str, Any], tmp_path: Path, cache: Path
+) -> None:
+    path = story(tmp_path)
+    options = TrainingOptions("lm", (path,), tokenizer="bpe")
+    if "valid" in changed:
+        changed = {"valid": path}
+    load_data(options)
+    again = load_data(options.merged(changed))
+    assert not again.encoded.reused
+    assert kept(cache) == 2
+    assert content(again) == content(load_data(options.merged(changed), keep=False))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"epochs": 3}, {"hidden": 9}, {"threads": 1}, {"device": "cpu"}, {"minutes": 5.0}]
+)
+def test_what_does_not_change_the_data_is_no_matter(
+    changed: dict[str, Any], tmp_path: Path, cache: Path
+) -> None:
+    options = TrainingOptions("lm", (story(tmp_path),))
+    load_data(options)
+    assert load_data(options.merged(changed)).encoded.reused
+
+
+def test_with_a_validation_file_the_seed_is_no_matter(tmp_path: Path) -> None:
+    options = TrainingOptions("lm", (story(tmp_path),), valid=write(tmp_path / "v", SAMPLE))
+    load_data(options)
+    assert load_data(options.merged({"seed": 4})).encoded.reused
+
+
+def test_the_same_files_elsewhere_are_the_same_data(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    load_data(TrainingOptions("lm", (story(tmp_path),)))
+    assert load_data(TrainingOptions("lm", (story(tmp_path / "other"),))).encoded.reused
+
+
+def test_only_the_bytes_tell_whether_a_file_has_changed(tmp_path: Path) -> None:
+    path = Path(story(tmp_path))
+    before = path.stat()
+    options = TrainingOptions("lm", (str(path),), tokenizer="byte")
+    load_data(options)
+    path.write_text(path.read_text("utf-8").replace("line 7\n", "line 8\n"), "utf-8")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert not load_data(options).encoded.reused
+    os.utime(path, (1, 1))
+    assert load_data(options).encoded.reused
+
+
+def test_of_a_directory_names_and_files_count(tmp_path: Path) -> None:
+    for label in "ab":
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for number in range(5):
+            write(tmp_path / "data" / label / f"{number}.txt", f"{SAMPLE} {label} {number}")
+    options = TrainingOptions("classify", (str(tmp_path / "data"),), tokenizer="byte")
+    load_data(options)
+    write(tmp_path / "data" / "a" / "notes.md", "no example")
+    assert load_data(options).encoded.reused
+    (tmp_path / "data" / "a").rename(tmp_path / "data" / "c")
+    renamed = load_data(options)
+    assert isinstance(renamed, LabelledData)
+    assert not renamed.encoded.reused
+    assert renamed.labels == ("b", "c")
+    write(tmp_path / "data" / "c" / "9.txt", "new")
+    assert not load_data(options).encoded.reused
+    # Links to folders are read, so what is in them counts.
+    (tmp_path / "elsewhere").mkdir()
+    write(tmp_path / "elsewhere" / "1.txt", "one")
+    write(tmp_path / "elsewhere" / "2.txt", "two")
+    (tmp_path / "data" / "d").symlink_to(tmp_path / "elsewhere")
+    assert not load_data(options).encoded.reused
+    write(tmp_path / "elsewhere" / "1.txt", "won")
+    assert not load_data(options).encoded.reused
+
+
+def test_a_part_that_the_clock_chose_is_not_kept(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "CHUNK", 10)
+    options = TrainingOptions("lm", (story(tmp_path),), tokenizer="byte")
+    cut = load_data(options, out_of_time=lambda: True)
+    assert cut.summary.cut_short
+    assert (cut.encoded.place, cut.encoded.trouble) == (None, None)
+    assert kept(cache) == 0
+    whole = load_data(options)
+    assert not whole.encoded.reused
+    # A run that has no time for encoding may have no need to.
+    assert content(load_data(options, out_of_time=lambda: True)) == content(whole)
+
+
+def test_a_file_that_grows_while_it_is_read(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was there at first is what is learned from, and no other run is given it."""
+    path = story(tmp_path)
+    options = TrainingOptions("lm", (path,), tokenizer="byte")
+    wanted = load_data(options, keep=False)
+    real = Tokenizer.train
+
+    def train(*args: Any, **named: Any) -> Tokenizer:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{SAMPLE}\n" * 10)
+        return real(*args, **named)
+
+    monkeypatch.setattr(Tokenizer, "train", train)
+    loaded = load_data(options)
+    assert content(loaded) == content(wanted)
+    assert kept(cache) == 0
+
+
+@pytest.mark.parametrize("task", DATA)
+def test_a_run_that_goes_on_finds_what_it_learned(task: str, tmp_path: Path, cache: Path) -> None:
+    """Its tokenizer is given; another's gives other data."""
+    options = TrainingOptions(task, (DATA[task](tmp_path),), tokenizer="bpe")
+    first = load_data(options)
+    tokenizer = Tokenizer.load(first.tokenizer.to_json(), first.tokenizer.config)
+    again = load_data(options, tokenizer)
+    assert again.encoded.reused
+    assert again.tokenizer is tokenizer
+    assert content(again) == content(first)
+    other = Tokenizer.train("char", [SAMPLE, "line 0123456789"], vocab_size=50)
+    changed = [load_data(options, other) for _ in range(2)]
+    assert [loaded.encoded.reused for loaded in changed] == [False, True]
+    assert content(changed[0]) == content(changed[1]) != content(first)
+    assert kept(cache) == 2
+
+
+def test_a_pipe_is_found_again_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = Path(story(tmp_path)).read_bytes()
+    loaded = []
+    for _ in range(2):
+        reader, writer = os.pipe()
+        os.write(writer, text)
+        os.close(writer)
+        path = f"/dev/fd/{reader}"
+        loaded.append(load_data(TrainingOptions("lm", (path,), tokenizer="byte")))
+        os.close(reader)
+    assert [data.encoded.reused for data in loaded] == [False, True]
+    assert content(loaded[0]) == content(loaded[1])
+    assert texts(loaded[0])[0] == texts(language(str(tmp_path / "text"), tokenizer="byte"))[0]
+
+
+def test_what_is_not_here_is_not_kept(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Row(n, {"text": f"{SAMPLE} {n}"}) for n in range(60)]
+    monkeypatch.setattr(lines, "read_remote", lambda *_: iter(rows))
+    loaded = language("hf:some/thing", tokenizer="byte")
+    assert loaded.encoded.place is None
+    assert loaded.summary.train + loaded.summary.valid == 60
+    assert not cache.exists()
+
+
+# In bounded memory
+
+
+def test_a_long_text_gives_the_tokenizer_a_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "TOKENIZER_CHARACTERS", 2000)
+    monkeypatch.setattr(sample, "_STRETCH", 100)
+    given: list[str] = []
+    real = Tokenizer.train
+
+    def train(kind: str, lines: Iterable[str], **named: Any) -> Tokenizer:
+        given.extend(lines)
+        return real(kind, given, **named)
+
+    monkeypatch.setattr(Tokenizer, "train", train)
+    path = write(tmp_path / "long", *(f"{SAMPLE} line {number:04}" for number in range(1000)))
+    loaded = language(path, tokenizer="char")
+    assert loaded.summary.sampled == 2000
+    assert 1500 < sum(map(len, given)) < 2100
+    assert set(given) <= set(texts(loaded)[0].splitlines())
+    assert {line[-4] for line in given} == {"0"}
+    assert {line[-3] for line in given} >= set("0369")
+    short = language(story(tmp_path, 50), tokenizer="char")
+    assert short.summary.sampled == 0
+    assert load_data(TrainingOptions("lm", (path,)), short.tokenizer).summary.sampled == 0
+
+
+def test_long_lines_are_encoded_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "CHUNK_CHARACTERS", 1000)
+    sizes = []
+    real = Tokenizer.encode_lines
+
+    def encode_lines(self: Tokenizer, lines: list[str]) -> Any:
+        sizes.append(sum(map(len, lines)))
+        return real(self, lines)
+
+    monkeypatch.setattr(Tokenizer, "encode_lines", encode_lines)
+    path = write(tmp_path / "text", *(f"{n} " + "你好 " * 100 for n in range(60)))
+    text = texts(language(path, tokenizer="byte"))
+    assert Counter("".join([text[0], *text[1]])) == Counter(Path(path).read_text("utf-8"))
+    assert max(sizes) < 1400
+
+
+MEMORY = """
+    import json, resource, sys
+    from pathlib import Path
+    import torch
+    from rnntext.config import TrainingOptions
+    from rnntext.training.data import load_data
+    from rnntext.training.device import choose_machine
+    from rnntext.training.presets import choose_recipe
+    from rnntext.training.run import _objective
+
+    task, folder, megabytes = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    options = TrainingOptions(task, (str(folder / "data"),), tokenizer="byte", batch_size=32)
+    machine = choose_machine("cpu", 1)
+    labels = {"classify": "__label__%d ", "lm": ""}[task]
+    with open(options.data[0], "w", encoding="utf-8") as file:
+        for number in range(megabytes * 10_000):
+            start = labels % (number % 2) if labels else ""
+            file.write(f"{start}{number:09} naïve café 你好 🙂 " + "and so on" * 7 + "\\n")
+
+    def peak():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+    before = peak()
+    data = load_data(options)
+    recipe = choose_recipe(options, 1000, 1000)
+    objective = _objective(options, data, recipe, machine)
+    for number, _ in enumerate(objective.batches(0)):
+        if number == 400:
+            break
+    print(json.dumps([data.encoded.size, peak() - before]))
+"""
+
+
+@pytest.mark.parametrize("task", ["lm", "classify"])
+def test_memory_does_not_grow_with_the_data(task: str, tmp_path: Path) -> None:
+    peaks = []
+    for megabytes in (4, 30):
+        folder = tmp_path / str(megabytes)
+        folder.mkdir()
+        command = [sys.executable, "-c", textwrap.dedent(MEMORY), task, str(folder), str(megabytes)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+        size, peak = json.loads(ran.stdout)
+        assert size > megabytes * 1.8e6
+        peaks.append(peak)
+    assert peaks[1] - peaks[0] < 20

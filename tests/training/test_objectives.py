@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.metrics import classification_metrics, tagging_metrics
 from rnntext.runtime.crf import viterbi
+from rnntext.text.store import counts_of
 from rnntext.training import objectives
 from rnntext.training.device import Machine
 from rnntext.training.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
@@ -59,7 +60,7 @@ def softmax(logits: Array) -> Array:
 
 
 def language(
-    stream: Array | None = None,
+    stream: Any = None,
     valid: Sequence[Array] = (np.array([1, 2, 0]),),
     *,
     batch_size: int = 4,
@@ -73,7 +74,7 @@ def language(
     return LanguageModelling(
         stream,
         valid,
-        counts=np.bincount(stream, minlength=V),
+        counts=counts_of(stream, V),
         batch_size=batch_size,
         bptt=bptt,
         eos_id=0,
@@ -106,6 +107,53 @@ def test_windows_cover_each_column_once_an_epoch(size: int, bptt: int, rows: int
         widths = [batch[0].shape[1] for batch in batches]
         assert set(widths[1:-1]) <= {bptt}
         assert 0 <= len(batches) - objective.steps_per_epoch <= 1
+
+
+class Watched:
+    """A stream that notes what is read of it."""
+
+    def __init__(self, numbers: Array) -> None:
+        self.numbers, self.windows = numbers, list[tuple[int, int]]()
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, window: slice) -> Array:
+        start, stop, _ = window.indices(len(self.numbers))
+        self.windows.append((start, stop))
+        return self.numbers[start:stop]
+
+
+@pytest.mark.parametrize("ahead", [1, 29, 61, 10**6])
+def test_windows_are_the_same_however_far_ahead_is_read(
+    ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [list(language().batches(epoch)) for epoch in (0, 1)]
+    monkeypatch.setattr(objectives, "_READ_AHEAD", 4 * ahead)
+    stream = Watched(np.random.default_rng(9).integers(V, size=333))
+    objective = language(stream)
+    for epoch in (0, 1):
+        stream.windows = []
+        for found, given in zip(objective.batches(epoch), wanted[epoch], strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(found, given, strict=True))
+            assert [part.dtype for part in found] == [part.dtype for part in given]
+        # A window at most, or as much as is to be read ahead.
+        assert all(b - a <= max(ahead, 8) for a, b in stream.windows)
+        if 29 <= ahead < 83:
+            assert len(stream.windows) < 4 * 83 / (ahead - 8) + 4
+
+
+def test_a_device_holds_a_stream_that_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Machine(torch.device("meta"), torch.float32)
+    for held, reads in ((333, 4), (332, 4 * 12)):
+        monkeypatch.setattr(objectives, "_HELD", held)
+        monkeypatch.setattr(objectives, "_READ_AHEAD", 4)
+        stream = Watched(np.arange(333))
+        columns = objectives._Columns(stream, 4, device)
+        for _ in range(2):
+            for start in range(0, 82, 7):
+                assert columns.window(start, min(start + 8, 83)).shape[0] == 4
+        assert len(stream.windows) == reads if held == 333 else len(stream.windows) > reads
 
 
 def widths(objective: LanguageModelling, epoch: int) -> list[Any]:

@@ -1,0 +1,223 @@
+"""Encoded text that is kept, through real processes: found again, killed, in each other's way."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CORPORA, RNNTEXT, TINY, Outcome, Shell, environment
+
+SAMPLE = "naïve café 你好 🙂"
+TASKS = {"lm": "stories.txt", "classify": "reviews.csv", "tag": "tagged.conllu"}
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str | None]:
+    """A cache and a place for temporary files that are this test's own."""
+    (tmp_path / "tmp").mkdir()
+    return {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "tmp")}
+
+
+Train = Callable[..., Outcome]
+
+
+@pytest.fixture
+def train(run: Shell, tmp_path: Path, env: dict[str, str | None]) -> Train:
+    def train(name: str, *options: object, task: str = "lm", **shell: object) -> Outcome:
+        data = CORPORA / TASKS[task]
+        args = ("train", task, data, "-o", tmp_path / name, *TINY, 3, *options)
+        found = run(*args, env={**env, **shell.pop("env", {})}, timeout=120, **shell)  # type: ignore
+        assert found.status == 0, found.err
+        return found
+
+    return train
+
+
+def weights(directory: Path) -> bytes:
+    return (directory / "model.safetensors").read_bytes()
+
+
+def kept(tmp_path: Path) -> list[Path]:
+    """The entries of the cache, with nothing beside them; no temporary file has been left."""
+    # PyTorch and ONNX Runtime leave small things of their own there.
+    left = [path for path in (tmp_path / "tmp").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in left) < 10_000
+    root = tmp_path / "cache" / "rnntext"
+    entries = sorted(root.iterdir()) if root.exists() else []
+    assert all(len(entry.name) == 32 and entry.is_dir() for entry in entries)
+    return entries
+
+
+def line_about(found: Outcome, *parts: str) -> str:
+    lines = [line for line in found.err.splitlines() if all(part in line for part in parts)]
+    assert len(lines) == 1, found.err
+    return lines[0]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_second_run_reads_what_the_first_kept(task: str, train: Train, tmp_path: Path) -> None:
+    first = train("first", task=task)
+    (entry,) = kept(tmp_path)
+    assert line_about(first, "text encoded into", "kB at", str(entry), "for the next run too")
+    second = train("second", task=task)
+    assert line_about(second, "kB of encoded text read from", str(entry))
+    without = train("without", "--no-cache", task=task)
+    assert line_about(without, "text encoded into", "kB of temporary files")
+    assert kept(tmp_path) == [entry]
+    first_model = tmp_path / "first"
+    for name in ("second", "without"):
+        assert weights(tmp_path / name) == weights(first_model)
+        tokenizer = (tmp_path / name / "tokenizer.json").read_bytes()
+        assert tokenizer == (first_model / "tokenizer.json").read_bytes()
+
+
+def test_quiet_is_quiet(train: Train) -> None:
+    assert train("m", "-q").err == train("again", "-q").err == ""
+
+
+def test_without_the_cache_nothing_is_left(train: Train, run: Shell, tmp_path: Path) -> None:
+    train("m", "--no-cache")
+    assert kept(tmp_path) == []
+    assert not (tmp_path / "cache").exists()
+
+
+def test_nothing_is_left_of_what_fails(
+    run: Shell, env: dict[str, str | None], tmp_path: Path
+) -> None:
+    (tmp_path / "short").write_text("a\nb\nc\n")
+    for options in ((), ("--no-cache",)):
+        args = ("train", "lm", tmp_path / "short", "-o", tmp_path / "m", *TINY, 2, *options)
+        run(*args, env=env).failed(1, "tokens are too few")
+        assert kept(tmp_path) == []
+
+
+def test_a_dry_run_keeps_what_the_run_reads(
+    run: Shell, train: Train, env: dict[str, str | None]
+) -> None:
+    run("train", "lm", CORPORA / "stories.txt", "--dry-run", "-q", env=env).done()
+    assert line_about(train("m"), "encoded text read from")
+
+
+def test_standard_input_is_found_again(
+    run: Shell, env: dict[str, str | None], tmp_path: Path
+) -> None:
+    text = "".join(f"{SAMPLE} {number}\n" for number in range(99)).encode()
+    for name, words in (("one", "text encoded into"), ("two", "encoded text read from")):
+        args = ("train", "lm", "-", "-o", tmp_path / name, *TINY, 2)
+        line_about(run(*args, stdin=text, env=env), words)
+    assert weights(tmp_path / "one") == weights(tmp_path / "two")
+    assert len(kept(tmp_path)) == 1
+
+
+def test_a_damaged_entry_is_made_again(train: Train, tmp_path: Path) -> None:
+    train("first")
+    (entry,) = kept(tmp_path)
+    ids = entry / "ids.train"
+    content = bytearray(ids.read_bytes())
+    content[len(content) // 2] ^= 1
+    ids.write_bytes(content)
+    assert line_about(train("second"), "text encoded into", str(entry))
+    assert line_about(train("third"), "encoded text read from", str(entry))
+    assert (
+        weights(tmp_path / "first") == weights(tmp_path / "second") == weights(tmp_path / "third")
+    )
+    assert kept(tmp_path) == [entry]
+
+
+def test_a_cache_that_cannot_be_is_said_in_a_line(train: Train, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = train("m", env={"XDG_CACHE_HOME": str(tmp_path / "file")})
+    place = tmp_path / "file" / "rnntext"
+    assert line_about(found, "temporary files, because the cache cannot be used", str(place))
+    assert kept(tmp_path) == []
+    train("other")
+    assert weights(tmp_path / "m") == weights(tmp_path / "other")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_home_that_may_only_be_read(train: Train, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir(mode=0o500)
+    try:
+        found = train("m", env={"XDG_CACHE_HOME": None, "HOME": str(tmp_path / "home")})
+        assert line_about(found, "because the cache cannot be used", "Permission denied")
+    finally:
+        (tmp_path / "home").chmod(0o700)
+
+
+@pytest.mark.parametrize("options", [(), ("--no-cache",)])
+def test_a_full_disk(
+    options: tuple[str, ...], run: Shell, env: dict[str, str | None], tmp_path: Path
+) -> None:
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    args = ("train", "lm", CORPORA / "stories.txt", "-o", tmp_path / "m", *TINY, 2, *options)
+    found = run.fresh(*args, env=env, preexec_fn=limit)
+    found.failed(
+        1, f"cannot write the encoded text to {tmp_path / 'tmp'}: File too large", "TMPDIR"
+    )
+    assert kept(tmp_path) == []
+    assert not (tmp_path / "m").exists()
+
+
+KILLED = """
+    import os, signal, sys
+
+    _, moment, name, *sys.argv[1:] = sys.argv
+
+    def hook(event, arguments):
+        if event == moment and name in str(arguments[0]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+    from rnntext.cli.main import main
+
+    main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("event", "name"), [("open", "ids.train"), ("open", "entry.json"), ("os.rename", ".tmp-")]
+)
+def test_a_run_that_is_killed_while_it_encodes(
+    event: str, name: str, train: Train, env: dict[str, str | None], tmp_path: Path
+) -> None:
+    wrapper = [sys.executable, "-c", textwrap.dedent(KILLED), event, name]
+    args = ("train", "lm", CORPORA / "stories.txt", "-o", tmp_path / "m", *TINY, 3)
+    killed = subprocess.run(
+        [*wrapper, *map(str, args)], env=environment(env), capture_output=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    (left,) = (tmp_path / "cache" / "rnntext").iterdir()
+    assert left.name.startswith(".tmp-")
+    assert line_about(train("next"), "text encoded into", "for the next run too")
+    assert len(kept(tmp_path)) == 1
+    train("without", "--no-cache")
+    assert weights(tmp_path / "next") == weights(tmp_path / "without")
+
+
+def test_two_at_once(env: dict[str, str | None], train: Train, tmp_path: Path) -> None:
+    commands = [
+        [*RNNTEXT, "train", "lm", CORPORA / "stories.txt", "-o", tmp_path / name, *TINY, 3]
+        for name in ("one", "two")
+    ]
+    started = [
+        subprocess.Popen(list(map(str, command)), env=environment(env), stderr=subprocess.PIPE)
+        for command in commands
+    ]
+    for process in started:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    assert len(kept(tmp_path)) == 1
+    assert weights(tmp_path / "one") == weights(tmp_path / "two")
+    assert line_about(train("three"), "encoded text read from")
+    assert weights(tmp_path / "one") == weights(tmp_path / "three")
