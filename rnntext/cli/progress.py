@@ -122,6 +122,12 @@ class Progress:
                 f"the tokenizer was learned from a sample of {summary.sampled:,} characters, "
                 "taken evenly from all of the training data"
             )
+        if event.capped:
+            longest = event.model.max_length
+            self._say(
+                f"{event.capped:,} documents have more than {longest:,} tokens: each pass reads a "
+                f"window of {longest:,} of them, another each time"
+            )
         if summary.duplicates:
             self._say(
                 f"{summary.duplicates:,} of the validation {summary.unit} are in training too"

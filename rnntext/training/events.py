@@ -56,6 +56,7 @@ class Prepared:
     machine: str
     threads: int
     processes: int
+    capped: int = 0  # documents of which each epoch sees a window alone
 
 
 @dataclass(frozen=True, slots=True)

@@ -352,6 +352,15 @@ class Classification:
         tensors = (torch.from_numpy(array).to(self.machine.device) for array in arrays)
         return tuple(tensors)  # type: ignore[return-value]
 
+    def capped(self) -> int:
+        """How many documents are longer than what an epoch sees of each."""
+        ids, window = self.train.ids, 1 << 20
+        starts = range(0, len(ids), window)
+        return sum(
+            int((ids.lengths(start, min(start + window, len(ids))) > self.max_length).sum())
+            for start in starts
+        )
+
     def loss(self, model: Classifier, batch: _LabelledBatch) -> tuple[Tensor, int]:
         with self.machine.autocast():
             logits = model(batch.ids, batch.lengths)

@@ -72,7 +72,7 @@ def choose_tokenizer(options: TrainingOptions, characters: int) -> tuple[str, in
     kind = options.tokenizer or "bpe"
     size = options.vocab_size
     if size is None:
-        subwords = min(_LARGEST_SUBWORD_VOCABULARY, max(600, round(5 * characters**0.5)))
+        subwords = min(_LARGEST_SUBWORD_VOCABULARY, max(600, round(2.5 * characters**0.5)))
         size = subwords if kind == "bpe" else _WORD_VOCABULARY
     lowercase = options.lowercase
     if lowercase is None:

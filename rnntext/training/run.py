@@ -354,6 +354,7 @@ def _set_up(
         machine=str(machine),
         threads=threads,
         processes=ranks.size,
+        capped=objective.capped() if isinstance(objective, Classification) else 0,
     )
     return _Setup(options, data, model, objective, recipe, machine, prepared)
 
@@ -405,7 +406,11 @@ def _model_config(options: TrainingOptions, data: Data, recipe: Recipe) -> Model
 
 
 def _objective(
-    options: TrainingOptions, data: Data, recipe: Recipe, machine: Machine, ranks: Ranks
+    options: TrainingOptions,
+    data: Data,
+    recipe: Recipe,
+    machine: Machine,
+    ranks: Ranks = ALONE,
 ) -> Any:
     if isinstance(data, LanguageData):
         return LanguageModelling(

@@ -129,8 +129,8 @@ def test_asked_to_end_it_saves_and_says_how_to_go_on(
     with start(command("tag", out, "--steps", 150)) as process:
         assert process.stderr is not None
         assert process.stdout is not None
-        assert b"to train on" in process.stderr.readline()
-        process.stderr.readline()  # the first evaluation
+        while b"best so far" not in process.stderr.readline():
+            assert process.poll() is None  # until the first evaluation
         process.send_signal(number)
         assert process.wait(60) == status
         said = process.stderr.read().decode()
