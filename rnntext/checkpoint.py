@@ -92,7 +92,7 @@ def check_target(directory: Path, force: bool) -> None:
             f"{directory} exists and is not empty: add --force to replace it,"
             " or name another with -o"
         )
-    if names and not _is_checkpoint(directory):
+    if names and not is_checkpoint(directory):
         raise UsageError(
             f"{directory} holds files that are not an rnntext checkpoint, and --force does not"
             " replace those: name another with -o"
@@ -110,7 +110,7 @@ def save(
     `files` maps names (`training-state/...` for a file in that folder) to their content, or to a
     file to copy, which may lie in `directory` itself. `config` must be plain JSON (no NaN);
     `format_version` and `files` are added to it here. Files of the last generation that this one
-    lacks are removed, except in `training-state/`; files that rnntext did not write stay.
+    lacks are removed; files that rnntext did not write stay.
 
     Raises UsageError as `check_target` does, and CheckpointError where writing fails (a full
     disk, a quota, no permission): the last generation is then whole and nothing else is left.
@@ -175,7 +175,8 @@ def _is_safe(name: str) -> bool:
     return name != CONFIG and _NAME.fullmatch(name) is not None
 
 
-def _is_checkpoint(directory: Path) -> bool:
+def is_checkpoint(directory: Path) -> bool:
+    """Whether `directory` holds a checkpoint, whole or not."""
     try:
         config = json.loads(_read_config(directory))
     except (CheckpointError, ValueError, RecursionError):
@@ -225,8 +226,11 @@ def _finish_move(directory: Path) -> None:
                 (directory / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(upcoming / name, directory / name)
         for name in _listed_names(directory / CONFIG) - _listed_names(upcoming / CONFIG):
-            if not name.startswith(TRAINING_STATE):
-                (directory / name).unlink(missing_ok=True)
+            (directory / name).unlink(missing_ok=True)
+            if name.startswith(TRAINING_STATE):
+                # Not empty as long as it holds another file.
+                with contextlib.suppress(OSError):
+                    (directory / TRAINING_STATE).rmdir()
         flush_directory(directory)
         os.replace(upcoming / CONFIG, directory / CONFIG)
     shutil.rmtree(upcoming)
@@ -263,6 +267,23 @@ def load(directory: Path, *, verify: Container[str] | None = None) -> Checkpoint
             # Another process may have saved while we were reading; then start over.
             if _read_config(directory) == raw:
                 raise
+
+
+def load_config(directory: Path) -> dict[str, Any]:
+    """`config.json` alone, also of a run that is still going on: no other file is looked at.
+
+    Raises CheckpointError as `load` does.
+    """
+    return _parse_config(directory / CONFIG, _read_config(directory))
+
+
+def read_file(directory: Path, name: str) -> bytes:
+    """A file as it is now, not compared with what `config.json` lists.
+
+    Raises CheckpointError where it is missing or cannot be read.
+    """
+    with _reading(directory / name), _open(directory, name) as handle:
+        return handle.read()
 
 
 def tensor_shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:

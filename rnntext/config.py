@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Self
 
 from rnntext.errors import CheckpointError, UsageError
@@ -141,6 +142,8 @@ class TrainingOptions:
     # Lines read and lines encoded, where a timed run had no time for more: no flag sets it, but
     # --config repeats such a run by it.
     part: tuple[int, int] | None = None
+    # After which step a timed run that was slowed down planned how many in all: again --config's.
+    plans: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         _one_of("task", self.task, TASKS)
@@ -219,7 +222,13 @@ class TrainingOptions:
             raise UsageError(f"--config: there is no option {', '.join(unknown)}")
         try:
             part = value.get("part")
-            given = {**value, "data": tuple(value["data"]), "part": part and tuple(part)}
+            plans = tuple((step, total) for step, total in value.get("plans", ()))
+            given = {
+                **value,
+                "data": tuple(value["data"]),
+                "part": part and tuple(part),
+                "plans": plans,
+            }
             return cls(**given)
         except (KeyError, TypeError):
             raise UsageError("--config: the file does not describe a training run") from None
@@ -227,6 +236,23 @@ class TrainingOptions:
     def merged(self, given: Mapping[str, Any]) -> Self:
         """These options under those that were given anew."""
         return replace(self, **given)
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How a training run is gone about; nothing here changes what it computes."""
+
+    force: bool = False  # replace the model that its directory holds
+    resume: bool = False  # go on with the run that its directory holds
+    save_every: float | None = None  # seconds between savings of the state
+    cache: bool = True  # keep the encoded data for the next run
+    tensorboard: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.save_every is not None and not self.save_every >= 0:
+            raise UsageError(f"--save-every must be 0 or more seconds, not {self.save_every}")
+        if self.force and self.resume:
+            raise UsageError("--resume and --force exclude each other")
 
 
 def _one_of(flag: str, value: str | None, allowed: tuple[str, ...]) -> None:

@@ -24,7 +24,9 @@ from rnntext.checkpoint import (
     Checkpoint,
     check_target,
     load,
+    load_config,
     load_tensors,
+    read_file,
     save,
     serialize_tensors,
     tensor_shapes,
@@ -132,11 +134,15 @@ def test_a_new_generation_removes_what_it_lacks_but_no_other_files(model: Path) 
         "notes.txt",
         "training-state",
         "training-state/mine",
-        "training-state/optimizer.safetensors",
     }
     with pytest.raises(CheckpointError) as caught:
         load(model).file("training-state/optimizer.safetensors")
     assert_one_line(caught.value, str(model), "has no training-state/optimizer.safetensors")
+
+
+def test_a_folder_that_a_new_generation_leaves_empty_goes(model: Path) -> None:
+    save(model, {"tokenizer.json": b"{}"}, CONFIG, force=True)
+    assert tree(model) == {"config.json", "tokenizer.json"}
 
 
 @pytest.mark.parametrize(
@@ -352,6 +358,22 @@ def test_a_save_during_a_load_is_not_mistaken_for_damage(
     # `save` itself reads the config; by then `reads` is not empty.
     monkeypatch.setattr(checkpoint, "_read_config", read_then_save)
     assert content(load(model)) == {"model.onnx": b"new"}
+
+
+def test_a_run_that_is_still_going_on(model: Path) -> None:
+    """Its files do not match `config.json`, or are not there."""
+    (model / "model.onnx").unlink()
+    (model / "tokenizer.json").write_bytes(b"longer than it was" * 10)
+    with pytest.raises(CheckpointError):
+        load(model)
+    assert load_config(model)["steps"] == 7
+    assert read_file(model, "tokenizer.json") == b"longer than it was" * 10
+    with pytest.raises(CheckpointError, match="onnx is missing"):
+        read_file(model, "model.onnx")
+    # A generation that counts already, but has not been moved, goes first.
+    (model / ".next").mkdir()
+    (model / ".next" / "tokenizer.json").write_bytes(b"new")
+    assert read_file(model, "tokenizer.json") == b"new"
 
 
 # Full disks and interruptions

@@ -13,7 +13,7 @@ import typer
 from rnntext.cli import options, output
 from rnntext.cli.options import Source
 from rnntext.cli.train import train
-from rnntext.config import TrainingOptions
+from rnntext.config import Conduct, TrainingOptions
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
@@ -86,8 +86,13 @@ def demonstrate(directory: Path, quiet: bool = False, threads: int | None = None
             f"--minutes {run.minutes} --seed 1 -o {run.task}\n"
         )
         _, end = train(
-            chosen, directory / run.task, quiet=quiet, began=time.perf_counter(), cache=False
+            chosen,
+            directory / run.task,
+            Conduct(cache=False),
+            quiet=quiet,
+            began=time.perf_counter(),
         )
+        assert end is not None  # noqa: S101
         output.write(f"  {_summary(end)} on text it has not seen\n\n")
         {"lm": _generate, "classify": _classify, "tag": _tag}[run.task](directory / run.task)
 

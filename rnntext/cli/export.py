@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from rnntext.cli import options, output
-from rnntext.errors import RnntextError, UsageError
+from rnntext.errors import UsageError
 
 _NO_ONNX = (
     "export needs the package onnx, which is not installed: run `pip install 'rnntext[train]'`"
@@ -62,20 +61,9 @@ def write_file(directory: Path, out: Path, precision: str) -> dict[str, Any]:
     from rnntext import checkpoint
     from rnntext.training.convert import one_file
 
-    if not out.name or out.is_dir():
-        raise UsageError(f"{out} is a directory: name a file with -o")
+    output.check_file(out)
     content = one_file(checkpoint.load(directory), precision)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        if out.exists() and not out.is_file():
-            out.write_bytes(content)  # a pipe or device, which must stay one
-        else:
-            temporary.write_bytes(content)
-            os.replace(temporary, out)
-    except OSError as error:
-        raise RnntextError(f"{out} cannot be written: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    output.write_file(out, content)
     return {"file": str(out), "precision": precision, "bytes": len(content)}
 
 

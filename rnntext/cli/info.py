@@ -59,12 +59,13 @@ def _facts(config: dict[str, Any], model: ModelConfig) -> dict[str, Any]:
         "trained_on": f"{data['train']} {data['unit']}",
         "validated_on": f"{data['valid']} {data['unit']}",
         "fingerprint": data["fingerprint"],
+        "finished": config["training"].get("finished", True),
         "steps": results["steps"],
         "epochs": results["epochs"],
         "seconds": results["seconds"],
         "rnntext_version": config["rnntext_version"],
     }
-    in_float = results.get("float32", results["metrics"])
+    in_float = results.get("float32", results.get("metrics", {}))
     if config["precision"] == "float32":
         return output.with_metrics(facts, in_float)
     facts = output.with_metrics(facts, results["metrics"])

@@ -32,6 +32,7 @@ COMMANDS = (
     "evaluate",
     "info",
     "export",
+    "plot",
     "demo",
 )
 

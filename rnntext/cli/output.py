@@ -6,17 +6,19 @@ Data is written plainly; Rich draws for terminals only.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from rnntext.errors import RnntextError
+from rnntext.errors import RnntextError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,6 +60,29 @@ def _write_some(data: memoryview, descriptor: int) -> memoryview:
 def _drop_the_rest() -> None:
     # Python would complain when it flushes at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def check_file(path: Path) -> None:
+    """Raise UsageError where -o names a directory."""
+    if not path.name or path.is_dir():
+        raise UsageError(f"{path} is a directory: name a file with -o")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write or replace a file: all of it, or nothing. Raises RnntextError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)  # a pipe or device, which must stay one
+        else:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+    except OSError as error:
+        raise RnntextError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        # Also where the folder is none, which is told above.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def note(text: str, *, quiet: bool = False) -> None:

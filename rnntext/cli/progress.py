@@ -12,7 +12,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rnntext.cli.output import console, note
-from rnntext.training.events import Encoded, Evaluated, Event, Finished, Prepared, Saved, Step
+from rnntext.training.events import (
+    Encoded,
+    Evaluated,
+    Event,
+    Finished,
+    NotSaved,
+    Prepared,
+    Resumed,
+    Saved,
+    Step,
+    Stopped,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -31,6 +42,7 @@ class Progress:
         self._task: TaskID | None = None
         self._metric = ""
         self._step: Step | None = None
+        self._task_name = ""
         if not quiet and sys.stderr is not None and sys.stderr.isatty():
             self._bar = _make_bar()
 
@@ -59,6 +71,22 @@ class Progress:
                 self._show_evaluation(event)
             case Saved():
                 self._show_saved(event)
+            case Resumed(step=step, changed=changed):
+                self._say(f"going on after step {step:,}")
+                if changed:
+                    self._say(f"{changed}: the run will not end with the same weights to the bit")
+            case NotSaved(reason=reason):
+                self._say(f"the state is not saved, training goes on: {reason}")
+            case Stopped(directory=directory, step=step):
+                self._say(
+                    f"stopped and saved after step {step:,}: the same command with --resume, or "
+                    f"`rnntext train {self._task_name} --resume -o {directory}`, goes on"
+                )
+            case Finished(plans=plans) if len(plans) > 1:
+                self._say(
+                    "the machine slowed down, and the learning rate came down sooner than "
+                    "planned: --config repeats this run exactly, --steps does not"
+                )
             case Finished(reason="the time is over"):
                 self._say(
                     "the time was over before the learning rate had come down: give more minutes; "
@@ -79,12 +107,14 @@ class Progress:
 
     def _show_prepared(self, event: Prepared) -> None:
         summary, encoder = event.summary, event.model.encoder
+        self._task_name = event.model.task
+        processes = f", {event.processes} processes" if event.processes > 1 else ""
         self._say(
             f"{summary.train:,} {summary.unit} to train on, {summary.valid:,} to validate on; "
             f"{encoder.cell} {encoder.num_layers}x{encoder.hidden_size}"
             f"{' bidirectional' if encoder.bidirectional else ''}, {event.tokenizer} vocabulary "
             f"of {encoder.vocab_size:,}, {event.parameters:,} parameters; {event.machine}, "
-            f"{event.threads} threads"
+            f"{event.threads} threads{processes}"
         )
         self._say(_encoded(event.encoded))
         if summary.sampled:

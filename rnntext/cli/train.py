@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rnntext.cli import options, output
-from rnntext.config import TASKS, TrainingOptions
+from rnntext.cli.interrupts import Interrupts
+from rnntext.config import TASKS, Conduct, TrainingOptions
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
+    from rnntext.training.board import Board
     from rnntext.training.events import Event, Prepared, Saved, Timed
 
 # A time budget counts from here: all of the command's own imports come after.
@@ -138,6 +141,21 @@ def command(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the model that DIR holds.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run that DIR holds, if it holds one.")
+    ] = False,
+    save_every: Annotated[
+        float | None,
+        typer.Option(
+            "--save-every",
+            metavar="SECONDS",
+            help="How often the state is saved, else each minute.",
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option("--tensorboard", metavar="DIR", help="Write the figures for TensorBoard."),
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -149,37 +167,67 @@ def command(
     given["format"] = given.pop("format_name", None)
     wanted = {field.name for field in fields(TrainingOptions)}
     given = {n: v for n, v in given.items() if n in wanted and v is not None}
+    if resume:
+        given.setdefault("data", ())  # those of the run that goes on
     chosen = _options(given, config)
     if out is None and not dry_run:
         raise UsageError("name the new model's directory with -o DIR")
-    ran = train(chosen, out, force=force, dry_run=dry_run, quiet=quiet, cache=not no_cache)
-    show(*ran, json)
+    if resume and dry_run:
+        raise UsageError("--resume and --dry-run exclude each other")
+    conduct = Conduct(force, resume, save_every, not no_cache, tensorboard)
+    prepared, end = train(chosen, out, conduct, dry_run=dry_run, quiet=quiet)
+    if end is not None:
+        show(prepared, end, json)
 
 
 def train(
     chosen: TrainingOptions,
     out: Path | None,
+    conduct: Conduct = Conduct(),  # noqa: B008  (frozen)
     *,
-    force: bool = False,
     dry_run: bool = False,
     quiet: bool = False,
     began: float = _BEGAN,
-    cache: bool = True,
-) -> tuple[Prepared, Saved | Timed]:
-    """Run a training, or a dry run, showing its progress on stderr; what it came to."""
+) -> tuple[Prepared | None, Saved | Timed | None]:
+    """Run a training, or a dry run, showing its progress on stderr; what it came to: nothing
+    in a process that only helps another one."""
     from rnntext.cli.progress import Progress
-    from rnntext.training.events import Prepared, Saved, Timed
 
-    beginning: list[Prepared] = []
-    end: list[Saved | Timed] = []
-    with Progress(quiet=quiet) as progress:
-        for event in _events(chosen, out, force, dry_run, began, cache):
+    prepared: Prepared | None = None
+    end: Saved | Timed | None = None
+    interrupts = Interrupts()
+    events = _events(chosen, out, conduct, dry_run, began, interrupts)
+    from rnntext.training.events import Finished, Prepared, Saved, Stopped, Timed
+    from rnntext.training.ranks import rank_of_environment
+
+    first = rank_of_environment() == 0
+    with ExitStack() as stack:
+        board = None
+        if conduct.tensorboard is not None and first:
+            board = stack.enter_context(_board(conduct.tensorboard))
+        stack.enter_context(interrupts)
+        progress = stack.enter_context(Progress(quiet=quiet or not first))
+        for event in events:
             progress.show(event)
-            if isinstance(event, Prepared):
-                beginning.append(event)
-            elif isinstance(event, Saved | Timed):
-                end.append(event)
-    return beginning[0], end[0]
+            if board is not None:
+                board.note(event)
+            match event:
+                case Prepared():
+                    prepared = event
+                    if not dry_run:
+                        interrupts.defer()
+                case Finished() | Stopped():
+                    interrupts.act()
+                case Saved() | Timed():
+                    end = event
+    interrupts.leave()
+    return prepared, end
+
+
+def _board(directory: Path) -> AbstractContextManager[Board]:
+    from rnntext.training.board import Board
+
+    return closing(Board(directory))
 
 
 def _options(given: dict[str, Any], config: Path | None) -> TrainingOptions:
@@ -205,7 +253,7 @@ def _options(given: dict[str, Any], config: Path | None) -> TrainingOptions:
     return TrainingOptions(**given)
 
 
-def show(prepared: Prepared, end: Saved | Timed, json: bool) -> None:
+def show(prepared: Prepared | None, end: Saved | Timed, json: bool) -> None:
     """Print what a run came to: its metrics, or what a dry run found."""
     facts = _facts(prepared, end)
     if json:
@@ -220,10 +268,9 @@ def show(prepared: Prepared, end: Saved | Timed, json: bool) -> None:
         output.show_labels(metrics["per_label"], "by label")
 
 
-def _facts(prepared: Prepared, end: Saved | Timed) -> dict[str, Any]:
+def _facts(prepared: Prepared | None, end: Saved | Timed) -> dict[str, Any]:
     from rnntext.training.events import Saved
 
-    summary = prepared.summary
     if isinstance(end, Saved):
         return {
             "task": end.task,
@@ -236,6 +283,8 @@ def _facts(prepared: Prepared, end: Saved | Timed) -> dict[str, Any]:
             "tokens_per_second": end.tokens_per_second,
             "parameters": end.parameters,
         }
+    assert prepared is not None  # noqa: S101
+    summary = prepared.summary
     return {
         "task": prepared.model.task,
         f"train_{summary.unit}": summary.train,
@@ -253,10 +302,10 @@ def _facts(prepared: Prepared, end: Saved | Timed) -> dict[str, Any]:
 def _events(
     chosen: TrainingOptions,
     out: Path | None,
-    force: bool,
+    conduct: Conduct,
     dry_run: bool,
     began: float,
-    cache: bool,
+    interrupts: Interrupts,
 ) -> Iterator[Event]:
     try:
         import onnx  # noqa: F401
@@ -266,5 +315,5 @@ def _events(
     from rnntext.training import run
 
     if dry_run or out is None:
-        return run.dry_run(chosen, cache=cache)
-    return run.run(chosen, out, force=force, began=began, cache=cache)
+        return run.dry_run(chosen, cache=conduct.cache)
+    return run.run(chosen, out, conduct, stop_asked=interrupts.asked, began=began)

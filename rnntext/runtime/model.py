@@ -55,6 +55,11 @@ def open_model(
             f"{directory} is a {TASK_NAMES[config.task]}, and this needs a {TASK_NAMES[task]}: "
             f"use it with `rnntext {_COMMANDS[config.task]}`, or name another model with -m"
         )
+    if checkpoint.GRAPH not in found.config["files"] and "training" in found.config:
+        raise CheckpointError(
+            f"{directory} holds a run that has not come to its first evaluation: go on with "
+            f"`rnntext train {config.task} --resume -o {directory}`"
+        )
     path = found.file(checkpoint.TOKENIZER)
     try:
         settings = TokenizerConfig(**_section(found, "tokenizer"))

@@ -104,13 +104,13 @@ class Epochs:
             yield index, lengths if self.longest is None else np.minimum(lengths, self.longest)
 
 
-def columns(stream: Numbers, rows: int, start: int, stop: int) -> Array:
-    """Places `start` to `stop` of a stream of ids cut into `rows` equal pieces:
-    (rows, stop - start).
+def columns(stream: Numbers, rows: int, start: int, stop: int, own: slice = slice(None)) -> Array:
+    """Places `start` to `stop` of a stream of ids cut into `rows` equal pieces, of which `own`
+    are wanted: (own rows, stop - start).
 
     Piece r goes on where piece r - 1 ended, so that each row is a text of its own to walk
     along; the few ids that do not fill the rectangle are left out.
     """
     length = len(stream) // rows
     stop = min(stop, length)
-    return np.stack([stream[r * length + start : r * length + stop] for r in range(rows)])
+    return np.stack([stream[r * length + start : r * length + stop] for r in range(rows)[own]])

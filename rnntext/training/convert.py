@@ -14,6 +14,7 @@ from typing import Any
 from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
 from rnntext.config import ModelConfig
+from rnntext.errors import CheckpointError
 from rnntext.training.graph import build, cooled, documentation
 
 
@@ -49,6 +50,11 @@ def replace_graph(
 ) -> None:
     """Save the checkpoint's next generation, which runs `graph`; `quantization` says what is
     known of an int8 one, None: nothing new. Raises CheckpointError."""
+    if not found.config.get("training", {}).get("finished", True):
+        raise CheckpointError(
+            f"{found.directory} holds a run that is not finished: go on with `rnntext train "
+            f"{found.config['model']['task']} --resume -o {found.directory}` first"
+        )
     config = {**found.config, "precision": precision}
     if quantization is not None:
         config["quantization"] = quantization

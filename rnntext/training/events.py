@@ -55,6 +55,7 @@ class Prepared:
     steps_per_epoch: int
     machine: str
     threads: int
+    processes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class Step:
     gradient_norm: float
     tokens_per_second: float
     seconds: float  # since the run began
+    memory: float  # resident, in MB
     remaining: float | None  # seconds, where they are known
 
 
@@ -94,6 +96,39 @@ class Finished:
     training_seconds: float  # in steps alone
     reason: str
     best_step: int
+    # After which step the run came to plan how many in all; none where nothing was planned.
+    plans: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rested:
+    """The loop stands between two steps, and what it is may be saved."""
+
+    step: int
+    stop: bool  # it was asked to stop, and does
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A run is taken up again where it was saved."""
+
+    step: int
+    changed: str  # what is not as it was, so that the end will not be the same to the bit
+
+
+@dataclass(frozen=True, slots=True)
+class NotSaved:
+    """The state could not be written; the run goes on."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The run was asked to stop, and its state is saved."""
+
+    directory: Path
+    step: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +152,10 @@ class Saved:
     seconds: float
     tokens_per_second: float
     parameters: int
-    reason: str
+    reason: str  # why it ended
+    plans: tuple[tuple[int, int], ...] = ()  # see Finished
     float_metrics: dict[str, Any] | None = None  # in float32, where the model runs in int8
 
 
-LoopEvent = Step | Evaluated | Finished
-Event = LoopEvent | Prepared | Timed | Saved
+LoopEvent = Step | Evaluated | Rested | Finished
+Event = LoopEvent | Prepared | Resumed | NotSaved | Stopped | Timed | Saved

@@ -1,7 +1,8 @@
 """The training loop: a generator of what happens.
 
-Knows: steps, evaluations, the best weights, the budget. Does not know: what is being learned
-(the objective does), where anything is printed or saved (the caller does).
+Knows: steps, evaluations, the best weights, the budget, and all that must be kept so that a run
+can be taken up again to the bit. Does not know: what is being learned (the objective does), where
+anything is printed or saved (the caller does), who decides that it is time to stop.
 """
 
 from __future__ import annotations
@@ -13,21 +14,25 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnntext.errors import TrainingError
-from rnntext.training.events import Evaluated, Finished, LoopEvent, Metrics, Step
+from rnntext.training.device import resident_megabytes
+from rnntext.training.events import Evaluated, Finished, LoopEvent, Metrics, Rested, Step
 from rnntext.training.model import Model
+from rnntext.training.optimizer import Optimizer, Settings, learned
+from rnntext.training.ranks import ALONE, Ranks, one_line
 from rnntext.training.schedule import (
     ESTIMATE_AT,
     EVALUATE_AT,
     MOST_EPOCHS,
     Budget,
+    Fall,
     Plateau,
     evaluation_steps,
     fewest_steps,
     flat_steps,
-    learning_rate,
+    warm,
 )
 
 Batch = Any
@@ -37,6 +42,10 @@ _LONGEST_UNSEEN = 2000  # steps
 _REPORT_EVERY = 10  # steps
 # Of the time that is left when a timed run fixes its length, the part it plans to use.
 _USED = 0.94
+# A timed run that comes down looks at its time again after so much of what is left of it, and
+# where it is late plans to use this part.
+_LOOK_AGAIN = 0.1
+_USED_LATE = 0.97
 # An improvement smaller than this, as a share, does not keep a run going.
 _LEAST_IMPROVEMENT = 1e-3
 
@@ -48,112 +57,111 @@ class Objective(Protocol):
     higher_is_better: bool
     steps_per_epoch: int
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """One epoch, in the order of its own seed."""
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """One epoch, in the order of its own seed, without its first `start` batches."""
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
-        """The mean loss with its gradient graph, and how many tokens it is the mean of."""
+        """The mean loss with its gradient graph, and how many tokens it is the mean of. With
+        several ranks the mean of their losses is that over the whole batch, and the tokens are
+        those of the whole batch."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What is carried from batch to batch; the same on all ranks."""
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from such a state."""
 
     def evaluate(self, model: Any, *, quick: bool = False) -> Metrics:
         """Validation metrics; `quick` looks at a part of the data where all of it is long."""
 
-    def quick_share(self) -> float:
-        """The part of the validation data that a quick evaluation looks at."""
+    def sample(self, model: Any) -> float:
+        """Do a part of what an evaluation of everything does; how large a part."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How the weights are moved."""
+class LoopState:
+    """All that a loop is between two steps: tensors by name, and plain JSON values."""
 
-    learning_rate: float
-    weight_decay: float
-    clip_norm: float
-    warmup: int  # steps
-    averaging: float = 0.0  # the part that the average of all weights so far keeps at each step
+    tensors: dict[str, Tensor]
+    values: dict[str, Any]
 
 
-def train(
-    model: Model,
-    objective: Objective,
-    settings: Settings,
-    budget: Budget,
-    *,
-    reserve: float = 0.0,
-    clock: Callable[[], float] = time.perf_counter,
-) -> Iterator[LoopEvent]:
-    """Train `model` in place; at the end it holds the weights of the best evaluation.
+def never() -> bool:
+    """Nobody asks."""
+    return False
+
+
+class Loop:
+    """One run's loop. `events` trains `model` in place; after its last event the model holds the
+    weights of the best evaluation.
 
     `reserve` is how many seconds before `budget.deadline`, apart from a last evaluation of
-    all validation data, the loop must be over. Raises TrainingError where the loss is not a
-    finite number.
+    all validation data, the loop must be over. `save_due` and `stop_asked` are asked after each
+    step; the answer comes as a `Rested`, at which `state` may be called.
     """
-    run = _Run(model, objective, settings, budget, reserve, clock)
-    yield from run.events()
 
-
-class _Run:
     def __init__(
         self,
         model: Model,
         objective: Objective,
         settings: Settings,
         budget: Budget,
-        reserve: float,
-        clock: Callable[[], float],
+        *,
+        ranks: Ranks = ALONE,
+        reserve: float = 0.0,
+        save_due: Callable[[], bool] = never,
+        stop_asked: Callable[[], bool] = never,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.model, self.objective, self.settings = model, objective, settings
         self.budget, self.reserve, self.clock = budget, reserve, clock
+        self.ranks = ranks
+        self.save_due, self.stop_asked = save_due, stop_asked
         self.began = clock()
-        self.total = budget.total_steps(objective.steps_per_epoch)
+        self.plans: list[tuple[int, int]] = []
+        total = budget.total_steps(objective.steps_per_epoch)
         # Without any budget the run goes on until validation stops improving.
-        self.plateau = Plateau() if self.total is None and budget.deadline is None else None
-        self.stops = self._evaluation_steps()
-        self.optimizer = torch.optim.AdamW(
-            _parameter_groups(model, settings.weight_decay),
-            lr=settings.learning_rate,
-            betas=(0.9, 0.99),
-            fused=True,
-        )
-        self.average = (
-            [parameter.detach().clone() for parameter in model.parameters()]
-            if settings.averaging
-            else []
-        )
+        self.plateau = Plateau() if total is None and budget.deadline is None else None
+        self._plan_steps(0, total)
+        self.optimizer = Optimizer(model, settings)
+        self.learner = self.ranks.joined(_Learner(model, objective), _device(model))
         self.step = self.tokens = self.best_step = self.evaluated_step = 0
+        self.epoch = self.position = 0  # batches of this epoch that were taken
         self.stepping = self.evaluating = 0.0  # seconds spent in steps and in evaluations
         self.quick_cost: float | None = None  # seconds of a quick evaluation
         self.evaluation_cost = 0.0  # seconds of an evaluation of everything
+        self.looked: tuple[int, float] = (0, 0.0)  # when the plan was looked at: step and time
         self.best: float | None = None
         self.best_weights: dict[str, Tensor] = {}
+        self.losses = _Losses(_device(model))
+        self.rate = 0.0
+        self.reason = ""
 
     def events(self) -> Iterator[LoopEvent]:
-        epoch = 0
-        reason = ""
-        losses: list[Tensor] = []
-        reported = 0
-        rate = norm = 0.0
+        """What happens. Raises TrainingError where the loss is not a finite number."""
         self.model.train()
-        while not reason:
-            for batch in self.objective.batches(epoch):
+        while not self.reason:
+            for batch in self.objective.batches(self.epoch, self.position):
                 started = self.clock()
-                rate, norm_tensor, loss = self._take_step(batch)
-                losses.append(loss)
+                norm = self._take_step(batch)
                 self.stepping += self.clock() - started
                 if self.step % _REPORT_EVERY == 0 or self.step == self.total:
-                    norm = float(norm_tensor)
-                    mean = _mean(losses[reported:], self.step, rate)
-                    reported = len(losses)
-                    yield self._step_event(epoch, mean, rate, norm)
-                self._plan()
+                    yield self._step_event(float(norm))
+                decided = self._decide()
                 if self._evaluation_due():
-                    yield self._evaluate(epoch, _mean(losses, self.step, rate))
-                    losses, reported = [], 0
-                reason = self._over()
-                if reason:
+                    yield self._evaluate()
+                self.reason = self._over(decided)
+                if decided.save or decided.stop:
+                    self._require_numbers()
+                    yield Rested(self.step, decided.stop)
+                if decided.stop:
+                    return
+                if self.reason:
                     break
-            epoch += 1
+            else:
+                self.epoch, self.position = self.epoch + 1, 0
         if self.evaluated_step != self.step:
-            yield self._evaluate(epoch - 1, _mean(losses, self.step, rate))
+            yield self._evaluate()
         self.model.load_state_dict(self.best_weights)
         self.model.eval()
         yield Finished(
@@ -161,32 +169,112 @@ class _Run:
             epochs=self.step / self.objective.steps_per_epoch,
             tokens=self.tokens,
             training_seconds=self.stepping,
-            reason=reason,
+            reason=self.reason,
             best_step=self.best_step,
+            plans=tuple(self.plans),
         )
 
-    def _take_step(self, batch: Batch) -> tuple[float, Tensor, Tensor]:
-        rate = learning_rate(
-            self.settings.learning_rate, self.settings.warmup, self.step, self.total
-        )
+    def state(self) -> LoopState:
+        """What `restore` takes up again. All ranks must call it together."""
+        tensors = {
+            **{f"model.{name}": tensor for name, tensor in self.model.state_dict().items()},
+            **{f"best.{name}": tensor for name, tensor in self.best_weights.items()},
+            **{f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()},
+            **{f"objective.{name}": tensor for name, tensor in self.objective.state().items()},
+        }
+        for kind, own in _random_states().items():
+            for rank, tensor in enumerate(self.ranks.gathered(own)):
+                tensors[f"random.{kind}.{rank}"] = tensor
+        values = {
+            "step": self.step,
+            "epoch": self.epoch,
+            "position": self.position,
+            "tokens": self.tokens,
+            "plans": [list(plan) for plan in self.plans],
+            "best": self.best,
+            "best_step": self.best_step,
+            "evaluated_step": self.evaluated_step,
+            "plateau": None if self.plateau is None else self.plateau.state(),
+            "losses": self.losses.state(self.ranks),
+            "stepping": self.stepping,
+            "evaluating": self.evaluating,
+            "costs": [self.quick_cost, self.evaluation_cost],
+            "seconds": self.clock() - self.began,
+            "ranks": self.ranks.size,
+        }
+        return LoopState(tensors, values)
+
+    def restore(self, state: LoopState) -> None:
+        """Go on from there, to the bit where the number of ranks is the same. Raises KeyError
+        where something is missing."""
+        values = state.values
+        self.model.load_state_dict(_under("model.", state.tensors))
+        self.best_weights = _under("best.", state.tensors)
+        self.optimizer.restore(_under("optimizer.", state.tensors))
+        self.objective.restore(_under("objective.", state.tensors))
+        self.step, self.tokens = values["step"], values["tokens"]
+        self.epoch, self.position = values["epoch"], values["position"]
+        self.best, self.best_step = values["best"], values["best_step"]
+        self.evaluated_step = values["evaluated_step"]
+        self.stepping, self.evaluating = values["stepping"], values["evaluating"]
+        self.quick_cost, self.evaluation_cost = values["costs"]
+        self.began -= values["seconds"]
+        self.looked = (self.step, self.clock() - self.evaluating)
+        self.plans = []
+        for step, total in values["plans"]:
+            self._plan_steps(step, total)
         if self.plateau is not None:
-            rate *= self.plateau.scale
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        loss, tokens = self.objective.loss(self.model, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.model.parameters(), self.settings.clip_norm, foreach=True
-        )
-        self.optimizer.step()
+            self.plateau.restore(values["plateau"])
+        self.losses.restore(values["losses"], self.ranks)
+        if values["ranks"] == self.ranks.size:
+            _restore_random_states(_under("random.", state.tensors), self.ranks.rank)
+        else:
+            torch.manual_seed(self.step * self.ranks.size + self.ranks.rank)
+
+    @property
+    def total(self) -> int | None:
+        """How many steps the run takes in all, once that is known."""
+        return self.plans[-1][1] if self.plans else None
+
+    def _take_step(self, batch: Batch) -> Tensor:
+        self.rate = self.settings.learning_rate * warm(self.settings.warmup, self.step)
+        if self.fall is not None:
+            self.rate *= self.fall.share(self.step)
+        if self.plateau is not None:
+            self.rate *= self.plateau.scale
+        with one_line():
+            loss, tokens = self.learner(batch)
+            loss.backward()
+        norm = self.optimizer.step(self.rate, self.step)
         self.step += 1
-        if self.average:
-            # The first steps are soon forgotten.
-            keep = min(self.settings.averaging, (1 + self.step) / (10 + self.step))
-            torch._foreach_lerp_(self.average, _detached(self.model), 1 - keep)
+        self.position += 1
         self.tokens += tokens
-        return rate, norm, loss.detach()
+        self.losses.add(loss.detach())
+        return norm
+
+    # Deciding: the clock of the first rank counts, and whoever asks to stop is heard.
+
+    def _decide(self) -> _Decided:
+        plan = over = 0
+        if self.ranks.first:
+            plan = self._new_plan()
+            over = self._out_of_time()
+        asked = [int(self.save_due()) if self.ranks.first else 0, int(self.stop_asked())]
+        plan, over, save, stop = self.ranks.largest([plan, int(over), *asked])
+        for after, total in self.budget.plans[1:]:
+            if after == self.step:
+                plan = total
+        if plan:
+            self._plan_steps(self.step, plan)
+        return _Decided(bool(over), bool(save), bool(stop))
+
+    def _plan_steps(self, step: int, total: int | None) -> None:
+        """Plan, after `step`, to take `total` steps in all."""
+        if total is not None:
+            # The first plan of a timed run is as if it had been known from the start.
+            self.plans.append((step if self.plans else 0, total))
+        self.fall = Fall.planned(self.plans) if self.plans else None
+        self.stops = self._evaluation_steps()
 
     def _evaluation_steps(self) -> frozenset[int]:
         if self.total is None:
@@ -202,55 +290,84 @@ class _Run:
         every = min(self.objective.steps_per_epoch, _LONGEST_UNSEEN)
         return self.step % every == 0
 
-    def _plan(self) -> None:
-        """Fix the number of steps of a timed run where its flat stretch ends: by then its speed
-        is known as well as can be."""
-        deadline = self.budget.deadline
-        if deadline is None or self.total is not None:
-            return
+    def _new_plan(self) -> int:
+        """How many steps a timed run should take in all, where that is new, else 0."""
+        if self.budget.deadline is None:
+            return 0
+        return self._first_plan() if self.total is None else self._shorter_plan()
+
+    def _first_plan(self) -> int:
+        """The number of steps is fixed where the flat stretch ends: by then the speed is known
+        as well as can be."""
         now = self.clock()
         most = MOST_EPOCHS * self.objective.steps_per_epoch
-        early = self.step < 3 or now - self.began < ESTIMATE_AT * (deadline - self.began)
+        early = self.step < 3 or now - self.began < ESTIMATE_AT * (self._deadline - self.began)
         if early and self.step < flat_steps(most):
-            return
+            return 0
         if self.quick_cost is None:
-            # Evaluations cost time too: one is made to see how much.
+            # Evaluations cost time too: they are tried to see how much.
             self.objective.evaluate(self.model, quick=True)
-            self.model.train()
             self.quick_cost = self.clock() - now
-            self.evaluating += self.quick_cost
-            self.evaluation_cost = self.quick_cost / self.objective.quick_share()
-        evaluations = self.evaluation_cost + len(EVALUATE_AT) * self.quick_cost
-        left = deadline - self.clock() - self.reserve - evaluations
+            share = self.objective.sample(self.model)
+            self.model.train()
+            took = self.clock() - now
+            self.evaluation_cost = (took - self.quick_cost) / share
+            self.evaluating += took
         # Making batches and showing progress count as well. Some stays spare: a busy machine
         # slows down.
         pace = (self.clock() - self.began - self.evaluating) / self.step
-        total = self.step + math.floor(_USED * left / pace)
+        total = self.step + math.floor(_USED * self._left(len(EVALUATE_AT)) / pace)
         total = min(total, most)
-        if self.step >= flat_steps(total):
-            self.total = max(total, fewest_steps(self.step))
-            self.stops = self._evaluation_steps()
+        if self.step < flat_steps(total):
+            return 0
+        self.looked = (self.step, self.clock() - self.evaluating)
+        return max(total, fewest_steps(self.step))
 
-    def _over(self) -> str:
+    def _shorter_plan(self) -> int:
+        """Fewer steps, where the machine has become too slow for those that were planned."""
+        assert self.total is not None  # noqa: S101
+        step, then = self.looked
+        taken, left = self.step - step, self.total - self.step
+        if taken < max(1, _LOOK_AGAIN * left) or left < 1:
+            return 0
+        now = self.clock() - self.evaluating
+        self.looked = (self.step, now)
+        coming = sum(stop > self.step for stop in self.stops)
+        fitting = _USED_LATE * self._left(coming) / max((now - then) / taken, 1e-9)
+        if fitting >= left:
+            return 0
+        return self.step + max(1, math.floor(fitting))
+
+    @property
+    def _deadline(self) -> float:
+        assert self.budget.deadline is not None  # noqa: S101
+        return self.budget.deadline
+
+    def _left(self, evaluations: int) -> float:
+        """Seconds for steps before the deadline, with so many quick evaluations to come, and
+        one of everything."""
+        cost = self.evaluation_cost + evaluations * (self.quick_cost or 0.0)
+        return self._deadline - self.clock() - self.reserve - cost
+
+    def _out_of_time(self) -> bool:
+        # What was learned since the last evaluation is evaluated too.
+        return self.budget.deadline is not None and self._left(1) <= 0
+
+    def _over(self, decided: _Decided) -> str:
         if self.step == self.total:
             return "the steps are done"
         if self.plateau is not None and self.plateau.finished:
             return "validation stopped improving"
-        deadline = self.budget.deadline
-        if deadline is not None:
-            # What was learned since the last evaluation is evaluated too.
-            evaluations = self.evaluation_cost + (self.quick_cost or 0.0)
-            if deadline - self.clock() - self.reserve - evaluations <= 0:
-                return "the time is over"
-        return ""
+        return "the time is over" if decided.out_of_time else ""
 
-    def _evaluate(self, epoch: int, loss: float) -> Evaluated:
-        own = [parameter.clone() for parameter in _detached(self.model)] if self.average else []
-        self._set_weights(self.average)
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in _detached(self.model)):
-            raise _diverged(self.step, self.settings.learning_rate)
+    # Measuring
+
+    def _evaluate(self) -> Evaluated:
+        loss = self._told(self.losses.since_evaluation)
+        self.optimizer.exchange_average()
+        self._require_numbers()
         started = self.clock()
-        metrics = self.objective.evaluate(self.model, quick=True)
+        metrics = self.ranks.told(lambda: self.objective.evaluate(self.model, quick=True))
         self.evaluated_step = self.step
         self.evaluating += self.clock() - started
         self.model.train()
@@ -262,20 +379,15 @@ class _Run:
         )
         if best:
             self.best, self.best_step = value, self.step
-            self.best_weights = {
-                name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()
-            }
-        self._set_weights(own)
+            self.best_weights = learned(self.model)
+        self.optimizer.exchange_average()
         if self.plateau is not None and self.plateau.update(improved):
             # A smaller rate goes on from the best place seen.
             self.model.load_state_dict(self.best_weights)
-        return Evaluated(self.step, epoch, loss, metrics, best, self.clock() - self.began)
+        return Evaluated(self.step, self.epoch, loss, metrics, best, self.clock() - self.began)
 
-    def _set_weights(self, weights: list[Tensor]) -> None:
-        for parameter, value in zip(_detached(self.model), weights, strict=False):
-            parameter.copy_(value)
-
-    def _step_event(self, epoch: int, loss: float, rate: float, norm: float) -> Step:
+    def _step_event(self, norm: float) -> Step:
+        loss = self._told(self.losses.since_report)
         pace = self.stepping / self.step
         remaining = None
         if self.total is not None:
@@ -285,41 +397,124 @@ class _Run:
         return Step(
             step=self.step,
             total_steps=self.total,
-            epoch=epoch,
+            epoch=self.epoch,
             loss=loss,
-            learning_rate=rate,
+            learning_rate=self.rate,
             gradient_norm=norm,
             tokens_per_second=self.tokens / self.stepping,
             seconds=self.clock() - self.began,
+            memory=resident_megabytes(),
             remaining=remaining,
         )
 
+    def _told(self, mean: Callable[[], float]) -> float:
+        loss = self.ranks.mean(mean())
+        if not math.isfinite(loss) and self.step:
+            raise self._diverged()
+        return loss
 
-def _detached(model: Model) -> list[Tensor]:
-    return [parameter.detach() for parameter in model.parameters()]
+    def _require_numbers(self) -> None:
+        """What is kept or measured must be numbers: a broken state never replaces a good one."""
+        if not self.optimizer.finite():
+            raise self._diverged()
 
-
-def _parameter_groups(model: Model, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; biases and a CRF's scores, which mean something as they are, do not."""
-    decayed: list[Tensor] = []
-    kept: list[Tensor] = []
-    for name, parameter in model.named_parameters():
-        (decayed if parameter.dim() > 1 and "crf" not in name else kept).append(parameter)
-    return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": kept, "weight_decay": 0.0},
-    ]
-
-
-def _mean(losses: list[Tensor], step: int, rate: float) -> float:
-    mean = float(torch.stack(losses).mean()) if losses else math.nan
-    if losses and not math.isfinite(mean):
-        raise _diverged(step, rate)
-    return mean
+    def _diverged(self) -> TrainingError:
+        return TrainingError(
+            f"the loss stopped being a number by step {self.step}, at a learning rate of "
+            f"{self.rate:.2g}: train again with a smaller one, such as "
+            f"--lr {self.settings.learning_rate / 4:.1g}"
+        )
 
 
-def _diverged(step: int, rate: float) -> TrainingError:
-    return TrainingError(
-        f"the loss stopped being a number by step {step}, at a learning rate of {rate:.2g}: "
-        f"train again with a smaller one, such as --lr {rate / 4:.1g}"
-    )
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    out_of_time: bool
+    save: bool
+    stop: bool
+
+
+class _Learner(nn.Module):
+    """Model and objective as one module from batch to loss: what gradients are averaged for."""
+
+    def __init__(self, model: Model, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self._objective = objective
+
+    def forward(self, batch: Batch) -> tuple[Tensor, int]:
+        return self._objective.loss(self.model, batch)
+
+
+class _Losses:
+    """Sums of the losses of steps, kept where they are computed until somebody asks."""
+
+    def __init__(self, device: torch.device) -> None:
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        # Of the steps since the last report, and since the last evaluation before those.
+        self._pending = torch.zeros((), dtype=dtype, device=device)
+        self._reported = torch.zeros((), dtype=dtype, device=device)
+        self._reported_steps = self._pending_steps = 0
+
+    def add(self, loss: Tensor) -> None:
+        self._pending += loss
+        self._pending_steps += 1
+
+    def since_report(self) -> float:
+        """Mean loss of the steps since this was last asked, or since an evaluation."""
+        mean = float(self._pending) / self._pending_steps
+        self._reported += self._pending
+        self._reported_steps += self._pending_steps
+        self._forget_pending()
+        return mean
+
+    def since_evaluation(self) -> float:
+        """Mean loss of the steps since this was last asked."""
+        steps = self._reported_steps + self._pending_steps
+        mean = float(self._reported + self._pending) / steps if steps else math.nan
+        self._reported.zero_()
+        self._reported_steps = 0
+        self._forget_pending()
+        return mean
+
+    def state(self, ranks: Ranks) -> dict[str, Any]:
+        return {
+            "reported": ranks.mean(float(self._reported)),
+            "pending": ranks.mean(float(self._pending)),
+            "steps": [self._reported_steps, self._pending_steps],
+        }
+
+    def restore(self, state: dict[str, Any], ranks: Ranks) -> None:
+        self._reported.fill_(state["reported"])
+        self._pending.fill_(state["pending"])
+        self._reported_steps, self._pending_steps = state["steps"]
+
+    def _forget_pending(self) -> None:
+        self._pending.zero_()
+        self._pending_steps = 0
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, without that beginning."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _random_states() -> dict[str, Tensor]:
+    """Where the generators of random numbers are, dropout's first of all."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def _restore_random_states(states: dict[str, Tensor], rank: int) -> None:
+    torch.set_rng_state(states[f"cpu.{rank}"])
+    if torch.cuda.is_available() and f"cuda.{rank}" in states:
+        torch.cuda.set_rng_state(states[f"cuda.{rank}"])

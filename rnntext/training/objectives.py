@@ -7,9 +7,11 @@ batches from its seed and the epoch's number alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice, pairwise, repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +20,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnntext import metrics
+from rnntext.errors import UsageError
 from rnntext.text.batches import Epochs, buckets, columns, pad
 from rnntext.text.store import Numbers, counts_of
 from rnntext.training.device import Machine
 from rnntext.training.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
 from rnntext.training.model import Classifier, LanguageModel, State, Tagger
+from rnntext.training.ranks import ALONE, Ranks
 from rnntext.training.softmax import Softmax
 
 Array = npt.NDArray[Any]
@@ -31,11 +35,16 @@ Metrics = dict[str, Any]
 # How often a column of the language model's stream starts again from a zero state, so that the
 # model also learns what to say when it has read nothing yet.
 _FRESH_START = 0.01
-# Tokens that a quick evaluation of a language model reads, and states that meet the whole
-# vocabulary at once in an exact one.
+# Tokens that a quick evaluation of a language model scores, in windows of so many that are read
+# side by side, each after so many tokens that stand before it.
 _QUICK_TOKENS = 20_000
+_QUICK_WINDOW = 500
+_QUICK_CONTEXT = 100
+# Tokens read to see how long a whole evaluation takes.
+_SAMPLE_TOKENS = 1000
 # A classifier or tagger needs more examples than that to be told from another.
 _QUICK_EXAMPLE_TOKENS = 100_000
+# States that meet the whole vocabulary at once.
 _EXACT_ROWS = 1024
 # Ids of a stream that are read at once, and as many as a device's own memory takes whole.
 _READ_AHEAD = 1 << 18
@@ -43,23 +52,33 @@ _HELD = 1 << 26
 
 
 class _Columns:
-    """A stream of ids cut into columns (rows, length), of which windows are read."""
+    """A stream of ids cut into columns (rows, length); windows of some of the rows are read."""
 
-    def __init__(self, stream: Numbers, rows: int, machine: Machine) -> None:
-        self.rows, self.length = rows, len(stream) // rows
-        self._stream, self._device = stream, machine.device
+    def __init__(self, stream: Numbers, rows: int, own: slice, machine: Machine) -> None:
+        self.length = len(stream) // rows
+        self._stream, self._rows, self._own, self._device = stream, rows, own, machine.device
         held = machine.device.type != "cpu" and len(stream) <= _HELD
         self._ahead = self.length if held else _READ_AHEAD // rows
         self._start = 0
-        self._block = torch.empty(rows, 0)  # what has been read, from _start on
+        self._block = torch.empty(own.stop - own.start, 0)  # what has been read, from _start on
 
     def window(self, start: int, stop: int) -> Tensor:
-        """Ids (rows, stop - start)."""
+        """Ids (own rows, stop - start)."""
         if not self._start <= start <= stop <= self._start + self._block.shape[1]:
-            block = columns(self._stream, self.rows, start, max(stop, start + self._ahead))
+            end = max(stop, start + self._ahead)
+            block = columns(self._stream, self._rows, start, end, self._own)
             self._start = start
             self._block = torch.from_numpy(block.astype(np.int32)).to(self._device)
         return self._block[:, start - self._start : stop - self._start].long()
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Ids to be read from a zero state, of which the first is given and the others are predicted:
+    the first `context` of these without being scored."""
+
+    ids: Array
+    context: int
 
 
 class LanguageModelling:
@@ -82,6 +101,7 @@ class LanguageModelling:
         valid_bytes: int | None,
         seed: int,
         machine: Machine,
+        ranks: Ranks = ALONE,
     ) -> None:
         """`stream` and `valid`: ids of the training text and of each validation document, a
         line's end after each line. `counts`: how often each id of the vocabulary is in `stream`.
@@ -90,26 +110,34 @@ class LanguageModelling:
         self.eos_id, self.unk_id, self.valid_bytes = eos_id, unk_id, valid_bytes
         # A short text is cut into fewer columns rather than into columns shorter than a window.
         rows = max(1, min(batch_size, len(stream) // (bptt + 1)))
-        self.columns = _Columns(stream, rows, machine)
+        if rows < ranks.size:
+            raise UsageError(
+                f"{ranks.size} processes cannot share a batch of {rows} rows: start fewer, or "
+                "give a larger --batch-size or more text"
+            )
+        self.ranks, self.rows = ranks, rows
+        self.columns = _Columns(stream, rows, ranks.part(rows), machine)
         self.valid = [document for document in valid if len(document)]
         self._quick = _part_of([len(document) for document in self.valid], _QUICK_TOKENS, seed)
         self.steps_per_epoch = max(1, -(-(self.columns.length - 1) // bptt))
-        self.softmax = Softmax(torch.from_numpy(counts).to(machine.device), machine.dtype)
+        self.softmax = Softmax(torch.from_numpy(counts).to(machine.device), machine.dtype, seed)
         self._state: State | None = None
 
-    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Windows along the columns: inputs and targets (B, T), and the columns (B) that start
-        again. The state that `loss` carries starts from zero here."""
+    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Windows along this rank's columns: inputs and targets (B, T), and the columns (B) that
+        start again. The state that `loss` carries starts from zero with an epoch."""
         generator = np.random.default_rng([self.seed, epoch])
-        self._state = None
-        rows, length = self.columns.rows, self.columns.length
+        if start == 0:
+            self._state = None
+        own, length = self.ranks.part(self.rows), self.columns.length
         # Windows end at other places in each epoch; the first is the short one.
         offset = int(generator.integers(self.bptt)) if length > 2 * self.bptt else 0
         edges = chain([0], range(offset or self.bptt, length - 1, self.bptt), [length - 1])
-        for start, end in pairwise(edges):
-            fresh = generator.random(rows) < _FRESH_START
-            window = self.columns.window(start, end + 1)
-            yield window[:, :-1], window[:, 1:], torch.from_numpy(fresh)
+        for number, (begin, end) in enumerate(pairwise(edges)):
+            fresh = generator.random(self.rows) < _FRESH_START
+            if number >= start:
+                window = self.columns.window(begin, end + 1)
+                yield window[:, :-1], window[:, 1:], torch.from_numpy(fresh[own])
 
     def loss(
         self, model: LanguageModel, batch: tuple[Tensor, Tensor, Tensor]
@@ -128,37 +156,77 @@ class LanguageModelling:
             model.head.bias,
             targets.t().flatten(),
         )
-        return loss, targets.numel()
+        own, steps = targets.shape
+        if own * self.ranks.size != self.rows:
+            loss = loss * (own * self.ranks.size / self.rows)
+        return loss, self.rows * steps
+
+    def state(self) -> dict[str, Tensor]:
+        """The recurrent state of all columns, and where the samples of the softmax are."""
+        parts = self._state or ()
+        # Exact: what is bfloat16 is float32 too, and is rounded to itself again.
+        carried = {
+            str(index): torch.cat(self.ranks.gathered(part.float()), dim=1)
+            for index, part in enumerate(parts)
+        }
+        return {**carried, "softmax": self.softmax.generator.get_state()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.softmax.generator.set_state(state["softmax"])
+        parts = [state[name] for name in sorted(state) if name != "softmax"]
+        own = self.ranks.part(self.rows)
+        self._state = tuple(part[:, own].to(self.machine.device) for part in parts) or None
 
     def valid_tokens(self) -> int:
         return sum(map(len, self.valid))
 
-    def quick_share(self) -> float:
-        return min(1.0, _QUICK_TOKENS / self.valid_tokens())
-
     def evaluate(self, model: LanguageModel, *, quick: bool = False) -> Metrics:
-        """Exact, in float32: each document from a zero state after a line's end."""
+        """Exact, in float32: each document from a zero state after a line's end. A quick one
+        reads its part in windows, after some of what stands before each."""
+        pieces = self._windows() if quick else [self._whole(document) for document in self.valid]
+        return self._measure(model, pieces, None if quick else self.valid_bytes)
+
+    def sample(self, model: LanguageModel) -> float:
+        share = min(1.0, _SAMPLE_TOKENS / self.valid_tokens())
+        longest = max(map(len, self.valid))
+        self._measure(model, [self._whole(d[: max(1, round(longest * share))]) for d in self.valid])
+        return share
+
+    def _whole(self, document: Array) -> _Piece:
+        return _Piece(np.concatenate([[self.eos_id], document]), 0)
+
+    def _windows(self) -> list[_Piece]:
+        """The quick part of the validation text, in windows that many can be read at once of."""
+        pieces = []
+        left = _QUICK_TOKENS
+        for number in self._quick:
+            document = self.valid[number][:left]
+            left -= len(document)
+            ids = self._whole(document).ids
+            for start in range(0, len(document), _QUICK_WINDOW):
+                context = min(start, _QUICK_CONTEXT)
+                window = ids[start - context : start + _QUICK_WINDOW + 1]
+                pieces.append(_Piece(window, context))
+        return pieces
+
+    def _measure(
+        self, model: LanguageModel, pieces: Sequence[_Piece], n_bytes: int | None = None
+    ) -> Metrics:
         model.eval()
-        chosen = self.valid
-        if quick:
-            left = _QUICK_TOKENS
-            chosen = []
-            for document in self._quick:
-                chosen.append(self.valid[document][:left])
-                left -= len(chosen[-1])
-        lengths = np.array([len(document) for document in chosen])
+        lengths = np.array([len(piece.ids) for piece in pieces])
+        total = sum(len(piece.ids) - 1 - piece.context for piece in pieces)
         # Filled rather than grown: small arrays that stay, each allocated between two large ones
         # that go, had the heap of a long evaluation grow by gigabytes.
-        scores = np.empty(lengths.sum(), np.float32)
-        targets = np.empty(lengths.sum(), np.int64)
+        scores = np.empty(total, np.float32)
+        targets = np.empty(total, np.int64)
         done = 0
         with torch.no_grad():
             for index in buckets(lengths, max_rows=32, max_tokens=1 << 16):
-                for score, target in self._scores(model, [chosen[i] for i in index]):
+                for score, target in self._scores(model, [pieces[i] for i in index]):
                     place = slice(done, done + len(score))
                     scores[place], targets[place] = score.cpu().numpy(), target.cpu().numpy()
                     done = place.stop
-        return self.metrics_of([scores], [targets], None if quick else self.valid_bytes)
+        return self.metrics_of([scores], [targets], n_bytes)
 
     def metrics_of(
         self, scores: Sequence[Array], targets: Sequence[Array], n_bytes: int | None
@@ -175,23 +243,36 @@ class LanguageModelling:
         )
 
     def _scores(
-        self, model: LanguageModel, documents: Sequence[Array]
+        self, model: LanguageModel, pieces: Sequence[_Piece]
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Log-probability of every token of some documents, with the tokens, in pieces."""
-        targets, lengths = pad(documents)
-        inputs = np.concatenate([np.full((len(targets), 1), self.eos_id), targets[:, :-1]], axis=1)
-        step = max(1, _EXACT_ROWS // len(targets))
+        """Log-probability of every scored token of some pieces, with the tokens, bit by bit."""
+        ids, lengths = pad([piece.ids for piece in pieces])
+        inputs, targets = ids[:, :-1], ids[:, 1:]
+        steps = targets.shape[1]
+        position = np.arange(steps)[:, None]  # (T, 1)
+        context = np.array([piece.context for piece in pieces])
+        scored = (position >= context) & (position < lengths - 1)  # (T, B)
+        size = max(1, _EXACT_ROWS // len(pieces))
         state: State | None = None
-        for start in range(0, targets.shape[1], step):
-            piece = slice(start, start + step)
-            hidden, state = model.hidden(self._tensor(inputs[:, piece]), state)
-            real = self._tensor(np.arange(targets.shape[1])[piece, None] < lengths)  # (t, B)
-            target = self._tensor(targets[:, piece]).t()[real]
-            logits = torch.addmm(model.head.bias, hidden[real], model.encoder.embedding.weight.t())
+        for start in range(0, steps, size):
+            part = slice(start, start + size)
+            hidden, state = model.hidden(self._tensor(inputs[:, part]), state)
+            chosen = self._tensor(scored[part])
+            target = self._tensor(targets[:, part]).t()[chosen]
+            logits = torch.addmm(
+                model.head.bias, hidden[chosen], model.encoder.embedding.weight.t()
+            )
             yield -functional.cross_entropy(logits, target, reduction="none"), target
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.machine.device)
+
+
+def _own_part(ranks: Ranks, rows: int) -> tuple[slice, bool]:
+    """This rank's part of a batch's rows, and whether it counts: where there is no row for it,
+    it takes the first so that it can take part in the step."""
+    own = ranks.part(rows)
+    return (own, True) if own.start < own.stop else (slice(0, 1), False)
 
 
 def _part_of(lengths: Sequence[int], tokens: int, seed: int) -> list[int]:
@@ -200,6 +281,14 @@ def _part_of(lengths: Sequence[int], tokens: int, seed: int) -> list[int]:
     order = np.random.default_rng(seed).permutation(len(lengths))
     reached = np.cumsum(np.array(lengths)[order])
     return sorted(order[: int(np.searchsorted(reached, tokens)) + 1].tolist())
+
+
+class _LabelledBatch(NamedTuple):
+    ids: Tensor  # (B, T)
+    lengths: Tensor  # (B)
+    labels: Tensor  # (B, labels)
+    weight: float  # what the summed loss of the whole batch, of all ranks, is divided by
+    tokens: int  # of the whole batch
 
 
 class Classification:
@@ -219,32 +308,43 @@ class Classification:
         max_length: int,
         seed: int,
         machine: Machine,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.ranks = ranks
         self.train, self.valid, self.labels = train, valid, labels
         self.multi_label, self.max_length = multi_label, max_length
         self.metric = "micro_f1" if multi_label else "accuracy"
         self.batch_size, self.seed, self.machine = batch_size, seed, machine
+        self._balance: Array | None = None
         self.weights: Tensor | None = None
         if balanced:
             counts = counts_of(train.labels.values, len(labels))
             balance = len(train) / (len(labels) * np.maximum(counts, 1))
-            self.weights = torch.from_numpy(balance.astype(np.float32)).to(machine.device)
+            self._balance = balance.astype(np.float32)
+            self.weights = torch.from_numpy(self._balance).to(machine.device)
         self._quick = _part_of([len(ids) for ids in valid.ids], _QUICK_EXAMPLE_TOKENS, seed)
         self._epochs = Epochs(train.ids, batch_size, batch_size * max_length, max_length)
         self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
 
-    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """ids (B, T), lengths (B), labels (B, labels). Of a document longer than `max_length`
-        an epoch sees one window, another each time."""
-        generator = np.random.default_rng([self.seed, epoch, 1])
-        for index in _steps(self._epochs, self.steps_per_epoch, [self.seed, epoch]):
+    def batches(self, epoch: int, start: int = 0) -> Iterator[_LabelledBatch]:
+        """This rank's part of each batch. Of a document longer than `max_length` an epoch sees
+        one window, another each time."""
+        steps = _steps(self._epochs, self.steps_per_epoch, [self.seed, epoch])
+        for step, index in islice(enumerate(steps), start, None):
             documents = self.train.read(index)
-            rows = []
-            for ids in documents.ids:
-                spare = len(ids) - self.max_length
-                start = int(generator.integers(spare + 1)) if spare > 0 else 0
-                rows.append(ids[start : start + self.max_length])
-            yield self._tensors(rows, documents.labels)
+            generator = np.random.default_rng([self.seed, epoch, step])
+            lengths = np.array([len(ids) for ids in documents.ids])
+            begins = generator.integers(np.maximum(lengths - self.max_length, 0) + 1)
+            own, counts = _own_part(self.ranks, len(index))
+            rows = [
+                ids[begin : begin + self.max_length]
+                for ids, begin in zip(documents.ids[own], begins[own], strict=True)
+            ]
+            yield _LabelledBatch(
+                *self._tensors(rows, documents.labels[own]),
+                weight=self._weight_of(documents.labels) if counts else math.inf,
+                tokens=int(np.minimum(lengths, self.max_length).sum()),
+            )
 
     def _tensors(self, rows: Sequence[Array], labels: Array) -> tuple[Tensor, Tensor, Tensor]:
         ids, lengths = pad(rows)
@@ -252,23 +352,40 @@ class Classification:
         tensors = (torch.from_numpy(array).to(self.machine.device) for array in arrays)
         return tuple(tensors)  # type: ignore[return-value]
 
-    def loss(self, model: Classifier, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, int]:
-        ids, lengths, labels = batch
+    def loss(self, model: Classifier, batch: _LabelledBatch) -> tuple[Tensor, int]:
         with self.machine.autocast():
-            logits = model(ids, lengths)
-        return self._loss(logits.float(), labels), int(lengths.sum())
+            logits = model(batch.ids, batch.lengths)
+        total = self._total_loss(logits.float(), batch.labels)
+        return total * (self.ranks.size / batch.weight), batch.tokens
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _total_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         if self.multi_label:
             return functional.binary_cross_entropy_with_logits(
-                logits, labels, pos_weight=self.weights
+                logits, labels, pos_weight=self.weights, reduction="sum"
             )
-        return functional.cross_entropy(logits, labels.argmax(1), weight=self.weights)
+        return functional.cross_entropy(
+            logits, labels.argmax(1), weight=self.weights, reduction="sum"
+        )
+
+    def _weight_of(self, labels: Array) -> float:
+        """What the summed loss of rows with these labels is divided by."""
+        if self.multi_label:
+            return float(labels.size)
+        return (
+            len(labels) if self._balance is None else float(self._balance[labels.argmax(1)].sum())
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        pass
 
     def valid_tokens(self) -> int:
         return sum(map(len, self.valid.ids))
 
-    def quick_share(self) -> float:
+    def sample(self, model: Classifier) -> float:
+        self.evaluate(model, quick=True)
         return len(self._quick) / len(self.valid.ids)
 
     def evaluate(self, model: Classifier, *, quick: bool = False) -> Metrics:
@@ -366,6 +483,17 @@ def _steps(epochs: Epochs, count: int, seed: Sequence[int]) -> Iterator[Array]:
     return islice(chain.from_iterable(again), count)
 
 
+class _TaggedBatch(NamedTuple):
+    ids: Tensor  # (B, T)
+    lengths: Tensor  # (B)
+    first: Tensor  # (B, W)
+    last: Tensor  # (B, W)
+    tags: Tensor  # (B, W)
+    words: Tensor  # (B)
+    weight: float  # words of the whole batch, of all ranks
+    tokens: int  # of the whole batch
+
+
 class Tagging:
     """Predict the tag of each word of a sentence."""
 
@@ -380,7 +508,9 @@ class Tagging:
         batch_size: int,
         seed: int,
         machine: Machine,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.ranks = ranks
         self.train, self.valid, self.labels = train, valid, labels
         self.batch_size, self.seed, self.machine = batch_size, seed, machine
         self.spans = metrics.is_span_tags(labels)
@@ -389,32 +519,48 @@ class Tagging:
         self._epochs = Epochs(train.ids, batch_size, batch_size * 256)
         self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
 
-    def batches(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
-        """ids (B, T), lengths (B), first, last and tags (B, W), words (B)."""
-        for index in _steps(self._epochs, self.steps_per_epoch, [self.seed, epoch]):
-            yield self._tensors(self.train.read(index))
+    def batches(self, epoch: int, start: int = 0) -> Iterator[_TaggedBatch]:
+        """This rank's part of each batch."""
+        steps = _steps(self._epochs, self.steps_per_epoch, [self.seed, epoch])
+        for index in islice(steps, start, None):
+            sentences = self.train.read(index)
+            own, counts = _own_part(self.ranks, len(index))
+            yield _TaggedBatch(
+                *self._tensors(sentences[own]),
+                weight=sum(len(s.tags) for s in sentences) if counts else math.inf,
+                tokens=sum(len(s.ids) for s in sentences),
+            )
 
-    def _tensors(self, sentences: Sequence[TaggedIds]) -> tuple[Tensor, ...]:
+    def _tensors(
+        self, sentences: Sequence[TaggedIds]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         ids, lengths = pad([s.ids for s in sentences])
         first, words = pad([s.first for s in sentences])
         last, _ = pad([s.last for s in sentences])
         tags, _ = pad([s.tags for s in sentences])
         arrays = (ids, lengths, first, last, tags, words)
-        return tuple(
+        tensors = (
             torch.from_numpy(array.astype(np.int64)).to(self.machine.device) for array in arrays
         )
+        return tuple(tensors)  # type: ignore[return-value]
 
-    def loss(self, model: Tagger, batch: tuple[Tensor, ...]) -> tuple[Tensor, int]:
-        ids, lengths, first, last, tags, words = batch
+    def loss(self, model: Tagger, batch: _TaggedBatch) -> tuple[Tensor, int]:
         with self.machine.autocast():
-            emissions = model(ids, lengths, first, last)
-        likelihood = model.head.crf.log_likelihood(emissions.float(), tags, words)
-        return -likelihood.sum() / words.sum(), int(lengths.sum())
+            emissions = model(batch.ids, batch.lengths, batch.first, batch.last)
+        likelihood = model.head.crf.log_likelihood(emissions.float(), batch.tags, batch.words)
+        return likelihood.sum() * (-self.ranks.size / batch.weight), batch.tokens
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        pass
 
     def valid_tokens(self) -> int:
         return sum(len(sentence.ids) for sentence in self.valid)
 
-    def quick_share(self) -> float:
+    def sample(self, model: Tagger) -> float:
+        self.evaluate(model, quick=True)
         return len(self._quick) / len(self.valid)
 
     def evaluate(self, model: Tagger, *, quick: bool = False) -> Metrics:

@@ -120,6 +120,8 @@ def choose_recipe(options: TrainingOptions, characters: int, examples: int) -> R
         "dropout": options.dropout,
         "bptt": options.bptt,
     }
+    if options.dropout == 0:
+        given["token_dropout"] = 0.0  # nothing is left out at random
     if options.hidden is not None and options.embed is None and task == "lm":
         # Tied weights meet without a projection where both widths are one.
         given["embed"] = options.hidden

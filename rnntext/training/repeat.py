@@ -21,30 +21,37 @@ def repeated_options(config_file: Path) -> TrainingOptions:
     where the file is not such a description.
     """
     try:
-        training = json.loads(config_file.read_text("utf-8"))
-        options = TrainingOptions.from_json(training["training"]["options"])
-        steps = training["results"]["steps"]
-        data = training["data"]
+        config = json.loads(config_file.read_text("utf-8"))
+        options = TrainingOptions.from_json(config["training"]["options"])
+        plans = tuple((step, total) for step, total in config["results"].get("plans", ()))
+        steps = config["results"]["steps"]
+        data = config["data"]
         if data["cut_short"]:
             options = replace(options, part=(data["read"], data["train"]))
     except OSError as error:
         raise UsageError(f"--config {config_file}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
         raise UsageError(f"--config {config_file} is not a checkpoint's config.json") from None
-    return options if options.minutes is None else replace(options, minutes=None, steps=steps)
+    if options.minutes is None:
+        return options
+    return replace(options, minutes=None, steps=steps, plans=plans if len(plans) > 1 else ())
 
 
 def command_of(options: TrainingOptions, directory: Path) -> str:
     """The command line that asks for this run."""
     words = ["rnntext", "train", options.task, "-o", str(directory)]
     for name, value in options.to_json().items():
-        if name in ("task", "data", "part"):
+        if name in ("task", "data", "part", "plans"):
             continue
-        flag = "--" + name.replace("_", "-")
         if isinstance(value, bool):
-            words.append(flag if value else "--no-" + name.replace("_", "-"))
+            words.append(flag_of(name) if value else flag_of("no-" + name))
         else:
-            words += [flag, str(value)]
+            words += [flag_of(name), str(value)]
     # A name that begins with a dash is none of the flags.
     dashed = any(name.startswith("-") and name != "-" for name in options.data)
     return shlex.join([*words, *(["--"] if dashed else []), *options.data])
+
+
+def flag_of(name: str) -> str:
+    """The flag that sets this option."""
+    return "--" + name.replace("_", "-")

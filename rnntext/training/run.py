@@ -1,15 +1,14 @@
 """A training run from start to end: data, model, loop, export, checkpoint.
 
-Knows: the order of things and what is written into the checkpoint. Does not know: consoles;
-it yields what happens.
+Knows: the order of things. Does not know: consoles; it yields what happens.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnntext import __version__, checkpoint
+from rnntext import checkpoint
 from rnntext.config import (
-    TASK_NAMES,
+    Conduct,
     EncoderConfig,
     ModelConfig,
     TrainingOptions,
     usable_cores,
 )
-from rnntext.errors import UsageError
+from rnntext.errors import CheckpointError, TrainingError, UsageError
 from rnntext.metrics import fit_temperature, is_span_tags
-from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
+from rnntext.text.tokenizer import Tokenizer
+from rnntext.training import resume as resuming
 from rnntext.training.crf import forbid_broken_spans
 from rnntext.training.data import (
     Data,
@@ -37,13 +37,28 @@ from rnntext.training.data import (
     tokenizer_of,
 )
 from rnntext.training.device import Machine, choose_machine
-from rnntext.training.events import Evaluated, Event, Finished, Prepared, Saved, Timed
+from rnntext.training.events import (
+    Evaluated,
+    Event,
+    Finished,
+    NotSaved,
+    Prepared,
+    Rested,
+    Resumed,
+    Saved,
+    Step,
+    Stopped,
+    Timed,
+)
 from rnntext.training.export import export, verify, weights_of
-from rnntext.training.loop import Settings, train
+from rnntext.training.loop import Loop, never
 from rnntext.training.model import Classifier, Model, Tagger, build_model
 from rnntext.training.objectives import Classification, LanguageModelling, Tagging
+from rnntext.training.optimizer import Settings
 from rnntext.training.presets import Recipe, choose_recipe
-from rnntext.training.repeat import command_of
+from rnntext.training.ranks import ALONE, Ranks, group
+from rnntext.training.resume import SavedRun
+from rnntext.training.saving import Saver, Written
 from rnntext.training.schedule import Budget
 
 if TYPE_CHECKING:
@@ -72,79 +87,178 @@ class _Setup:
 def run(
     options: TrainingOptions,
     directory: Path,
+    conduct: Conduct = Conduct(),  # noqa: B008  (frozen)
     *,
-    force: bool = False,
+    stop_asked: Callable[[], bool] = never,
     began: float | None = None,
-    cache: bool = True,
 ) -> Iterator[Event]:
     """Train what `options` asks for and save it as `directory`.
 
-    With `cache` the encoded data are kept for the next run that reads the same. `began` is the
+    A run that is to be resumed goes on where `directory` holds it, and one that is finished is
+    told again. Where `stop_asked` says so the run's state is saved and it ends. `began` is the
     `time.perf_counter` from which a time budget counts. Raises RnntextError for whatever a user
-    can cause; the directory is then as it was.
+    can cause; the directory is then as it was, or as it was last saved.
     """
     began = time.perf_counter() if began is None else began
-    checkpoint.check_target(directory, force)
-    setup = _set_up(options, began, cache)
+    with group(options.device) as ranks:
+        saved_run = resuming.find(directory) if conduct.resume else None
+        if saved_run is not None:
+            options = saved_run.merged(options)
+            if saved_run.finished:
+                yield saved_run.result()
+                return
+        elif not options.data:
+            raise UsageError(f"{directory} holds no run to go on with: name the data files")
+        else:
+            checkpoint.check_target(directory, conduct.force)
+        yield from _train(options, directory, conduct, saved_run, stop_asked, began, ranks)
+
+
+def _train(
+    options: TrainingOptions,
+    directory: Path,
+    conduct: Conduct,
+    saved_run: SavedRun | None,
+    stop_asked: Callable[[], bool],
+    began: float,
+    ranks: Ranks,
+) -> Iterator[Event]:
+    state, spent = (None, 0.0) if saved_run is None else saved_run.state()
+    began -= spent  # the time of a budget, and that which is told, count from the run's start
+    setup = _set_up(options, began, conduct.cache, saved_run, ranks)
     yield setup.prepared
-    parameters = setup.prepared.parameters
-    budget = Budget(
-        options.epochs,
-        options.steps,
-        None if options.minutes is None else began + 60 * options.minutes,
-    )
-    evaluations: list[Evaluated] = []
-    finished: Finished | None = None
-    for event in train(
+    digest = _digest(setup.data)
+    loop = Loop(
         setup.model,
         setup.objective,
-        Settings(
-            setup.recipe.learning_rate,
-            setup.recipe.weight_decay,
-            setup.recipe.clip_norm,
-            setup.recipe.warmup,
-            setup.recipe.averaging,
-        ),
-        budget,
-        reserve=_SAVING + _SAVING_PER_MILLION * parameters / 1e6 + _measuring(setup),
-    ):
-        if isinstance(event, Evaluated):
-            evaluations.append(event)
-        if isinstance(event, Finished):
-            finished = event
-        yield event
+        _settings(setup.recipe),
+        _budget(options, began),
+        ranks=ranks,
+        reserve=_reserve(setup),
+        save_due=lambda: saver.due(),
+        stop_asked=stop_asked,
+    )
+    if saved_run is not None and state is not None:
+        saved_run.require_data(setup.prepared.summary.fingerprint, digest)
+        loop.restore(state)
+        prepared = setup.prepared
+        changed = saved_run.changes(prepared.machine, prepared.threads, prepared.processes)
+        yield Resumed(loop.step, changed)
+        del state
+    saver = Saver(
+        Written(options, setup.prepared, setup.data.tokenizer, digest),
+        setup.model,
+        directory,
+        force=conduct.force,
+        began=began,
+        every=conduct.save_every,
+        resumed=saved_run,
+    )
+    finished: Finished | None = None
+    try:
+        for event in loop.events():
+            match event:
+                case Rested(step=step, stop=stop):
+                    yield from _rest(saver, loop, stop)
+                    if stop:
+                        yield Stopped(directory, step)
+                        return
+                    continue
+                case Step() | Evaluated():
+                    saver.note(event)
+                case Finished():
+                    finished = event
+            yield event
+    except TrainingError as error:
+        if not saver.saved:
+            raise
+        raise TrainingError(f"{error}; {directory} keeps what was last saved") from error
     assert finished is not None  # noqa: S101
+    if ranks.first:
+        yield _finish(setup, saver, finished, began)
+
+
+def _rest(saver: Saver, loop: Loop, stop: bool) -> Iterator[Event]:
+    """Save where the loop is. A run that goes on also goes on where that fails."""
+    state = loop.state()
+    if not loop.ranks.first:
+        return
+    try:
+        saver.rest(state)
+    except CheckpointError as error:
+        if stop:
+            raise
+        saver.put_off()
+        yield NotSaved(str(error))
+
+
+def _finish(setup: _Setup, saver: Saver, finished: Finished, began: float) -> Saved:
+    """Measure, export and save what was learned."""
     _calibrate(setup)
     metrics = setup.objective.evaluate(setup.model)
     graph = export(setup.model)
     verify(setup.model, graph)
-    quantized = _quantized(setup) if options.quantize else None
+    quantized = _quantized(setup) if setup.options.quantize else None
     saved = Saved(
-        directory=directory,
-        task=options.task,
+        directory=saver.directory,
+        task=setup.options.task,
         metrics=quantized.metrics if quantized else metrics,
         steps=finished.steps,
         best_step=finished.best_step,
         epochs=finished.epochs,
         seconds=time.perf_counter() - began,
         tokens_per_second=finished.tokens / max(finished.training_seconds, 1e-9),
-        parameters=parameters,
+        parameters=setup.prepared.parameters,
         reason=finished.reason,
+        plans=finished.plans,
         float_metrics=metrics if quantized else None,
     )
     if quantized:
-        _save(setup, saved, evaluations, quantized.graph, force, quantized.temperature)
+        saver.finish(saved, quantized.graph, quantized.temperature)
     else:
-        _save(setup, saved, evaluations, graph, force)
-    yield replace(saved, seconds=time.perf_counter() - began)
+        saver.finish(saved, graph)
+    return replace(saved, seconds=time.perf_counter() - began)
 
 
-def _measuring(setup: _Setup) -> float:
-    """Seconds that it takes to measure an int8 graph, if there is to be one."""
-    if not setup.options.quantize:
-        return 0.0
-    tokens: int = setup.objective.valid_tokens()
-    return tokens / _MEASURED_TOKENS
+def _settings(recipe: Recipe) -> Settings:
+    return Settings(
+        recipe.learning_rate,
+        recipe.weight_decay,
+        recipe.clip_norm,
+        recipe.warmup,
+        recipe.averaging,
+    )
+
+
+def _budget(options: TrainingOptions, began: float) -> Budget:
+    return Budget(
+        options.epochs,
+        options.steps,
+        None if options.minutes is None else began + 60 * options.minutes,
+        options.plans,
+    )
+
+
+def _reserve(setup: _Setup) -> float:
+    """Seconds to keep for what comes after the loop, but for measuring the model."""
+    reserve = _SAVING + _SAVING_PER_MILLION * setup.prepared.parameters / 1e6
+    if setup.options.quantize:
+        reserve += setup.objective.valid_tokens() / _MEASURED_TOKENS
+    return reserve
+
+
+def _digest(data: Data) -> str:
+    """SHA-256 of the validation data as they are encoded."""
+    digest = hashlib.sha256()
+    valid: Any = data.valid
+    rows = valid.ids if isinstance(data, LabelledData) else valid
+    for row in rows:
+        arrays = [row] if isinstance(row, np.ndarray) else [row.ids, row.tags]
+        for array in arrays:
+            digest.update(np.int64(len(array)).tobytes() + array.astype(np.int64).tobytes())
+    if isinstance(data, LabelledData):
+        digest.update(valid.labels.tobytes())
+    return digest.hexdigest()
 
 
 def _calibrate(setup: _Setup) -> None:
@@ -188,36 +302,36 @@ def dry_run(options: TrainingOptions, *, cache: bool = True) -> Iterator[Event]:
     yield Timed(pace, pace * setup.prepared.steps_per_epoch)
 
 
-def _set_up(options: TrainingOptions, began: float, cache: bool) -> _Setup:
-    threads = options.threads or usable_cores()
+def _set_up(
+    options: TrainingOptions,
+    began: float,
+    cache: bool,
+    saved_run: SavedRun | None = None,
+    ranks: Ranks = ALONE,
+) -> _Setup:
+    threads = options.threads or max(1, usable_cores() // ranks.local_size)
     machine = choose_machine(options.device, threads)
-    init = _Init.load(Path(options.init), options) if options.init is not None else None
+    init = None
+    if options.init is not None and saved_run is None:
+        init = _Init.load(Path(options.init), options)
 
     def out_of_time() -> bool:
         if options.minutes is None:
             return False
         return time.perf_counter() - began > _PREPARATION * 60 * options.minutes
 
-    data = load_data(options, init.tokenizer if init else None, out_of_time=out_of_time, keep=cache)
+    tokenizer = init.tokenizer if init else None
+    if saved_run is not None:
+        tokenizer = _tokenizer(saved_run.source)
+    data = _load(options, tokenizer, out_of_time, cache, ranks)
     summary = data.summary
-    recipe = choose_recipe(options, summary.characters, summary.train)
-    if init is not None:
-        recipe = init.adapted(recipe)
-    encoder = EncoderConfig(
-        cell=recipe.cell,
-        vocab_size=data.tokenizer.vocab_size,
-        embed_size=recipe.embed,
-        hidden_size=recipe.hidden,
-        num_layers=recipe.layers,
-        bidirectional=recipe.bidirectional,
-    )
-    config = ModelConfig(
-        options.task,
-        encoder,
-        () if isinstance(data, LanguageData) else data.labels,
-        options.multi_label,
-        recipe.max_length,
-    )
+    if saved_run is not None:
+        recipe, config = saved_run.recipe, saved_run.model
+    else:
+        recipe = choose_recipe(options, summary.characters, summary.train)
+        if init is not None:
+            recipe = init.adapted(recipe)
+        config = _model_config(options, data, recipe)
     torch.manual_seed(options.seed)
     model = build_model(config, recipe.dropout, recipe.token_dropout)
     if isinstance(model, Tagger) and is_span_tags(config.labels):
@@ -225,7 +339,10 @@ def _set_up(options: TrainingOptions, began: float, cache: bool) -> _Setup:
     if init is not None:
         init.give_weights(model)
     model.to(machine.device)
-    objective = _objective(options, data, recipe, machine)
+    if not ranks.first:
+        # Each rank drops other units.
+        torch.manual_seed(options.seed + ranks.rank)
+    objective = _objective(options, data, recipe, machine, ranks)
     prepared = Prepared(
         summary=summary,
         encoded=data.encoded,
@@ -236,11 +353,60 @@ def _set_up(options: TrainingOptions, began: float, cache: bool) -> _Setup:
         steps_per_epoch=objective.steps_per_epoch,
         machine=str(machine),
         threads=threads,
+        processes=ranks.size,
     )
     return _Setup(options, data, model, objective, recipe, machine, prepared)
 
 
-def _objective(options: TrainingOptions, data: Data, recipe: Recipe, machine: Machine) -> Any:
+def _load(
+    options: TrainingOptions,
+    tokenizer: Tokenizer | None,
+    out_of_time: Callable[[], bool],
+    cache: bool,
+    ranks: Ranks,
+) -> Data:
+    """The data, which the first rank prepares. The others learn from the same part of them where
+    there was no time for more, and find on its machine what it made."""
+    loaded: list[Data] = []
+
+    def load() -> None:
+        loaded.append(load_data(options, tokenizer, out_of_time=out_of_time, keep=cache))
+
+    def first_load() -> tuple[int, int] | None:
+        load()
+        summary = loaded[0].summary
+        return (summary.read, summary.train) if summary.cut_short else None
+
+    part = ranks.told(first_load)
+    if part is not None:
+        options = replace(options, part=part)
+    with ranks.local_first():
+        if not ranks.first:
+            load()
+    return loaded[0]
+
+
+def _model_config(options: TrainingOptions, data: Data, recipe: Recipe) -> ModelConfig:
+    encoder = EncoderConfig(
+        cell=recipe.cell,
+        vocab_size=data.tokenizer.vocab_size,
+        embed_size=recipe.embed,
+        hidden_size=recipe.hidden,
+        num_layers=recipe.layers,
+        bidirectional=recipe.bidirectional,
+    )
+    return ModelConfig(
+        options.task,
+        encoder,
+        () if isinstance(data, LanguageData) else data.labels,
+        options.multi_label,
+        recipe.max_length,
+    )
+
+
+def _objective(
+    options: TrainingOptions, data: Data, recipe: Recipe, machine: Machine, ranks: Ranks
+) -> Any:
     if isinstance(data, LanguageData):
         return LanguageModelling(
             data.stream,
@@ -253,6 +419,7 @@ def _objective(options: TrainingOptions, data: Data, recipe: Recipe, machine: Ma
             valid_bytes=data.valid_bytes,
             seed=options.seed,
             machine=machine,
+            ranks=ranks,
         )
     if isinstance(data, LabelledData):
         return Classification(
@@ -265,6 +432,7 @@ def _objective(options: TrainingOptions, data: Data, recipe: Recipe, machine: Ma
             max_length=recipe.max_length,
             seed=options.seed,
             machine=machine,
+            ranks=ranks,
         )
     return Tagging(
         data.train,
@@ -273,7 +441,13 @@ def _objective(options: TrainingOptions, data: Data, recipe: Recipe, machine: Ma
         batch_size=recipe.batch_size,
         seed=options.seed,
         machine=machine,
+        ranks=ranks,
     )
+
+
+def _tokenizer(source: checkpoint.Checkpoint) -> Tokenizer:
+    text = source.file(checkpoint.TOKENIZER).read_text("utf-8")
+    return tokenizer_of(text, source.config["tokenizer"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,9 +470,7 @@ class _Init:
         names = [n for n in checkpoint.tensor_shapes(source) if n.startswith("encoder.")]
         return cls(
             encoder,
-            tokenizer_of(
-                source.file(checkpoint.TOKENIZER).read_text("utf-8"), source.config["tokenizer"]
-            ),
+            _tokenizer(source),
             checkpoint.load_tensors(source, names),
         )
 
@@ -328,104 +500,3 @@ class _Init:
                 widened[:, : old.shape[1]] = old
                 old = widened
             new.copy_(old)
-
-
-def _save(
-    setup: _Setup,
-    saved: Saved,
-    evaluations: list[Evaluated],
-    graph: bytes,
-    force: bool,
-    temperature: float | None = None,
-) -> None:
-    """Save the run's model; `temperature` is that of an int8 graph, None for float32."""
-    options, prepared = setup.options, setup.prepared
-    results = {
-        "metrics": saved.metrics,
-        **({} if saved.float_metrics is None else {"float32": saved.float_metrics}),
-        "steps": saved.steps,
-        "best_step": saved.best_step,
-        "epochs": round(saved.epochs, 3),
-        "seconds": round(saved.seconds, 1),
-        "tokens_per_second": round(saved.tokens_per_second),
-    }
-    config = {
-        "rnntext_version": __version__,
-        "model": prepared.model.to_json(),
-        "parameters": prepared.parameters,
-        "precision": "float32" if temperature is None else "int8",
-        **({} if temperature is None else {"quantization": {"temperature": temperature}}),
-        "tokenizer": tokenizer_config_to_json(setup.data.tokenizer.config),
-        "data": asdict(prepared.summary),
-        "training": {
-            "options": options.to_json(),
-            "recipe": asdict(setup.recipe),
-            "machine": prepared.machine,
-            "threads": prepared.threads,
-            "torch_version": torch.__version__,
-        },
-        "results": results,
-    }
-    log = "".join(
-        json.dumps(
-            {
-                "step": e.step,
-                "epoch": e.epoch,
-                "loss": e.loss,
-                "seconds": round(e.seconds, 2),
-                "best": e.best,
-                **{k: v for k, v in e.metrics.items() if isinstance(v, int | float)},
-            }
-        )
-        + "\n"
-        for e in evaluations
-    )
-    files: dict[str, bytes | Path] = {
-        checkpoint.TOKENIZER: setup.data.tokenizer.to_json().encode(),
-        checkpoint.WEIGHTS: checkpoint.serialize_tensors(weights_of(setup.model)),
-        checkpoint.GRAPH: graph,
-        checkpoint.METRICS: log.encode(),
-        checkpoint.MODEL_CARD: _model_card(setup, saved).encode("utf-8", "replace"),
-    }
-    checkpoint.save(saved.directory, files, config, force=force)
-
-
-def _model_card(setup: _Setup, saved: Saved) -> str:
-    prepared, summary = setup.prepared, setup.prepared.summary
-    encoder = prepared.model.encoder
-    both = ", bidirectional" if encoder.bidirectional else ""
-    rows = [
-        f"| {name} | {value:.4f} |" if isinstance(value, float) else f"| {name} | {value} |"
-        for name, value in saved.metrics.items()
-        if isinstance(value, int | float | None)
-    ]
-    part = " (the first of them: the time allowed for no more)" if summary.cut_short else ""
-    labels = ", ".join(f"`{label}`" for label in prepared.model.labels)
-    lines = [
-        f"# {saved.directory.name}",
-        "",
-        f"A {TASK_NAMES[saved.task]} trained with rnntext {__version__}.",
-        "",
-        f"- encoder: {encoder.cell.upper()}, {encoder.num_layers} layer(s) of "
-        f"{encoder.hidden_size}{both}, embeddings of {encoder.embed_size}",
-        f"- parameters: {prepared.parameters:,}",
-        f"- tokenizer: {prepared.tokenizer}, {encoder.vocab_size:,} entries",
-        *([f"- labels: {labels}"] if labels else []),
-        f"- data: {summary.train:,} {summary.unit}{part} for training, {summary.valid:,} for "
-        f"validation ({summary.duplicates:,} of these also in training)",
-        f"- fingerprint of the training data: sha256 {summary.fingerprint}",
-        f"- run: {saved.steps:,} steps, {saved.epochs:.1f} epochs, {saved.seconds:.0f} s on "
-        f"{prepared.machine}; it ended because {saved.reason}",
-        "",
-        "Trained with",
-        "",
-        f"    {command_of(setup.options, saved.directory)}",
-        "",
-        "On the validation data:",
-        "",
-        "| metric | value |",
-        "| --- | --- |",
-        *rows,
-        "",
-    ]
-    return "\n".join(lines)

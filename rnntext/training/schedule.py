@@ -3,13 +3,16 @@
 Knows: steps, seconds and rates. Does not know: models or data. With a known end the rate
 depends on the step and the total alone, so a run that was fitted to a time is repeated by
 naming its steps: warm-up, a flat stretch, then a straight line down. A timed run
-measures its own speed in the flat stretch and fixes its total where that ends.
+measures its own speed in the flat stretch and fixes its total where that ends. Where the machine
+slows down after that, the line is made steeper, so that the run still comes down to its end.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 # The flat stretch is the first part of a run; then the rate falls to _FLOOR of its peak.
 _FLAT = 0.4
@@ -30,25 +33,46 @@ class Budget:
     epochs: int | None = None
     steps: int | None = None
     deadline: float | None = None  # of the run's clock, in seconds
+    # Of a timed run that is repeated: after which step it came to plan how many in all.
+    plans: tuple[tuple[int, int], ...] = ()
 
     def total_steps(self, steps_per_epoch: int) -> int | None:
         """The number of steps, where it is known before the run."""
+        if self.plans:
+            return self.plans[0][1]
         if self.epochs is not None:
             return self.epochs * steps_per_epoch
         return self.steps
 
 
-def learning_rate(peak: float, warmup: int, step: int, total: int | None) -> float:
-    """The rate of step 0, 1, 2 ... of `total`; with no total known, warm-up and then flat.
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """The way down of the learning rate, as a part of its peak: 1 up to the step `begins`, and
+    from `height` there in a straight line to the step `total`."""
 
-    `warmup` steps lead up to `peak`, however many follow: a timed run takes them before it knows
-    its total.
-    """
-    rate = peak * min(1.0, (step + 1) / warmup)
-    if total is None or step < _FLAT * total:
-        return rate
-    left = (total - step) / (total - _FLAT * total)
-    return rate * max(_FLOOR, left)
+    total: int
+    begins: float
+    height: float = 1.0
+
+    @classmethod
+    def planned(cls, plans: Sequence[tuple[int, int]]) -> Self:
+        """The fall of a run that planned so many steps in all, then again after some of them."""
+        fall = cls(plans[0][1], _FLAT * plans[0][1])
+        for step, total in plans[1:]:
+            fall = cls(total, step, fall.share(step))
+        return fall
+
+    def share(self, step: int) -> float:
+        """The part of the peak at step 0, 1, 2 ..."""
+        if step < self.begins:
+            return 1.0
+        return max(_FLOOR, self.height * (self.total - step) / (self.total - self.begins))
+
+
+def warm(warmup: int, step: int) -> float:
+    """The part of the peak that the first steps lead up to, however many follow: a timed run
+    takes them before it knows its total."""
+    return min(1.0, (step + 1) / warmup)
 
 
 def flat_steps(total: int) -> int:
@@ -90,3 +114,10 @@ class Plateau:
         self._cuts -= 1
         self.scale *= self._factor
         return True
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` takes up again."""
+        return {"waited": self._waited, "cuts": self._cuts, "scale": self.scale}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._waited, self._cuts, self.scale = state["waited"], state["cuts"], state["scale"]

@@ -26,10 +26,12 @@ class Softmax:
     partition function, after Bengio and Senecal 2003). The target always counts exactly.
     """
 
-    def __init__(self, counts: Tensor, dtype: torch.dtype) -> None:
+    def __init__(self, counts: Tensor, dtype: torch.dtype, seed: int = 0) -> None:
         """`counts` (V): how often each id stands in the training text. `dtype`: that of the
-        matrix products; sums are float32 either way."""
+        matrix products; sums are float32 either way. The same `seed` draws the same samples,
+        whatever else draws random numbers: several processes take the same ones."""
         self.dtype = dtype
+        self.generator = torch.Generator(counts.device).manual_seed(seed)
         size = len(counts)
         order = torch.argsort(counts, descending=True, stable=True)
         head = max(1000, size // 10)
@@ -45,7 +47,9 @@ class Softmax:
                 states, weight, bias, targets, self.dtype
             )
         else:
-            drawn = torch.randperm(len(self.tail), device=targets.device)[: self.samples]
+            drawn = torch.randperm(len(self.tail), generator=self.generator, device=targets.device)[
+                : self.samples
+            ]
             loss = _SampledSoftmax.apply(  # type: ignore[no-untyped-call]
                 states, weight, bias, targets, self.dtype, self.head, self.tail[drawn],
                 math.log(len(self.tail) / self.samples),
@@ -62,18 +66,12 @@ class _FullSoftmax(torch.autograd.Function):
         h, w = states.to(dtype), weight.to(dtype)
         logits = torch.addmm(bias.to(dtype), h, w.t())  # (N, V)
         loss, error = _loss_and_error(logits, targets)
-        ctx.save_for_backward(
-            (error @ w).to(states.dtype),  # (N, E)
-            (error.t() @ h).to(weight.dtype),  # (V, E)
-            error.sum(0, dtype=torch.float32),  # (V)
-        )
-        ctx.rows = len(targets)
+        ctx.save_for_backward(*_gradients(error, states, w))
         return loss
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        scale = grad / ctx.rows
-        return *(saved * scale for saved in ctx.saved_tensors), None, None
+        return *_scaled(ctx.saved_tensors, grad), None, None
 
 
 class _SampledSoftmax(torch.autograd.Function):
@@ -108,18 +106,17 @@ class _SampledSoftmax(torch.autograd.Function):
         logits += stands_for.to(dtype)
         logits.scatter_(1, chosen, own)
         loss, error = _loss_and_error(logits, chosen[:, 0])
+        states_grad, rows_grad, entries_grad = _gradients(error, states, w)
         weight_grad = torch.zeros_like(weight)
-        weight_grad[candidates] = (error.t() @ h).to(weight.dtype)
+        weight_grad[candidates] = rows_grad
         bias_grad = torch.zeros_like(bias)
-        bias_grad[candidates] = error.sum(0, dtype=torch.float32)
-        ctx.save_for_backward((error @ w).to(states.dtype), weight_grad, bias_grad)
-        ctx.rows = len(targets)
+        bias_grad[candidates] = entries_grad
+        ctx.save_for_backward(states_grad, weight_grad, bias_grad)
         return loss
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        scale = grad / ctx.rows
-        return *(saved * scale for saved in ctx.saved_tensors), *[None] * 5
+        return *_scaled(ctx.saved_tensors, grad), *[None] * 5
 
 
 def _loss_and_error(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,3 +127,21 @@ def _loss_and_error(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     loss = -probability.float().clamp_min(1e-30).log().mean()
     error.scatter_(1, target, probability - 1)
     return loss, error
+
+
+def _gradients(error: Tensor, states: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of the mean loss from that of the summed one: by the states (N, E), the weight's
+    rows (K, E) and the bias's entries (K), in float32. The mean is taken where there is least to
+    divide: a pass over a gradient as large as the vocabulary costs as much as a small product."""
+    share = 1 / len(states)
+    by_states = (error @ w).float() * share
+    by_weight = (error.t() @ (states * share).to(w.dtype)).float()
+    return by_states, by_weight, error.sum(0, dtype=torch.float32) * share
+
+
+def _scaled(gradients: tuple[Tensor, ...], scale: Tensor) -> tuple[Tensor, ...]:
+    """The gradients times that of the loss, which is nearly always 1; asking a GPU would mean
+    waiting for it."""
+    if scale.device.type == "cpu" and float(scale) == 1:
+        return gradients
+    return tuple(gradient * scale for gradient in gradients)

@@ -17,7 +17,6 @@ import warnings
 def serve(connection: socket.socket) -> None:
     """Answer each request, a JSON object and three streams, with an exit status."""
     import onnx  # noqa: F401
-    import torch._dynamo  # noqa: F401  (an optimizer imports it, which takes a second)
 
     import rnntext.runtime.classify
     import rnntext.runtime.evaluate

@@ -17,7 +17,7 @@ for line in sys.stdin.read().splitlines():
         main()
     except SystemExit as leaving:
         print(sys.argv[1], leaving.code, file=sys.stderr)
-    for name in ("torch", "onnx", "datasets", "pandas", "pyarrow", "transformers"):
+    for name in ("torch", "onnx", "datasets", "pandas", "pyarrow", "transformers", "matplotlib"):
         assert name not in sys.modules, (sys.argv, name)
     if sys.argv[-1] == "--help":
         for name in ("numpy", "onnxruntime", "tokenizers"):
@@ -28,7 +28,18 @@ for line in sys.stdin.read().splitlines():
 """
 
 
-NAMES = ("train", "generate", "predict", "score", "classify", "tag", "evaluate", "info", "export")
+NAMES = (
+    "train",
+    "generate",
+    "predict",
+    "score",
+    "classify",
+    "tag",
+    "evaluate",
+    "info",
+    "export",
+    "plot",
+)
 
 
 def test_no_torch_where_a_model_runs(lm: Path, classifier: Path, tagger: Path) -> None:
@@ -41,6 +52,7 @@ def test_no_torch_where_a_model_runs(lm: Path, classifier: Path, tagger: Path) -
         ["score", "-m", lm, "--text", "x", "--words"],
         ["predict", "-m", lm, "--text", "x", "--json"],
         ["info", tagger],
+        ["plot", tagger],
         ["evaluate", "-m", lm, CORPORA / "stories.txt", "--threads", "1"],
         ["evaluate", "-m", classifier, CORPORA / "reviews.csv", "--threads", "1"],
         ["evaluate", "-m", tagger, CORPORA / "tagged.conllu", "--threads", "1"],

@@ -8,7 +8,9 @@ import re
 import select
 import signal
 import subprocess
+import termios
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -31,9 +33,13 @@ def commands(lm: Path, classifier: Path, tagger: Path) -> dict[str, tuple[object
     }
 
 
-def on_terminal(run: Shell, *args: object, **kwargs: object) -> tuple[Outcome, bytes]:
-    """Run a command whose standard output is a terminal; its outcome, and what was shown."""
+def on_terminal(
+    run: Shell, *args: object, size: tuple[int, int] = (0, 0), **kwargs: object
+) -> tuple[Outcome, bytes]:
+    """Run a command whose standard output is a terminal, of these rows and columns (0: it does
+    not say); its outcome, and what was shown."""
     master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, size)
     shown = b""
 
     def read() -> None:
@@ -137,19 +143,21 @@ def test_ctrl_c_while_waiting_for_input(task: str, classifier: Path, tagger: Pat
         assert process.stderr.read().strip() == b""
 
 
-def test_ctrl_c_in_training_leaves_nothing(tmp_path: Path) -> None:
-    data, out = str(CORPORA / "stories.txt"), str(tmp_path / "deep" / "model")
+def test_ctrl_c_while_data_are_read_leaves_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "model"
     with subprocess.Popen(
-        [*RNNTEXT, "train", "lm", data, "-o", out, *TINY, "100000"],
-        stdin=subprocess.DEVNULL,
+        [*RNNTEXT, "train", "lm", "-", "-o", str(out), *TINY, "100000"],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
     ) as process:
+        assert process.stdin is not None
         assert process.stderr is not None
         assert process.stdout is not None
-        first = process.stderr.readline()
-        assert b"to train on" in first
+        process.stdin.write(b"a line\n")
+        process.stdin.flush()
+        time.sleep(4)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         assert b"Traceback" not in process.stderr.read()

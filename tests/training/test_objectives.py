@@ -299,10 +299,41 @@ def test_a_quick_evaluation_reads_a_part(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found["tokens"] == 15
     assert found["perplexity"] == pytest.approx(math.exp(-scores[:15].mean()), rel=1e-5)
     assert found["bits_per_byte"] is None
-    assert objective.quick_share() == 15 / 40
     monkeypatch.setattr(objectives, "_QUICK_TOKENS", 1000)
-    assert objective.quick_share() == 1
-    assert objective.evaluate(model, quick=True)["tokens"] == 40
+    assert language(valid=[document]).evaluate(model, quick=True)["tokens"] == 40
+
+
+def test_a_quick_evaluation_reads_windows_after_some_of_what_stands_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(objectives, "_QUICK_WINDOW", 16)
+    monkeypatch.setattr(objectives, "_QUICK_CONTEXT", 5)
+    model, document = random_model("lm"), DOCUMENTS[2]
+    found = language(valid=[document]).evaluate(model, quick=True)
+    total = 0.0
+    for start in (0, 16, 32):
+        before = max(0, start - 5)
+        given = 0 if before == 0 else int(document[before - 1])
+        hidden, _ = model.hidden(torch.tensor([[given, *document[before : start + 15].tolist()]]))
+        logits = hidden[:, 0] @ model.encoder.embedding.weight.t() + model.head.bias
+        window = torch.from_numpy(document[before : start + 16]).long()
+        nats = torch.nn.functional.cross_entropy(logits[: len(window)], window, reduction="none")
+        total += float(nats[start - before :].detach().sum())
+    assert found["tokens"] == 40
+    assert found["perplexity"] == pytest.approx(math.exp(total / 40), rel=1e-5)
+
+
+def test_a_sample_is_a_part_of_the_work_of_a_whole_evaluation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(objectives, "_SAMPLE_TOKENS", 10)
+    read = []
+    monkeypatch.setattr(
+        LanguageModelling, "_measure", lambda self, model, pieces: read.append(pieces)
+    )
+    share = language(valid=[DOCUMENTS[2]]).sample(random_model("lm"))
+    assert share == 10 / 40
+    assert [len(piece.ids) - 1 for piece in read[0]] == [10]
 
 
 def test_a_quick_evaluation_of_many_documents_reads_its_share(
@@ -310,8 +341,7 @@ def test_a_quick_evaluation_of_many_documents_reads_its_share(
 ) -> None:
     monkeypatch.setattr(objectives, "_QUICK_TOKENS", 15)
     objective = language(valid=[DOCUMENTS[0]] * 20)
-    tokens = objective.evaluate(random_model("lm"), quick=True)["tokens"]
-    assert tokens <= 2 * objective.quick_share() * 20 * 9
+    assert objective.evaluate(random_model("lm"), quick=True)["tokens"] == 15
 
 
 # Classification
@@ -357,7 +387,9 @@ GOLD = one_hot(0, 2, 1, 2, 2)
 
 def loss_of_all(objective: Classification, model: Classifier, gold: Array) -> float:
     """The training loss of all documents as one batch."""
-    loss, tokens = objective.loss(model, objective._tensors(DOCUMENTS, gold))
+    (batch,) = objective.batches(0)
+    assert sorted(batch.labels.tolist()) == sorted(gold.tolist())
+    loss, tokens = objective.loss(model, batch)
     assert tokens == 76
     return float(loss.detach())
 
@@ -372,7 +404,7 @@ def check_metrics(objective: Classification, model: Classifier, expected: dict[s
 
 def test_classification_evaluation_one_by_one() -> None:
     model = random_model("classify")
-    objective = classification(DOCUMENTS, GOLD)
+    objective = classification(DOCUMENTS, GOLD, batch_size=5)
     logits = np.stack([logits_alone(model, ids) for ids in DOCUMENTS])
     probabilities = softmax(logits)
     losses = -np.log(probabilities[np.arange(5), GOLD.argmax(1)])
@@ -385,7 +417,7 @@ def test_classification_evaluation_one_by_one() -> None:
 def test_multi_label_evaluation_one_by_one() -> None:
     model = random_model("classify", multi=True)
     gold = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1], [1, 0, 0], [0, 0, 1]])
-    objective = classification(DOCUMENTS, gold, multi_label=True)
+    objective = classification(DOCUMENTS, gold, multi_label=True, batch_size=5)
     probabilities = 1 / (1 + np.exp(-np.stack([logits_alone(model, ids) for ids in DOCUMENTS])))
     losses = -np.log(np.where(gold == 1, probabilities, 1 - probabilities))
     assert loss_of_all(objective, model, gold) == pytest.approx(losses.mean(), rel=1e-5)
@@ -421,7 +453,7 @@ def test_training_sees_windows_of_long_documents_and_all_of_others() -> None:
     for epoch in range(12):
         rows = [
             ids[row, : lengths[row]].tolist()
-            for ids, lengths, _ in objective.batches(epoch)
+            for ids, lengths, *_ in objective.batches(epoch)
             for row in range(len(ids))
         ]
         long = next(row for row in rows if row[0] >= 100)
@@ -436,14 +468,14 @@ def test_training_sees_windows_of_long_documents_and_all_of_others() -> None:
 def test_class_weights_by_hand() -> None:
     """Counts 1, 1 and 3 of 5: weights 5 / (3 * 1), the same, and 5 / (3 * 3)."""
     model = random_model("classify")
-    objective = classification(DOCUMENTS, GOLD, balanced=True)
+    objective = classification(DOCUMENTS, GOLD, balanced=True, batch_size=5)
     weights = np.array([5 / 3, 5 / 3, 5 / 9])
     probabilities = softmax(np.stack([logits_alone(model, ids) for ids in DOCUMENTS]))
     gold = GOLD.argmax(1)
     losses = -np.log(probabilities[np.arange(5), gold]) * weights[gold]
     want = losses.sum() / weights[gold].sum()
     assert loss_of_all(objective, model, GOLD) == pytest.approx(want, rel=1e-5)
-    unweighted = loss_of_all(classification(DOCUMENTS, GOLD), model, GOLD)
+    unweighted = loss_of_all(classification(DOCUMENTS, GOLD, batch_size=5), model, GOLD)
     assert abs(unweighted - want) > 1e-3
 
 
@@ -483,7 +515,7 @@ def test_an_epoch_of_documents() -> None:
     orders = []
     for epoch in range(3):
         seen = []
-        for ids, lengths, given in one.batches(epoch):
+        for ids, lengths, given, *_ in one.batches(epoch):
             for row in range(len(ids)):
                 number = int(ids[row, 0])
                 seen.append(number)

@@ -63,7 +63,7 @@ def parsed(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> tuple[Train
     """What the command line makes of these words."""
     found: list[Any] = []
 
-    def instead(chosen: TrainingOptions, out: Path, **_: object) -> tuple[None, None]:
+    def instead(chosen: TrainingOptions, out: Path, *_: object, **__: object) -> tuple[None, None]:
         found.append((chosen, out))
         return None, None
 

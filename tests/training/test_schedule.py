@@ -9,12 +9,18 @@ import pytest
 from rnntext.training.schedule import (
     EVALUATE_AT,
     Budget,
+    Fall,
     Plateau,
     evaluation_steps,
     fewest_steps,
     flat_steps,
-    learning_rate,
+    warm,
 )
+
+
+def learning_rate(peak: float, warmup: int, step: int, total: int | None) -> float:
+    fall = 1.0 if total is None else Fall.planned([(0, total)]).share(step)
+    return peak * warm(warmup, step) * fall
 
 
 def test_a_long_run() -> None:
@@ -58,6 +64,18 @@ def test_in_the_flat_stretch_the_rate_depends_on_the_step_alone(warmup: int, tot
         assert learning_rate(0.3, warmup, step, total) == expected
 
 
+def test_a_run_that_is_shortened_comes_down_from_where_it_is() -> None:
+    """Planned for 1000 steps, and after 700, half way down, for 800."""
+    before, after = Fall.planned([(0, 1000)]), Fall.planned([(0, 1000), (700, 800)])
+    assert before.share(700) == pytest.approx(0.5)
+    shares = [after.share(step) for step in range(700, 800)]
+    assert shares[0] == pytest.approx(0.5)
+    assert shares[50] == pytest.approx(0.25)
+    assert shares[-1] == pytest.approx(0.01)
+    again = Fall.planned([(0, 1000), (700, 800), (750, 760)])
+    assert [again.share(step) for step in (750, 755)] == pytest.approx([0.25, 0.125])
+
+
 def test_evaluation_steps() -> None:
     assert sorted(evaluation_steps(1000)) == [400, 550, 700, 850, 1000]
     assert evaluation_steps(1) == {1}
@@ -84,6 +102,7 @@ def test_budget() -> None:
     assert Budget(steps=40).total_steps(17) == 40
     assert Budget(deadline=9.0).total_steps(17) is None
     assert Budget().total_steps(17) is None
+    assert Budget(steps=40, plans=((0, 60), (30, 40))).total_steps(17) == 60
 
 
 def test_plateau_waits_cuts_and_ends() -> None:

@@ -1,0 +1,70 @@
+"""Ctrl-C and a request to end, heard by a run that first saves what it has.
+
+Knows: signals. Does not know: what is saved. While they are deferred the first signal is only
+noted, and a second one acts at once, as it would have without this.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Signals closer to the first than this are the same wish: one Ctrl-C reaches a process that
+# `torchrun` started from the terminal and from `torchrun`.
+_SAME = 1.0  # seconds
+
+
+class Interrupts:
+    """Used as a context, so that the handlers that were there come back."""
+
+    def __init__(self) -> None:
+        self._heard: int | None = None
+        self._heard_at = 0.0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.act()
+
+    def defer(self) -> None:
+        """From now on the first signal is only noted."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._hear) for number in _SIGNALS}
+
+    def act(self) -> None:
+        """From now on a signal acts at once again."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def asked(self) -> bool:
+        """Whether a signal was heard."""
+        return self._heard is not None
+
+    def leave(self) -> None:
+        """End as the signal that was heard would have; nothing where none was."""
+        if self._heard == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self._heard is not None:
+            sys.exit(128 + self._heard)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._heard is None:
+            self._heard, self._heard_at = number, now
+        elif now - self._heard_at > _SAME:
+            self.act()
+            os.kill(os.getpid(), number)

@@ -1,0 +1,142 @@
+"""`rnntext plot`: the curves of training runs."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rnntext.cli import options, output
+from rnntext.errors import UsageError
+
+if TYPE_CHECKING:
+    from rnntext.runtime.curves import Chart, Row, Run
+
+_NO_MATPLOTLIB = (
+    "a picture needs the package matplotlib, which is not installed: run"
+    " `pip install 'rnntext[plot]'`"
+)
+
+
+def command(
+    directories: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="The models' directories.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE.png|.svg", help="A picture.")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric", metavar="NAME", help="The value beside the loss, of those logged."
+        ),
+    ] = None,
+    x: Annotated[
+        str, typer.Option("--x", metavar="steps|seconds", help="What the values are drawn over.")
+    ] = "steps",
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Draw the training curves of one or several runs: the loss, and the metric of their task.
+
+    A run may still be going on. In a pipe: `run<TAB>step<TAB>name<TAB>value` for all that was
+    logged, with --metric for that alone; under --x seconds these stand in place of the step. -o
+    writes a picture instead.
+    """
+    for text in plot(directories, out, metric, x, json):
+        output.write(text)
+
+
+def plot(
+    directories: Sequence[Path],
+    out: Path | None = None,
+    metric: str | None = None,
+    x: str = "steps",
+    json: bool = False,
+) -> Iterator[str]:
+    """Write the picture, if there is to be one; what else the command prints."""
+    from rnntext.runtime.curves import AXES, check_metric, make_chart, read_runs
+
+    if x not in AXES:
+        raise UsageError(f"--x is one of {', '.join(AXES)}, not {x!r}")
+    form = "" if out is None else _format(out)
+    runs = read_runs(directories)
+    if metric is not None:
+        check_metric(runs, metric)
+    if out is not None:
+        from rnntext.runtime.picture import draw
+
+        output.write_file(out, draw(make_chart(runs, metric, x), form))
+    if json:
+        yield from _objects(runs, metric)
+    elif out is None and output.on_terminal():
+        yield _shown(make_chart(runs, metric, x))
+    elif out is None:
+        yield from _columns(runs, metric, x)
+
+
+def _format(out: Path) -> str:
+    """The format of a picture, by its name; Matplotlib must be there to draw it."""
+    form = out.suffix.lower().removeprefix(".")
+    if form not in ("png", "svg"):
+        raise UsageError(f"-o {out}: a picture's name ends in .png or .svg")
+    output.check_file(out)
+    # It tells of caches that it builds or cannot write, which is nobody's concern here.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise UsageError(_NO_MATPLOTLIB) from None
+    return form
+
+
+def _columns(runs: Sequence[Run], metric: str | None, x: str) -> Iterator[str]:
+    for run in runs:
+        for name in run.names if metric is None else (metric,):
+            yield "".join(
+                output.tsv_line((run.name, _number(row.at(x)), name, _number(row.values[name])))
+                for row in run.rows_of(name)
+            )
+
+
+def _number(value: float) -> str:
+    """All digits of a value as it was logged, without an exponent."""
+    from numpy import format_float_positional
+
+    return format_float_positional(value, trim="-")
+
+
+def _objects(runs: Sequence[Run], metric: str | None) -> Iterator[str]:
+    for run in runs:
+        rows = run.rows if metric is None else run.rows_of(metric)
+        # As a row of their own, so that small numbers are not rounded away.
+        yield "".join(output.json_line({}, _object(run, row, metric)) for row in rows)
+
+
+def _object(run: Run, row: Row, metric: str | None) -> dict[str, Any]:
+    return {
+        "run": run.name,
+        "event": row.event,
+        "step": row.step,
+        "epoch": row.epoch,
+        "seconds": row.seconds,
+        **({"best": row.best} if row.event == "evaluation" else {}),
+        **(row.values if metric is None else {metric: row.values[metric]}),
+    }
+
+
+def _shown(chart: Chart) -> str:
+    from rnntext.cli.chart import COLOURED, PLAIN, draw
+
+    console = output.console()
+    look = COLOURED if console.color_system else PLAIN
+    # Rich takes a dumb terminal to have 80 columns.
+    size = shutil.get_terminal_size()
+    with console.capture() as capture:
+        for line in draw(chart, look, size.columns, size.lines):
+            console.print(line)
+    return capture.get()

@@ -1,0 +1,167 @@
+"""The processes that train one model together: which of them this is, and what they agree on.
+
+Knows: torch.distributed, and the environment that `torchrun` gives each process (a rank). Does
+not know: models, data or steps. A process by itself is a group of one, and nothing is sent.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+
+from rnntext.errors import TrainingError, UsageError
+
+T = TypeVar("T")
+
+# A process may prepare gigabytes of text while the others wait. One that has died is noticed at
+# once, by its closed connections.
+_PATIENCE = timedelta(hours=6)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """This process among those that train together."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0  # among those on this machine
+    local_size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that evaluates, plans and writes."""
+        return self.rank == 0
+
+    def part(self, total: int) -> slice:
+        """This rank's part of so many rows: an equal one, to a row."""
+        return slice(self.rank * total // self.size, (self.rank + 1) * total // self.size)
+
+    def largest(self, numbers: Sequence[int]) -> list[int]:
+        """Of each number the largest that any rank gave."""
+        if self.size == 1:
+            return list(numbers)
+        tensor = torch.tensor(numbers)
+        with one_line():
+            distributed.all_reduce(tensor, distributed.ReduceOp.MAX)
+        return tensor.tolist()
+
+    def mean(self, value: float) -> float:
+        """The mean of what the ranks gave."""
+        if self.size == 1:
+            return value
+        tensor = torch.tensor(value, dtype=torch.float64)
+        with one_line():
+            distributed.all_reduce(tensor)
+        return float(tensor) / self.size
+
+    def told(self, find: Callable[[], T]) -> T:
+        """What the first rank finds, on all of them; the others wait for it."""
+        if self.size == 1:
+            return find()
+        found: list[Any] = [find() if self.first else None]
+        with one_line():
+            distributed.broadcast_object_list(found, src=0, device=torch.device("cpu"))
+        value: T = found[0]
+        return value
+
+    def gathered(self, tensor: Tensor) -> list[Tensor]:
+        """The tensors of all ranks, in order, on the CPU; their shapes may differ."""
+        if self.size == 1:
+            return [tensor]
+        parts: list[Any] = [None] * self.size
+        with one_line():
+            distributed.all_gather_object(parts, tensor.cpu().numpy())
+        return [torch.from_numpy(part) for part in parts]
+
+    @contextmanager
+    def local_first(self) -> Iterator[None]:
+        """What is inside is done by one process of each machine first, then by the others of
+        it, so that these find what that one made."""
+        if self.local_rank > 0:
+            self._wait()
+        yield
+        if self.local_rank == 0:
+            self._wait()
+
+    def _wait(self) -> None:
+        if self.size > 1:
+            with one_line():
+                distributed.barrier()
+
+    def joined(self, module: nn.Module, device: torch.device) -> nn.Module:
+        """`module` with its gradients averaged over the ranks as they are computed."""
+        if self.size == 1:
+            return module
+        from torch.nn.parallel import DistributedDataParallel
+
+        places = [device] if device.type == "cuda" else None
+        return DistributedDataParallel(module, device_ids=places, gradient_as_bucket_view=True)
+
+
+ALONE = Ranks()
+
+
+def launched() -> bool:
+    """Whether `torchrun` started this process as one of several."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def rank_of_environment() -> int:
+    """This process's rank as its environment tells it, 0 where it is by itself."""
+    return int(os.environ["RANK"]) if launched() else 0
+
+
+@contextmanager
+def group(device: str) -> Iterator[Ranks]:
+    """Join the processes that `torchrun` started together, until the context ends.
+
+    On GPUs gradients go through NCCL, everywhere else through gloo.
+    """
+    if not launched():
+        yield ALONE
+        return
+    ranks = Ranks(
+        int(os.environ["RANK"]),
+        int(os.environ["WORLD_SIZE"]),
+        int(os.environ["LOCAL_RANK"]),
+        int(os.environ["LOCAL_WORLD_SIZE"]),
+    )
+    if device == "mps":
+        raise UsageError("--device mps: several processes train on CPUs or on CUDA GPUs")
+    cuda = device != "cpu" and torch.cuda.is_available()
+    if cuda:
+        if torch.cuda.device_count() < ranks.local_size:
+            raise UsageError(
+                f"{ranks.local_size} processes on this machine and {torch.cuda.device_count()} "
+                "GPUs: start one for each GPU, or add --device cpu"
+            )
+        torch.cuda.set_device(ranks.local_rank)
+    with one_line():
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
+    try:
+        yield ranks
+    finally:
+        distributed.destroy_process_group()
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Say in one line that another process is gone, where that is what went wrong inside."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if not isinstance(error, distributed.DistError) and "gloo" not in text.lower():
+            raise
+        reason = text.strip().splitlines()[0][:160]
+        raise TrainingError(
+            f"another process of this job has ended or cannot be reached ({reason}): "
+            "start the job again with --resume"
+        ) from error

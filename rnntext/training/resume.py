@@ -1,0 +1,171 @@
+"""A run that was saved before its end: whether a directory holds one, whether it is the one that
+is asked for, and its state.
+
+Knows: the files of a saved state, and what must be as it was. Does not know: how a run goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rnntext import checkpoint
+from rnntext.checkpoint import Checkpoint
+from rnntext.config import ModelConfig, TrainingOptions
+from rnntext.errors import CheckpointError, UsageError
+from rnntext.training.events import Saved
+from rnntext.training.loop import LoopState
+from rnntext.training.presets import Recipe
+from rnntext.training.repeat import flag_of
+
+TENSORS = checkpoint.TRAINING_STATE + "tensors.safetensors"
+LOOP = checkpoint.TRAINING_STATE + "loop.json"
+
+# What may be otherwise than it was: where the data lie (they are compared themselves), and what
+# they are computed on.
+_FREE = ("data", "valid", "threads", "device")
+
+
+@dataclass(frozen=True, slots=True)
+class SavedRun:
+    """A run that a directory holds."""
+
+    source: Checkpoint
+    options: TrainingOptions
+    finished: bool
+
+    @property
+    def model(self) -> ModelConfig:
+        return ModelConfig.from_json(self.source.config["model"])
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe(**self._training["recipe"])
+
+    @property
+    def log(self) -> str:
+        """The lines of its log so far."""
+        return self.source.file(checkpoint.METRICS).read_text("utf-8")
+
+    @property
+    def best(self) -> tuple[dict[str, Any], int] | None:
+        """Metrics and step of its best evaluation so far."""
+        results = self.source.config["results"]
+        return (results["metrics"], results["best_step"]) if "metrics" in results else None
+
+    @property
+    def _training(self) -> dict[str, Any]:
+        training: dict[str, Any] = self.source.config["training"]
+        return training
+
+    def merged(self, given: TrainingOptions) -> TrainingOptions:
+        """The options to go on with: those of the saved run, and of the given ones what may
+        change. Raises UsageError where one was given that is not as it was."""
+        if given.task != self.options.task:
+            raise UsageError(
+                f"{self.source.directory} holds a run of train {self.options.task}, not of train "
+                f"{given.task}"
+            )
+        for field in fields(TrainingOptions):
+            old, new = getattr(self.options, field.name), getattr(given, field.name)
+            if field.name in _FREE or new == field.default or new == old:
+                continue
+            was = f"with {old!r}" if old != field.default else f"without {flag_of(field.name)}"
+            raise UsageError(
+                f"{flag_of(field.name)} {new}: {self.source.directory} holds a run that was "
+                f"started {was}; leave it out to go on, or start anew with --force"
+            )
+        summary = self.source.config["data"]
+        return replace(
+            self.options,
+            data=given.data or self.options.data,
+            valid=given.valid or self.options.valid,
+            threads=given.threads or self._training["threads"],
+            device=given.device,
+            part=(summary["read"], summary["train"]) if summary["cut_short"] else None,
+        )
+
+    def require_data(self, fingerprint: str, valid_digest: str) -> None:
+        """Raises UsageError where the data are not those that the run began with."""
+        summary = self.source.config["data"]
+        for what, now, then in (
+            ("training", fingerprint, summary["fingerprint"]),
+            ("validation", valid_digest, summary["valid_digest"]),
+        ):
+            if now != then:
+                raise UsageError(
+                    f"the {what} data are not those of the run that {self.source.directory} "
+                    f"holds (sha256 {then[:12]} then, {now[:12]} now): give the same to go on, or "
+                    "start anew with --force"
+                )
+
+    def changes(self, machine: str, threads: int, processes: int) -> str:
+        """What of the machine is not as it was, in words; nothing where all is."""
+        now = {
+            "machine": machine,
+            "threads": threads,
+            "processes": processes,
+            "torch_version": torch.__version__,
+        }
+        return "; ".join(
+            f"{name.replace('_', ' ')} {self._training[name]} then, {value} now"
+            for name, value in now.items()
+            if self._training[name] != value
+        )
+
+    def state(self) -> tuple[LoopState, float]:
+        """Where the loop was, and how many seconds the run had taken."""
+        from safetensors.numpy import load
+
+        try:
+            tensors = load(self.source.file(TENSORS).read_bytes())
+            values = json.loads(self.source.file(LOOP).read_bytes())
+            state = {name: torch.from_numpy(np.array(array)) for name, array in tensors.items()}
+            return LoopState(state, values), float(values["spent"])
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{self.source.directory}: its saved state cannot be read ({error}): start anew "
+                "with --force"
+            ) from error
+
+    def result(self) -> Saved:
+        """What a finished run came to."""
+        results = self.source.config["results"]
+        return Saved(
+            directory=self.source.directory,
+            task=self.options.task,
+            metrics=results["metrics"],
+            steps=results["steps"],
+            best_step=results["best_step"],
+            epochs=results["epochs"],
+            seconds=results["seconds"],
+            tokens_per_second=results["tokens_per_second"],
+            parameters=self.source.config["parameters"],
+            reason=results["reason"],
+            float_metrics=results.get("float32"),
+            plans=tuple((step, total) for step, total in results["plans"]),
+        )
+
+
+def find(directory: Path) -> SavedRun | None:
+    """The run that `directory` holds, None where it is absent or empty.
+
+    Raises UsageError where it holds something else, CheckpointError where it is damaged.
+    """
+    checkpoint.check_target(directory, force=True)
+    if not checkpoint.is_checkpoint(directory):
+        return None
+    source = checkpoint.load(directory)
+    try:
+        training = source.config["training"]
+        options = TrainingOptions.from_json(training["options"])
+        return SavedRun(source, options, training["finished"])
+    except (KeyError, TypeError):
+        raise CheckpointError(
+            f"{directory} does not say how it was trained: start anew with --force"
+        ) from None

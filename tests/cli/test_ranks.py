@@ -1,0 +1,158 @@
+"""Several processes that train one model, started by torchrun: they compute what one computes,
+end together, and a job that lost one of them can go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import CORPORA, Shell, environment
+
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+TASKS: dict[str, tuple[str, ...]] = {
+    "lm": ("lm", "stories.txt", "--tokenizer", "word"),
+    "classify": ("classify", "reviews.csv", "--class-weights", "balanced"),
+    "tag": ("tag", "tagged.conllu"),
+}
+# A batch that two processes cannot share equally.
+PLAIN = ("--preset", "tiny", "--dropout", "0", "--batch-size", "7", "--seed", "2")
+
+
+def arguments(task: str, out: Path, *more: object) -> list[str]:
+    kind, file, *options = TASKS[task]
+    return ["train", kind, *map(str, [CORPORA / file, "-o", out, *options, *PLAIN, *more])]
+
+
+def start(words: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*TORCHRUN, "-m", "rnntext", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        text=True,
+        start_new_session=True,
+    )
+
+
+def two(words: list[str], status: int = 0) -> tuple[str, str]:
+    """What two processes wrote on stdout and stderr."""
+    with start(words) as process:
+        out, err = process.communicate(timeout=180)
+        assert process.returncode == status, err
+    return out, err
+
+
+def numbers(directory: Path) -> list[float]:
+    """Every loss and metric of a log, in order."""
+    found = []
+    for line in (directory / "metrics.jsonl").read_text("utf-8").splitlines():
+        row: dict[str, Any] = json.loads(line)
+        found += [row[name] for name in ("loss", "perplexity", "accuracy") if name in row]
+    return found
+
+
+def saved_step(out: Path) -> int:
+    try:
+        return int(json.loads((out / "training-state" / "loop.json").read_bytes())["step"])
+    except (OSError, ValueError):
+        return 0
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 90
+    while not condition():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that `torchrun` started, by their ranks."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                parent = int(Path("/proc", name, "stat").read_text().rsplit(")", 1)[1].split()[1])
+                variables = Path("/proc", name, "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            rank = [v for v in variables if v.startswith(b"RANK=")]
+            if parent == pid and rank:
+                found[int(rank[0][5:])] = int(name)
+    return [found[rank] for rank in sorted(found)]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_two_compute_what_one_computes(task: str, run: Shell, tmp_path: Path) -> None:
+    one, both = tmp_path / "one", tmp_path / "both"
+    alone = run(*arguments(task, one, "--steps", 40, "--threads", 1), timeout=120)
+    assert alone.status == 0, alone.err
+    out, err = two(arguments(task, both, "--steps", 40))
+    assert "2 processes" in err
+    # One of them speaks.
+    assert err.count("to train on") == 1
+    assert [line.split("\t")[0] for line in out.splitlines()] == list(alone.pairs)
+    assert numbers(both) == pytest.approx(numbers(one), rel=5e-3)
+    assert len(numbers(both)) > 8
+    assert json.loads((both / "config.json").read_bytes())["training"]["processes"] == 2
+
+
+def test_stopped_by_ctrl_c_it_goes_on_in_one_process(run: Shell, tmp_path: Path) -> None:
+    one, out = tmp_path / "one", tmp_path / "out"
+    assert run(*arguments("lm", one, "--steps", 300, "--threads", 1), timeout=120).status == 0
+    words = arguments("lm", out, "--steps", 300)
+    with start([*words, "--save-every", "0.2"]) as process:
+        wait_for(lambda: saved_step(out) > 20, process)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert err.count("stopped and saved after step") == 1, err
+    assert 20 < saved_step(out) < 300
+    found = run(*words, "--resume", "--threads", 1, timeout=120)
+    assert found.status == 0, found.err
+    assert "processes 2 then, 1 now" in found.err
+    assert numbers(out) == pytest.approx(numbers(one), rel=1e-2)
+
+
+def test_a_lost_process_ends_the_job_and_resume_goes_on_to_the_bit(tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    two(arguments("tag", whole, "--steps", 250))
+    words = [*arguments("tag", out, "--steps", 250), "--save-every", "0.2", "--resume"]
+    with start(words) as process:
+        wait_for(lambda: saved_step(out) > 10, process)
+        os.kill(children(process.pid)[1], signal.SIGKILL)
+        _, err = process.communicate(timeout=90)
+        assert process.returncode != 0
+    ours = [line for line in err.splitlines() if line.startswith("rnntext: ")]
+    assert len(ours) <= 1
+    assert all("another process of this job has ended" in line for line in ours)
+    assert 10 < saved_step(out) < 250
+    two(words)
+    weights = [(path / "model.safetensors").read_bytes() for path in (whole, out)]
+    assert weights[0] == weights[1]
+
+
+def test_a_budget_holds_for_both(tmp_path: Path) -> None:
+    began = time.monotonic()
+    out, err = two([*arguments("lm", tmp_path / "m"), "--minutes", "0.3"])
+    took = time.monotonic() - began
+    pairs = dict(line.split("\t") for line in out.splitlines())
+    assert float(pairs["seconds"]) < 18
+    assert took < 30  # with what torchrun takes to start and to end
+    assert "the time was over" not in err
+
+
+def test_too_few_rows_to_share(tmp_path: Path) -> None:
+    words = [*arguments("lm", tmp_path / "m"), "--batch-size", "1", "--steps", "2"]
+    _, err = two(words, status=1)
+    assert "2 processes cannot share a batch of 1 rows" in err
+    assert not (tmp_path / "m").exists()
