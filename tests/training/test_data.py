@@ -705,6 +705,7 @@ MEMORY = """
     from rnntext.training.data import load_data
     from rnntext.training.device import choose_machine
     from rnntext.training.presets import choose_recipe
+    from rnntext.training.ranks import ALONE
     from rnntext.training.run import _objective
 
     task, folder, megabytes = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
@@ -722,7 +723,7 @@ MEMORY = """
     before = peak()
     data = load_data(options)
     recipe = choose_recipe(options, 1000, 1000)
-    objective = _objective(options, data, recipe, machine)
+    objective = _objective(options, data, recipe, machine, ALONE)
     for number, _ in enumerate(objective.batches(0)):
         if number == 400:
             break

@@ -149,7 +149,7 @@ def test_a_device_holds_a_stream_that_it_has_room_for(monkeypatch: pytest.Monkey
         monkeypatch.setattr(objectives, "_HELD", held)
         monkeypatch.setattr(objectives, "_READ_AHEAD", 4)
         stream = Watched(np.arange(333))
-        columns = objectives._Columns(stream, 4, device)
+        columns = objectives._Columns(stream, 4, slice(0, 4), device)
         for _ in range(2):
             for start in range(0, 82, 7):
                 assert columns.window(start, min(start + 8, 83)).shape[0] == 4
