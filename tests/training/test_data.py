@@ -677,6 +677,7 @@ def test_a_long_text_gives_the_tokenizer_a_sample(
     short = language(story(tmp_path, 50), tokenizer="char")
     assert short.summary.sampled == 0
     assert load_data(TrainingOptions("lm", (path,)), short.tokenizer).summary.sampled == 0
+    assert language(path, tokenizer="byte").summary.sampled == 0  # it knows all bytes
 
 
 def test_long_lines_are_encoded_a_few_at_a_time(
