@@ -73,9 +73,12 @@ def learn_tokenizer(
     )
 
 
-def sampled(characters: int, given: Tokenizer | None) -> int:
-    """The characters that a tokenizer is learned from where it is not all of them, else 0."""
-    return TOKENIZER_CHARACTERS if given is None and characters > TOKENIZER_CHARACTERS else 0
+def sampled(characters: int, tokenizer: Tokenizer, given: Tokenizer | None) -> int:
+    """The characters that a tokenizer was learned from, where it was not from all; else 0."""
+    # Bytes are known.
+    if given is not None or tokenizer.config.kind == "byte":
+        return 0
+    return TOKENIZER_CHARACTERS if characters > TOKENIZER_CHARACTERS else 0
 
 
 class Fingerprint:

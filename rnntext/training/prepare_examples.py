@@ -118,7 +118,7 @@ def _plan(
             duplicates=overlap.count,
             fingerprint=fingerprint.hexdigest(),
             labels=dict(counts),
-            sampled=prepare.sampled(characters, given),
+            sampled=prepare.sampled(characters, tokenizer, given),
         )
         prepare.write_meta(draft, tokenizer, summary, labels=labels)
         return True

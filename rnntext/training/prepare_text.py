@@ -99,7 +99,7 @@ def plan_text(
             fingerprint=fingerprint.hexdigest(),
             read=outline.lines,
             cut_short=cut_short or options.part is not None,
-            sampled=prepare.sampled(characters, given),
+            sampled=prepare.sampled(characters, tokenizer, given),
         )
         prepare.write_meta(draft, tokenizer, summary, valid_bytes=valid_bytes)
         return not cut_short

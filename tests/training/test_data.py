@@ -677,6 +677,7 @@ def test_a_long_text_gives_the_tokenizer_a_sample(
     short = language(story(tmp_path, 50), tokenizer="char")
     assert short.summary.sampled == 0
     assert load_data(TrainingOptions("lm", (path,)), short.tokenizer).summary.sampled == 0
+    assert language(path, tokenizer="byte").summary.sampled == 0  # it knows all bytes
 
 
 def test_long_lines_are_encoded_a_few_at_a_time(
@@ -705,6 +706,7 @@ MEMORY = """
     from rnntext.training.data import load_data
     from rnntext.training.device import choose_machine
     from rnntext.training.presets import choose_recipe
+    from rnntext.training.ranks import ALONE
     from rnntext.training.run import _objective
 
     task, folder, megabytes = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
@@ -722,7 +724,7 @@ MEMORY = """
     before = peak()
     data = load_data(options)
     recipe = choose_recipe(options, 1000, 1000)
-    objective = _objective(options, data, recipe, machine)
+    objective = _objective(options, data, recipe, machine, ALONE)
     for number, _ in enumerate(objective.batches(0)):
         if number == 400:
             break
