@@ -108,13 +108,14 @@ class Progress:
     def _show_prepared(self, event: Prepared) -> None:
         summary, encoder = event.summary, event.model.encoder
         self._task_name = event.model.task
+        softmax = ", sampled softmax" if event.sampled_softmax else ""
         processes = f", {event.processes} processes" if event.processes > 1 else ""
         self._say(
             f"{summary.train:,} {summary.unit} to train on, {summary.valid:,} to validate on; "
             f"{encoder.cell} {encoder.num_layers}x{encoder.hidden_size}"
             f"{' bidirectional' if encoder.bidirectional else ''}, {event.tokenizer} vocabulary "
             f"of {encoder.vocab_size:,}, {event.parameters:,} parameters; {event.machine}, "
-            f"{event.threads} threads{processes}"
+            f"{event.threads} threads{softmax}{processes}"
         )
         self._say(_encoded(event.encoded))
         if summary.sampled:

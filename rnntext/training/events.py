@@ -56,6 +56,7 @@ class Prepared:
     machine: str
     threads: int
     processes: int
+    sampled_softmax: bool = False  # a language model does not learn from its whole vocabulary
     capped: int = 0  # documents of which each epoch sees a window alone
 
 

@@ -183,8 +183,9 @@ class Loop:
             **{f"objective.{name}": tensor for name, tensor in self.objective.state().items()},
         }
         for kind, own in _random_states().items():
-            for rank, tensor in enumerate(self.ranks.gathered(own)):
-                tensors[f"random.{kind}.{rank}"] = tensor
+            of_ranks = own.new_zeros(self.ranks.size, len(own))
+            of_ranks[self.ranks.rank] = own
+            tensors[f"random.{kind}"] = self.ranks.summed(of_ranks)
         values = {
             "step": self.step,
             "epoch": self.epoch,
@@ -507,7 +508,7 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _random_states() -> dict[str, Tensor]:
-    """Where the generators of random numbers are, dropout's first of all."""
+    """Where the generators of random numbers are, dropout's first of all: rows of bytes."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
@@ -515,6 +516,7 @@ def _random_states() -> dict[str, Tensor]:
 
 
 def _restore_random_states(states: dict[str, Tensor], rank: int) -> None:
-    torch.set_rng_state(states[f"cpu.{rank}"])
-    if torch.cuda.is_available() and f"cuda.{rank}" in states:
-        torch.cuda.set_rng_state(states[f"cuda.{rank}"])
+    # Copied, for PyTorch takes a row's memory to begin where its tensor's does.
+    torch.set_rng_state(states["cpu"][rank].clone())
+    if torch.cuda.is_available() and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"][rank].clone())

@@ -163,13 +163,16 @@ class LanguageModelling:
 
     def state(self) -> dict[str, Tensor]:
         """The recurrent state of all columns, and where the samples of the softmax are."""
-        parts = self._state or ()
-        # Exact: what is bfloat16 is float32 too, and is rounded to itself again.
-        carried = {
-            str(index): torch.cat(self.ranks.gathered(part.float()), dim=1)
-            for index, part in enumerate(parts)
-        }
+        carried = {str(index): self._of_all(part) for index, part in enumerate(self._state or ())}
         return {**carried, "softmax": self.softmax.generator.get_state()}
+
+    def _of_all(self, part: Tensor) -> Tensor:
+        """A part of the state (layers, own rows, H) with the rows of all ranks."""
+        layers, _, hidden = part.shape
+        # Exact: what is bfloat16 is float32 too, and is rounded to itself again.
+        everything = torch.zeros(layers, self.rows, hidden)
+        everything[:, self.ranks.part(self.rows)] = part.float().cpu()
+        return self.ranks.summed(everything)
 
     def restore(self, state: dict[str, Tensor]) -> None:
         self.softmax.generator.set_state(state["softmax"])

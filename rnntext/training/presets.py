@@ -14,6 +14,10 @@ from rnntext.config import TrainingOptions
 # The word splitter of English prose gives few words to a small text; a treebank has its own.
 _WORD_VOCABULARY = 50_000
 _LARGEST_SUBWORD_VOCABULARY = 16_000
+# Characters of training text below which a model is tiny, and from which on it is medium.
+_TINY_TEXT, _LARGE_TEXT = 400_000, 50_000_000
+_TINY_EXAMPLES = 100_000
+_MEDIUM_MINUTES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,15 @@ _SIZES = {
 }
 
 
-def choose_preset(task: str, characters: int) -> str:
-    """The size of model that so much training text feeds."""
-    if task == "lm":
-        return "tiny" if characters < 400_000 else "small" if characters < 50_000_000 else "medium"
-    return "tiny" if characters < 100_000 else "small"
+def choose_preset(task: str, characters: int, minutes: float | None = None) -> str:
+    """The size of model that so much training text feeds, and so much time."""
+    if task != "lm":
+        return "tiny" if characters < _TINY_EXAMPLES else "small"
+    if characters < _TINY_TEXT:
+        return "tiny"
+    # On two cores a medium model reads 50 MB in about half an hour.
+    hurried = minutes is not None and minutes < _MEDIUM_MINUTES
+    return "small" if characters < _LARGE_TEXT or hurried else "medium"
 
 
 def choose_tokenizer(options: TrainingOptions, characters: int) -> tuple[str, int, bool]:
@@ -83,15 +91,18 @@ def choose_tokenizer(options: TrainingOptions, characters: int) -> tuple[str, in
 def choose_recipe(options: TrainingOptions, characters: int, examples: int) -> Recipe:
     """The recipe for `characters` of training text in `examples` lines, documents or sentences."""
     task = options.task
-    layers, hidden, embed = _SIZES[task][options.preset or choose_preset(task, characters)]
+    layers, hidden, embed = _SIZES[task][
+        options.preset or choose_preset(task, characters, options.minutes)
+    ]
     if task == "lm":
-        tiny = characters < 400_000
+        tiny = characters < _TINY_TEXT
         recipe = Recipe(
             "lstm", layers, hidden, embed,
             bidirectional=False,
-            batch_size=16 if tiny else 32 if characters < 50_000_000 else 64,
+            batch_size=16 if tiny else 32 if characters < _LARGE_TEXT else 64,
             learning_rate=5e-3 if hidden < 500 else 3e-3,
-            dropout=0.4 if tiny else 0.3,
+            # The less text there is, the more often it is read.
+            dropout=0.6 if tiny else 0.3,
             token_dropout=0.0,
             bptt=35,
             max_length=0,

@@ -6,12 +6,13 @@ not know: models, data or steps. A process by itself is a group of one, and noth
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -62,23 +63,39 @@ class Ranks:
         return float(tensor) / self.size
 
     def told(self, find: Callable[[], T]) -> T:
-        """What the first rank finds, on all of them; the others wait for it."""
+        """What the first rank finds, plain JSON, on all of them; the others wait for it."""
         if self.size == 1:
             return find()
-        found: list[Any] = [find() if self.first else None]
-        with one_line():
-            distributed.broadcast_object_list(found, src=0, device=torch.device("cpu"))
-        value: T = found[0]
-        return value
+        found = find() if self.first else None
+        content = self.told_bytes(lambda: json.dumps(found).encode())
+        return found if self.first else json.loads(content)  # type: ignore[return-value]
 
-    def gathered(self, tensor: Tensor) -> list[Tensor]:
-        """The tensors of all ranks, in order, on the CPU; their shapes may differ."""
+    def told_bytes(self, find: Callable[[], bytes]) -> bytes:
+        """The bytes that the first rank finds, on all of them."""
         if self.size == 1:
-            return [tensor]
-        parts: list[Any] = [None] * self.size
+            return find()
+        content = bytearray(find() if self.first else b"")
         with one_line():
-            distributed.all_gather_object(parts, tensor.cpu().numpy())
-        return [torch.from_numpy(part) for part in parts]
+            size = torch.tensor([len(content)])
+            distributed.broadcast(size, src=0)
+            if int(size) == 0:
+                return b""
+            tensor = (
+                torch.frombuffer(content, dtype=torch.uint8)
+                if self.first
+                else torch.empty(int(size), dtype=torch.uint8)
+            )
+            distributed.broadcast(tensor, src=0)
+        return tensor.numpy().tobytes()
+
+    def summed(self, tensor: Tensor) -> Tensor:
+        """The sum of the tensors of all ranks, on the CPU; where each has zeros but in a place of
+        its own, all that they have."""
+        total = tensor.detach().to("cpu", copy=True)
+        if self.size > 1:
+            with one_line():
+                distributed.all_reduce(total)
+        return total
 
     @contextmanager
     def local_first(self) -> Iterator[None]:

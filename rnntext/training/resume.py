@@ -11,16 +11,18 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
 from rnntext.config import ModelConfig, TrainingOptions
 from rnntext.errors import CheckpointError, UsageError
+from rnntext.text.tokenizer import Tokenizer
+from rnntext.training.data import tokenizer_of
 from rnntext.training.events import Saved
 from rnntext.training.loop import LoopState
 from rnntext.training.presets import Recipe
+from rnntext.training.ranks import ALONE, Ranks
 from rnntext.training.repeat import flag_of
 
 TENSORS = checkpoint.TRAINING_STATE + "tensors.safetensors"
@@ -33,34 +35,40 @@ _FREE = ("data", "valid", "threads", "device")
 
 @dataclass(frozen=True, slots=True)
 class SavedRun:
-    """A run that a directory holds."""
+    """A run that a directory holds, as its `config.json` and its files tell."""
 
-    source: Checkpoint
+    directory: Path
+    config: dict[str, Any]
     options: TrainingOptions
     finished: bool
+    files: dict[str, bytes]  # of a run that is not finished: what it needs to go on
 
     @property
     def model(self) -> ModelConfig:
-        return ModelConfig.from_json(self.source.config["model"])
+        return ModelConfig.from_json(self.config["model"])
 
     @property
     def recipe(self) -> Recipe:
         return Recipe(**self._training["recipe"])
 
     @property
+    def tokenizer(self) -> Tokenizer:
+        return tokenizer_of(self.files[checkpoint.TOKENIZER].decode(), self.config["tokenizer"])
+
+    @property
     def log(self) -> str:
         """The lines of its log so far."""
-        return self.source.file(checkpoint.METRICS).read_text("utf-8")
+        return self.files[checkpoint.METRICS].decode()
 
     @property
     def best(self) -> tuple[dict[str, Any], int] | None:
         """Metrics and step of its best evaluation so far."""
-        results = self.source.config["results"]
+        results = self.config["results"]
         return (results["metrics"], results["best_step"]) if "metrics" in results else None
 
     @property
     def _training(self) -> dict[str, Any]:
-        training: dict[str, Any] = self.source.config["training"]
+        training: dict[str, Any] = self.config["training"]
         return training
 
     def merged(self, given: TrainingOptions) -> TrainingOptions:
@@ -68,7 +76,7 @@ class SavedRun:
         change. Raises UsageError where one was given that is not as it was."""
         if given.task != self.options.task:
             raise UsageError(
-                f"{self.source.directory} holds a run of train {self.options.task}, not of train "
+                f"{self.directory} holds a run of train {self.options.task}, not of train "
                 f"{given.task}"
             )
         for field in fields(TrainingOptions):
@@ -77,10 +85,10 @@ class SavedRun:
                 continue
             was = f"with {old!r}" if old != field.default else f"without {flag_of(field.name)}"
             raise UsageError(
-                f"{flag_of(field.name)} {new}: {self.source.directory} holds a run that was "
+                f"{flag_of(field.name)} {new}: {self.directory} holds a run that was "
                 f"started {was}; leave it out to go on, or start anew with --force"
             )
-        summary = self.source.config["data"]
+        summary = self.config["data"]
         return replace(
             self.options,
             data=given.data or self.options.data,
@@ -92,14 +100,14 @@ class SavedRun:
 
     def require_data(self, fingerprint: str, valid_digest: str) -> None:
         """Raises UsageError where the data are not those that the run began with."""
-        summary = self.source.config["data"]
+        summary = self.config["data"]
         for what, now, then in (
             ("training", fingerprint, summary["fingerprint"]),
             ("validation", valid_digest, summary["valid_digest"]),
         ):
             if now != then:
                 raise UsageError(
-                    f"the {what} data are not those of the run that {self.source.directory} "
+                    f"the {what} data are not those of the run that {self.directory} "
                     f"holds (sha256 {then[:12]} then, {now[:12]} now): give the same to go on, or "
                     "start anew with --force"
                 )
@@ -119,25 +127,24 @@ class SavedRun:
         )
 
     def state(self) -> tuple[LoopState, float]:
-        """Where the loop was, and how many seconds the run had taken."""
-        from safetensors.numpy import load
+        """Where the loop was, and how many seconds the run had taken. Its bytes are let go."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load
 
         try:
-            tensors = load(self.source.file(TENSORS).read_bytes())
-            values = json.loads(self.source.file(LOOP).read_bytes())
-            state = {name: torch.from_numpy(np.array(array)) for name, array in tensors.items()}
-            return LoopState(state, values), float(values["spent"])
-        except (OSError, ValueError, KeyError) as error:
+            values = json.loads(self.files[LOOP])
+            return LoopState(load(self.files.pop(TENSORS)), values), float(values["spent"])
+        except (SafetensorError, ValueError, KeyError) as error:
             raise CheckpointError(
-                f"{self.source.directory}: its saved state cannot be read ({error}): start anew "
+                f"{self.directory}: its saved state cannot be read ({error}): start anew "
                 "with --force"
             ) from error
 
     def result(self) -> Saved:
         """What a finished run came to."""
-        results = self.source.config["results"]
+        results = self.config["results"]
         return Saved(
-            directory=self.source.directory,
+            directory=self.directory,
             task=self.options.task,
             metrics=results["metrics"],
             steps=results["steps"],
@@ -145,27 +152,41 @@ class SavedRun:
             epochs=results["epochs"],
             seconds=results["seconds"],
             tokens_per_second=results["tokens_per_second"],
-            parameters=self.source.config["parameters"],
+            parameters=self.config["parameters"],
             reason=results["reason"],
             float_metrics=results.get("float32"),
             plans=tuple((step, total) for step, total in results["plans"]),
         )
 
 
-def find(directory: Path) -> SavedRun | None:
-    """The run that `directory` holds, None where it is absent or empty.
+def find(directory: Path, ranks: Ranks = ALONE) -> SavedRun | None:
+    """The run that `directory` holds, None where it is absent or empty. With several ranks the
+    first one looks, whose machine may be the only one that has it.
 
     Raises UsageError where it holds something else, CheckpointError where it is damaged.
     """
-    checkpoint.check_target(directory, force=True)
-    if not checkpoint.is_checkpoint(directory):
+    sources: list[Checkpoint] = []
+
+    def look() -> dict[str, Any] | None:
+        checkpoint.check_target(directory, force=True)
+        if not checkpoint.is_checkpoint(directory):
+            return None
+        sources.append(checkpoint.load(directory))
+        return sources[0].config
+
+    config = ranks.told(look)
+    if config is None:
         return None
-    source = checkpoint.load(directory)
     try:
-        training = source.config["training"]
-        options = TrainingOptions.from_json(training["options"])
-        return SavedRun(source, options, training["finished"])
+        training = config["training"]
+        options, finished = TrainingOptions.from_json(training["options"]), training["finished"]
     except (KeyError, TypeError):
         raise CheckpointError(
             f"{directory} does not say how it was trained: start anew with --force"
         ) from None
+    names = () if finished else (checkpoint.TOKENIZER, checkpoint.METRICS, TENSORS, LOOP)
+    files = {
+        name: ranks.told_bytes(lambda name=name: sources[0].file(name).read_bytes())  # type: ignore[misc]
+        for name in names
+    }
+    return SavedRun(directory, config, options, finished, files)

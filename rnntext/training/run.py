@@ -101,7 +101,7 @@ def run(
     """
     began = time.perf_counter() if began is None else began
     with group(options.device) as ranks:
-        saved_run = resuming.find(directory) if conduct.resume else None
+        saved_run = resuming.find(directory, ranks) if conduct.resume else None
         if saved_run is not None:
             options = saved_run.merged(options)
             if saved_run.finished:
@@ -322,7 +322,7 @@ def _set_up(
 
     tokenizer = init.tokenizer if init else None
     if saved_run is not None:
-        tokenizer = _tokenizer(saved_run.source)
+        tokenizer = saved_run.tokenizer
     data = _load(options, tokenizer, out_of_time, cache, ranks)
     summary = data.summary
     if saved_run is not None:
@@ -354,6 +354,7 @@ def _set_up(
         machine=str(machine),
         threads=threads,
         processes=ranks.size,
+        sampled_softmax=isinstance(objective, LanguageModelling) and objective.softmax.sampled,
         capped=objective.capped() if isinstance(objective, Classification) else 0,
     )
     return _Setup(options, data, model, objective, recipe, machine, prepared)

@@ -37,7 +37,9 @@ class Softmax:
         head = max(1000, size // 10)
         self.head, self.tail = order[:head], order[head:]
         self.samples = max(1500, size * 15 // 100)
-        self.sampled = size >= _SAMPLED_FROM
+        # To sample, the size of a set of ids has to be known, for which a GPU would be waited for;
+        # there the full softmax is a small part of a step.
+        self.sampled = size >= _SAMPLED_FROM and counts.device.type != "cuda"
 
     def __call__(self, states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
         """states (N, E), weight (V, E), bias (V), targets (N) -> mean loss in nats, with
