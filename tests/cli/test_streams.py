@@ -188,7 +188,7 @@ def test_progress_is_a_plain_line_an_evaluation(run: Shell, tmp_path: Path) -> N
     assert found.status == 0
     first, second, *rest = found.err.splitlines()
     assert "280 sentences to train on, 31 to validate on" in first
-    assert "of encoded text" in second
+    assert "text encoded into" in second or "of encoded text read from" in second
     steps = [int(line.split()[1].split("/")[0]) for line in rest]
     assert steps == sorted(set(steps))
     assert steps[-1] == 4
