@@ -167,7 +167,7 @@ def command(
     given["format"] = given.pop("format_name", None)
     wanted = {field.name for field in fields(TrainingOptions)}
     given = {n: v for n, v in given.items() if n in wanted and v is not None}
-    if resume:
+    if resume and config is None:
         given.setdefault("data", ())  # those of the run that goes on
     chosen = _options(given, config)
     if out is None and not dry_run:
@@ -236,7 +236,8 @@ def _options(given: dict[str, Any], config: Path | None) -> TrainingOptions:
         raise UsageError(f"train one of {', '.join(TASKS)}, not {given['task']!r}")
     if "data" in given:
         given["data"] = tuple(given["data"])
-        options.require_piped(given["data"])
+        if given["data"]:
+            options.require_piped(given["data"])
     if config is not None:
         from rnntext.training.repeat import repeated_options
 

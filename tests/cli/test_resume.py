@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import resource
 import shutil
@@ -265,6 +266,13 @@ def test_a_full_disk_does_not_end_the_run(tmp_path: Path) -> None:
     assert "the state is not saved, training goes on: cannot write" in said
     assert (out / "model.onnx").stat().st_size < 2_000_000
     assert not (out / "training-state").exists()
+
+
+def test_no_data_need_be_named_on_a_terminal(copy: Path, run: Shell) -> None:
+    ours, theirs = pty.openpty()
+    found = run("train", "tag", "--resume", "-o", copy, "-q", stdin=theirs, timeout=120)
+    os.close(ours)
+    found.done()
 
 
 def test_other_threads_are_told(copy: Path, run: Shell) -> None:
