@@ -40,9 +40,11 @@ class Interrupts:
         self.act()
 
     def defer(self) -> None:
-        """From now on the first signal is only noted."""
+        """From now on the first signal is only noted. One that is ignored, as Ctrl-C is by what a
+        shell runs in the background, stays so."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._hear) for number in _SIGNALS}
+            heard = (n for n in _SIGNALS if signal.getsignal(n) is not signal.SIG_IGN)
+            self._before = {number: signal.signal(number, self._hear) for number in heard}
 
     def act(self) -> None:
         """From now on a signal acts at once again."""
