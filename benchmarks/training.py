@@ -32,6 +32,7 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -261,7 +262,7 @@ def plain_epoch(options: TrainingOptions) -> float:
     def shuffled(_: object) -> Iterator[np.ndarray[Any, Any]]:
         yield from np.array_split(order, math.ceil(len(order) / size))
 
-    objective._epochs.batches = shuffled
+    objective._epochs = SimpleNamespace(batches=shuffled)
     objective.steps_per_epoch = math.ceil(len(order) / size)
     started = time.perf_counter()
     for batch in objective.batches(0):
