@@ -70,7 +70,7 @@ def choose_preset(task: str, characters: int, minutes: float | None = None) -> s
         return "tiny" if characters < _TINY_EXAMPLES else "small"
     if characters < _TINY_TEXT:
         return "tiny"
-    # On two cores a medium model reads 50 MB in about half an hour.
+    # A medium model would come to the end of so much text too late, or not at all.
     hurried = minutes is not None and minutes < _MEDIUM_MINUTES
     return "small" if characters < _LARGE_TEXT or hurried else "medium"
 
