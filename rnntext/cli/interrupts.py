@@ -11,8 +11,8 @@ import signal
 import sys
 import threading
 import time
-from types import FrameType, TracebackType
-from typing import Any, Self
+from types import FrameType
+from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Signals closer to the first than this are the same wish: one Ctrl-C reaches a process that
@@ -21,23 +21,12 @@ _SAME = 1.0  # seconds
 
 
 class Interrupts:
-    """Used as a context, so that the handlers that were there come back."""
+    """What signals have asked for; `act` brings the handlers back that were there."""
 
     def __init__(self) -> None:
         self._heard: int | None = None
         self._heard_at = 0.0
         self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.act()
 
     def defer(self) -> None:
         """From now on the first signal is only noted. One that is ignored, as Ctrl-C is by what a

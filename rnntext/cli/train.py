@@ -205,7 +205,7 @@ def train(
         board = None
         if conduct.tensorboard is not None and first:
             board = stack.enter_context(_board(conduct.tensorboard))
-        stack.enter_context(interrupts)
+        stack.callback(interrupts.act)
         progress = stack.enter_context(Progress(quiet=quiet or not first))
         for event in events:
             progress.show(event)

@@ -153,6 +153,8 @@ class Loop:
                 self.reason = self._over(decided)
                 if decided.save or decided.stop:
                     self._require_numbers()
+                    if not self.losses.finite():
+                        raise self._diverged()
                     yield Rested(self.step, decided.stop)
                 if decided.stop:
                     return
@@ -226,7 +228,7 @@ class Loop:
             self._plan_steps(step, total)
         if self.plateau is not None:
             self.plateau.restore(values["plateau"])
-        self.losses.restore(values["losses"], self.ranks)
+        self.losses.restore(values["losses"])
         if values["ranks"] == self.ranks.size:
             _restore_random_states(_under("random.", state.tensors), self.ranks.rank)
         else:
@@ -477,6 +479,10 @@ class _Losses:
         self._forget_pending()
         return mean
 
+    def finite(self) -> bool:
+        """Whether all of them were numbers."""
+        return math.isfinite(float(self._reported + self._pending))
+
     def state(self, ranks: Ranks) -> dict[str, Any]:
         return {
             "reported": ranks.mean(float(self._reported)),
@@ -484,7 +490,7 @@ class _Losses:
             "steps": [self._reported_steps, self._pending_steps],
         }
 
-    def restore(self, state: dict[str, Any], ranks: Ranks) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         self._reported.fill_(state["reported"])
         self._pending.fill_(state["pending"])
         self._reported_steps, self._pending_steps = state["steps"]

@@ -149,9 +149,8 @@ def _train(
         Written(options, setup.prepared, setup.data.tokenizer, digest),
         setup.model,
         directory,
-        force=conduct.force,
+        conduct,
         began=began,
-        every=conduct.save_every,
         resumed=saved_run,
     )
     finished: Finished | None = None
@@ -316,7 +315,8 @@ def _set_up(
         init = _Init.load(Path(options.init), options)
 
     def out_of_time() -> bool:
-        if options.minutes is None:
+        # A run that goes on reads what it began with, however late it is.
+        if options.minutes is None or saved_run is not None:
             return False
         return time.perf_counter() - began > _PREPARATION * 60 * options.minutes
 
@@ -371,20 +371,17 @@ def _load(
     there was no time for more, and find on its machine what it made."""
     loaded: list[Data] = []
 
-    def load() -> None:
+    def first_load() -> list[int] | None:
         loaded.append(load_data(options, tokenizer, out_of_time=out_of_time, keep=cache))
-
-    def first_load() -> tuple[int, int] | None:
-        load()
         summary = loaded[0].summary
-        return (summary.read, summary.train) if summary.cut_short else None
+        return [summary.read, summary.train] if summary.cut_short else None
 
     part = ranks.told(first_load)
-    if part is not None:
-        options = replace(options, part=part)
     with ranks.local_first():
         if not ranks.first:
-            load()
+            if part is not None:
+                options = replace(options, part=(part[0], part[1]))
+            loaded.append(load_data(options, tokenizer, keep=cache))
     return loaded[0]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from rnntext import __version__, checkpoint
-from rnntext.config import TASK_NAMES, TrainingOptions
+from rnntext.config import TASK_NAMES, Conduct, TrainingOptions
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
 from rnntext.training.events import Evaluated, Prepared, Saved, Step
 from rnntext.training.export import export, verify, weights_of
@@ -53,17 +53,14 @@ class Saver:
         written: Written,
         model: Model,
         directory: Path,
+        conduct: Conduct,
         *,
-        force: bool,
         began: float,
-        every: float | None,
         resumed: SavedRun | None = None,
     ) -> None:
-        """`began`: the `time.perf_counter` that the run's seconds count from. `every`: seconds
-        between two savings of the state, None for what costs little."""
-        self._written, self._model = written, model
-        self.directory, self._force, self._began = directory, force, began
-        self._every = every
+        """`began`: the `time.perf_counter` that the run's seconds count from."""
+        self._written, self._model, self._conduct = written, model, conduct
+        self.directory, self._began = directory, began
         self._lines = [] if resumed is None else [resumed.log]
         self._saved_at, self._cost = time.perf_counter(), 0.0
         # Metrics and step of the best evaluation, and of what the graph in the directory is.
@@ -90,7 +87,9 @@ class Saver:
 
     def due(self) -> bool:
         """Whether it is time to save the state."""
-        every = max(_EVERY, _EVERY_COST * self._cost) if self._every is None else self._every
+        every = self._conduct.save_every
+        if every is None:
+            every = max(_EVERY, _EVERY_COST * self._cost)
         return time.perf_counter() - self._saved_at >= every
 
     def rest(self, state: LoopState) -> None:
@@ -115,7 +114,7 @@ class Saver:
             files.update(self._model_so_far(state))
             results["metrics"], results["best_step"] = self._best
         config = self._config(results, finished=False)
-        checkpoint.save(self.directory, files, config, force=self._force or self.saved)
+        checkpoint.save(self.directory, files, config, force=self._conduct.force or self.saved)
         self.saved, self._exported = True, self._best
         self._saved_at = time.perf_counter()
         self._cost = self._saved_at - started
@@ -144,7 +143,7 @@ class Saver:
             checkpoint.MODEL_CARD: self._model_card(saved).encode("utf-8", "replace"),
         }
         config = self._config(results, finished=True, temperature=temperature)
-        checkpoint.save(self.directory, files, config, force=self._force or self.saved)
+        checkpoint.save(self.directory, files, config, force=self._conduct.force or self.saved)
 
     def _common(self) -> dict[str, bytes | Path]:
         return {

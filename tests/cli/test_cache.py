@@ -34,7 +34,7 @@ def train(run: Shell, tmp_path: Path, env: dict[str, str | None]) -> Train:
     def train(name: str, *options: object, task: str = "lm", **shell: object) -> Outcome:
         data = CORPORA / TASKS[task]
         args = ("train", task, data, "-o", tmp_path / name, *TINY, 3, *options)
-        found = run(*args, env={**env, **shell.pop("env", {})}, timeout=120, **shell)  # type: ignore
+        found = run(*args, env={**env, **shell.pop("env", {})}, timeout=120, **shell)  # type: ignore[arg-type, dict-item]
         assert found.status == 0, found.err
         return found
 
