@@ -1,0 +1,34 @@
+"""A run from start to end, as a caller in Python sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rnntext.config import Conduct, TrainingOptions
+from rnntext.training import run as run_module
+from rnntext.training.events import Prepared, Resumed, Stopped
+from rnntext.training.run import run
+
+
+def test_a_run_that_goes_on_late_reads_all_that_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time for preparing is over long since, and nothing is in a cache."""
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"naïve café 你好 🙂 number {n}\n" for n in range(60_000)), "utf-8")
+    options = TrainingOptions(
+        "lm", (str(text),), minutes=5, tokenizer="byte", preset="tiny", threads=1
+    )
+    out = tmp_path / "model"
+    began = list(run(options, out, Conduct(cache=False), stop_asked=lambda: True))
+    assert isinstance(began[-1], Stopped)
+    monkeypatch.setattr(run_module, "_PREPARATION", 0.0)
+    again = list(run(options, out, Conduct(resume=True, cache=False), stop_asked=lambda: True))
+    assert [type(event) for event in again] == [Prepared, Resumed, Stopped]
+    first, second = began[0], again[0]
+    assert isinstance(first, Prepared)
+    assert isinstance(second, Prepared)
+    assert second.summary == first.summary
+    assert not first.summary.cut_short
