@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from rnntext.errors import TrainingError
 from rnntext.training.device import resident_megabytes
 from rnntext.training.events import Evaluated, Finished, LoopEvent, Metrics, Rested, Step
+from rnntext.training.losses import Losses
 from rnntext.training.model import Model
 from rnntext.training.optimizer import Optimizer, Settings, learned
 from rnntext.training.ranks import ALONE, Ranks, one_line
@@ -133,7 +134,7 @@ class Loop:
         self.looked: tuple[int, float] = (0, 0.0)  # when the plan was looked at: step and time
         self.best: float | None = None
         self.best_weights: dict[str, Tensor] = {}
-        self.losses = _Losses(_device(model))
+        self.losses = Losses(_device(model))
         self.rate = 0.0
         self.reason = ""
 
@@ -446,58 +447,6 @@ class _Learner(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, int]:
         return self._objective.loss(self.model, batch)
-
-
-class _Losses:
-    """Sums of the losses of steps, kept where they are computed until somebody asks."""
-
-    def __init__(self, device: torch.device) -> None:
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        # Of the steps since the last report, and since the last evaluation before those.
-        self._pending = torch.zeros((), dtype=dtype, device=device)
-        self._reported = torch.zeros((), dtype=dtype, device=device)
-        self._reported_steps = self._pending_steps = 0
-
-    def add(self, loss: Tensor) -> None:
-        self._pending += loss
-        self._pending_steps += 1
-
-    def since_report(self) -> float:
-        """Mean loss of the steps since this was last asked, or since an evaluation."""
-        mean = float(self._pending) / self._pending_steps
-        self._reported += self._pending
-        self._reported_steps += self._pending_steps
-        self._forget_pending()
-        return mean
-
-    def since_evaluation(self) -> float:
-        """Mean loss of the steps since this was last asked."""
-        steps = self._reported_steps + self._pending_steps
-        mean = float(self._reported + self._pending) / steps if steps else math.nan
-        self._reported.zero_()
-        self._reported_steps = 0
-        self._forget_pending()
-        return mean
-
-    def finite(self) -> bool:
-        """Whether all of them were numbers."""
-        return math.isfinite(float(self._reported + self._pending))
-
-    def state(self, ranks: Ranks) -> dict[str, Any]:
-        return {
-            "reported": ranks.mean(float(self._reported)),
-            "pending": ranks.mean(float(self._pending)),
-            "steps": [self._reported_steps, self._pending_steps],
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self._reported.fill_(state["reported"])
-        self._pending.fill_(state["pending"])
-        self._reported_steps, self._pending_steps = state["steps"]
-
-    def _forget_pending(self) -> None:
-        self._pending.zero_()
-        self._pending_steps = 0
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rnntext import checkpoint
 from rnntext.config import (
@@ -34,7 +33,6 @@ from rnntext.training.data import (
     LabelledData,
     LanguageData,
     load_data,
-    tokenizer_of,
 )
 from rnntext.training.device import Machine, choose_machine
 from rnntext.training.events import (
@@ -51,6 +49,7 @@ from rnntext.training.events import (
     Timed,
 )
 from rnntext.training.export import export, verify, weights_of
+from rnntext.training.init import Init
 from rnntext.training.loop import Loop, never
 from rnntext.training.model import Classifier, Model, Tagger, build_model
 from rnntext.training.objectives import Classification, LanguageModelling, Tagging
@@ -312,7 +311,7 @@ def _set_up(
     machine = choose_machine(options.device, threads)
     init = None
     if options.init is not None and saved_run is None:
-        init = _Init.load(Path(options.init), options)
+        init = Init.load(Path(options.init), options)
 
     def out_of_time() -> bool:
         # A run that goes on reads what it began with, however late it is.
@@ -446,60 +445,3 @@ def _objective(
         machine=machine,
         ranks=ranks,
     )
-
-
-def _tokenizer(source: checkpoint.Checkpoint) -> Tokenizer:
-    text = source.file(checkpoint.TOKENIZER).read_text("utf-8")
-    return tokenizer_of(text, source.config["tokenizer"])
-
-
-@dataclass(frozen=True, slots=True)
-class _Init:
-    """Another checkpoint's tokenizer, embeddings and encoder, to start from."""
-
-    encoder: EncoderConfig
-    tokenizer: Tokenizer
-    weights: dict[str, np.ndarray[Any, Any]]
-
-    @classmethod
-    def load(cls, directory: Path, options: TrainingOptions) -> _Init:
-        source = checkpoint.load(directory)
-        encoder = ModelConfig.from_json(source.config["model"]).encoder
-        if options.task == "lm" and encoder.bidirectional:
-            raise UsageError(
-                f"--init {directory}: its encoder reads in both directions, and a language model "
-                "may not see what it predicts; start from a language model"
-            )
-        names = [n for n in checkpoint.tensor_shapes(source) if n.startswith("encoder.")]
-        return cls(
-            encoder,
-            _tokenizer(source),
-            checkpoint.load_tensors(source, names),
-        )
-
-    def adapted(self, recipe: Recipe) -> Recipe:
-        """The recipe with this encoder's sizes. A tagger always reads in both directions; a
-        classifier reads as the encoder it starts from does."""
-        return replace(
-            recipe,
-            cell=self.encoder.cell,
-            layers=self.encoder.num_layers,
-            hidden=self.encoder.hidden_size,
-            embed=self.encoder.embed_size,
-            bidirectional=self.encoder.bidirectional
-            or (recipe.bidirectional and not recipe.bptt and recipe.max_length >= 512),
-        )
-
-    def give_weights(self, model: Model) -> None:
-        """Copy what is there. Where the new encoder reads backward too and this one does not,
-        the forward direction starts by computing exactly what it computed before: the part of
-        a layer's input that comes from the backward direction has weights of zero."""
-        state = model.state_dict()
-        for name, array in self.weights.items():
-            old = torch.from_numpy(array)
-            new: Tensor = state[name]
-            if new.shape != old.shape:
-                widened = torch.zeros_like(new)
-                widened[:, : old.shape[1]] = old
-                old = widened
-            new.copy_(old)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rnntext.cli.main import COMMANDS
 from tests.conftest import CORPORA, environment
 
 DRIVER = """
@@ -28,24 +29,10 @@ for line in sys.stdin.read().splitlines():
 """
 
 
-NAMES = (
-    "train",
-    "generate",
-    "predict",
-    "score",
-    "classify",
-    "tag",
-    "evaluate",
-    "info",
-    "export",
-    "plot",
-)
-
-
 def test_no_torch_where_a_model_runs(lm: Path, classifier: Path, tagger: Path) -> None:
     commands = [
         ["--help"],
-        *([name, "--help"] for name in NAMES),
+        *([name, "--help"] for name in COMMANDS),
         ["classify", "-m", classifier, "--text", "x"],
         ["tag", "-m", tagger, "--text", "x", "--json"],
         ["generate", "-m", lm, "-n", "3", "x"],
