@@ -11,16 +11,17 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rnntext.errors import TrainingError
 from rnntext.training.device import resident_megabytes
-from rnntext.training.events import Evaluated, Finished, LoopEvent, Metrics, Rested, Step
+from rnntext.training.events import Evaluated, Finished, LoopEvent, Rested, Step
 from rnntext.training.losses import Losses
 from rnntext.training.model import Model
+from rnntext.training.objectives import Batch, Objective
 from rnntext.training.optimizer import Optimizer, Settings, learned
 from rnntext.training.ranks import ALONE, Ranks, one_line
 from rnntext.training.schedule import (
@@ -36,8 +37,6 @@ from rnntext.training.schedule import (
     warm,
 )
 
-Batch = Any
-
 # A run without a known end is evaluated once an epoch, but not less often than this.
 _LONGEST_UNSEEN = 2000  # steps
 _REPORT_EVERY = 10  # steps
@@ -49,34 +48,6 @@ _LOOK_AGAIN = 0.1
 _USED_LATE = 0.97
 # An improvement smaller than this, as a share, does not keep a run going.
 _LEAST_IMPROVEMENT = 1e-3
-
-
-class Objective(Protocol):
-    """What is learned: batches, their loss, and how good a model is."""
-
-    metric: str  # the one that chooses among checkpoints
-    higher_is_better: bool
-    steps_per_epoch: int
-
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """One epoch, in the order of its own seed, without its first `start` batches."""
-
-    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
-        """The mean loss with its gradient graph, and how many tokens it is the mean of. With
-        several ranks the mean of their losses is that over the whole batch, and the tokens are
-        those of the whole batch."""
-
-    def state(self) -> dict[str, Tensor]:
-        """What is carried from batch to batch; the same on all ranks."""
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from such a state."""
-
-    def evaluate(self, model: Any, *, quick: bool = False) -> Metrics:
-        """Validation metrics; `quick` looks at a part of the data where all of it is long."""
-
-    def sample(self, model: Any) -> float:
-        """Do a part of what an evaluation of everything does; how large a part."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,10 @@ from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.runtime.tag import Tagger
 from rnntext.text.tokenizer import EncodedWords, Tokenizer
+from rnntext.training.classification import Classification
 from rnntext.training.graph import build, cooled
-from rnntext.training.objectives import Classification, LanguageModelling, Tagging
+from rnntext.training.language_modelling import LanguageModelling
+from rnntext.training.tagging import Tagging
 
 Array = npt.NDArray[Any]
 

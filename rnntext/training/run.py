@@ -27,6 +27,7 @@ from rnntext.errors import CheckpointError, TrainingError, UsageError
 from rnntext.metrics import fit_temperature, is_span_tags
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training import resume as resuming
+from rnntext.training.classification import Classification
 from rnntext.training.crf import forbid_broken_spans
 from rnntext.training.data import (
     Data,
@@ -50,15 +51,16 @@ from rnntext.training.events import (
 )
 from rnntext.training.export import export, verify, weights_of
 from rnntext.training.init import Init
+from rnntext.training.language_modelling import LanguageModelling
 from rnntext.training.loop import Loop, never
 from rnntext.training.model import Classifier, Model, Tagger, build_model
-from rnntext.training.objectives import Classification, LanguageModelling, Tagging
 from rnntext.training.optimizer import Settings
 from rnntext.training.presets import Recipe, choose_recipe
 from rnntext.training.ranks import ALONE, Ranks, group
 from rnntext.training.resume import SavedRun
 from rnntext.training.saving import Saver, Written
 from rnntext.training.schedule import Budget
+from rnntext.training.tagging import Tagging
 
 if TYPE_CHECKING:
     from rnntext.training.quantize import Quantized

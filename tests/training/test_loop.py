@@ -18,11 +18,12 @@ from rnntext.training.crf import FORBIDDEN, forbid_broken_spans
 from rnntext.training.device import Machine
 from rnntext.training.events import Evaluated, Finished, LoopEvent, Step
 from rnntext.training.examples import TaggedIds, TaggedRows
+from rnntext.training.language_modelling import LanguageModelling
 from rnntext.training.loop import Loop
 from rnntext.training.model import Tagger, build_model
-from rnntext.training.objectives import LanguageModelling, Tagging
 from rnntext.training.optimizer import Settings
 from rnntext.training.schedule import MOST_EPOCHS, Budget, evaluation_steps
+from rnntext.training.tagging import Tagging
 
 torch.set_num_threads(1)
 

@@ -16,16 +16,13 @@ from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.metrics import classification_metrics, tagging_metrics
 from rnntext.runtime.crf import viterbi
 from rnntext.text.store import counts_of
-from rnntext.training import objectives
+from rnntext.training import language_modelling
+from rnntext.training.classification import Classification, windows_of
 from rnntext.training.device import Machine
 from rnntext.training.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
+from rnntext.training.language_modelling import LanguageModelling
 from rnntext.training.model import Classifier, LanguageModel, Model, Tagger, build_model
-from rnntext.training.objectives import (
-    Classification,
-    LanguageModelling,
-    Tagging,
-    windows_of,
-)
+from rnntext.training.tagging import Tagging
 
 torch.set_num_threads(1)
 
@@ -129,7 +126,7 @@ def test_windows_are_the_same_however_far_ahead_is_read(
     ahead: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = [list(language().batches(epoch)) for epoch in (0, 1)]
-    monkeypatch.setattr(objectives, "_READ_AHEAD", 4 * ahead)
+    monkeypatch.setattr(language_modelling, "_READ_AHEAD", 4 * ahead)
     stream = Watched(np.random.default_rng(9).integers(V, size=333))
     objective = language(stream)
     for epoch in (0, 1):
@@ -146,10 +143,10 @@ def test_windows_are_the_same_however_far_ahead_is_read(
 def test_a_device_holds_a_stream_that_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Machine(torch.device("meta"), torch.float32)
     for held, reads in ((333, 4), (332, 4 * 12)):
-        monkeypatch.setattr(objectives, "_HELD", held)
-        monkeypatch.setattr(objectives, "_READ_AHEAD", 4)
+        monkeypatch.setattr(language_modelling, "_HELD", held)
+        monkeypatch.setattr(language_modelling, "_READ_AHEAD", 4)
         stream = Watched(np.arange(333))
-        columns = objectives._Columns(stream, 4, slice(0, 4), device)
+        columns = language_modelling._Columns(stream, 4, slice(0, 4), device)
         for _ in range(2):
             for start in range(0, 82, 7):
                 assert columns.window(start, min(start + 8, 83)).shape[0] == 4
@@ -173,7 +170,7 @@ def test_the_order_is_the_seeds_and_the_epochs_alone() -> None:
 def test_the_state_goes_from_window_to_window_by_value(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each window's loss and gradient are those of a model that starts in the state in which
     the whole text before it ends, and looks no further back than the window."""
-    monkeypatch.setattr(objectives, "_FRESH_START", 0.0)
+    monkeypatch.setattr(language_modelling, "_FRESH_START", 0.0)
     objective, model = language(), random_model("lm")
     for _ in range(2):  # the second time from nothing again
         read = 0
@@ -225,7 +222,7 @@ def test_some_columns_start_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loss_with(fresh) == pytest.approx(float(want), rel=1e-5)
     assert loss_with([False] * 4) != pytest.approx(float(want), rel=1e-4)
 
-    monkeypatch.setattr(objectives, "_FRESH_START", 0.25)
+    monkeypatch.setattr(language_modelling, "_FRESH_START", 0.25)
     flags = [flag for epoch in range(20) for b in objective.batches(epoch) for flag in b[2]]
     assert np.mean(flags) == pytest.approx(0.25, abs=0.05)
 
@@ -249,7 +246,7 @@ def scores_one_by_one(model: LanguageModel, documents: Sequence[Array]) -> list[
 
 @pytest.mark.parametrize("exact_rows", [1024, 8])
 def test_exact_evaluation(exact_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objectives, "_EXACT_ROWS", exact_rows)
+    monkeypatch.setattr(language_modelling, "_EXACT_ROWS", exact_rows)
     model = random_model("lm")
     valid = [*DOCUMENTS, np.array([], np.int64)]
     objective = language(valid=valid, unk_id=5, valid_bytes=200)
@@ -291,7 +288,7 @@ def test_evaluation_leaves_training_where_it_was() -> None:
 
 
 def test_a_quick_evaluation_reads_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objectives, "_QUICK_TOKENS", 15)
+    monkeypatch.setattr(language_modelling, "_QUICK_TOKENS", 15)
     model, document = random_model("lm"), DOCUMENTS[2]
     objective = language(valid=[document], valid_bytes=99)
     found = objective.evaluate(model, quick=True)
@@ -299,15 +296,15 @@ def test_a_quick_evaluation_reads_a_part(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found["tokens"] == 15
     assert found["perplexity"] == pytest.approx(math.exp(-scores[:15].mean()), rel=1e-5)
     assert found["bits_per_byte"] is None
-    monkeypatch.setattr(objectives, "_QUICK_TOKENS", 1000)
+    monkeypatch.setattr(language_modelling, "_QUICK_TOKENS", 1000)
     assert language(valid=[document]).evaluate(model, quick=True)["tokens"] == 40
 
 
 def test_a_quick_evaluation_reads_windows_after_some_of_what_stands_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(objectives, "_QUICK_WINDOW", 16)
-    monkeypatch.setattr(objectives, "_QUICK_CONTEXT", 5)
+    monkeypatch.setattr(language_modelling, "_QUICK_WINDOW", 16)
+    monkeypatch.setattr(language_modelling, "_QUICK_CONTEXT", 5)
     model, document = random_model("lm"), DOCUMENTS[2]
     found = language(valid=[document]).evaluate(model, quick=True)
     total = 0.0
@@ -326,7 +323,7 @@ def test_a_quick_evaluation_reads_windows_after_some_of_what_stands_before(
 def test_a_sample_is_a_part_of_the_work_of_a_whole_evaluation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(objectives, "_SAMPLE_TOKENS", 10)
+    monkeypatch.setattr(language_modelling, "_SAMPLE_TOKENS", 10)
     read = []
     monkeypatch.setattr(
         LanguageModelling, "_measure", lambda self, model, pieces: read.append(pieces)
@@ -339,7 +336,7 @@ def test_a_sample_is_a_part_of_the_work_of_a_whole_evaluation(
 def test_a_quick_evaluation_of_many_documents_reads_its_share(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(objectives, "_QUICK_TOKENS", 15)
+    monkeypatch.setattr(language_modelling, "_QUICK_TOKENS", 15)
     objective = language(valid=[DOCUMENTS[0]] * 20)
     assert objective.evaluate(random_model("lm"), quick=True)["tokens"] == 15
 

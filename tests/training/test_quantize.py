@@ -21,13 +21,15 @@ from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.formats import DataOptions
 from rnntext.text.tokenizer import Tokenizer
+from rnntext.training.classification import Classification
 from rnntext.training.device import Machine
 from rnntext.training.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
 from rnntext.training.export import weights_of
 from rnntext.training.graph import build
+from rnntext.training.language_modelling import LanguageModelling
 from rnntext.training.model import build_model
-from rnntext.training.objectives import Classification, LanguageModelling, Tagging
 from rnntext.training.quantize import quantize
+from rnntext.training.tagging import Tagging
 from tests.conftest import CORPORA, TINY, Outcome, Shell
 
 torch.set_num_threads(1)

@@ -1,0 +1,126 @@
+"""What a tagger learns: the tag of each word of a sentence.
+
+Knows: encoded sentences. Does not know: files, tokenizers, optimisers or when to stop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnntext import metrics
+from rnntext.text.batches import Epochs, buckets, pad
+from rnntext.training.device import Machine
+from rnntext.training.events import Metrics
+from rnntext.training.examples import TaggedIds, TaggedRows
+from rnntext.training.model import Tagger
+from rnntext.training.objectives import QUICK_TOKENS, epoch_steps, own_part, part_of
+from rnntext.training.ranks import ALONE, Ranks
+
+
+class _TaggedBatch(NamedTuple):
+    ids: Tensor  # (B, T)
+    lengths: Tensor  # (B)
+    first: Tensor  # (B, W)
+    last: Tensor  # (B, W)
+    tags: Tensor  # (B, W)
+    words: Tensor  # (B)
+    weight: float  # words of the whole batch, of all ranks
+    tokens: int  # of the whole batch
+
+
+class Tagging:
+    """Predict the tag of each word of a sentence."""
+
+    higher_is_better = True
+
+    def __init__(
+        self,
+        train: TaggedRows,
+        valid: Sequence[TaggedIds],
+        *,
+        labels: Sequence[str],
+        batch_size: int,
+        seed: int,
+        machine: Machine,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.ranks = ranks
+        self.train, self.valid, self.labels = train, valid, labels
+        self.batch_size, self.seed, self.machine = batch_size, seed, machine
+        self.spans = metrics.is_span_tags(labels)
+        self.metric = "f1" if self.spans else "accuracy"
+        self._quick = part_of([len(s.ids) for s in valid], QUICK_TOKENS, seed)
+        self._epochs = Epochs(train.ids, batch_size, batch_size * 256)
+        self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[_TaggedBatch]:
+        """This rank's part of each batch."""
+        steps = epoch_steps(self._epochs, self.steps_per_epoch, [self.seed, epoch])
+        for index in islice(steps, start, None):
+            sentences = self.train.read(index)
+            own, counts = own_part(self.ranks, len(index))
+            yield _TaggedBatch(
+                *self._tensors(sentences[own]),
+                weight=sum(len(s.tags) for s in sentences) if counts else math.inf,
+                tokens=sum(len(s.ids) for s in sentences),
+            )
+
+    def _tensors(
+        self, sentences: Sequence[TaggedIds]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        ids, lengths = pad([s.ids for s in sentences])
+        first, words = pad([s.first for s in sentences])
+        last, _ = pad([s.last for s in sentences])
+        tags, _ = pad([s.tags for s in sentences])
+        arrays = (ids, lengths, first, last, tags, words)
+        tensors = (
+            torch.from_numpy(array.astype(np.int64)).to(self.machine.device) for array in arrays
+        )
+        return tuple(tensors)  # type: ignore[return-value]
+
+    def loss(self, model: Tagger, batch: _TaggedBatch) -> tuple[Tensor, int]:
+        with self.machine.autocast():
+            emissions = model(batch.ids, batch.lengths, batch.first, batch.last)
+        likelihood = model.head.crf.log_likelihood(emissions.float(), batch.tags, batch.words)
+        return likelihood.sum() * (-self.ranks.size / batch.weight), batch.tokens
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        pass
+
+    def valid_tokens(self) -> int:
+        return sum(len(sentence.ids) for sentence in self.valid)
+
+    def sample(self, model: Tagger) -> float:
+        self.evaluate(model, quick=True)
+        return len(self._quick) / len(self.valid)
+
+    def evaluate(self, model: Tagger, *, quick: bool = False) -> Metrics:
+        model.eval()
+        chosen = [self.valid[i] for i in self._quick] if quick else self.valid
+        predicted: list[list[str]] = [[] for _ in chosen]
+        lengths = np.array([len(sentence.ids) for sentence in chosen])
+        with torch.no_grad():
+            for index in buckets(lengths, max_rows=256, max_tokens=1 << 15):
+                ids, sizes, first, last, _, words = self._tensors([chosen[i] for i in index])
+                emissions = model(ids, sizes, first, last)
+                paths = model.head.crf.decode(emissions, words).cpu().numpy()
+                for sentence, path, count in zip(index, paths, words.tolist(), strict=True):
+                    predicted[sentence] = [self.labels[tag] for tag in path[:count]]
+        return self.metrics_of(predicted, chosen)
+
+    def metrics_of(
+        self, predicted: Sequence[Sequence[str]], chosen: Sequence[TaggedIds]
+    ) -> Metrics:
+        """The metrics of these tags of the chosen validation sentences."""
+        gold = [[self.labels[tag] for tag in sentence.tags] for sentence in chosen]
+        return metrics.tagging_metrics(gold, predicted, self.spans)
