@@ -82,16 +82,25 @@ class Progress:
                     f"stopped and saved after step {step:,}: the same command with --resume, or "
                     f"`rnntext train {self._task_name} --resume -o {directory}`, goes on"
                 )
-            case Finished(plans=plans) if len(plans) > 1:
-                self._say(
-                    "the machine slowed down, and the learning rate came down sooner than "
-                    "planned: --config repeats this run exactly, --steps does not"
-                )
-            case Finished(reason="the time is over"):
-                self._say(
-                    "the time was over before the learning rate had come down: give more minutes; "
-                    "--steps will not repeat this run exactly"
-                )
+            case Finished():
+                self._show_finished(event)
+
+    def _show_finished(self, event: Finished) -> None:
+        if event.hurried:
+            self._say(
+                "measured on a part of the validation data, because all of them would take too "
+                "long: `rnntext evaluate` measures on all"
+            )
+        if len(event.plans) > 1:
+            self._say(
+                "the machine slowed down, and the learning rate came down sooner than "
+                "planned: --config repeats this run exactly, --steps does not"
+            )
+        elif event.reason == "the time is over":
+            self._say(
+                "the time was over before the learning rate had come down: give more minutes; "
+                "--steps will not repeat this run exactly"
+            )
 
     def _show_saved(self, event: Saved) -> None:
         if event.float_metrics is not None:

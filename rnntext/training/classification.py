@@ -23,7 +23,13 @@ from rnntext.training.device import Machine
 from rnntext.training.events import Metrics
 from rnntext.training.examples import LabelledIds, LabelledRows
 from rnntext.training.model import Classifier, State
-from rnntext.training.objectives import QUICK_TOKENS, epoch_steps, own_part, part_of
+from rnntext.training.objectives import (
+    QUICK_TOKENS,
+    SAMPLE_TOKENS,
+    epoch_steps,
+    own_part,
+    part_of,
+)
 from rnntext.training.ranks import ALONE, Ranks
 
 
@@ -66,9 +72,14 @@ class Classification:
             balance = len(train) / (len(labels) * np.maximum(counts, 1))
             self._balance = balance.astype(np.float32)
             self.weights = torch.from_numpy(self._balance).to(machine.device)
-        self._quick = part_of([len(ids) for ids in valid.ids], QUICK_TOKENS, seed)
+        lengths = [len(ids) for ids in valid.ids]
+        self._quick = part_of(lengths, QUICK_TOKENS, seed)
+        self._sample = part_of(lengths, SAMPLE_TOKENS, seed)
         self._epochs = Epochs(train.ids, batch_size, batch_size * max_length, max_length)
         self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
+        quick = sum(len(valid.ids[i]) for i in self._quick)
+        self.quick_share = quick / self.valid_tokens()
+        self.quick_steps = quick / (len(train.ids.values) / self.steps_per_epoch)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[_LabelledBatch]:
         """This rank's part of each batch. Of a document longer than `max_length` an epoch sees
@@ -138,15 +149,33 @@ class Classification:
         return sum(map(len, self.valid.ids))
 
     def sample(self, model: Classifier) -> float:
-        self.evaluate(model, quick=True)
-        return len(self._quick) / len(self.valid.ids)
+        self._measure(model, self._sample)
+        return sum(len(self.valid.ids[i]) for i in self._sample) / self.valid_tokens()
 
     def evaluate(self, model: Classifier, *, quick: bool = False) -> Metrics:
-        model.eval()
+        return self._measure(model, self._quick if quick else range(len(self.valid.ids)))
+
+    def calibrate(self, model: Classifier, *, quick: bool = False) -> Metrics:
+        """Make the model's probabilities say how often it is right; the metrics then."""
         chosen = self._quick if quick else range(len(self.valid.ids))
-        logits = self.logits(model, [self.valid.ids[i] for i in chosen])
-        probabilities = (logits.sigmoid() if self.multi_label else logits.softmax(1)).cpu().numpy()
-        return self.metrics_of(probabilities, chosen)
+        logits = self._logits_of(model, chosen)
+        labels = self.valid.labels[list(chosen)]
+        temperature = metrics.fit_temperature(logits.cpu().numpy(), labels, self.multi_label)
+        with torch.no_grad():
+            for parameter in model.head.output.parameters():
+                parameter.div_(temperature)
+        return self._metrics(logits / temperature, chosen)
+
+    def _measure(self, model: Classifier, chosen: Sequence[int]) -> Metrics:
+        return self._metrics(self._logits_of(model, chosen), chosen)
+
+    def _logits_of(self, model: Classifier, chosen: Sequence[int]) -> Tensor:
+        model.eval()
+        return self.logits(model, [self.valid.ids[i] for i in chosen])
+
+    def _metrics(self, logits: Tensor, chosen: Sequence[int]) -> Metrics:
+        probabilities = logits.sigmoid() if self.multi_label else logits.softmax(1)
+        return self.metrics_of(probabilities.cpu().numpy(), chosen)
 
     def metrics_of(self, probabilities: Array, chosen: Sequence[int]) -> Metrics:
         """The metrics of these probabilities (N, labels) of the chosen validation documents."""

@@ -100,6 +100,7 @@ class Finished:
     best_step: int
     # After which step the run came to plan how many in all; none where nothing was planned.
     plans: tuple[tuple[int, int], ...]
+    hurried: bool  # there is no time to measure the model on all validation data
 
 
 @dataclass(frozen=True, slots=True)

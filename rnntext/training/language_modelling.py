@@ -35,7 +35,7 @@ _QUICK_TOKENS = 20_000
 _QUICK_WINDOW = 500
 _QUICK_CONTEXT = 100
 # Tokens read to see how long a whole evaluation takes.
-_SAMPLE_TOKENS = 1000
+_SAMPLE_TOKENS = 2000
 # States that meet the whole vocabulary at once.
 _EXACT_ROWS = 1024
 # Ids of a stream that are read at once, and as many as a device's own memory takes whole.
@@ -112,6 +112,9 @@ class LanguageModelling:
         self.valid = [document for document in valid if len(document)]
         self._quick = part_of([len(document) for document in self.valid], _QUICK_TOKENS, seed)
         self.steps_per_epoch = max(1, -(-(self.columns.length - 1) // bptt))
+        quick = min(_QUICK_TOKENS, self.valid_tokens())
+        self.quick_share = quick / self.valid_tokens()
+        self.quick_steps = quick / (rows * bptt)
         self.softmax = Softmax(torch.from_numpy(counts).to(machine.device), machine.dtype, seed)
         self._state: State | None = None
 

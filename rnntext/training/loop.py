@@ -46,6 +46,10 @@ _USED = 0.94
 # where it is late plans to use this part.
 _LOOK_AGAIN = 0.1
 _USED_LATE = 0.97
+# How much longer than a sample of it promises the last evaluation may take: it cannot be cut.
+_SPARE = 1.3
+# Of a timed run's time, the most that measuring the model on all validation data may take.
+_MEASURED = 0.3
 # An improvement smaller than this, as a share, does not keep a run going.
 _LEAST_IMPROVEMENT = 1e-3
 
@@ -100,8 +104,9 @@ class Loop:
         self.step = self.tokens = self.best_step = self.evaluated_step = 0
         self.epoch = self.position = 0  # batches of this epoch that were taken
         self.stepping = self.evaluating = 0.0  # seconds spent in steps and in evaluations
-        self.quick_cost: float | None = None  # seconds of a quick evaluation
-        self.evaluation_cost = 0.0  # seconds of an evaluation of everything
+        self.quick_cost = 0.0  # seconds of a quick evaluation
+        self.evaluation_cost: float | None = None  # seconds of an evaluation of everything
+        self.hurried = False  # there is no time for such a one
         self.looked: tuple[int, float] = (0, 0.0)  # when the plan was looked at: step and time
         self.best: float | None = None
         self.best_weights: dict[str, Tensor] = {}
@@ -146,6 +151,7 @@ class Loop:
             reason=self.reason,
             best_step=self.best_step,
             plans=tuple(self.plans),
+            hurried=self.hurried,
         )
 
     def state(self) -> LoopState:
@@ -174,6 +180,7 @@ class Loop:
             "stepping": self.stepping,
             "evaluating": self.evaluating,
             "costs": [self.quick_cost, self.evaluation_cost],
+            "hurried": self.hurried,
             "seconds": self.clock() - self.began,
             "ranks": self.ranks.size,
         }
@@ -193,6 +200,7 @@ class Loop:
         self.evaluated_step = values["evaluated_step"]
         self.stepping, self.evaluating = values["stepping"], values["evaluating"]
         self.quick_cost, self.evaluation_cost = values["costs"]
+        self.hurried = values["hurried"]
         self.began -= values["seconds"]
         self.looked = (self.step, self.clock() - self.evaluating)
         self.plans = []
@@ -257,7 +265,7 @@ class Loop:
         if self.budget.epochs is not None:
             every = self.objective.steps_per_epoch
             return frozenset(range(every, self.total + 1, every))
-        return evaluation_steps(self.total)
+        return evaluation_steps(self.total, self.objective.quick_steps)
 
     def _evaluation_due(self) -> bool:
         if self.plateau is None:
@@ -279,24 +287,34 @@ class Loop:
         early = self.step < 3 or now - self.began < ESTIMATE_AT * (self._deadline - self.began)
         if early and self.step < flat_steps(most):
             return 0
-        if self.quick_cost is None:
-            # Evaluations cost time too: they are tried to see how much.
-            self.objective.evaluate(self.model, quick=True)
-            self.quick_cost = self.clock() - now
-            share = self.objective.sample(self.model)
-            self.model.train()
-            took = self.clock() - now
-            self.evaluation_cost = (took - self.quick_cost) / share
-            self.evaluating += took
+        if self.evaluation_cost is None:
+            self._sample_evaluation()
         # Making batches and showing progress count as well. Some stays spare: a busy machine
         # slows down.
         pace = (self.clock() - self.began - self.evaluating) / self.step
-        total = self.step + math.floor(_USED * self._left(len(EVALUATE_AT)) / pace)
-        total = min(total, most)
+        for evaluations in range(len(EVALUATE_AT), 0, -1):
+            total = self.step + math.floor(_USED * self._left(evaluations) / pace)
+            total = min(total, most)
+            # Fewer evaluations leave time for more steps, more steps allow for more evaluations.
+            if len(evaluation_steps(total, self.objective.quick_steps)) >= evaluations:
+                break
         if self.step < flat_steps(total):
             return 0
         self.looked = (self.step, self.clock() - self.evaluating)
         return max(total, fewest_steps(self.step))
+
+    def _sample_evaluation(self) -> None:
+        """See how much time an evaluation will take. The first time is slower than those after."""
+        began = self.clock()
+        self.objective.sample(self.model)
+        again = self.clock()
+        share = self.objective.sample(self.model)
+        self.model.train()
+        cost = _SPARE * (self.clock() - again) / share
+        self.quick_cost = cost * self.objective.quick_share
+        self.hurried = cost > _MEASURED * (self._deadline - self.began)
+        self.evaluation_cost = self.quick_cost if self.hurried else cost
+        self.evaluating += self.clock() - began
 
     def _shorter_plan(self) -> int:
         """Fewer steps, where the machine has become too slow for those that were planned."""
@@ -321,7 +339,7 @@ class Loop:
     def _left(self, evaluations: int) -> float:
         """Seconds for steps before the deadline, with so many quick evaluations to come, and
         one of everything."""
-        cost = self.evaluation_cost + evaluations * (self.quick_cost or 0.0)
+        cost = (self.evaluation_cost or 0.0) + evaluations * self.quick_cost
         return self._deadline - self.clock() - self.reserve - cost
 
     def _out_of_time(self) -> bool:
@@ -344,7 +362,8 @@ class Loop:
         started = self.clock()
         metrics = self.ranks.told(lambda: self.objective.evaluate(self.model, quick=True))
         self.evaluated_step = self.step
-        self.evaluating += self.clock() - started
+        self.quick_cost = self.clock() - started
+        self.evaluating += self.quick_cost
         self.model.train()
         value = float(metrics[self.objective.metric])
         sign = 1.0 if self.objective.higher_is_better else -1.0

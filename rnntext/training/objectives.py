@@ -21,8 +21,11 @@ from rnntext.training.ranks import Ranks
 
 Batch = Any
 
-# A classifier or tagger needs more examples than that to be told from another.
+# Validation tokens of a quick evaluation. A classifier or tagger needs more examples than that to
+# be told from another.
 QUICK_TOKENS = 100_000
+# Tokens that are read to see how long an evaluation takes.
+SAMPLE_TOKENS = 10_000
 
 
 class Objective(Protocol):
@@ -31,6 +34,8 @@ class Objective(Protocol):
     metric: str  # the one that chooses among checkpoints
     higher_is_better: bool
     steps_per_epoch: int
+    quick_share: float  # of the validation data: what a quick evaluation reads
+    quick_steps: float  # how many steps read as many tokens as that
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """One epoch, in the order of its own seed, without its first `start` batches."""

@@ -29,7 +29,7 @@ TRAIN, VALID = ".train", ".valid"  # the end of the name of what both parts have
 # Where no validation file is named: this part of the data, but no more than is needed to tell
 # two models apart.
 VALID_SHARE = 0.1
-VALID_CHARACTERS = 1_500_000
+VALID_CHARACTERS = 400_000
 VALID_EXAMPLES = 5000
 # Characters that a tokenizer is learned from. More hardly move a vocabulary, and cost memory:
 # byte pairs of 50 MB of film reviews took 124 MB and 6 s to learn, of 100 MB 146 MB and 12 s.

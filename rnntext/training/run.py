@@ -24,7 +24,7 @@ from rnntext.config import (
     usable_cores,
 )
 from rnntext.errors import CheckpointError, TrainingError, UsageError
-from rnntext.metrics import fit_temperature, is_span_tags
+from rnntext.metrics import is_span_tags
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training import resume as resuming
 from rnntext.training.classification import Classification
@@ -40,6 +40,7 @@ from rnntext.training.events import (
     Evaluated,
     Event,
     Finished,
+    Metrics,
     NotSaved,
     Prepared,
     Rested,
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
 # The part of a time budget that reading and encoding may take.
 _PREPARATION = 0.35
 # Seconds kept for exporting and saving, and more for each million weights.
-_SAVING = 2.5
+_SAVING = 1.2
 _SAVING_PER_MILLION = 0.1
 # Validation tokens that an int8 graph reads in a second, at the least.
 _MEASURED_TOKENS = 10_000
@@ -194,8 +195,7 @@ def _rest(saver: Saver, loop: Loop, stop: bool) -> Iterator[Event]:
 
 def _finish(setup: _Setup, saver: Saver, finished: Finished, began: float) -> Saved:
     """Measure, export and save what was learned."""
-    _calibrate(setup)
-    metrics = setup.objective.evaluate(setup.model)
+    metrics = _measured(setup, finished.hurried)
     graph = export(setup.model)
     verify(setup.model, graph)
     quantized = _quantized(setup) if setup.options.quantize else None
@@ -261,17 +261,12 @@ def _digest(data: Data) -> str:
     return digest.hexdigest()
 
 
-def _calibrate(setup: _Setup) -> None:
-    """Make a classifier's probabilities say how often it is right, on the validation data."""
-    if not isinstance(setup.model, Classifier):
-        return
-    setup.model.eval()
-    valid = setup.objective.valid
-    logits = setup.objective.logits(setup.model, valid.ids).cpu().numpy()
-    temperature = fit_temperature(logits, valid.labels, setup.options.multi_label)
-    with torch.no_grad():
-        for parameter in setup.model.head.output.parameters():
-            parameter.div_(temperature)
+def _measured(setup: _Setup, hurried: bool) -> Metrics:
+    """The metrics on the validation data, a classifier being calibrated on them first."""
+    objective = setup.objective
+    measure = objective.calibrate if isinstance(setup.model, Classifier) else objective.evaluate
+    metrics: Metrics = measure(setup.model, quick=hurried)
+    return metrics
 
 
 def _quantized(setup: _Setup) -> Quantized:

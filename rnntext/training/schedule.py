@@ -22,8 +22,10 @@ ESTIMATE_AT = 0.1
 # However much time there is, more passes than this over the same text teach nothing new.
 MOST_EPOCHS = 30
 # Where in a run of known length the model is evaluated: nowhere in the flat stretch, in which a
-# timed run does not know its length.
+# timed run does not know its length. A short run over little text is evaluated at the last of
+# these alone: in all, evaluations read at most this part of what the steps read.
 EVALUATE_AT = (_FLAT, 0.55, 0.7, 0.85, 1.0)
+_EVALUATED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +87,11 @@ def fewest_steps(flat: int) -> int:
     return math.floor(flat / _FLAT)
 
 
-def evaluation_steps(total: int) -> frozenset[int]:
-    """After how many steps a run of known length is evaluated."""
-    return frozenset(max(1, math.ceil(share * total)) for share in EVALUATE_AT)
+def evaluation_steps(total: int, cost: float) -> frozenset[int]:
+    """After how many steps a run of known length is evaluated, where an evaluation reads as
+    many tokens as `cost` steps."""
+    count = max(1, min(len(EVALUATE_AT), math.floor(_EVALUATED * total / cost)))
+    return frozenset(max(1, math.ceil(share * total)) for share in EVALUATE_AT[-count:])
 
 
 class Plateau:

@@ -20,7 +20,13 @@ from rnntext.training.device import Machine
 from rnntext.training.events import Metrics
 from rnntext.training.examples import TaggedIds, TaggedRows
 from rnntext.training.model import Tagger
-from rnntext.training.objectives import QUICK_TOKENS, epoch_steps, own_part, part_of
+from rnntext.training.objectives import (
+    QUICK_TOKENS,
+    SAMPLE_TOKENS,
+    epoch_steps,
+    own_part,
+    part_of,
+)
 from rnntext.training.ranks import ALONE, Ranks
 
 
@@ -56,9 +62,14 @@ class Tagging:
         self.batch_size, self.seed, self.machine = batch_size, seed, machine
         self.spans = metrics.is_span_tags(labels)
         self.metric = "f1" if self.spans else "accuracy"
-        self._quick = part_of([len(s.ids) for s in valid], QUICK_TOKENS, seed)
+        lengths = [len(sentence.ids) for sentence in valid]
+        self._quick = part_of(lengths, QUICK_TOKENS, seed)
+        self._sample = part_of(lengths, SAMPLE_TOKENS, seed)
         self._epochs = Epochs(train.ids, batch_size, batch_size * 256)
         self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
+        quick = sum(len(valid[i].ids) for i in self._quick)
+        self.quick_share = quick / self.valid_tokens()
+        self.quick_steps = quick / (len(train.ids.values) / self.steps_per_epoch)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[_TaggedBatch]:
         """This rank's part of each batch."""
@@ -101,12 +112,15 @@ class Tagging:
         return sum(len(sentence.ids) for sentence in self.valid)
 
     def sample(self, model: Tagger) -> float:
-        self.evaluate(model, quick=True)
-        return len(self._quick) / len(self.valid)
+        sentences = [self.valid[i] for i in self._sample]
+        self._measure(model, sentences)
+        return sum(len(sentence.ids) for sentence in sentences) / self.valid_tokens()
 
     def evaluate(self, model: Tagger, *, quick: bool = False) -> Metrics:
+        return self._measure(model, [self.valid[i] for i in self._quick] if quick else self.valid)
+
+    def _measure(self, model: Tagger, chosen: Sequence[TaggedIds]) -> Metrics:
         model.eval()
-        chosen = [self.valid[i] for i in self._quick] if quick else self.valid
         predicted: list[list[str]] = [[] for _ in chosen]
         lengths = np.array([len(sentence.ids) for sentence in chosen])
         with torch.no_grad():

@@ -104,7 +104,7 @@ def test_two_compute_what_one_computes(task: str, run: Shell, tmp_path: Path) ->
     assert err.count("to train on") == 1
     assert [line.split("\t")[0] for line in out.splitlines()] == list(alone.pairs)
     assert numbers(both) == pytest.approx(numbers(one), rel=5e-3)
-    assert len(numbers(both)) >= 8
+    assert len(numbers(both)) >= 5
     assert json.loads((both / "config.json").read_bytes())["training"]["processes"] == 2
 
 

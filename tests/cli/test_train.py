@@ -323,7 +323,7 @@ def test_a_config_repeats_its_run(run: Shell, classifier: Path, tmp_path: Path) 
 def test_a_run_in_minutes_is_repeated_by_its_steps(run: Shell, tmp_path: Path) -> None:
     args = ("train", "tag", CORPORA / "tagged.conllu", "--preset", "tiny", "--threads", "1", "-q")
     # In a new interpreter, because the time counts from its start.
-    found = run.fresh(*args, "--minutes", "0.05", "-o", tmp_path / "m").done()
+    found = run.fresh(*args, "--minutes", "0.2", "-o", tmp_path / "m").done()
     assert load(tmp_path / "m").config["results"]["steps"] == int(found.pairs["steps"])
     run(*args, "--steps", found.pairs["steps"], "-o", tmp_path / "n").done()
     assert same(tmp_path / "m", tmp_path / "n")

@@ -60,7 +60,8 @@ class Toy:
     ) -> None:
         self.metric, self.higher_is_better = "score", higher_is_better
         self.steps_per_epoch, self.scores = steps_per_epoch, scores
-        self.pace, self.cost, self.share = pace, cost, share
+        self.pace, self.cost, self.quick_share = pace, cost, share
+        self.quick_steps = cost * share / pace
         self.clock = Clock()
         self.evaluations = self.steps = 0
         self.epochs: list[int] = []
@@ -89,7 +90,7 @@ class Toy:
     def evaluate(self, model: nn.Module, *, quick: bool = False) -> dict[str, Any]:
         assert quick
         model.eval()
-        self.clock.now += self.cost * self.share
+        self.clock.now += self.cost * self.quick_share
         self.seen.append({k: v.clone() for k, v in model.state_dict().items()})
         value = self.scores(self.evaluations)
         self.evaluations += 1
@@ -157,7 +158,8 @@ def test_steps() -> None:
     events, _ = run(objective, Budget(steps=23))
     assert objective.steps == 23
     assert objective.epochs == [0, 1, 2, 3, 4, 5]
-    assert {e.step for e in of_kind(events, Evaluated)} == evaluation_steps(23)
+    expected = evaluation_steps(23, objective.quick_steps)
+    assert {e.step for e in of_kind(events, Evaluated)} == expected
     steps = of_kind(events, Step)
     assert [(s.step, s.total_steps, s.remaining) for s in steps] == [
         (10, 23, 13.0),
@@ -192,7 +194,7 @@ def test_a_deadline_is_kept_and_used(
     assert end.reason == "the steps are done"
     # It was evaluated as often as a run of so many steps, at last at its end.
     evaluated = [e.step for e in of_kind(events, Evaluated)]
-    assert set(evaluated) == evaluation_steps(end.steps)
+    assert set(evaluated) == evaluation_steps(end.steps, objective.quick_steps)
     assert evaluated[-1] == end.steps
     assert of_kind(events, Step)[-1].total_steps == end.steps
 
@@ -454,14 +456,28 @@ def test_a_timed_run_with_hardly_any_time_is_repeated_to_the_byte() -> None:
     assert same_bytes(one, two)
 
 
-def test_where_evaluating_leaves_no_time_the_deadline_is_kept_by_fewer_steps() -> None:
-    objective = Toy(cost=27.0)
+@pytest.mark.parametrize(("seconds", "evaluations"), [(200, 1), (900, 2)])
+def test_where_evaluating_takes_long_there_is_less_of_it(seconds: int, evaluations: int) -> None:
+    objective = Toy(cost=27.0, steps_per_epoch=50)
     began = objective.clock.now
-    events, _ = run(objective, Budget(deadline=began + 200))
-    assert objective.clock.now <= began + 200
+    events, _ = run(objective, Budget(deadline=began + seconds))
+    left = began + seconds - objective.cost - objective.clock.now
+    assert 0 <= left < 0.2 * seconds
     end = events[-1]
     assert isinstance(end, Finished)
-    assert (end.reason, len(end.plans)) == ("the steps are done", 2)
+    assert (end.reason, len(end.plans), end.hurried) == ("the steps are done", 1, False)
+    assert len(of_kind(events, Evaluated)) == evaluations
+
+
+def test_where_all_validation_data_would_take_too_long_time_is_kept_for_a_part_of_them() -> None:
+    objective = Toy(cost=2000.0, share=0.01, steps_per_epoch=50)
+    began = objective.clock.now
+    events, _ = run(objective, Budget(deadline=began + 1000))
+    # Two samples of a tenth of it, and a last evaluation that is a quick one.
+    took = objective.clock.now - began
+    assert took - events[-1].steps - 20 * len(of_kind(events, Evaluated)) == pytest.approx(400)
+    assert 900 < took < 1000 - 20
+    assert events[-1].hurried
 
 
 def test_a_tagger_in_training_keeps_broken_spans_out() -> None:

@@ -77,16 +77,23 @@ def test_a_run_that_is_shortened_comes_down_from_where_it_is() -> None:
 
 
 def test_evaluation_steps() -> None:
-    assert sorted(evaluation_steps(1000)) == [400, 550, 700, 850, 1000]
-    assert evaluation_steps(1) == {1}
+    assert sorted(evaluation_steps(1000, cost=20)) == [400, 550, 700, 850, 1000]
+    assert evaluation_steps(1, cost=20) == {1}
     for total in range(1, 40):
-        steps = evaluation_steps(total)
+        steps = evaluation_steps(total, cost=0.01)
         assert total in steps
         assert min(steps) >= 1
         assert max(steps) == total
         # The first is where a timed run has fixed its length.
         assert min(steps) >= flat_steps(total)
     assert len(EVALUATE_AT) == 5
+
+
+def test_evaluations_read_little_beside_the_steps() -> None:
+    assert sorted(evaluation_steps(1000, cost=21)) == [550, 700, 850, 1000]
+    assert sorted(evaluation_steps(1000, cost=50)) == [850, 1000]
+    # One there is always: nothing is saved that was not measured.
+    assert evaluation_steps(1000, cost=1e6) == {1000}
 
 
 @pytest.mark.parametrize("flat", [1, 2, 3, 17, 400, 12345])

@@ -1,0 +1,62 @@
+"""Small models with random weights, and documents, that the objectives' tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.training.device import Machine
+from rnntext.training.model import Model, build_model
+
+torch.set_num_threads(1)
+
+Array = NDArray[Any]
+CPU = Machine(torch.device("cpu"), torch.float32)
+V, E, H = 13, 4, 6  # vocabulary, embedding, units
+LABELS = ("a", "b", "c")
+DOCUMENTS = [
+    np.random.default_rng(n).integers(1, V, size=size) for n, size in enumerate((9, 1, 40, 17, 9))
+]
+
+
+def random_model(task: str, labels: Sequence[str] = LABELS, multi: bool = False) -> Any:
+    config = ModelConfig(
+        task,
+        EncoderConfig("gru", V, E, H, 2, task != "lm"),
+        () if task == "lm" else tuple(labels),
+        multi,
+        max_length=99,
+    )
+    model: Model = build_model(config).eval()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.5, generator=generator)
+    return model
+
+
+def softmax(logits: Array) -> Array:
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(-1, keepdims=True))
+
+
+def realistic(mean: float, deviation: float, count: int = 1500) -> list[Array]:
+    """Rows of the lengths that text has: log-normal, long at one end."""
+    lengths = np.random.default_rng(0).lognormal(mean, deviation, count)
+    sizes = np.clip(lengths, 1, 3000).astype(int)
+    return [np.full(size, index % V) for index, size in enumerate(sizes)]
+
+
+def share_of_text(batches: Iterable[Any]) -> float:
+    """Of batches of ids (B, T) and lengths (B), the part that is not padding."""
+    real = room = 0
+    for ids, lengths, *_ in batches:
+        assert ids.shape == (len(lengths), int(lengths.max()))
+        real += int(lengths.sum())
+        room += ids.numel()
+    return real / room
