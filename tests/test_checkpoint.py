@@ -32,6 +32,7 @@ from rnntext.checkpoint import (
     tensor_shapes,
 )
 from rnntext.errors import CheckpointError, RnntextError, UsageError
+from tests.killing import killed_ever_later
 
 TENSORS = {
     "encoder.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -168,56 +169,33 @@ def test_a_config_that_is_not_json_leaves_everything_alone(model: Path) -> None:
 
 # Killed while saving
 
-# Runs a save in forked children, each killed by SIGKILL just before its k-th file operation, and
-# prints how many there are. sys.addaudithook sees every one that Python makes.
-KILLER = textwrap.dedent(
-    """
-    import os, shutil, signal, sys
+SAVES = """
+    import os, shutil, sys
     from pathlib import Path
     from rnntext.checkpoint import save
-
-    KINDS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir"}
-
-    def kill_at(k):
-        seen = 0
-        def hook(event, arguments):
-            nonlocal seen
-            if event in KINDS:
-                seen += 1
-                if seen == k:
-                    os.kill(os.getpid(), signal.SIGKILL)
-        sys.addaudithook(hook)
 
     start, folder, generation = sys.argv[1:]
     files = {"model.onnx": generation.encode() * 1000, f"only-{generation}.json": b"{}",
              "training-state/state": generation.encode()}
-    k = 0
-    while True:
-        k += 1
-        target = Path(folder) / str(k) / "model"
+
+    def target(k):
+        return Path(folder) / str(k) / "model"
+
+    def prepare(k):
         if os.path.isdir(start):
-            shutil.copytree(start, target)
+            shutil.copytree(start, target(k))
         else:
-            target.parent.mkdir()
-        child = os.fork()
-        if child == 0:
-            kill_at(k)
-            save(target, files, {"generation": generation}, force=True)
-            os._exit(0)
-        if os.waitpid(child, 0)[1] == 0:
-            break
-    print(k)
-    """
-)
+            target(k).parent.mkdir()
+
+    def act(k):
+        save(target(k), files, {"generation": generation}, force=True)
+"""
 
 
 def save_killed(start: Path, folder: Path, generation: str) -> list[Path]:
     """Directories in which saving `generation` over `start` was killed ever later; last: never."""
     folder.mkdir()
-    command = [sys.executable, "-c", KILLER, str(start), str(folder), generation]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
-    runs = int(finished.stdout)
+    runs = killed_ever_later(SAVES, start, folder, generation)
     assert runs > 10
     return [folder / str(k) / "model" for k in range(1, runs + 1)]
 

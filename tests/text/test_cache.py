@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ import pytest
 from rnntext.errors import DataError
 from rnntext.text import cache
 from rnntext.text.cache import Draft, Entry, build, directory, find, key_of
+from tests.killing import killed_ever_later
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX processes")
 SAMPLE = "naïve café 你好 🙂"
@@ -325,22 +325,12 @@ def test_a_writer_replaces_what_is_damaged(root: Path) -> None:
     assert os.listdir(root) == [KEY]
 
 
-KILLER = """
-    import os, shutil, signal, sys
+BUILDS = """
+    import os, shutil, sys
     import numpy as np
     from rnntext.text.cache import build
 
-    KINDS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.utime"}
-
-    def kill_at(k):
-        seen = 0
-        def hook(event, arguments):
-            nonlocal seen
-            if event in KINDS:
-                seen += 1
-                if seen == k:
-                    os.kill(os.getpid(), signal.SIGKILL)
-        sys.addaudithook(hook)
+    folder, key, *damaged = sys.argv[1:]
 
     def write(draft):
         draft.text("words.txt", "naïve café 你好 🙂")
@@ -349,22 +339,14 @@ KILLER = """
         draft.meta.update(number=4, labels=["naïve café 你好 🙂", "\\ud800"])
         return True
 
-    folder, key, *damaged = sys.argv[1:]
-    k = 0
-    while True:
-        k += 1
+    def prepare(k):
         place = os.path.join(folder, str(k))
         os.environ["XDG_CACHE_HOME"] = place
         if damaged:
             shutil.copytree(damaged[0], os.path.join(place, "rnntext"))
-        child = os.fork()
-        if child == 0:
-            kill_at(k)
-            build(key, write)
-            os._exit(0)
-        if os.waitpid(child, 0)[1] == 0:
-            break
-    print(k)
+
+    def act(k):
+        build(key, write)
 """
 
 
@@ -374,18 +356,15 @@ def test_killed_at_any_moment(
     start: str, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is found is nothing or all of it, and the next writer leaves no trace of the kill."""
-    damaged = []
+    damaged: list[Path] = []
     if start == "damaged":
         build(KEY, writing(4)).close()
         damage_at(root / KEY / "rows", 0.5)
-        damaged = [str(root)]
+        damaged = [root]
     folder = tmp_path / "killed"
     folder.mkdir()
-    command = [sys.executable, "-c", textwrap.dedent(KILLER), str(folder), KEY, *damaged]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
     outcomes = []
-    for k in range(1, int(ran.stdout) + 1):
+    for k in range(1, killed_ever_later(BUILDS, folder, KEY, *damaged) + 1):
         monkeypatch.setenv("XDG_CACHE_HOME", str(folder / str(k)))
         outcomes.append(found())
         assert number_in(build(KEY, writing(5))) in (4, 5)

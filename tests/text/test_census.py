@@ -75,12 +75,9 @@ def labelled(pairs: list[tuple[str, tuple[str, ...]]]) -> list[Labelled]:
     return [Labelled(text, labels, "f", line) for line, (text, labels) in enumerate(pairs)]
 
 
-@given(pairs=EXAMPLES, share=SHARE, seed=st.integers(0, 3))
-def test_a_labelled_split_keeps_its_promises(
-    pairs: list[tuple[str, tuple[str, ...]]], share: float, seed: int
+def keeps_its_promises(
+    examples: list[Labelled], train: list[Labelled], valid: list[Labelled]
 ) -> None:
-    examples = labelled(pairs)
-    train, valid = split_labelled(examples, share, seed)
     assert sorted(train + valid, key=lambda example: example.line) == examples
     for part in (train, valid):
         assert [e.line for e in part] == sorted(e.line for e in part)
@@ -88,6 +85,15 @@ def test_a_labelled_split_keeps_its_promises(
     every_label = {label for e in examples for label in e.labels}
     assert {label for e in train for label in e.labels} == every_label
     assert bool(train) == bool(examples)
+
+
+@given(pairs=EXAMPLES, share=SHARE, seed=st.integers(0, 3))
+def test_a_labelled_split_keeps_its_promises(
+    pairs: list[tuple[str, tuple[str, ...]]], share: float, seed: int
+) -> None:
+    examples = labelled(pairs)
+    train, valid = split_labelled(examples, share, seed)
+    keeps_its_promises(examples, train, valid)
     assert (train, valid) == split_labelled(examples, share, seed)
 
 
@@ -245,13 +251,7 @@ def test_a_split_of_very_many_keeps_its_promises(
         patch.setattr(census_module, "MOST_HELD", 0)
         train, valid = split_labelled(examples, share, seed)
         assert (train, valid) == split_labelled(examples, share, seed)
-    assert sorted(train + valid, key=lambda example: example.line) == examples
-    for part in (train, valid):
-        assert [e.line for e in part] == sorted(e.line for e in part)
-    assert not {e.text for e in train} & {e.text for e in valid}
-    every_label = {label for e in examples for label in e.labels}
-    assert {label for e in train for label in e.labels} == every_label
-    assert bool(train) == bool(examples)
+    keeps_its_promises(examples, train, valid)
 
 
 @pytest.mark.usefixtures("few_held")
