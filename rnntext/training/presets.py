@@ -13,11 +13,13 @@ from rnntext.config import TrainingOptions
 
 # The word splitter of English prose gives few words to a small text; a treebank has its own.
 _WORD_VOCABULARY = 50_000
-_LARGEST_SUBWORD_VOCABULARY = 16_000
+_SUBWORD_VOCABULARIES = 600, 16_000
+# Subwords for each root of the number of characters. What a label depends on is mostly whole words;
+# a language model has to learn where each of its tokens may stand.
+_SUBWORDS = {"lm": 2.5, "classify": 10.0, "tag": 10.0}
 # Characters of training text below which a model is tiny, and from which on it is medium.
 _TINY_TEXT, _LARGE_TEXT = 400_000, 50_000_000
 _TINY_EXAMPLES = 100_000
-_MEDIUM_MINUTES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ _SIZES = {
     },
     "classify": {
         "tiny": (1, 64, 64),
-        "small": (1, 128, 128),
+        "small": (1, 96, 96),
         "medium": (1, 256, 256),
         "large": (2, 384, 300),
     },
@@ -64,15 +66,19 @@ _SIZES = {
 }
 
 
-def choose_preset(task: str, characters: int, minutes: float | None = None) -> str:
-    """The size of model that so much training text feeds, and so much time."""
-    if task != "lm":
+def choose_preset(options: TrainingOptions, characters: int) -> str:
+    """The size of model that so much training text feeds."""
+    if options.task != "lm":
         return "tiny" if characters < _TINY_EXAMPLES else "small"
     if characters < _TINY_TEXT:
         return "tiny"
-    # A medium model would come to the end of so much text too late, or not at all.
-    hurried = minutes is not None and minutes < _MEDIUM_MINUTES
-    return "small" if characters < _LARGE_TEXT or hurried else "medium"
+    return "small" if characters < _LARGE_TEXT or _limited(options) else "medium"
+
+
+def _limited(options: TrainingOptions) -> bool:
+    """Whether a run over a large text may end before it has read all of it: a medium model would
+    not have learned much by then. Minutes count as steps do, for steps repeat such a run."""
+    return options.minutes is not None or options.steps is not None
 
 
 def choose_tokenizer(options: TrainingOptions, characters: int) -> tuple[str, int, bool]:
@@ -80,7 +86,8 @@ def choose_tokenizer(options: TrainingOptions, characters: int) -> tuple[str, in
     kind = options.tokenizer or "bpe"
     size = options.vocab_size
     if size is None:
-        subwords = min(_LARGEST_SUBWORD_VOCABULARY, max(600, round(2.5 * characters**0.5)))
+        fewest, most = _SUBWORD_VOCABULARIES
+        subwords = min(most, max(fewest, round(_SUBWORDS[options.task] * characters**0.5)))
         size = subwords if kind == "bpe" else _WORD_VOCABULARY
     lowercase = options.lowercase
     if lowercase is None:
@@ -91,9 +98,8 @@ def choose_tokenizer(options: TrainingOptions, characters: int) -> tuple[str, in
 def choose_recipe(options: TrainingOptions, characters: int, examples: int) -> Recipe:
     """The recipe for `characters` of training text in `examples` lines, documents or sentences."""
     task = options.task
-    layers, hidden, embed = _SIZES[task][
-        options.preset or choose_preset(task, characters, options.minutes)
-    ]
+    preset = options.preset or choose_preset(options, characters)
+    layers, hidden, embed = _SIZES[task][preset]
     if task == "lm":
         tiny = characters < _TINY_TEXT
         recipe = Recipe(

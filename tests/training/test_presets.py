@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rnntext.config import TrainingOptions
@@ -15,22 +17,30 @@ def options(task: str = "lm", **given: object) -> TrainingOptions:
 
 
 @pytest.mark.parametrize(
-    ("characters", "minutes", "preset"),
+    ("characters", "budget", "preset"),
     [
-        (100 * KB, None, "tiny"),
-        (100 * KB, 60.0, "tiny"),
-        (5 * MB, None, "small"),
-        (100 * MB, None, "medium"),
-        (100 * MB, 5.0, "small"),
-        (100 * MB, 60.0, "medium"),
+        (100 * KB, {}, "tiny"),
+        (100 * KB, {"minutes": 60.0}, "tiny"),
+        (5 * MB, {}, "small"),
+        (100 * MB, {}, "medium"),
+        (100 * MB, {"epochs": 1}, "medium"),
+        (100 * MB, {"minutes": 60.0}, "small"),
+        (100 * MB, {"steps": 90_000}, "small"),
     ],
 )
 def test_a_language_model_grows_with_text_and_time(
-    characters: int, minutes: float | None, preset: str
+    characters: int, budget: dict[str, Any], preset: str
 ) -> None:
-    assert choose_preset("lm", characters, minutes) == preset
-    recipe = choose_recipe(options(minutes=minutes), characters, 1000)
-    assert recipe == choose_recipe(options(minutes=minutes, preset=preset), characters, 1000)
+    assert choose_preset(options(**budget), characters) == preset
+    recipe = choose_recipe(options(**budget), characters, 1000)
+    assert recipe == choose_recipe(options(**budget, preset=preset), characters, 1000)
+
+
+def test_minutes_choose_as_the_steps_that_repeat_them() -> None:
+    for characters in (100 * KB, 5 * MB, 100 * MB):
+        timed, counted = options(minutes=3.0), options(steps=700)
+        assert choose_recipe(timed, characters, 9) == choose_recipe(counted, characters, 9)
+        assert choose_tokenizer(timed, characters) == choose_tokenizer(counted, characters)
 
 
 def test_little_text_is_read_with_more_dropout_in_smaller_batches() -> None:
@@ -40,12 +50,17 @@ def test_little_text_is_read_with_more_dropout_in_smaller_batches() -> None:
     assert little.hidden < more.hidden < much.hidden
 
 
-def test_a_vocabulary_grows_with_the_root_of_the_text() -> None:
-    sizes = [choose_tokenizer(options(), n)[1] for n in (KB, 100 * KB, 10 * MB, 10_000 * MB)]
-    assert sizes == sorted(sizes)
+@pytest.mark.parametrize("task", ["lm", "classify", "tag"])
+def test_a_vocabulary_grows_with_the_root_of_the_text(task: str) -> None:
+    sizes = [choose_tokenizer(options(task), n)[1] for n in (KB, 60 * KB, 1500 * KB, 10_000 * MB)]
     assert sizes[0] == 600
-    assert sizes[2] == pytest.approx(10 * sizes[1], rel=0.01)
-    assert sizes[3] == 16_000
+    assert sizes[1] < sizes[2] < sizes[3] == 16_000
+    assert sizes[2] == pytest.approx(5 * sizes[1], rel=0.03)
+
+
+def test_labels_are_learned_from_more_of_the_words() -> None:
+    sizes = {task: choose_tokenizer(options(task), MB)[1] for task in ("lm", "classify", "tag")}
+    assert sizes["classify"] == sizes["tag"] == 4 * sizes["lm"]
 
 
 def test_what_is_given_is_taken() -> None:
