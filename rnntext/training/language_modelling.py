@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -73,9 +74,20 @@ class _Piece:
     context: int
 
 
+class _Windows(NamedTuple):
+    inputs: Tensor  # (B, T)
+    targets: Tensor  # (B, T)
+    fresh: Tensor  # (B): the columns that start again
+    dropout_share: float
+
+
 class LanguageModelling:
     """Predict each token of a stream from those before it, the state carried along
-    (truncated back-propagation through time, Williams and Peng 1990)."""
+    (truncated back-propagation through time, Williams and Peng 1990).
+
+    Dropout grows in the first `dropout_passes` passes over the text, if any (curriculum dropout,
+    Morerio et al. 2017): what was read once cannot have been learned by heart.
+    """
 
     metric = "perplexity"
     higher_is_better = False
@@ -94,11 +106,13 @@ class LanguageModelling:
         seed: int,
         machine: Machine,
         ranks: Ranks = ALONE,
+        dropout_passes: int = 0,
     ) -> None:
         """`stream` and `valid`: ids of the training text and of each validation document, a
         line's end after each line. `counts`: how often each id of the vocabulary is in `stream`.
         `valid_bytes`: the bytes of the validation text, where the tokenizer keeps all of them."""
         self.bptt, self.seed, self.machine = bptt, seed, machine
+        self.dropout_passes = dropout_passes
         self.eos_id, self.unk_id, self.valid_bytes = eos_id, unk_id, valid_bytes
         # A short text is cut into fewer columns rather than into columns shorter than a window.
         rows = max(1, min(batch_size, len(stream) // (bptt + 1)))
@@ -118,9 +132,9 @@ class LanguageModelling:
         self.softmax = Softmax(torch.from_numpy(counts).to(machine.device), machine.dtype, seed)
         self._state: State | None = None
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Windows along this rank's columns: inputs and targets (B, T), and the columns (B) that
-        start again. The state that `loss` carries starts from zero with an epoch."""
+    def batches(self, epoch: int, start: int = 0) -> Iterator[_Windows]:
+        """Windows along this rank's columns. The state that `loss` carries starts from zero with
+        an epoch."""
         generator = np.random.default_rng([self.seed, epoch])
         if start == 0:
             self._state = None
@@ -132,12 +146,18 @@ class LanguageModelling:
             fresh = generator.random(self.rows) < _FRESH_START
             if number >= start:
                 window = self.columns.window(begin, end + 1)
-                yield window[:, :-1], window[:, 1:], torch.from_numpy(fresh[own])
+                passes = epoch + begin / length
+                yield _Windows(
+                    window[:, :-1], window[:, 1:], torch.from_numpy(fresh[own]), self._eased(passes)
+                )
 
-    def loss(
-        self, model: LanguageModel, batch: tuple[Tensor, Tensor, Tensor]
-    ) -> tuple[Tensor, int]:
-        inputs, targets, fresh = batch
+    def _eased(self, passes: float) -> float:
+        """The part of the dropout to be used after so many passes."""
+        return min(1.0, (passes + 1) / self.dropout_passes) if self.dropout_passes else 1.0
+
+    def loss(self, model: LanguageModel, batch: _Windows) -> tuple[Tensor, int]:
+        inputs, targets, fresh, share = batch
+        model.encoder.ease_dropout(share)
         state = self._state
         if state is not None and bool(fresh.any()):
             keep = (~fresh).to(state[0])[None, :, None]  # (1, B, 1)

@@ -26,11 +26,12 @@ class LockedDropout(nn.Module):
     def __init__(self, probability: float) -> None:
         super().__init__()
         self.probability = probability
+        self.share = 1.0  # the part of it that is used for now
 
     def forward(self, x: Tensor) -> Tensor:  # (T, B, H) -> (T, B, H)
         if not self.training or self.probability == 0:
             return x
-        keep = 1 - self.probability
+        keep = 1 - self.share * self.probability
         mask = x.new_empty(1, *x.shape[1:]).bernoulli_(keep).div_(keep)  # (1, B, H)
         return x * mask
 
@@ -115,6 +116,10 @@ class RecurrentEncoder(nn.Module):
         self.dropout = LockedDropout(dropout)
         widths = [config.embed_size] + [config.output_size] * (config.num_layers - 1)
         self.layers = nn.ModuleList(RecurrentLayer(config, width) for width in widths)
+
+    def ease_dropout(self, share: float) -> None:
+        """Use this part of the dropout from now on."""
+        self.input_dropout.share = self.dropout.share = share
 
     def forward(
         self, ids: Tensor, lengths: Tensor | None = None, state: State | None = None

@@ -41,6 +41,7 @@ class Recipe:
     clip_norm: float = 1.0
     warmup: int = 30  # steps
     averaging: float = 0.0
+    dropout_passes: int = 0  # see LanguageModelling
 
 
 # preset: layers, hidden, embed
@@ -114,6 +115,7 @@ def choose_recipe(options: TrainingOptions, characters: int, examples: int) -> R
             max_length=0,
             clip_norm=0.5,
             warmup=30 if tiny else 150,
+            dropout_passes=0 if options.dropout is not None else 4,
         )  # fmt: skip
     else:
         recipe = Recipe(

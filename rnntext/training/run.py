@@ -419,6 +419,7 @@ def _objective(
             seed=options.seed,
             machine=machine,
             ranks=ranks,
+            dropout_passes=recipe.dropout_passes,
         )
     if isinstance(data, LabelledData):
         return Classification(

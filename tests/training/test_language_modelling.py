@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.text.store import counts_of
 from rnntext.training import language_modelling
 from rnntext.training.device import Machine
 from rnntext.training.language_modelling import LanguageModelling
-from rnntext.training.model import LanguageModel
-from tests.training.models import CPU, DOCUMENTS, Array, V, random_model, softmax
+from rnntext.training.model import LanguageModel, build_model
+from tests.training.models import CPU, DOCUMENTS, Array, E, H, V, random_model, softmax
 
 
 def language(
@@ -27,6 +28,7 @@ def language(
     seed: int = 0,
     unk_id: int | None = None,
     valid_bytes: int | None = None,
+    dropout_passes: int = 0,
 ) -> LanguageModelling:
     if stream is None:
         stream = np.random.default_rng(9).integers(V, size=333)
@@ -41,6 +43,7 @@ def language(
         valid_bytes=valid_bytes,
         seed=seed,
         machine=CPU,
+        dropout_passes=dropout_passes,
     )
 
 
@@ -59,7 +62,7 @@ def test_windows_cover_each_column_once_an_epoch(size: int, bptt: int, rows: int
         # Every token is read once and every one but each column's first is predicted once.
         assert np.array_equal(inputs.numpy(), columns[:, :-1])
         assert np.array_equal(targets.numpy(), columns[:, 1:])
-        for given, wanted, fresh in batches:
+        for given, wanted, fresh, _ in batches:
             assert given.shape == wanted.shape
             assert 1 <= given.shape[1] <= bptt
             assert fresh.shape == (rows,)
@@ -94,8 +97,8 @@ def test_windows_are_the_same_however_far_ahead_is_read(
     for epoch in (0, 1):
         stream.windows = []
         for found, given in zip(objective.batches(epoch), wanted[epoch], strict=True):
-            assert all(torch.equal(a, b) for a, b in zip(found, given, strict=True))
-            assert [part.dtype for part in found] == [part.dtype for part in given]
+            assert all(torch.equal(a, b) for a, b in zip(found[:3], given[:3], strict=True))
+            assert [part.dtype for part in found[:3]] == [part.dtype for part in given[:3]]
         # A window at most, or as much as is to be read ahead.
         assert all(b - a <= max(ahead, 8) for a, b in stream.windows)
         if 29 <= ahead < 83:
@@ -140,7 +143,7 @@ def test_the_state_goes_from_window_to_window_by_value(monkeypatch: pytest.Monke
             model.zero_grad()
             loss, tokens = objective.loss(model, batch)
             loss.backward()
-            inputs, targets, _ = batch
+            inputs, targets, *_ = batch
             assert tokens == inputs.numel()
             found = {name: p.grad.clone() for name, p in model.named_parameters()}
             if number in (0, 3, 5):
@@ -163,15 +166,37 @@ def test_the_state_goes_from_window_to_window_by_value(monkeypatch: pytest.Monke
         assert number > 5
 
 
+def test_dropout_grows_with_the_passes_over_the_text() -> None:
+    """The same in every process, and wherever a run is taken up again."""
+    model = build_model(ModelConfig("lm", EncoderConfig("gru", V, E, H, 2, False)), 0.6).train()
+    assert isinstance(model, LanguageModel)
+    objective = language(dropout_passes=3)
+    shares = [[batch.dropout_share for batch in objective.batches(epoch)] for epoch in range(4)]
+    assert shares[0][0] == pytest.approx(1 / 3)
+    assert shares[0] == sorted(set(shares[0]))
+    assert shares[0][-1] < shares[1][0] == pytest.approx(2 / 3)
+    assert set(shares[2] + shares[3]) == {1.0}
+    assert [batch.dropout_share for batch in objective.batches(0, 3)] == shares[0][3:]
+    batch = next(objective.batches(0))
+    objective.loss(model, batch)
+    ones = torch.ones(1, 1, 100_000)
+    dropped = [
+        float((layer(ones) == 0).float().mean())
+        for layer in (model.encoder.input_dropout, model.encoder.dropout)
+    ]
+    assert dropped == pytest.approx([0.1, 0.2], abs=0.01)
+    assert {batch.dropout_share for batch in language().batches(0)} == {1.0}
+
+
 def test_some_columns_start_again(monkeypatch: pytest.MonkeyPatch) -> None:
     objective, model = language(), random_model("lm")
     first, second, *_ = objective.batches(0)
-    inputs, targets, _ = second
+    inputs, targets, *_ = second
 
     def loss_with(fresh: list[bool]) -> float:
         list(zip(objective.batches(0), range(1), strict=False))  # from nothing
-        objective.loss(model, (*first[:2], torch.zeros(4, dtype=torch.bool)))
-        loss, _ = objective.loss(model, (inputs, targets, torch.tensor(fresh)))
+        objective.loss(model, first._replace(fresh=torch.zeros(4, dtype=torch.bool)))
+        loss, _ = objective.loss(model, second._replace(fresh=torch.tensor(fresh)))
         return float(loss.detach())
 
     with torch.no_grad():

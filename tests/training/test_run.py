@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from rnntext.config import Conduct, TrainingOptions
+from rnntext.training import classification, language_modelling, loop, tagging
 from rnntext.training import run as run_module
-from rnntext.training.events import Prepared, Resumed, Stopped
+from rnntext.training.events import Evaluated, Finished, Prepared, Resumed, Saved, Stopped
 from rnntext.training.run import run
+from tests.conftest import CORPORA
 
 
 def test_a_run_that_goes_on_late_reads_all_that_it_began_with(
@@ -32,3 +34,27 @@ def test_a_run_that_goes_on_late_reads_all_that_it_began_with(
     assert isinstance(second, Prepared)
     assert second.summary == first.summary
     assert not first.summary.cut_short
+
+
+@pytest.mark.parametrize("task", ["lm", "classify", "tag"])
+def test_a_run_without_time_to_measure_everything_measures_a_part(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"lm": "stories.txt", "classify": "reviews.csv", "tag": "tagged.conllu"}
+    data = CORPORA / names[task]
+    monkeypatch.setattr(loop, "_MEASURED", 0.0)
+    monkeypatch.setattr(language_modelling, "_QUICK_TOKENS", 50)
+    for module in (classification, tagging):
+        monkeypatch.setattr(module, "QUICK_TOKENS", 50)
+    options = TrainingOptions(task, (str(data),), valid=str(data), minutes=0.1, threads=1)
+    events = list(run(options, tmp_path / "model", Conduct(cache=False)))
+    finished, saved = events[-2:]
+    assert isinstance(finished, Finished)
+    assert isinstance(saved, Saved)
+    assert finished.hurried
+    measured = [event for event in events if isinstance(event, Evaluated)]
+    assert measured[-1].step == finished.best_step
+    for name, value in measured[-1].metrics.items():
+        # A classifier is calibrated after that.
+        if name != "ece":
+            assert saved.metrics[name] == value
