@@ -1,9 +1,10 @@
 """Running trained models, beside a plain PyTorch implementation of the same networks with the same
 weights, and beside fastText: start-up, generation, classification, tagging, scoring.
 
-    python benchmarks/running.py DATA MODELS
+    python benchmarks/running.py DATA MODELS [SECTION...]
 
-DATA holds ptb/train.txt, ptb/valid.txt, sst2/train.tsv (columns label, text), ewt/train.conllu and
+The sections, all of them where none is named: startup, generation, classification, tagging,
+scoring. DATA holds ptb/train.txt, ptb/valid.txt, sst2/train.tsv (columns label, text), ewt/train.conllu and
 ewt/dev.conllu. The models are trained and kept in MODELS where they are not there yet; their
 speed does not depend on how good they are, so that they do not learn for long. fastText's row
 needs the package `fasttext`.
@@ -53,16 +54,20 @@ RNNTEXT = [sys.executable, "-m", "rnntext"]
 Work = Callable[[], object]
 
 
-def main(data: Path, models: Path) -> None:
-    """Print the table."""
+def main(data: Path, models: Path, *sections: str) -> None:
+    """Print the table, or these sections of it."""
     torch.set_num_threads(usable_cores())
     train_models(data, models)
     print(f"{'':34} {'':>16} {'':>12} {'ratio':>8}")
-    startup(models)
-    generation(models)
-    classification(data, models)
-    tagging(data, models)
-    scoring(data, models)
+    work: dict[str, Work] = {
+        "startup": partial(startup, models),
+        "generation": partial(generation, models),
+        "classification": partial(classification, data, models),
+        "tagging": partial(tagging, data, models),
+        "scoring": partial(scoring, data, models),
+    }
+    for section in sections or work:
+        work[section]()
 
 
 def train_models(data: Path, models: Path) -> None:
@@ -332,4 +337,4 @@ class PlainClassifier:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
