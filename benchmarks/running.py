@@ -4,10 +4,10 @@ weights, and beside fastText: start-up, generation, classification, tagging, sco
     python benchmarks/running.py DATA MODELS [SECTION...]
 
 The sections, all of them where none is named: startup, generation, classification, tagging,
-scoring. DATA holds ptb/train.txt, ptb/valid.txt, sst2/train.tsv (columns label, text), ewt/train.conllu and
-ewt/dev.conllu. The models are trained and kept in MODELS where they are not there yet; their
-speed does not depend on how good they are, so that they do not learn for long. fastText's row
-needs the package `fasttext`.
+scoring. DATA holds ptb/train.txt, ptb/valid.txt, sst2/train.tsv (columns label, text),
+ewt/train.conllu and ewt/dev.conllu. The models are trained and kept in MODELS where they are not
+there yet; their speed does not depend on how good they are, so that they do not learn for long.
+fastText's row needs the package `fasttext`.
 
 Everything is measured in turn, round after round, and the table gives each one's median. Before
 each piece is a pause, for PyTorch's threads go on spinning when they are done. PyTorch runs
