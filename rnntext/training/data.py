@@ -34,8 +34,9 @@ from rnntext.training.prepare import COUNTS, IDS, TARGETS, TOKENIZER, TRAIN, VAL
 from rnntext.training.prepare_examples import plan_examples
 from rnntext.training.prepare_text import plan_text
 
-# Of what is in an entry, and of how it was made: another number, and all is made again.
-_FORMAT = 1
+# Of what is in an entry, and of how it was made, the rules for splits and vocabularies among it:
+# another number, and all is made again.
+_FORMAT = 2
 # Options that change what is read or how it is encoded.
 _TELLING = (
     "task", "format", "text_column", "label_column", "tag_column", "multi_label",
