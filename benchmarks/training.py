@@ -357,30 +357,33 @@ def memory(work: Path) -> None:
 
 def quality(data: Path, work: Path, minutes: float) -> None:
     """Validation perplexity after so many minutes, the whole of them used on both sides."""
-    before = plain_perplexity(data, minutes)
+    before, read = plain_perplexity(data, minutes)
     line = [*RNNTEXT, "train", "lm", data / "ptb/train.txt", "--valid", data / "ptb/valid.txt"]
     line += ["--tokenizer", "word", "--layers", 2, "--hidden", 200, "--batch-size", ROWS]
     line += ["--bptt", BPTT, "--minutes", minutes, "-o", work / "quality", "--json", "-q"]
     found = subprocess.run(list(map(str, line)), capture_output=True, check=True)
-    after = json.loads(found.stdout)["metrics"]["perplexity"]
+    saved = json.loads(found.stdout)
+    after = saved["metrics"]["perplexity"]
     name = f"PTB 2x200, perplexity after {minutes:g} minutes"
     row(name, f"{before:.2f}", f"{after:.2f}", f"{before - after:.1f}")
+    row("    passes over the text", f"{read:.1f}", f"{saved['epochs']:.1f}")
 
 
-def plain_perplexity(data: Path, minutes: float) -> float:
+def plain_perplexity(data: Path, minutes: float) -> tuple[float, float]:
     """Gradient descent at 20, a quarter of it from where validation gets worse (what PyTorch's
-    own example of a word language model does)."""
+    own example of a word language model does); and how often the text was read."""
     began = time.perf_counter()
     vocabulary: dict[str, int] = {}
     train, valid = (words(data / f"ptb/{part}.txt", vocabulary) for part in ("train", "valid"))
     torch.manual_seed(0)
     model = PlainLanguageModel("lstm", 200)
     optimizer = torch.optim.SGD(model.parameters(), lr=20, foreach=False)
-    best, cost = math.inf, 0.0
+    best, cost, steps = math.inf, 0.0, 0
     while True:
         for _ in plain_steps(model, train, optimizer):
+            steps += 1
             if time.perf_counter() - began + cost > 60 * minutes:
-                return min(best, perplexity(model, valid))
+                return min(best, perplexity(model, valid)), steps * ROWS * BPTT / len(train)
         started = time.perf_counter()
         now = perplexity(model, valid)
         cost = time.perf_counter() - started
