@@ -24,6 +24,7 @@ import numpy.typing as npt
 import tokenizers
 
 from rnntext.errors import DataError
+from rnntext.text.chunks import Chunks
 from rnntext.text.decoder import Decoder, PieceDecoder, WordDecoder, byte_characters
 from rnntext.text.splitting import (
     PRESPLIT_SAMPLE,
@@ -293,8 +294,15 @@ class Tokenizer:
     def _encode_pieces(self, texts: list[str]) -> list[Ids]:
         if self.config.kind in ("char", "byte"):
             return [self._look_up(text) for text in texts]
-        batch = self._backend.encode_batch_fast(texts, add_special_tokens=False)
-        return [np.array(encoding.ids, np.int32) for encoding in batch]
+        return self._chunks.encode(texts)
+
+    @cached_property
+    def _chunks(self) -> Chunks:
+        def ids(texts: list[str]) -> list[list[int]]:
+            batch = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+            return [encoding.ids for encoding in batch]
+
+        return Chunks(ids, " " if self.config.kind == "bpe" else "")
 
     def _look_up(self, text: str) -> Ids:
         """The ids of a text whose characters (char) or bytes (byte) are its tokens."""
