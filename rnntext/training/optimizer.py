@@ -1,4 +1,5 @@
-"""How the weights are moved: AdamW with clipped gradients, and the average of all weights so far.
+"""How the weights are moved: AdamW with clipped gradients, words with one second moment for all,
+and the average of all weights so far.
 
 Knows: parameters, their gradients and the moments of these. Does not know: models, losses or
 schedules. Everything it remembers are tensors in its own hands, so that a run can be saved and
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 _FIRST_DECAY, _SECOND_DECAY, _EPSILON = 0.9, 0.99, 1e-8
+_WITH_A_ROW_FOR_EACH_WORD = ("encoder.embedding.weight", "head.bias")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +27,21 @@ class Settings:
     clip_norm: float
     warmup: int  # steps
     averaging: float = 0.0  # the part that the average of all weights so far keeps at each step
+    # Times the learning rate: that of the parameters with a row for each word, which then share
+    # one second moment. 0: these are parameters as all others.
+    word_rate: float = 0.0
 
 
 class Optimizer:
-    """AdamW (Loshchilov and Hutter 2019) on all of a model's parameters.
+    """AdamW (Loshchilov and Hutter 2019) on all of a model's parameters but those with a row for
+    each word, where the settings have a rate of their own for these.
+
+    AdamW moves every number about as far, however small its gradients are. Those of a rare word
+    are mostly of the steps in which it was a wrong answer among thousands, and it would be moved by
+    their noise as far as a common word is by what there is to learn. So all numbers of such a
+    parameter are divided by the same second moment, the mean of theirs (as in NovoGrad, Ginsburg et
+    al. 2019), and their gradients keep their proportions, as in plain gradient descent. They do not
+    decay.
 
     PyTorch's fused kernel is called directly: `torch.optim` imports its compiler when the first
     optimizer is made, which takes over a second of every run.
@@ -38,8 +51,18 @@ class Optimizer:
         self._settings = settings
         self._names = [name for name, _ in model.named_parameters()]
         self._parameters = list(model.parameters())
+        self._words = [
+            index
+            for index, name in enumerate(self._names)
+            if settings.word_rate and name in _WITH_A_ROW_FOR_EACH_WORD
+        ]
         self._first = [torch.zeros_like(parameter) for parameter in self._weights()]
-        self._second = [torch.zeros_like(parameter) for parameter in self._weights()]
+        self._second = [
+            torch.zeros((), device=weight.device)
+            if index in self._words
+            else torch.zeros_like(weight)
+            for index, weight in enumerate(self._weights())
+        ]
         self._steps = [torch.zeros((), device=weight.device) for weight in self._weights()]
         self._average = [weight.clone() for weight in self._weights()] if settings.averaging else []
         # Matrices decay; biases and a CRF's scores, which mean something as they are, do not.
@@ -47,8 +70,9 @@ class Optimizer:
             parameter.dim() > 1 and "crf" not in name
             for name, parameter in zip(self._names, self._parameters, strict=True)
         ]
+        others = [index for index in range(len(decays)) if index not in self._words]
         self._groups = [
-            (decay, [index for index, own in enumerate(decays) if bool(own) == bool(decay)])
+            (decay, [index for index in others if bool(decays[index]) == bool(decay)])
             for decay in (settings.weight_decay, 0.0)
         ]
 
@@ -65,6 +89,8 @@ class Optimizer:
         ]
         with torch.no_grad():
             torch._foreach_add_(self._steps, 1)
+            for index in self._words:
+                self._move_words(index, gradients[index], rate * self._settings.word_rate)
             for decay, group in self._groups:
                 if group:
                     torch._fused_adamw_(
@@ -89,6 +115,16 @@ class Optimizer:
         for parameter in self._parameters:
             parameter.grad = None
         return norm
+
+    def _move_words(self, index: int, gradient: Tensor, rate: float) -> None:
+        steps, first, second = self._steps[index], self._first[index], self._second[index]
+        square = torch.linalg.vector_norm(gradient).square() / gradient.numel()
+        second.lerp_(square, 1 - _SECOND_DECAY)
+        first.lerp_(gradient, 1 - _FIRST_DECAY)
+        # Tensors all along: a number would have to be waited for where a GPU computes it.
+        size = (second / (1 - _SECOND_DECAY**steps)).sqrt() + _EPSILON
+        scale = rate / (size * (1 - _FIRST_DECAY**steps))
+        self._parameters[index].detach().addcmul_(first, scale, value=-1)
 
     def finite(self) -> bool:
         """Whether every weight is a number, also those that would be measured now."""

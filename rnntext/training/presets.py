@@ -41,6 +41,7 @@ class Recipe:
     clip_norm: float = 1.0
     warmup: int = 30  # steps
     averaging: float = 0.0
+    word_rate: float = 0.0  # times the learning rate, see Optimizer
     dropout_passes: int = 0  # see LanguageModelling
 
 
@@ -107,14 +108,15 @@ def choose_recipe(options: TrainingOptions, characters: int, examples: int) -> R
             "lstm", layers, hidden, embed,
             bidirectional=False,
             batch_size=16 if tiny else 32 if characters < _LARGE_TEXT else 64,
-            learning_rate=5e-3 if hidden < 500 else 3e-3,
+            learning_rate=2e-3,
             # The less text there is, the more often it is read.
             dropout=0.6 if tiny else 0.3,
             token_dropout=0.0,
             bptt=35,
             max_length=0,
-            clip_norm=0.5,
+            clip_norm=0.25,
             warmup=30 if tiny else 150,
+            word_rate=4.0,
             dropout_passes=0 if options.dropout is not None else 4,
         )  # fmt: skip
     else:

@@ -227,6 +227,7 @@ def _settings(recipe: Recipe) -> Settings:
         recipe.clip_norm,
         recipe.warmup,
         recipe.averaging,
+        recipe.word_rate,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -21,6 +22,20 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
 
 
+class Words(nn.Module):
+    """A parameter with a row for each of five words, and one without."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = nn.ModuleDict({"embedding": nn.Embedding(5, 3)})
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states: Tensor = self.layer(x @ self.encoder["embedding"].weight.t()[:, :3])
+        return states
+
+
 def learn(model: nn.Module, step: int) -> None:
     """Gradients of a step's own data."""
     generator = torch.Generator().manual_seed(step)
@@ -31,8 +46,9 @@ def weights(model: nn.Module) -> list[Tensor]:
     return [parameter.detach().clone() for parameter in model.parameters()]
 
 
-def test_it_is_adamw_with_clipped_gradients() -> None:
-    ours, theirs = network(), network()
+@pytest.mark.parametrize("make", [network, Words])
+def test_it_is_adamw_with_clipped_gradients(make: Callable[[], nn.Module]) -> None:
+    ours, theirs = make(), make()
     optimizer = Optimizer(ours, SETTINGS)
     matrices = [p for p in theirs.parameters() if p.dim() > 1]
     biases = [p for p in theirs.parameters() if p.dim() == 1]
@@ -64,10 +80,33 @@ def test_gradients_are_forgotten_and_clipped_together() -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_words_keep_the_proportions_of_their_gradients() -> None:
+    model = Words()
+    optimizer = Optimizer(model, replace(SETTINGS, clip_norm=1e9, word_rate=3.0))
+    (table,) = model.encoder["embedding"].parameters()
+    first, second = torch.zeros_like(table), 0.0
+    for step in range(1, 20):
+        rate = 0.02 / step
+        learn(model, step)
+        assert table.grad is not None
+        before, gradient = table.detach().clone(), table.grad.clone()
+        optimizer.step(rate, step - 1)
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.99 * second + 0.01 * float(gradient.square().mean())
+        size = math.sqrt(second / (1 - 0.99**step))
+        expected = before - 3 * rate * first / (1 - 0.9**step) / size
+        torch.testing.assert_close(table.detach(), expected)
+        # A word without a gradient stays where it is: nothing of a word decays.
+        assert torch.equal(table[3:], before[3:])
+
+
+@pytest.mark.parametrize("make", [network, Words])
 @pytest.mark.parametrize("averaging", [0.0, 0.9])
-def test_it_goes_on_from_its_state_to_the_bit(averaging: float) -> None:
-    settings = replace(SETTINGS, averaging=averaging)
-    whole, first = network(), network()
+def test_it_goes_on_from_its_state_to_the_bit(
+    averaging: float, make: Callable[[], nn.Module]
+) -> None:
+    settings = replace(SETTINGS, averaging=averaging, word_rate=2.0)
+    whole, first = make(), make()
     one, two = Optimizer(whole, settings), Optimizer(first, settings)
     for step in range(10):
         learn(whole, step)
@@ -76,7 +115,7 @@ def test_it_goes_on_from_its_state_to_the_bit(averaging: float) -> None:
             learn(first, step)
             two.step(0.02, step)
     state = {name: tensor.clone() for name, tensor in two.state().items()}
-    second = network()
+    second = make()
     second.load_state_dict(first.state_dict())
     three = Optimizer(second, settings)
     three.restore(state)
