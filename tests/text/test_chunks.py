@@ -42,6 +42,8 @@ def test_white_space_that_stands_together_is_encoded_with_its_line(text: str) ->
     line = " x z" + text
     assert spelled(Chunks(letters, " "), [" y", line, " y"]) == [" y", line, " y"]
     assert (line in letters.asked) == (text != "")
+    # Nothing is encoded twice, as a part of its line and with all of it.
+    assert sum(map(len, letters.asked)) == len(" y") + len(line)
 
 
 def test_words_are_apart_whatever_stands_between_them() -> None:

@@ -23,7 +23,7 @@ def network() -> nn.Sequential:
 
 
 class Words(nn.Module):
-    """A parameter with a row for each of five words, and one without."""
+    """A parameter with a row for each of five words, of which three are used, and one without."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from rnntext.config import Conduct, TrainingOptions
 from rnntext.training import classification, language_modelling, loop, tagging
@@ -57,3 +58,22 @@ def test_a_run_without_time_to_measure_everything_measures_a_part(
         # A classifier is calibrated after that.
         if name != "ece":
             assert saved.metrics[name] == value
+
+
+@pytest.mark.parametrize("task", ["lm", "classify"])
+def test_the_words_of_a_language_model_share_a_second_moment(task: str, tmp_path: Path) -> None:
+    data = CORPORA / {"lm": "stories.txt", "classify": "reviews.csv"}[task]
+    options = TrainingOptions(task, (str(data),), steps=9, preset="tiny", threads=1)
+    out = tmp_path / "model"
+    events = list(run(options, out, Conduct(cache=False), stop_asked=lambda: True))
+    assert isinstance(events[-1], Stopped)
+    (file,) = (out / "training-state").glob("*.safetensors")
+    moments = {
+        name.removeprefix("optimizer.second."): tensor
+        for name, tensor in load_file(file).items()
+        if name.startswith("optimizer.second.")
+    }
+    shared = {name for name, tensor in moments.items() if tensor.ndim == 0}
+    words = {"lm": {"encoder.embedding.weight", "head.bias"}, "classify": set()}
+    assert shared == words[task]
+    assert all(tensor.any() for tensor in moments.values())
