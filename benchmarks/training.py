@@ -324,13 +324,14 @@ def losses(directory: Path) -> list[float]:
 
 
 def memory(work: Path) -> None:
-    """Peak resident memory of whole runs that train the same model, a file of each size."""
+    """Peak resident memory of whole runs that train the same model on the same batches, a file of
+    each size."""
     for size in (10, 100, 1000):
         text = work / f"{size}.txt"
         with text.open("wb") as file:
             file.writelines(stream(size * MEGABYTE))
         given = ["train", "lm", text, "-o", work / f"m{size}", "--steps", 100, "--preset", "small"]
-        given += ["--vocab-size", 8000, "-q"]
+        given += ["--vocab-size", 8000, "--batch-size", 32, "-q"]
         cache = {**os.environ, "XDG_CACHE_HOME": str(work / "cache")}
         seconds = []
         for _ in range(2):

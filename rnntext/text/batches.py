@@ -19,13 +19,27 @@ WINDOW = 200_000  # rows that are put into buckets together
 NEIGHBOURS = 64  # of more rows, so many that lie together stay together
 
 
-def pad(rows: Sequence[Array], dtype: npt.DTypeLike = np.int64) -> tuple[Array, Array]:
-    """Rows of ids -> (ids (B, T), lengths (B) int32), T being the longest row's length."""
+def pad(
+    rows: Sequence[Array], dtype: npt.DTypeLike = np.int64, *, even: bool = False
+) -> tuple[Array, Array]:
+    """Rows of ids -> (ids (B, T), lengths (B) int32), T being the longest row's length or,
+    with `even`, the `even_width` of it."""
     lengths = np.fromiter((len(row) for row in rows), np.int32, len(rows))
-    batch = np.zeros((len(rows), int(lengths.max(initial=0))), dtype)
+    longest = int(lengths.max(initial=0))
+    batch = np.zeros((len(rows), even_width(longest) if even else longest), dtype)
     for index, row in enumerate(rows):
         batch[index, : len(row)] = row
     return batch, lengths
+
+
+def even_width(longest: int) -> int:
+    """The least width that holds so many, of at most 16 between a number and its double.
+
+    PyTorch makes kernels for each shape that it meets and keeps them: two epochs over film reviews
+    of all widths ended at 1951 MB and over these widths at 710 MB.
+    """
+    step = 1 << max(0, longest.bit_length() - 5)
+    return -(-longest // step) * step
 
 
 def buckets(

@@ -96,13 +96,15 @@ class Classification:
                 for ids, begin in zip(documents.ids[own], begins[own], strict=True)
             ]
             yield _LabelledBatch(
-                *self._tensors(rows, documents.labels[own]),
+                *self._tensors(rows, documents.labels[own], even=True),
                 weight=self._weight_of(documents.labels) if counts else math.inf,
                 tokens=int(np.minimum(lengths, self.max_length).sum()),
             )
 
-    def _tensors(self, rows: Sequence[Array], labels: Array) -> tuple[Tensor, Tensor, Tensor]:
-        ids, lengths = pad(rows)
+    def _tensors(
+        self, rows: Sequence[Array], labels: Array, *, even: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        ids, lengths = pad(rows, even=even)
         arrays = (ids, lengths.astype(np.int64), labels.astype(np.float32))
         tensors = (torch.from_numpy(array).to(self.machine.device) for array in arrays)
         return tuple(tensors)  # type: ignore[return-value]

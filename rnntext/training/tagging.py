@@ -78,18 +78,18 @@ class Tagging:
             sentences = self.train.read(index)
             own, counts = own_part(self.ranks, len(index))
             yield _TaggedBatch(
-                *self._tensors(sentences[own]),
+                *self._tensors(sentences[own], even=True),
                 weight=sum(len(s.tags) for s in sentences) if counts else math.inf,
                 tokens=sum(len(s.ids) for s in sentences),
             )
 
     def _tensors(
-        self, sentences: Sequence[TaggedIds]
+        self, sentences: Sequence[TaggedIds], *, even: bool = False
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        ids, lengths = pad([s.ids for s in sentences])
-        first, words = pad([s.first for s in sentences])
-        last, _ = pad([s.last for s in sentences])
-        tags, _ = pad([s.tags for s in sentences])
+        ids, lengths = pad([s.ids for s in sentences], even=even)
+        first, words = pad([s.first for s in sentences], even=even)
+        last, _ = pad([s.last for s in sentences], even=even)
+        tags, _ = pad([s.tags for s in sentences], even=even)
         arrays = (ids, lengths, first, last, tags, words)
         tensors = (
             torch.from_numpy(array.astype(np.int64)).to(self.machine.device) for array in arrays

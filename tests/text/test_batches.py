@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnntext.text import batches
-from rnntext.text.batches import Epochs, buckets, columns, pad
+from rnntext.text.batches import Epochs, buckets, columns, even_width, pad
 from rnntext.text.store import Rows
 
 LENGTHS = st.lists(st.integers(0, 60), max_size=80).map(lambda x: np.array(x, np.int64))
@@ -28,6 +28,23 @@ def test_pad_nothing() -> None:
     assert batch.shape == (0, 0)
     assert lengths.shape == (0,)
     assert pad([np.array([], np.int64)] * 2)[0].shape == (2, 0)
+
+
+def test_even_widths_are_few_and_hardly_wider() -> None:
+    assert [even_width(longest) for longest in (0, 1, 2, 31, 33, 400, 401)] == [
+        0, 1, 2, 31, 34, 400, 416
+    ]  # fmt: skip
+    for longest in range(1, 3000):
+        assert longest <= even_width(longest) <= longest * 17 / 16
+    for least in (1, 16, 100, 1024, 1500):
+        assert len({even_width(longest) for longest in range(least, 2 * least)}) <= 17
+
+
+def test_pad_to_an_even_width() -> None:
+    batch, lengths = pad([np.arange(1, 38), np.arange(1, 4)], even=True)
+    assert batch.shape == (2, 38)
+    assert lengths.tolist() == [37, 3]
+    assert not batch[0, 37:].any()
 
 
 @settings(max_examples=150, deadline=None)

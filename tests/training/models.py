@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.text.batches import even_width
 from rnntext.training.device import Machine
 from rnntext.training.model import Model, build_model
 
@@ -56,7 +57,7 @@ def share_of_text(batches: Iterable[Any]) -> float:
     """Of batches of ids (B, T) and lengths (B), the part that is not padding."""
     real = room = 0
     for ids, lengths, *_ in batches:
-        assert ids.shape == (len(lengths), int(lengths.max()))
+        assert ids.shape == (len(lengths), even_width(int(lengths.max())))
         real += int(lengths.sum())
         room += ids.numel()
     return real / room

@@ -166,6 +166,16 @@ def test_little_of_a_batch_is_padding() -> None:
     assert share_of_text(objective.batches(0)) > 0.9
 
 
+def test_batches_have_few_widths() -> None:
+    documents = [np.zeros(length, np.int32) for length in range(1, 401)]
+    objective = classification(
+        documents, one_hot(*(n % 3 for n in range(400))), batch_size=2, max_length=400
+    )
+    widths = {batch.ids.shape[1] for epoch in range(3) for batch in objective.batches(epoch)}
+    assert max(widths) == 400
+    assert len(widths) < 80  # of 400
+
+
 def test_a_quick_evaluation_and_a_sample_read_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "QUICK_TOKENS", 41)
     monkeypatch.setattr(module, "SAMPLE_TOKENS", 10)

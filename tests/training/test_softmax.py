@@ -195,6 +195,38 @@ def test_the_mean_over_many_draws_approaches_the_exact_gradient(
     assert distance([mean], [want[1]]) < single / 4
 
 
+def test_few_sizes_of_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many targets are in neither the head nor the sample."""
+    size = 6000
+    loss = Softmax(torch.arange(size), torch.float32)
+    weight, bias = torch.randn(size, 2), torch.zeros(size)
+    widths = []
+
+    def spied(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        widths.append(logits.shape[1])
+        return original(logits, targets)
+
+    original = softmax_module._loss_and_error
+    monkeypatch.setattr(softmax_module, "_loss_and_error", spied)
+    for rows in range(1, 200, 7):
+        loss(torch.randn(rows, 2), weight, bias, torch.randperm(size)[:rows])
+    assert len(widths) == 29
+    assert len(set(widths)) <= 4
+    assert min(widths) >= loss.samples + len(loss.head)
+
+
+def test_filling_up_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = inputs()
+    results = []
+    for multiple in (1, 17):  # 17 is more than there are: all of the head fills up
+        monkeypatch.setattr(softmax_module, "_MULTIPLE", multiple)
+        draw(monkeypatch, (0, 1, 2))
+        loss = small(monkeypatch, samples=3)(*given)
+        results.append((loss, *torch.autograd.grad(loss, given[:3])))
+    for plain, filled in zip(*results, strict=True):
+        torch.testing.assert_close(filled, plain, rtol=1e-6, atol=1e-7)
+
+
 def test_each_loss_draws_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the same again from the same place, whatever else draws."""
     given = inputs()

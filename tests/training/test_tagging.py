@@ -116,6 +116,15 @@ def test_little_of_a_batch_is_padding() -> None:
     assert share_of_text(tagging(given, batch_size=32).batches(0)) > 0.9
 
 
+def test_batches_have_few_widths() -> None:
+    steps = [np.arange(length) for length in range(1, 401)]
+    objective = tagging([TaggedIds(s, s, s, np.zeros_like(s)) for s in steps], batch_size=2)
+    batches = [batch for epoch in range(3) for batch in objective.batches(epoch)]
+    for widths in ({b.ids.shape[1] for b in batches}, {b.tags.shape[1] for b in batches}):
+        assert max(widths) == 400
+        assert len(widths) < 80  # of 400
+
+
 def test_a_quick_evaluation_and_a_sample_read_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "QUICK_TOKENS", 20)
     monkeypatch.setattr(module, "SAMPLE_TOKENS", 3)
