@@ -140,7 +140,8 @@ class Progress:
             )
         if summary.duplicates:
             self._say(
-                f"{summary.duplicates:,} of the validation {summary.unit} are in training too"
+                f"{summary.duplicates:,} of {summary.valid:,} validation {summary.unit} found in "
+                "training too"
             )
         if summary.cut_short:
             self._say(
