@@ -23,6 +23,7 @@ from rnntext.errors import DataError, UsageError
 STDIN = "-"
 ENCODING_ERRORS = ("strict", "replace")
 CHUNK_BYTES = 1 << 18
+_PATIENCE = 0.25  # seconds until a wait for input is begun anew
 BINARY_BYTES = 8192  # how much of a file is searched for NUL bytes, as grep and git do
 
 
@@ -145,14 +146,15 @@ def read_chunks(path: str, name: str, stdin: int) -> Iterator[bytes]:
     try:
         regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
         while True:
-            if not regular and not _ready(descriptor):
+            if not regular and not _ready(descriptor, 0):
                 yield b""
+                # A signal that comes just before a wait does not end it: Python has it act after.
+                while _ready(descriptor, _PATIENCE) is False:
+                    pass
             try:
                 chunk = os.read(descriptor, CHUNK_BYTES)
             except BlockingIOError:
-                # Another program that shares the terminal or pipe made it non-blocking.
-                select.select([descriptor], [], [])
-                continue
+                continue  # another program that shares the terminal or pipe made it non-blocking
             if not chunk:
                 return
             yield chunk
@@ -163,11 +165,12 @@ def read_chunks(path: str, name: str, stdin: int) -> Iterator[bytes]:
             os.close(descriptor)
 
 
-def _ready(descriptor: int) -> bool:
+def _ready(descriptor: int, seconds: float) -> bool | None:
+    """Whether a read, after waiting at most so long, has something; None where nobody can tell."""
     try:
-        return bool(select.select([descriptor], [], [], 0)[0])
+        return bool(select.select([descriptor], [], [], seconds)[0])
     except (OSError, ValueError):  # Windows asks sockets only; or the number is too high
-        return False
+        return None
 
 
 def _decompress(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:

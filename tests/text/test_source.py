@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from rnntext.errors import DataError, UsageError
 from rnntext.text import source
-from rnntext.text.source import BinaryDataError, Decoding, extension, peek, read_blocks
+from rnntext.text.source import BinaryDataError, Decoding, extension, peek, read_blocks, read_chunks
 
 SAMPLE = "naïve café 你好 🙂"
 # No byte-order mark, which is dropped at the start, and no half characters.
@@ -263,6 +263,32 @@ def test_a_pipe_that_does_not_block_is_waited_for() -> None:
     assert list(chain.from_iterable(blocks)) == ["late"]
     late.join()
     os.close(reader)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals of a thread's own")
+def test_ctrl_c_is_heard_that_interrupts_no_read() -> None:
+    """As one that comes just before a read: here another thread takes it from the system."""
+    reader, writer = os.pipe()
+    late = threading.Timer(20, os.write, [writer, b"too late"])
+
+    def press() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        late.start()
+        threading.Thread(target=press).start()
+        chunks = read_chunks("-", "standard input", reader)
+        assert next(chunks) == b""
+        with pytest.raises(KeyboardInterrupt):
+            next(chunks)
+        assert late.is_alive()  # it took no input to hear it
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        late.cancel()
+        os.close(reader)
+        os.close(writer)
 
 
 def test_peek_gives_the_head_and_loses_nothing() -> None:
