@@ -77,8 +77,9 @@ def choose(
     logits = top_k(logits, options.top_k)
     logits = top_p(logits, options.top_p)
     logits = min_p(logits, options.min_p)
-    # The likeliest token passes every filter, and its logit is 0 since the temperature.
-    return _pick(np.exp(logits), uniforms)
+    # The likeliest token passes every filter, and its logit is 0 since the temperature, which
+    # made an array of its own: one more would be asked of the system for every token.
+    return _pick(np.exp(logits, out=logits), uniforms)
 
 
 def repetition_penalty(logits: Logits, histories: Sequence[Ids], penalty: float) -> Logits:
