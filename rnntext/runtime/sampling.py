@@ -179,13 +179,15 @@ def _pick(masses: NDArray[np.float32], uniforms: NDArray[np.float64]) -> NDArray
     )  # [B, blocks]
     # Below the total, however it is rounded, since a float64 below 1 is at most 1 - 2^-53.
     target = uniforms * ends[:, -1]
-    block = _first_largest(ends > target[:, None])
     ids = np.empty(rows, np.int64)
-    for row, place in enumerate(block.tolist()):
+    for row in range(rows):
+        place = int(ends[row].searchsorted(target[row], "right"))
         first = place * _BLOCK
         inside = masses[row, first : first + _BLOCK].cumsum(dtype=np.float64)
         rest = target[row] - (ends[row, place - 1] if place else 0.0)
-        # A sum in another order may end a bit below the block's: then its last token is meant.
-        found = int(np.searchsorted(inside, rest, "right"))
-        ids[row] = first + min(found, int(np.searchsorted(inside, inside[-1])))
+        found = int(inside.searchsorted(rest, "right"))
+        if found == len(inside):
+            # A sum in another order may end a bit below the block's: then its last token is meant.
+            found = int(inside.searchsorted(inside[-1]))
+        ids[row] = first + found
     return ids

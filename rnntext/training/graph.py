@@ -29,16 +29,17 @@ int8
     of the others listens to them. So the scale is the same for every batch and a record's answer
     the same to the bit. The embeddings, which the first layer reads, carry two such columns.
     There is no such kernel for the GRU and the vanilla RNN: their weights are stored as int8 and
-    multiplied out when the graph is loaded. The product with the vocabulary scales each row by
-    its own largest entry. Weights keep 7 bits, a scale for each row of the matrix: products of
-    8-bit weights overflow the 16-bit sums of x86 processors without VNNI, and the answer would
-    depend on the machine.
+    multiplied out when the graph is loaded. The product with the vocabulary takes states as they
+    are, between -1 and 1, and scales a row that a projection made by its own largest entry. Weights
+    keep 7 bits, a scale for each row of the matrix: products of 8-bit weights overflow the 16-bit
+    sums of x86 processors without VNNI, and the answer would depend on the machine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -122,31 +123,56 @@ def _encoder(graph: Graph, config: EncoderConfig, weights: Weights, int8: bool) 
     with_range = int8 and config.cell == "lstm"
     x = _embeddings(graph, config, weights, int8, with_range)
     width = config.output_size + config.directions * (_RANGE if with_range else 0)
+    starts = _wide_states(graph, config) if with_range else parts
+    befores = [_by_layer(graph, start, config) for start in starts]
     y = ""
     finals: list[Sequence[str]] = []
-    befores = [_by_layer(graph, part, config.num_layers) for part in parts]
     for index in range(config.num_layers):
         before = [layers[index] for layers in befores]
         if index:
             x = _side_by_side(graph, y, config.directions, width)
-        if with_range:
-            y, final = _int8_lstm(graph, config, weights, index, x, before)
-        else:
-            y, final = _layer(graph, config, weights, index, x, before, int8)
+        layer = _int8_lstm if with_range else partial(_layer, int8=int8)
+        y, final = layer(graph, config, weights, index, x, before)
         finals.append(final)
+    last = finals[-1][0]
     if with_range:
         y = graph.rows(y, 0, config.hidden_size, 3)
+        last = graph.rows(last, 0, config.hidden_size, 2)
     for part, states in zip(parts, zip(*finals, strict=True), strict=False):
-        graph.add("Concat", states, f"next_{part}", axis=0)
-        graph.output(f"next_{part}", TensorProto.FLOAT, shape)
-    return _Encoded(y, finals[-1][0])
+        name = f"next_{part}"
+        if with_range:
+            graph.rows(graph.add("Concat", states, axis=0), 0, config.hidden_size, 2, name)
+        else:
+            graph.add("Concat", states, name, axis=0)
+        graph.output(name, TensorProto.FLOAT, shape)
+    return _Encoded(y, last)
 
 
-def _by_layer(graph: Graph, part: str, layers: int) -> Sequence[str]:
-    """(layers, B, H) -> (1, B, H) for each layer"""
-    if layers == 1:
-        return [part]
+def _by_layer(graph: Graph, part: str, config: EncoderConfig) -> Sequence[str]:
+    """(layers, B, H) -> (1, B, H) for each layer; each layer's own where there are two directions,
+    which all start from the same."""
+    layers = config.num_layers
+    if layers == 1 or config.bidirectional:
+        return [part] * layers
     return graph.add_many("Split", [part], [f"{part}{index}" for index in range(layers)], axis=0)
+
+
+def _wide_states(graph: Graph, config: EncoderConfig) -> Sequence[str]:
+    """The states that an int8 LSTM starts from, with the range's units: (layers, B, H + 2), or
+    where nothing is read before (directions, B, H + 2), the same for every layer."""
+    before = () if config.bidirectional else config.state_names
+    count = config.num_layers if before else config.directions
+    width = _RANGE if before else config.hidden_size + _RANGE
+    rows = graph.add("Shape", ["lengths"])
+    shape = graph.add("Concat", [graph.integers(count), rows, graph.integers(width)], axis=0)
+    wide = []
+    # tanh of a saturated cell is 1: the state that the range's units have at every step.
+    for part, end in enumerate((1.0, _SATURATED)):
+        units = np.zeros(width, np.float32)
+        units[-_RANGE:] = end, -end
+        state = graph.add("Expand", [graph.constant(f"range{part}", units), shape])
+        wide.append(graph.add("Concat", [before[part], state], axis=2) if before else state)
+    return wide
 
 
 def _side_by_side(graph: Graph, y: str, directions: int, width: int) -> str:
@@ -214,7 +240,7 @@ def _int8_lstm(
     before: Sequence[str],
 ) -> tuple[str, Sequence[str]]:
     """What `_layer` does, but x and the states have the range's columns and units."""
-    hidden, wide, name = config.hidden_size, config.hidden_size + _RANGE, f"layer{index}"
+    name = f"layer{index}"
     input_weights, state_weights, bias = _with_range(_parameters("lstm", weights, index), index)
     inputs = [x]
     scales = []
@@ -226,29 +252,15 @@ def _int8_lstm(
             graph.constant(f"{name}.{letter}.scale", scale),
             graph.constant(f"{name}.zero", np.zeros(scale.shape, np.int8)),
         ]
-    rows = graph.add("Shape", ["lengths"])
-    directions = graph.integers(config.directions)
-    states = []
-    for part, end in enumerate((1.0, _SATURATED)):
-        # tanh of a saturated cell is 1: the state that the range's units have at every step.
-        ends = np.array([end, -end], np.float32)
-        if before:
-            shape = graph.add("Concat", [directions, rows, graph.integers(_RANGE)], axis=0)
-            ends_of_rows = graph.add("Expand", [graph.constant(f"range{part}", ends), shape])
-            states.append(graph.add("Concat", [before[part], ends_of_rows], axis=2))
-        else:
-            start = np.concatenate([np.zeros(hidden, np.float32), ends])
-            shape = graph.add("Concat", [directions, rows, graph.integers(wide)], axis=0)
-            states.append(graph.add("Expand", [graph.constant(f"start{part}", start), shape]))
     y, *final = graph.add_many(
         "DynamicQuantizeLSTM",
-        [*inputs, graph.constant(f"{name}.B", bias), "lengths", *states, "", *scales],
+        [*inputs, graph.constant(f"{name}.B", bias), "lengths", *before, "", *scales],
         [f"{name}.y", f"{name}.h", f"{name}.c"],
         domain=CONTRIBUTED,
-        hidden_size=wide,
+        hidden_size=config.hidden_size + _RANGE,
         direction="bidirectional" if config.bidirectional else "forward",
     )
-    return y, [graph.rows(state, 0, hidden, 2) for state in final]
+    return y, final
 
 
 def _parameters(cell: str, weights: Weights, index: int) -> dict[str, Array]:
@@ -350,27 +362,28 @@ def _language_model(
 
 
 def _int8_logits(graph: Graph, weights: Weights, x: str, name: str) -> str:
-    """x (N, E) -> (N, V): each row of x is scaled by its own largest entry."""
+    """x (N, E) -> (N, V). States lie between -1 and 1, and so does their scale; what a projection
+    made of them is scaled by each row's own largest entry."""
     quantized, scale = _quantize(weights["encoder.embedding.weight"])
-    largest = graph.add("ReduceMax", [graph.add("Abs", [x])], axes=[1], keepdims=1)  # (N, 1)
-    largest = graph.add("Max", [largest, graph.number(1e-8)])
     step = graph.constant("step", np.array(1 / _LARGEST_ACTIVATION, np.float32))
     middle = graph.constant("middle", np.array(_MIDDLE, np.uint8))
-    rows = graph.add("QuantizeLinear", [graph.add("Div", [x, largest]), step, middle])
-    product = graph.add(
-        "MatMulIntegerToFloat",
-        [
-            rows,
-            graph.constant("output.int8", quantized.T),
-            step,
-            graph.constant("output.scale", scale),
-            middle,
-            graph.constant("output.zero", np.zeros(len(scale), np.int8)),
-        ],
-        domain=CONTRIBUTED,
-    )
+    constants = [
+        step,
+        graph.constant("output.scale", scale),
+        middle,
+        graph.constant("output.zero", np.zeros(len(scale), np.int8)),
+    ]
+    words = graph.constant("output.int8", quantized.T)
     bias = graph.constant("head.bias", weights["head.bias"])
-    return graph.add("Add", [graph.add("Mul", [product, largest]), bias], name)
+    multiply = partial(graph.add, "MatMulIntegerToFloat", domain=CONTRIBUTED)
+    if "head.projection.weight" not in weights:
+        rows = graph.add("QuantizeLinear", [x, step, middle])
+        return multiply([rows, words, *constants, bias], name)
+    largest = graph.add("ReduceMax", [graph.add("Abs", [x])], axes=[1], keepdims=1)  # (N, 1)
+    largest = graph.add("Max", [largest, graph.number(1e-8)])
+    rows = graph.add("QuantizeLinear", [graph.add("Div", [x, largest]), step, middle])
+    product = graph.add("Mul", [multiply([rows, words, *constants]), largest])
+    return graph.add("Add", [product, bias], name)
 
 
 def _classifier(

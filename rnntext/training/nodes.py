@@ -58,10 +58,10 @@ class Graph:
         self.nodes.append(helper.make_node(operator, inputs, names, **attributes))
         return names
 
-    def rows(self, table: str, start: int, stop: int, axis: int) -> str:
+    def rows(self, table: str, start: int, stop: int, axis: int, name: str = "") -> str:
         """`table[start:stop]` along `axis`."""
         limits = [self.integers(start), self.integers(stop), self.integers(axis)]
-        return self.add("Slice", [table, *limits])
+        return self.add("Slice", [table, *limits], name)
 
     def to_bytes(self, documentation: str, about: Mapping[str, str]) -> bytes:
         domains = {("", OPSET), *((CONTRIBUTED, 1) for node in self.nodes if node.domain)}
