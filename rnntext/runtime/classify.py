@@ -6,7 +6,7 @@ consoles.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,6 @@ from rnntext.text.batches import buckets, pad
 
 Array = npt.NDArray[Any]
 
-# Texts that are encoded together, before the next are while these are read.
-_TOGETHER = 1024
 # Rows and tokens that go through the graph at once.
 _MAX_ROWS = 64
 _MAX_TOKENS = 1 << 13
@@ -42,15 +40,6 @@ class Classification:
     @property
     def probability(self) -> float:
         return self.labels[self.label]
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Rows that are read side by side, each a text or a window of one."""
-
-    rows: list[Array]
-    owners: Array  # (B): each one's text
-    shares: Array  # (B): the part of that text that it is
 
 
 class Classifier:
@@ -79,15 +68,11 @@ class Classifier:
 
     def probabilities(self, texts: Sequence[str]) -> Array:
         """(N, labels): a distribution in each row, or with several labels a probability each."""
-        starts = range(0, len(texts), _TOGETHER)
-        encoded = (self._model.tokenizer.encode(texts[at : at + _TOGETHER]) for at in starts)
-        return self._probabilities(self._logits(len(texts), encoded))
+        return self.probabilities_of_ids(self._model.tokenizer.encode(texts))
 
     def probabilities_of_ids(self, texts: Sequence[Array]) -> Array:
         """What `probabilities` gives, of texts that are encoded already."""
-        return self._probabilities(self.logits(texts))
-
-    def _probabilities(self, logits: Array) -> Array:
+        logits = self.logits(texts)
         if self.multi_label:
             return np.asarray(1 / (1 + np.exp(-logits)))
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -101,41 +86,38 @@ class Classifier:
         that the text is read as a whole. One of two directions reads each by itself, and the
         text's scores are their mean by length.
         """
-        return self._logits(len(texts), [texts])
-
-    def _logits(self, count: int, groups: Iterable[Sequence[Array]]) -> Array:
-        """`logits` of so many texts, which come in groups: one is encoded while others are read."""
-        logits = np.zeros((count, len(self.labels)))
-
-        def read(batch: _Batch) -> tuple[_Batch, Array]:
-            return batch, self._read(batch.rows)
-
-        for batch, found in self._model.session.each(read, self._batches(groups)):
-            np.add.at(logits, batch.owners, found * batch.shares[:, None])
-        return logits
-
-    def _batches(self, groups: Iterable[Sequence[Array]]) -> Iterator[_Batch]:
-        """Rows of like length: the texts of a group, or their windows."""
         # A text without a single token is read as an empty line.
         empty = np.array([self._model.tokenizer.eos_id], np.int32)
+        rows = [ids if len(ids) else empty for ids in texts]
         window = self._model.config.max_length
-        before = 0
-        for texts in groups:
-            rows = [ids if len(ids) else empty for ids in texts]
-            lengths = np.array([len(ids) for ids in rows], np.int64)
-            owners = np.arange(len(rows))
-            if self._model.config.encoder.bidirectional and lengths.max(initial=0) > window:
-                owners = np.repeat(owners, -(-lengths // window))
-                rows = [ids[at : at + window] for ids in rows for at in range(0, len(ids), window)]
-            sizes = np.array([len(ids) for ids in rows], np.int64)
-            shares = sizes / lengths[owners]
-            for index in buckets(sizes, max_rows=_MAX_ROWS, max_tokens=_MAX_TOKENS):
-                yield _Batch([rows[i] for i in index], before + owners[index], shares[index])
-            before += len(texts)
+        if not self._model.config.encoder.bidirectional:
+            return self._read(rows, window)
+        windows = [
+            ids[start : start + window] for ids in rows for start in range(0, len(ids), window)
+        ]
+        if len(windows) == len(rows):
+            return self._read(rows, window)
+        lengths = np.array([len(ids) for ids in rows])
+        owner = np.repeat(np.arange(len(rows)), -(-lengths // window))
+        share = np.array([len(part) for part in windows]) / lengths[owner]
+        logits = np.zeros((len(rows), len(self.labels)))
+        np.add.at(logits, owner, self._read(windows, window) * share[:, None])
+        return logits
 
-    def _read(self, rows: Sequence[Array]) -> Array:
-        """Logits (N, labels) of rows of any length, `max_length` tokens at a time."""
-        window = self._model.config.max_length
+    def _read(self, rows: Sequence[Array], window: int) -> Array:
+        """Logits (N, labels) of rows of any length, `window` tokens at a time."""
+        lengths = np.array([len(row) for row in rows], np.int64)
+        logits = np.empty((len(rows), len(self.labels)))
+        order = list(buckets(lengths, max_rows=_MAX_ROWS, max_tokens=_MAX_TOKENS))
+
+        def read(index: Array) -> Array:
+            return self._read_batch([rows[i] for i in index], window)
+
+        for index, found in zip(order, self._model.session.each(read, order), strict=True):
+            logits[index] = found
+        return logits
+
+    def _read_batch(self, rows: Sequence[Array], window: int) -> Array:
         carried = self._start(len(rows))
         logits = np.empty((len(rows), len(self.labels)), np.float32)
         for start in range(0, max(map(len, rows)), window):
