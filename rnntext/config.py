@@ -142,7 +142,7 @@ class TrainingOptions:
     # Lines read and lines encoded, where a timed run had no time for more: no flag sets it, but
     # --config repeats such a run by it.
     part: tuple[int, int] | None = None
-    # After which step a timed run that was slowed down planned how many in all: again --config's.
+    # After which step a timed run came to plan how many in all: again --config's.
     plans: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:

@@ -93,8 +93,8 @@ class Progress:
             )
         if len(event.plans) > 1:
             self._say(
-                "the machine slowed down, and the learning rate came down sooner than "
-                "planned: --config repeats this run exactly, --steps does not"
+                "the machine's speed changed, and the learning rate was fitted to the time anew: "
+                "--config repeats this run exactly, --steps does not"
             )
         elif event.reason == "the time is over":
             self._say(

@@ -42,10 +42,12 @@ _LONGEST_UNSEEN = 2000  # steps
 _REPORT_EVERY = 10  # steps
 # Of the time that is left when a timed run fixes its length, the part it plans to use.
 _USED = 0.94
-# A timed run that comes down looks at its time again after so much of what is left of it, and
-# where it is late plans to use this part.
+# A timed run that comes down looks at its time again after so much of what is left of it. Where it
+# is late it plans to use this part; where there is time for so many more steps, as a part of all
+# that were planned, it takes them.
 _LOOK_AGAIN = 0.1
 _USED_LATE = 0.97
+_WORTH_MORE = 0.1
 # How much longer than a sample of it promises the last evaluation may take: it cannot be cut.
 _SPARE = 1.3
 # Of a timed run's time, the most that measuring the model on all validation data may take.
@@ -277,7 +279,7 @@ class Loop:
         """How many steps a timed run should take in all, where that is new, else 0."""
         if self.budget.deadline is None:
             return 0
-        return self._first_plan() if self.total is None else self._shorter_plan()
+        return self._first_plan() if self.total is None else self._other_plan()
 
     def _first_plan(self) -> int:
         """The number of steps is fixed where the flat stretch ends: by then the speed is known
@@ -316,8 +318,9 @@ class Loop:
         self.evaluation_cost = self.quick_cost if self.hurried else cost
         self.evaluating += self.clock() - began
 
-    def _shorter_plan(self) -> int:
-        """Fewer steps, where the machine has become too slow for those that were planned."""
+    def _other_plan(self) -> int:
+        """Fewer steps, where the machine has become too slow for those that were planned; more,
+        where it has become so fast that much of the time would be left over."""
         assert self.total is not None  # noqa: S101
         step, then = self.looked
         taken, left = self.step - step, self.total - self.step
@@ -326,10 +329,12 @@ class Loop:
         now = self.clock() - self.evaluating
         self.looked = (self.step, now)
         coming = sum(stop > self.step for stop in self.stops)
-        fitting = _USED_LATE * self._left(coming) / max((now - then) / taken, 1e-9)
-        if fitting >= left:
-            return 0
-        return self.step + max(1, math.floor(fitting))
+        fitting = self._left(coming) / max((now - then) / taken, 1e-9)
+        if _USED_LATE * fitting < left:
+            return self.step + max(1, math.floor(_USED_LATE * fitting))
+        most = MOST_EPOCHS * self.objective.steps_per_epoch
+        longer = min(self.step + math.floor(_USED * fitting), most)
+        return longer if longer > (1 + _WORTH_MORE) * self.total else 0
 
     @property
     def _deadline(self) -> float:

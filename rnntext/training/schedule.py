@@ -4,7 +4,8 @@ Knows: steps, seconds and rates. Does not know: models or data. With a known end
 depends on the step and the total alone, so a run that was fitted to a time is repeated by
 naming its steps: warm-up, a flat stretch, then a straight line down. A timed run
 measures its own speed in the flat stretch and fixes its total where that ends. Where the machine
-slows down after that, the line is made steeper, so that the run still comes down to its end.
+becomes slower or much faster after that, the line is made steeper or flatter, so that the run
+still comes down to its end.
 """
 
 from __future__ import annotations

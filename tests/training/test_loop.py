@@ -205,13 +205,23 @@ def test_a_long_time_over_a_small_text_ends_after_so_many_passes() -> None:
     assert (events[-1].steps, events[-1].reason) == (5 * MOST_EPOCHS, "the steps are done")
 
 
-class Slowing(Toy):
-    """A machine on which steps take five times as long from the hundredth on."""
+class Changing(Toy):
+    """A machine on which steps take another time from the hundredth on."""
+
+    factor = 1.0
 
     def loss(self, model: nn.Module, batch: Tensor) -> tuple[Tensor, int]:
         if self.steps == 100:
-            self.pace *= 5
+            self.pace *= self.factor
         return super().loss(model, batch)
+
+
+class Slowing(Changing):
+    factor = 5.0
+
+
+class Quickening(Changing):
+    factor = 0.4
 
 
 def test_a_machine_that_slows_down_keeps_the_deadline_and_comes_down_all_the_same() -> None:
@@ -232,8 +242,40 @@ def test_a_machine_that_slows_down_keeps_the_deadline_and_comes_down_all_the_sam
     assert evaluated[-1] == end.steps == end.plans[-1][1]
 
 
-def test_a_run_that_was_shortened_is_repeated_to_the_byte_by_its_plans() -> None:
-    slow, fast = Slowing(steps_per_epoch=50), Toy(steps_per_epoch=50, pace=0.1)
+def test_a_machine_that_becomes_much_faster_makes_use_of_the_time() -> None:
+    objective = Quickening(steps_per_epoch=50)
+    began = objective.clock.now
+    events, _ = run(objective, Budget(deadline=began + 250), reserve=10)
+    took = objective.clock.now - began
+    end = events[-1]
+    assert isinstance(end, Finished)
+    assert end.reason == "the steps are done"
+    totals = [total for _, total in end.plans]
+    assert totals == sorted(totals)
+    assert 2 <= len(totals) <= 4
+    assert 0.85 * 250 < took <= 250 - 10 - objective.cost
+    rates = [step.learning_rate for step in of_kind(events, Step)]
+    highest = rates.index(max(rates))
+    assert rates[highest:] == sorted(rates[highest:], reverse=True)
+    assert rates[-1] < 0.1 * max(rates)
+    assert of_kind(events, Evaluated)[-1].step == end.steps == totals[-1]
+
+
+def test_steps_are_not_added_for_little_time() -> None:
+    objective = Toy(steps_per_epoch=50)
+    events, _ = run(objective, Budget(deadline=objective.clock.now + 250), reserve=10)
+    assert len(events[-1].plans) == 1
+
+
+def test_time_that_a_small_text_has_no_use_for_adds_no_steps() -> None:
+    objective = Quickening(steps_per_epoch=5)
+    events, _ = run(objective, Budget(deadline=objective.clock.now + 250), reserve=10)
+    assert events[-1].steps == 5 * MOST_EPOCHS
+
+
+@pytest.mark.parametrize("kind", [Slowing, Quickening])
+def test_a_run_that_planned_anew_is_repeated_to_the_byte_by_its_plans(kind: type[Changing]) -> None:
+    slow, fast = kind(steps_per_epoch=50), Toy(steps_per_epoch=50, pace=0.1)
     events, one = run(slow, Budget(deadline=slow.clock.now + 250))
     end = events[-1]
     assert isinstance(end, Finished)
