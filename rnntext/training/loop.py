@@ -329,11 +329,19 @@ class Loop:
         now = self.clock() - self.evaluating
         self.looked = (self.step, now)
         coming = sum(stop > self.step for stop in self.stops)
-        fitting = self._left(coming) / max((now - then) / taken, 1e-9)
-        if _USED_LATE * fitting < left:
-            return self.step + max(1, math.floor(_USED_LATE * fitting))
-        most = MOST_EPOCHS * self.objective.steps_per_epoch
-        longer = min(self.step + math.floor(_USED * fitting), most)
+        pace = max((now - then) / taken, 1e-9)
+        fitting = math.floor(_USED_LATE * self._left(coming) / pace)
+        if fitting < left:
+            return self.step + max(1, fitting)
+        # Near the end a few steps say little of the speed, and the rate has come down.
+        if left < _WORTH_MORE * self.total:
+            return 0
+        longer = MOST_EPOCHS * self.objective.steps_per_epoch
+        # The second time with the evaluations that so many steps bring with them.
+        for _ in range(2):
+            longer = min(longer, self.step + math.floor(_USED * self._left(coming) / pace))
+            stops = evaluation_steps(max(1, longer), self.objective.quick_steps)
+            coming = sum(stop > self.step for stop in stops)
         return longer if longer > (1 + _WORTH_MORE) * self.total else 0
 
     @property
