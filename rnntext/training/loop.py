@@ -43,8 +43,8 @@ _REPORT_EVERY = 10  # steps
 # Of the time that is left when a timed run fixes its length, the part it plans to use.
 _USED = 0.94
 # A timed run that comes down looks at its time again after so much of what is left of it. Where it
-# is late it plans to use this part; where there is time for so many more steps, as a part of all
-# that were planned, it takes them.
+# would be late it plans to use this part; where there is time for so many more steps, as a part of
+# all that were planned, it takes them. In between the plan stands: paces always differ a little.
 _LOOK_AGAIN = 0.1
 _USED_LATE = 0.97
 _WORTH_MORE = 0.1
@@ -107,7 +107,7 @@ class Loop:
         self.epoch = self.position = 0  # batches of this epoch that were taken
         self.stepping = self.evaluating = 0.0  # seconds spent in steps and in evaluations
         self.quick_cost = 0.0  # seconds of a quick evaluation
-        self.evaluation_cost: float | None = None  # seconds of an evaluation of everything
+        self.evaluation_cost: float | None = None  # seconds to keep for the last one
         self.hurried = False  # there is no time for such a one
         self.looked: tuple[int, float] = (0, 0.0)  # when the plan was looked at: step and time
         self.best: float | None = None
@@ -312,11 +312,16 @@ class Loop:
         again = self.clock()
         share = self.objective.sample(self.model)
         self.model.train()
-        cost = _SPARE * (self.clock() - again) / share
-        self.quick_cost = cost * self.objective.quick_share
-        self.hurried = cost > _MEASURED * (self._deadline - self.began)
-        self.evaluation_cost = self.quick_cost if self.hurried else cost
+        cost = (self.clock() - again) / share
+        self.hurried = _SPARE * cost > _MEASURED * (self._deadline - self.began)
+        self._expect_evaluations(cost * self.objective.quick_share)
         self.evaluating += self.clock() - began
+
+    def _expect_evaluations(self, quick_cost: float) -> None:
+        """All take as many seconds as this one; the last reads more and must not be late."""
+        self.quick_cost = quick_cost
+        share = 1.0 if self.hurried else self.objective.quick_share
+        self.evaluation_cost = _SPARE * quick_cost / share
 
     def _other_plan(self) -> int:
         """Fewer steps, where the machine has become too slow for those that were planned; more,
@@ -330,9 +335,9 @@ class Loop:
         self.looked = (self.step, now)
         coming = sum(stop > self.step for stop in self.stops)
         pace = max((now - then) / taken, 1e-9)
-        fitting = math.floor(_USED_LATE * self._left(coming) / pace)
+        fitting = self._left(coming) / pace
         if fitting < left:
-            return self.step + max(1, fitting)
+            return self.step + max(1, math.floor(_USED_LATE * fitting))
         # Near the end a few steps say little of the speed, and the rate has come down.
         if left < _WORTH_MORE * self.total:
             return 0
@@ -375,7 +380,7 @@ class Loop:
         started = self.clock()
         metrics = self.ranks.told(lambda: self.objective.evaluate(self.model, quick=True))
         self.evaluated_step = self.step
-        self.quick_cost = self.clock() - started
+        self._expect_evaluations(self.clock() - started)
         self.evaluating += self.quick_cost
         self.model.train()
         value = float(metrics[self.objective.metric])

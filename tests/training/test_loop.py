@@ -224,6 +224,18 @@ class Quickening(Changing):
     factor = 0.4
 
 
+class Wavering(Changing):
+    factor = 1.06
+
+
+class Relieved(Toy):
+    """A machine that was busy until the first evaluation."""
+
+    def evaluate(self, model: nn.Module, *, quick: bool = False) -> dict[str, Any]:
+        self.cost = 6.0
+        return super().evaluate(model, quick=quick)
+
+
 @pytest.mark.parametrize(("kind", "least"), [(Slowing, 200), (Quickening, 0.85 * 250)])
 def test_a_machine_that_changes_keeps_the_deadline_and_comes_down_all_the_same(
     kind: type[Changing], least: float
@@ -255,6 +267,23 @@ def test_steps_are_not_added_for_little_time() -> None:
     objective = Toy(steps_per_epoch=50)
     events, _ = run(objective, Budget(deadline=objective.clock.now + 250), reserve=10)
     assert len(events[-1].plans) == 1
+
+
+def test_a_pace_that_differs_a_little_changes_no_plan() -> None:
+    objective = Wavering(cost=0.1, steps_per_epoch=50)
+    began = objective.clock.now
+    events, _ = run(objective, Budget(deadline=began + 250), reserve=10)
+    assert len(events[-1].plans) == 1
+    assert objective.clock.now - began <= 250 - 10 - objective.cost
+
+
+def test_an_evaluation_that_takes_less_than_was_expected_leaves_time_for_steps() -> None:
+    objective = Relieved(cost=60.0, share=0.1, steps_per_epoch=50)
+    began = objective.clock.now
+    events, _ = run(objective, Budget(deadline=began + 300))
+    took = objective.clock.now - began
+    assert len(events[-1].plans) == 2
+    assert 0.85 * 300 < took < 300 - objective.cost
 
 
 def test_time_that_a_small_text_has_no_use_for_adds_no_steps() -> None:
