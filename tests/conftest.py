@@ -25,6 +25,11 @@ CORPORA = find_corpora()
 TINY = ("--preset", "tiny", "--threads", "1", "--steps")
 
 
+def pytest_configure() -> None:
+    """Ctrl-C is tested, also where a shell's `&` has made the tests themselves deaf to it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command left: its exit status and what it wrote."""
