@@ -14,6 +14,7 @@ RNN, which ONNX Runtime computes otherwise, but for rounding.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -21,10 +22,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from rnntext.config import usable_cores
 from rnntext.errors import CheckpointError
+
+# From release 1.29 on ONNX Runtime tells its makers which models are run and keeps an identifier
+# of the machine in the user's cache directory. Importing it begins that, unless this is set
+# (https://github.com/microsoft/onnxruntime/pull/27379).
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime  # noqa: E402
 
 Array = npt.NDArray[Any]
 Item = TypeVar("Item")

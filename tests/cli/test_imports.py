@@ -1,4 +1,4 @@
-"""What running a model may not import."""
+"""What running a model may not import, and what it may not leave behind."""
 
 from __future__ import annotations
 
@@ -55,3 +55,20 @@ def test_no_torch_where_a_model_runs(lm: Path, classifier: Path, tagger: Path) -
     )
     assert found.returncode == 0, found.stderr
     assert found.stderr.splitlines() == [f"{command[0]} 0" for command in commands]
+
+
+def test_nothing_is_kept_in_the_home_of_whoever_runs_a_model(
+    classifier: Path, tmp_path: Path
+) -> None:
+    """ONNX Runtime's telemetry would be seen there. It keeps still where the environment says
+    that this is CI, so nothing of the environment is passed on."""
+    found = subprocess.run(
+        [sys.executable, "-m", "rnntext", "classify", "-m", classifier, "--text", "x"],
+        capture_output=True,
+        text=True,
+        env={"HOME": str(tmp_path)},
+        timeout=60,
+        check=False,
+    )
+    assert (found.returncode, found.stderr) == (0, "")
+    assert list(tmp_path.rglob("*")) == []
