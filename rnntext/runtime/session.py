@@ -30,7 +30,7 @@ from rnntext.errors import CheckpointError
 # of the machine in the user's cache directory. Importing it begins that, unless this is set
 # (https://github.com/microsoft/onnxruntime/pull/27379).
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import onnxruntime  # noqa: E402
+import onnxruntime
 
 Array = npt.NDArray[Any]
 Item = TypeVar("Item")
