@@ -155,11 +155,15 @@ class Classification:
         return sum(len(self.valid.ids[i]) for i in self._sample) / self.valid_tokens()
 
     def evaluate(self, model: Classifier, *, quick: bool = False) -> Metrics:
-        return self._measure(model, self._quick if quick else range(len(self.valid.ids)))
+        return self._measure(model, self.chosen(quick=quick))
+
+    def chosen(self, *, quick: bool) -> Sequence[int]:
+        """The validation documents that an evaluation reads."""
+        return self._quick if quick else range(len(self.valid.ids))
 
     def calibrate(self, model: Classifier, *, quick: bool = False) -> Metrics:
         """Make the model's probabilities say how often it is right; the metrics then."""
-        chosen = self._quick if quick else range(len(self.valid.ids))
+        chosen = self.chosen(quick=quick)
         logits = self._logits_of(model, chosen)
         labels = self.valid.labels[list(chosen)]
         temperature = metrics.fit_temperature(logits.cpu().numpy(), labels, self.multi_label)

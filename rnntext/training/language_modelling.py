@@ -66,7 +66,7 @@ class _Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class Piece:
     """Ids to be read from a zero state, of which the first is given and the others are predicted:
     the first `context` of these without being scored."""
 
@@ -199,10 +199,13 @@ class LanguageModelling:
         return sum(map(len, self.valid))
 
     def evaluate(self, model: LanguageModel, *, quick: bool = False) -> Metrics:
-        """Exact, in float32: each document from a zero state after a line's end. A quick one
-        reads its part in windows, after some of what stands before each."""
-        pieces = self._windows() if quick else [self._whole(document) for document in self.valid]
-        return self._measure(model, pieces, None if quick else self.valid_bytes)
+        """Exact, in float32."""
+        return self._measure(model, self.pieces(quick=quick), None if quick else self.valid_bytes)
+
+    def pieces(self, *, quick: bool) -> list[Piece]:
+        """What an evaluation reads: each document from a zero state after a line's end. A quick
+        one reads its part in windows, after some of what stands before each."""
+        return self._windows() if quick else [self._whole(document) for document in self.valid]
 
     def sample(self, model: LanguageModel) -> float:
         share = min(1.0, _SAMPLE_TOKENS / self.valid_tokens())
@@ -210,10 +213,10 @@ class LanguageModelling:
         self._measure(model, [self._whole(d[: max(1, round(longest * share))]) for d in self.valid])
         return share
 
-    def _whole(self, document: Array) -> _Piece:
-        return _Piece(np.concatenate([[self.eos_id], document]), 0)
+    def _whole(self, document: Array) -> Piece:
+        return Piece(np.concatenate([[self.eos_id], document]), 0)
 
-    def _windows(self) -> list[_Piece]:
+    def _windows(self) -> list[Piece]:
         """The quick part of the validation text, in windows that many can be read at once of."""
         pieces = []
         left = _QUICK_TOKENS
@@ -224,11 +227,11 @@ class LanguageModelling:
             for start in range(0, len(document), _QUICK_WINDOW):
                 context = min(start, _QUICK_CONTEXT)
                 window = ids[start - context : start + _QUICK_WINDOW + 1]
-                pieces.append(_Piece(window, context))
+                pieces.append(Piece(window, context))
         return pieces
 
     def _measure(
-        self, model: LanguageModel, pieces: Sequence[_Piece], n_bytes: int | None = None
+        self, model: LanguageModel, pieces: Sequence[Piece], n_bytes: int | None = None
     ) -> Metrics:
         model.eval()
         lengths = np.array([len(piece.ids) for piece in pieces])
@@ -261,7 +264,7 @@ class LanguageModelling:
         )
 
     def _scores(
-        self, model: LanguageModel, pieces: Sequence[_Piece]
+        self, model: LanguageModel, pieces: Sequence[Piece]
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Log-probability of every scored token of some pieces, with the tokens, bit by bit."""
         ids, lengths = pad([piece.ids for piece in pieces])

@@ -51,7 +51,7 @@ _WORTH_MORE = 0.1
 # How much longer than a sample of it promises the last evaluation may take: it cannot be cut.
 _SPARE = 1.3
 # Of a timed run's time, the most that measuring the model on all validation data may take.
-_MEASURED = 0.3
+MEASURED = 0.3
 # An improvement smaller than this, as a share, does not keep a run going.
 _LEAST_IMPROVEMENT = 1e-3
 
@@ -74,8 +74,9 @@ class Loop:
     weights of the best evaluation.
 
     `reserve` is how many seconds before `budget.deadline`, apart from a last evaluation of
-    all validation data, the loop must be over. `save_due` and `stop_asked` are asked after each
-    step; the answer comes as a `Rested`, at which `state` may be called.
+    all validation data, the loop must be over; `hurried`, that this evaluation is a quick one.
+    `save_due` and `stop_asked` are asked after each step; the answer comes as a `Rested`, at
+    which `state` may be called.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Loop:
         *,
         ranks: Ranks = ALONE,
         reserve: float = 0.0,
+        hurried: bool = False,
         save_due: Callable[[], bool] = never,
         stop_asked: Callable[[], bool] = never,
         clock: Callable[[], float] = time.perf_counter,
@@ -108,7 +110,7 @@ class Loop:
         self.stepping = self.evaluating = 0.0  # seconds spent in steps and in evaluations
         self.quick_cost = 0.0  # seconds of a quick evaluation
         self.evaluation_cost: float | None = None  # seconds to keep for the last one
-        self.hurried = False  # there is no time for such a one
+        self.hurried = hurried  # there is no time for one of everything
         self.looked: tuple[int, float] = (0, 0.0)  # when the plan was looked at: step and time
         self.best: float | None = None
         self.best_weights: dict[str, Tensor] = {}
@@ -129,7 +131,7 @@ class Loop:
                 decided = self._decide()
                 if self._evaluation_due():
                     yield self._evaluate()
-                self.reason = self._over(decided)
+                self.reason = self._over(decided.out_of_time)
                 if decided.save or decided.stop:
                     self._require_numbers()
                     if not self.losses.finite():
@@ -210,6 +212,8 @@ class Loop:
             self._plan_steps(step, total)
         if self.plateau is not None:
             self.plateau.restore(values["plateau"])
+        # It may have been saved after the last step.
+        self.reason = self._over(out_of_time=False)
         self.losses.restore(values["losses"])
         if values["ranks"] == self.ranks.size:
             _restore_random_states(_under("random.", state.tensors), self.ranks.rank)
@@ -313,7 +317,7 @@ class Loop:
         share = self.objective.sample(self.model)
         self.model.train()
         cost = (self.clock() - again) / share
-        self.hurried = _SPARE * cost > _MEASURED * (self._deadline - self.began)
+        self.hurried = self.hurried or _SPARE * cost > MEASURED * (self._deadline - self.began)
         self._expect_evaluations(cost * self.objective.quick_share)
         self.evaluating += self.clock() - began
 
@@ -364,12 +368,12 @@ class Loop:
         # What was learned since the last evaluation is evaluated too.
         return self.budget.deadline is not None and self._left(1) <= 0
 
-    def _over(self, decided: _Decided) -> str:
-        if self.step == self.total:
+    def _over(self, out_of_time: bool) -> str:
+        if self.total is not None and self.step >= self.total:
             return "the steps are done"
         if self.plateau is not None and self.plateau.finished:
             return "validation stopped improving"
-        return "the time is over" if decided.out_of_time else ""
+        return "the time is over" if out_of_time else ""
 
     # Measuring
 

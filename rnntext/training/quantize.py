@@ -43,40 +43,51 @@ def quantize(
     tokenizer: Tokenizer,
     objective: LanguageModelling | Classification | Tagging,
     threads: int,
+    *,
+    quick: bool = False,
 ) -> Quantized:
-    """The graph of these weights in int8, calibrated and measured on the objective's data."""
+    """The graph of these weights in int8, calibrated and measured on the objective's data, or on
+    what a quick evaluation reads of them."""
 
     def opened(graph: bytes) -> TrainedModel:
         return TrainedModel(config, tokenizer, Session(graph, threads))
 
     graph = build(config, weights, "int8")
     if isinstance(objective, LanguageModelling):
-        return Quantized(graph, _language_metrics(opened(graph), objective), 1.0)
+        return Quantized(graph, _language_metrics(opened(graph), objective, quick), 1.0)
     if isinstance(objective, Tagging):
-        return Quantized(graph, _tagging_metrics(opened(graph), objective), 1.0)
-    logits = Classifier(opened(graph)).logits(objective.valid.ids)
-    temperature = fit_temperature(logits, objective.valid.labels, config.multi_label)
+        return Quantized(graph, _tagging_metrics(opened(graph), objective, quick), 1.0)
+    chosen = objective.chosen(quick=quick)
+    texts = [objective.valid.ids[i] for i in chosen]
+    logits = Classifier(opened(graph)).logits(texts)
+    labels = objective.valid.labels[list(chosen)]
+    temperature = fit_temperature(logits, labels, config.multi_label)
     graph = build(config, cooled(weights, temperature), "int8")
-    probabilities = Classifier(opened(graph)).probabilities_of_ids(objective.valid.ids)
-    metrics = objective.metrics_of(probabilities, range(len(probabilities)))
+    probabilities = Classifier(opened(graph)).probabilities_of_ids(texts)
+    metrics = objective.metrics_of(probabilities, chosen)
     return Quantized(graph, metrics, temperature)
 
 
-def _language_metrics(model: TrainedModel, objective: LanguageModelling) -> dict[str, Any]:
+def _language_metrics(
+    model: TrainedModel, objective: LanguageModelling, quick: bool
+) -> dict[str, Any]:
     scores: list[Array] = []
     targets: list[Array] = []
     walker = LanguageModel(model)
-    for document in objective.valid:
-        for piece in walker.walk([document]):
-            scores.append(piece.scores)
-            targets.append(document[piece.start : piece.start + len(piece.scores)])
-    return objective.metrics_of(scores, targets, objective.valid_bytes)
+    for piece in objective.pieces(quick=quick):
+        document = piece.ids[1:]
+        for part in walker.walk([document]):
+            start = max(part.start, piece.context)
+            scores.append(part.scores[start - part.start :])
+            targets.append(document[start : part.start + len(part.scores)])
+    return objective.metrics_of(scores, targets, None if quick else objective.valid_bytes)
 
 
-def _tagging_metrics(model: TrainedModel, objective: Tagging) -> dict[str, Any]:
-    sentences = [EncodedWords(s.ids, s.first, s.last) for s in objective.valid]
+def _tagging_metrics(model: TrainedModel, objective: Tagging, quick: bool) -> dict[str, Any]:
+    chosen = objective.chosen(quick=quick)
+    sentences = [EncodedWords(s.ids, s.first, s.last) for s in chosen]
     predicted = [
         [objective.labels[tag] for tag in tags.tolist()]
         for tags, _ in Tagger(model).tag_ids(sentences)
     ]
-    return objective.metrics_of(predicted, objective.valid)
+    return objective.metrics_of(predicted, chosen)

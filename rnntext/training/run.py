@@ -53,7 +53,7 @@ from rnntext.training.events import (
 from rnntext.training.export import export, verify, weights_of
 from rnntext.training.init import Init
 from rnntext.training.language_modelling import LanguageModelling
-from rnntext.training.loop import Loop, never
+from rnntext.training.loop import MEASURED, Loop, never
 from rnntext.training.model import Classifier, Model, Tagger, build_model
 from rnntext.training.optimizer import Settings
 from rnntext.training.presets import Recipe, choose_recipe
@@ -130,13 +130,15 @@ def _train(
     setup = _set_up(options, began, conduct.cache, saved_run, ranks)
     yield setup.prepared
     digest = _digest(setup.data)
+    hurried = _hurried(setup)
     loop = Loop(
         setup.model,
         setup.objective,
         _settings(setup.recipe),
         _budget(options, began),
         ranks=ranks,
-        reserve=_reserve(setup),
+        reserve=_reserve(setup, hurried),
+        hurried=hurried,
         save_due=lambda: saver.due(),
         stop_asked=stop_asked,
     )
@@ -198,7 +200,7 @@ def _finish(setup: _Setup, saver: Saver, finished: Finished, began: float) -> Sa
     metrics = _measured(setup, finished.hurried)
     graph = export(setup.model)
     verify(setup.model, graph)
-    quantized = _quantized(setup) if setup.options.quantize else None
+    quantized = _quantized(setup, finished.hurried) if setup.options.quantize else None
     saved = Saved(
         directory=saver.directory,
         task=setup.options.task,
@@ -240,11 +242,20 @@ def _budget(options: TrainingOptions, began: float) -> Budget:
     )
 
 
-def _reserve(setup: _Setup) -> float:
+def _hurried(setup: _Setup) -> bool:
+    """Whether there is no time to measure an int8 graph on all validation data."""
+    minutes = setup.options.minutes
+    if minutes is None or not setup.options.quantize:
+        return False
+    return bool(setup.objective.valid_tokens() / _MEASURED_TOKENS > MEASURED * 60 * minutes)
+
+
+def _reserve(setup: _Setup, hurried: bool) -> float:
     """Seconds to keep for what comes after the loop, but for measuring the model."""
     reserve = _SAVING + _SAVING_PER_MILLION * setup.prepared.parameters / 1e6
     if setup.options.quantize:
-        reserve += setup.objective.valid_tokens() / _MEASURED_TOKENS
+        share = setup.objective.quick_share if hurried else 1.0
+        reserve += share * setup.objective.valid_tokens() / _MEASURED_TOKENS
     return reserve
 
 
@@ -270,7 +281,7 @@ def _measured(setup: _Setup, hurried: bool) -> Metrics:
     return metrics
 
 
-def _quantized(setup: _Setup) -> Quantized:
+def _quantized(setup: _Setup, hurried: bool) -> Quantized:
     # Imported here, because most runs do not need the runtime.
     from rnntext.training.quantize import quantize
 
@@ -280,6 +291,7 @@ def _quantized(setup: _Setup) -> Quantized:
         setup.data.tokenizer,
         setup.objective,
         setup.prepared.threads,
+        quick=hurried,
     )
 
 

@@ -122,7 +122,13 @@ class Plateau:
 
     def state(self) -> dict[str, Any]:
         """What `restore` takes up again."""
-        return {"waited": self._waited, "cuts": self._cuts, "scale": self.scale}
+        return {
+            "waited": self._waited,
+            "cuts": self._cuts,
+            "scale": self.scale,
+            "finished": self.finished,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         self._waited, self._cuts, self.scale = state["waited"], state["cuts"], state["scale"]
+        self.finished = state["finished"]

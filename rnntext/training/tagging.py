@@ -117,7 +117,11 @@ class Tagging:
         return sum(len(sentence.ids) for sentence in sentences) / self.valid_tokens()
 
     def evaluate(self, model: Tagger, *, quick: bool = False) -> Metrics:
-        return self._measure(model, [self.valid[i] for i in self._quick] if quick else self.valid)
+        return self._measure(model, self.chosen(quick=quick))
+
+    def chosen(self, *, quick: bool) -> Sequence[TaggedIds]:
+        """The validation sentences that an evaluation reads."""
+        return [self.valid[i] for i in self._quick] if quick else self.valid
 
     def _measure(self, model: Tagger, chosen: Sequence[TaggedIds]) -> Metrics:
         model.eval()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import TrainingError
 from rnntext.training.crf import FORBIDDEN, forbid_broken_spans
 from rnntext.training.device import Machine
-from rnntext.training.events import Evaluated, Finished, LoopEvent, Step
+from rnntext.training.events import Evaluated, Finished, LoopEvent, Rested, Step
 from rnntext.training.examples import TaggedIds, TaggedRows
 from rnntext.training.language_modelling import LanguageModelling
 from rnntext.training.loop import Loop
@@ -333,6 +334,22 @@ def test_a_plateau() -> None:
     before_cut = (objective.seen[2]["0.weight"] - best).norm()
     after_cut = (objective.seen[3]["0.weight"] - best).norm()
     assert after_cut < before_cut / 2
+
+
+@pytest.mark.parametrize("budget", [Budget(steps=20), Budget(epochs=3), Budget()])
+def test_a_run_that_was_saved_after_its_last_step_takes_no_more(budget: Budget) -> None:
+    objective, again = Toy(lambda n: 1.0 + n), Toy()
+    model, model_again = toy_model(), toy_model(1)
+    loop = Loop(model, objective, SETTINGS, budget, save_due=lambda: True, clock=objective.clock)
+    for event in loop.events():
+        if isinstance(event, Rested):
+            state = loop.state()
+    resumed = Loop(model_again, again, SETTINGS, budget, clock=again.clock)
+    resumed.restore(state)
+    (end,) = islice(resumed.events(), 5)
+    assert end == event
+    assert again.steps == 0
+    assert same_bytes(model, model_again)
 
 
 def test_a_plateau_goes_on_while_it_improves() -> None:

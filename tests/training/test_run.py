@@ -10,7 +10,15 @@ from safetensors.numpy import load_file
 from rnntext.config import Conduct, TrainingOptions
 from rnntext.training import classification, language_modelling, loop, tagging
 from rnntext.training import run as run_module
-from rnntext.training.events import Evaluated, Finished, Prepared, Resumed, Saved, Stopped
+from rnntext.training.events import (
+    Evaluated,
+    Finished,
+    Metrics,
+    Prepared,
+    Resumed,
+    Saved,
+    Stopped,
+)
 from rnntext.training.run import run
 from tests.conftest import CORPORA
 
@@ -43,7 +51,7 @@ def test_a_run_without_time_to_measure_everything_measures_a_part(
 ) -> None:
     names = {"lm": "stories.txt", "classify": "reviews.csv", "tag": "tagged.conllu"}
     data = CORPORA / names[task]
-    monkeypatch.setattr(loop, "_MEASURED", 0.0)
+    monkeypatch.setattr(loop, "MEASURED", 0.0)
     monkeypatch.setattr(language_modelling, "_QUICK_TOKENS", 50)
     for module in (classification, tagging):
         monkeypatch.setattr(module, "QUICK_TOKENS", 50)
@@ -58,6 +66,38 @@ def test_a_run_without_time_to_measure_everything_measures_a_part(
         # A classifier is calibrated after that.
         if name != "ece":
             assert saved.metrics[name] == value
+
+
+@pytest.mark.parametrize(
+    ("task", "counted"), [("lm", "tokens"), ("classify", "confusion"), ("tag", "per_label")]
+)
+def test_an_int8_model_is_measured_on_a_part_where_all_would_take_too_long(
+    task: str, counted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As is the float32 model, so that they can be compared, and time is left for steps."""
+    names = {"lm": "stories.txt", "classify": "reviews.csv", "tag": "tagged.conllu"}
+    data = CORPORA / names[task]
+    monkeypatch.setattr(run_module, "_MEASURED_TOKENS", 100)
+    monkeypatch.setattr(language_modelling, "_QUICK_TOKENS", 50)
+    for module in (classification, tagging):
+        monkeypatch.setattr(module, "QUICK_TOKENS", 50)
+    options = TrainingOptions(
+        task, (str(data),), valid=str(data), minutes=0.1, preset="tiny", threads=1, quantize=True
+    )
+    *_, finished, saved = run(options, tmp_path / "model", Conduct(cache=False))
+    assert isinstance(finished, Finished)
+    assert isinstance(saved, Saved)
+    assert finished.hurried
+    assert finished.steps > 5
+    assert saved.float_metrics is not None
+
+    def measured(metrics: Metrics) -> int:
+        found = metrics[counted]
+        if task == "classify":
+            return sum(map(sum, found))
+        return found if task == "lm" else sum(label["support"] for label in found.values())
+
+    assert 0 < measured(saved.metrics) == measured(saved.float_metrics) <= 100
 
 
 @pytest.mark.parametrize("task", ["lm", "classify"])
