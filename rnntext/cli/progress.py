@@ -72,13 +72,13 @@ class Progress:
             case Saved():
                 self._show_saved(event)
             case Resumed(step=step, changed=changed):
-                self._say(f"going on after step {step:,}")
+                self.say(f"going on after step {step:,}")
                 if changed:
-                    self._say(f"{changed}: the run will not end with the same weights to the bit")
+                    self.say(f"{changed}: the run will not end with the same weights to the bit")
             case NotSaved(reason=reason):
-                self._say(f"the state is not saved, training goes on: {reason}")
+                self.say(f"the state is not saved, training goes on: {reason}")
             case Stopped(directory=directory, step=step):
-                self._say(
+                self.say(
                     f"stopped and saved after step {step:,}: the same command with --resume, or "
                     f"`rnntext train {self._task_name} --resume -o {directory}`, goes on"
                 )
@@ -87,28 +87,29 @@ class Progress:
 
     def _show_finished(self, event: Finished) -> None:
         if event.hurried:
-            self._say(
+            self.say(
                 "measured on a part of the validation data, because all of them would take too "
                 "long: `rnntext evaluate` measures on all"
             )
         if len(event.plans) > 1:
-            self._say(
+            self.say(
                 "the machine's speed changed, and the learning rate was fitted to the time anew: "
                 "--config repeats this run exactly, --steps does not"
             )
         elif event.reason == "the time is over":
-            self._say(
+            self.say(
                 "the time was over before the learning rate had come down: give more minutes; "
                 "--steps will not repeat this run exactly"
             )
 
     def _show_saved(self, event: Saved) -> None:
         if event.float_metrics is not None:
-            self._say(
+            self.say(
                 f"in int8: {_metrics(event.metrics)}; in float32: {_metrics(event.float_metrics)}"
             )
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """A line of its own."""
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
@@ -119,32 +120,32 @@ class Progress:
         self._task_name = event.model.task
         softmax = ", sampled softmax" if event.sampled_softmax else ""
         processes = f", {event.processes} processes" if event.processes > 1 else ""
-        self._say(
+        self.say(
             f"{summary.train:,} {summary.unit} to train on, {summary.valid:,} to validate on; "
             f"{encoder.cell} {encoder.num_layers}x{encoder.hidden_size}"
             f"{' bidirectional' if encoder.bidirectional else ''}, {event.tokenizer} vocabulary "
             f"of {encoder.vocab_size:,}, {event.parameters:,} parameters; {event.machine}, "
             f"{event.threads} threads{softmax}{processes}"
         )
-        self._say(_encoded(event.encoded))
+        self.say(_encoded(event.encoded))
         if summary.sampled:
-            self._say(
+            self.say(
                 f"the tokenizer was learned from a sample of {summary.sampled:,} characters, "
                 "taken evenly from all of the training data"
             )
         if event.capped:
             longest = event.model.max_length
-            self._say(
+            self.say(
                 f"{event.capped:,} documents have more than {longest:,} tokens: each pass reads a "
                 f"window of {longest:,} of them, another each time"
             )
         if summary.duplicates:
-            self._say(
+            self.say(
                 f"{summary.duplicates:,} of {summary.valid:,} validation {summary.unit} found in "
                 "training too"
             )
         if summary.cut_short:
-            self._say(
+            self.say(
                 f"the time allows for the first {summary.train:,} lines of the training data: "
                 "give more minutes to use all of it"
             )
@@ -172,7 +173,7 @@ class Progress:
             parts.append(f"{self._step.tokens_per_second:,.0f} tokens/s")
             parts.append(_left(self._step.remaining))
         parts.append("best so far" if event.best else "")
-        self._say("  ".join(part for part in parts if part))
+        self.say("  ".join(part for part in parts if part))
 
 
 def _encoded(encoded: Encoded) -> str:

@@ -211,6 +211,9 @@ def train(
             progress.show(event)
             if board is not None:
                 board.note(event)
+                if board.trouble is not None:
+                    progress.say(f"no more figures for TensorBoard: {board.trouble}")
+                    board = None
             match event:
                 case Prepared():
                     prepared = event
@@ -246,9 +249,12 @@ def _options(given: dict[str, Any], config: Path | None) -> TrainingOptions:
             raise UsageError(
                 f"--config {config} is a run of train {repeated.task}, not of {given['task']}"
             )
+        anew: dict[str, Any] = {}
         if any(name in given for name in ("epochs", "steps", "minutes")):
-            given = {"epochs": None, "steps": None, "minutes": None, **given}
-        return repeated.merged(given)
+            anew = {"epochs": None, "steps": None, "minutes": None, "plans": ()}
+        if "minutes" in given or given.get("data", repeated.data) != repeated.data:
+            anew["part"] = None
+        return repeated.merged({**anew, **given})
     if "data" not in given:
         raise UsageError("there is nothing to train on: name the data files")
     return TrainingOptions(**given)

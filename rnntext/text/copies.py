@@ -59,10 +59,12 @@ def _read_once(path: str) -> bool:
 
 def _copy(path: str, file: BinaryIO, stdin: int, enough: Callable[[], bool] | None) -> bool:
     """Copy until the end, or after a line where it is enough; whether it was cut."""
+    whole = 0  # bytes of the lines that are there to their ends
     for chunk in read_chunks(path, source_name(path), stdin):
-        end = chunk.rfind(b"\n") + 1
-        if enough and end and enough():
-            file.write(chunk[:end])
-            return True
+        if end := chunk.rfind(b"\n") + 1:
+            whole = file.tell() + end
         file.write(chunk)
+        if enough and whole and enough():
+            file.truncate(whole)
+            return True
     return False

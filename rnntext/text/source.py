@@ -134,7 +134,8 @@ def _read_again(copy: int) -> Iterator[bytes]:
 
 
 def read_chunks(path: str, name: str, stdin: int) -> Iterator[bytes]:
-    """Yield what each read of `path` brings; b"" says that the next step may have to wait."""
+    """Yield what each read of `path` brings; b"" says that the next step may have to wait, and
+    while it does says so again and again."""
     if path != STDIN and not os.path.isfile(path):
         yield b""  # opening a named pipe waits for its writer
     try:
@@ -150,7 +151,7 @@ def read_chunks(path: str, name: str, stdin: int) -> Iterator[bytes]:
                 yield b""
                 # A signal that comes just before a wait does not end it: Python has it act after.
                 while _ready(descriptor, _PATIENCE) is False:
-                    pass
+                    yield b""
             try:
                 chunk = os.read(descriptor, CHUNK_BYTES)
             except BlockingIOError:

@@ -6,6 +6,8 @@ not know: how a run goes on or what is saved of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,7 @@ class Board:
             raise UsageError(f"--tensorboard {directory}: {error.strerror}") from None
         self._directory = directory
         self._writer: SummaryWriter | None = None
+        self.trouble: str | None = None  # why nothing more can be written
 
     def note(self, event: Event) -> None:
         """Write down a report or an evaluation; other events have no figures."""
@@ -52,15 +55,27 @@ class Board:
 
     def close(self) -> None:
         """Write what is still on its way."""
-        if self._writer is not None:
-            self._writer.close()
+        if self._writer is not None and self.trouble is None:
+            with self._troubled():
+                self._writer.close()
 
     def _write(self, step: int, values: dict[str, Any]) -> None:
-        if self._writer is None:
-            from torch.utils.tensorboard.writer import SummaryWriter
+        if self.trouble is not None:
+            return
+        with self._troubled():
+            if self._writer is None:
+                from torch.utils.tensorboard.writer import SummaryWriter
 
-            # What an interrupted run wrote after it was last saved comes again.
-            self._writer = SummaryWriter(str(self._directory), purge_step=step)
-        for name, value in values.items():
-            if isinstance(value, int | float):
-                self._writer.add_scalar(name, value, step)
+                # What an interrupted run wrote after it was last saved comes again.
+                self._writer = SummaryWriter(str(self._directory), purge_step=step)
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    self._writer.add_scalar(name, value, step)
+
+    @contextmanager
+    def _troubled(self) -> Iterator[None]:
+        """Figures are not worth a run: where they cannot be written there are no more of them."""
+        try:
+            yield
+        except OSError as error:
+            self.trouble = f"{self._directory}: {error.strerror or error}"

@@ -1,7 +1,7 @@
-"""The linear-chain conditional random field (Lafferty, McCallum and Pereira 2001) as a loss.
+"""The linear-chain conditional random field (Lafferty, McCallum and Pereira 2001) in training.
 
-Knows: the likelihood of a tag sequence given emissions. Does not know: decoding, which needs
-no gradient and lives in `runtime/crf.py`.
+Knows: the likelihood of a tag sequence given emissions, and the likeliest sequence, on any device.
+Does not know: probabilities of single tags, which `runtime/crf.py` has, in NumPy.
 """
 
 from __future__ import annotations

@@ -210,8 +210,9 @@ class LanguageModelling:
     def sample(self, model: LanguageModel) -> float:
         share = min(1.0, _SAMPLE_TOKENS / self.valid_tokens())
         longest = max(map(len, self.valid))
-        self._measure(model, [self._whole(d[: max(1, round(longest * share))]) for d in self.valid])
-        return share
+        taken = [document[: max(1, round(longest * share))] for document in self.valid]
+        self._measure(model, list(map(self._whole, taken)))
+        return sum(map(len, taken)) / self.valid_tokens()
 
     def _whole(self, document: Array) -> Piece:
         return Piece(np.concatenate([[self.eos_id], document]), 0)

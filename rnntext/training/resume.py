@@ -94,7 +94,7 @@ class SavedRun:
             data=given.data or self.options.data,
             valid=given.valid or self.options.valid,
             threads=given.threads or self._training["threads"],
-            device=given.device,
+            device=self.options.device if given.device == "auto" else given.device,
             part=(summary["read"], summary["train"]) if summary["cut_short"] else None,
         )
 

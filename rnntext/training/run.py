@@ -107,7 +107,8 @@ def run(
         if saved_run is not None:
             options = saved_run.merged(options)
             if saved_run.finished:
-                yield saved_run.result()
+                if ranks.first:
+                    yield saved_run.result()
                 return
         elif not options.data:
             raise UsageError(f"{directory} holds no run to go on with: name the data files")
@@ -188,7 +189,7 @@ def _rest(saver: Saver, loop: Loop, stop: bool) -> Iterator[Event]:
         return
     try:
         saver.rest(state)
-    except CheckpointError as error:
+    except (CheckpointError, UsageError) as error:
         if stop:
             raise
         saver.put_off()

@@ -35,7 +35,8 @@ class Softmax:
         matrix products; sums are float32 either way. The same `seed` draws the same samples,
         whatever else draws random numbers: several processes take the same ones."""
         self.dtype = dtype
-        self.generator = torch.Generator(counts.device).manual_seed(seed)
+        # On the CPU, so that a run can go on on another device.
+        self.generator = torch.Generator().manual_seed(seed)
         size = len(counts)
         order = torch.argsort(counts, descending=True, stable=True)
         head = max(1000, size // 10)
@@ -53,11 +54,10 @@ class Softmax:
                 states, weight, bias, targets, self.dtype
             )
         else:
-            drawn = torch.randperm(len(self.tail), generator=self.generator, device=targets.device)[
-                : self.samples
-            ]
+            drawn = torch.randperm(len(self.tail), generator=self.generator)[: self.samples]
+            sample = self.tail[drawn.to(targets.device)]
             loss = _SampledSoftmax.apply(  # type: ignore[no-untyped-call]
-                states, weight, bias, targets, self.dtype, self.head, self.tail[drawn],
+                states, weight, bias, targets, self.dtype, self.head, sample,
                 math.log(len(self.tail) / self.samples),
             )  # fmt: skip
         assert isinstance(loss, Tensor)  # noqa: S101

@@ -287,7 +287,7 @@ def test_ctrl_c_is_heard_that_interrupts_no_read() -> None:
         chunks = read_chunks("-", "standard input", reader)
         assert next(chunks) == b""
         with pytest.raises(KeyboardInterrupt):
-            next(chunks)
+            assert not any(chunks)
         assert not written  # it took no input to hear it
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
