@@ -34,6 +34,9 @@ LOWERCASE = normalizers.Lowercase()
 
 # A trainer is given no longer line than about this many characters.
 _PIECE = 1 << 16
+# In bytes: merges are learned from longer words in parts, because the time that these take grows
+# with the square of a word's length, and a file may be one word.
+_LONGEST_WORD = 1024
 # What a trainer reads at most, in characters; more text hardly moves the merges and costs
 # memory in proportion.
 _TRAINING_LIMIT = 200_000_000
@@ -108,6 +111,9 @@ def _learn(
         raise UsageError("--vocab-size must be at least 257 for bpe: 256 bytes and the line end")
     learner = tokenizers.Tokenizer(models.BPE())
     _set_splitting(learner, config)
+    learner.pre_tokenizer = pre_tokenizers.Sequence(
+        [learner.pre_tokenizer, pre_tokenizers.FixedLength(length=_LONGEST_WORD)]
+    )
     learner.train_from_iterator(
         (" " + line for line in _nonempty(lines)),
         trainers.BpeTrainer(

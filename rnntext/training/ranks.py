@@ -6,6 +6,7 @@ not know: models, data or steps. A process by itself is a group of one, and noth
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -160,10 +161,16 @@ def group(device: str) -> Iterator[Ranks]:
                 "GPUs: start one for each GPU, or add --device cpu"
             )
         torch.cuda.set_device(ranks.local_rank)
+    # `joined` has this imported, and its defaults hold whatever group there is by then for good.
+    from torch.distributed.nn import functional  # noqa: F401
+
     with one_line():
         distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
     try:
         yield ranks
+        # What `joined` made holds the group too. Only a group that nothing holds ends its threads,
+        # and one of these that is still busy when the interpreter ends aborts the process.
+        gc.collect()
     finally:
         distributed.destroy_process_group()
 

@@ -157,3 +157,32 @@ def test_too_few_rows_to_share(tmp_path: Path) -> None:
     _, err = two(words, status=1)
     assert "2 processes cannot share a batch of 1 rows" in err
     assert not (tmp_path / "m").exists()
+
+
+# What the process of each rank leaves running when a run is over.
+THREADS = """
+import json, os, sys
+from pathlib import Path
+from rnntext.config import TrainingOptions
+from rnntext.training.run import run
+
+data, out, told = map(Path, sys.argv[1:])
+for event in run(TrainingOptions("lm", (str(data),), preset="tiny", steps=3), out):
+    pass
+tasks = Path("/proc/self/task").iterdir()
+names = [(task / "comm").read_text().strip() for task in tasks]
+(told / os.environ["RANK"]).write_text(json.dumps(names))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_nothing_of_the_group_goes_on_when_a_run_is_over(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(THREADS)
+    told = tmp_path / "told"
+    told.mkdir()
+    words = [script, CORPORA / "stories.txt", tmp_path / "out", told]
+    subprocess.run([*TORCHRUN, *map(str, words)], env=environment(), check=True, timeout=120)
+    for rank in "01":
+        names = json.loads((told / rank).read_text())
+        assert not [name for name in names if "gloo" in name]

@@ -332,6 +332,17 @@ def test_a_merge_is_used() -> None:
     assert len(tokenizer.encode(["spihs"])[0]) > 3
 
 
+@pytest.mark.parametrize("letters", ["a", "ab", "é"])
+def test_merges_are_learned_from_long_words_in_parts(letters: str) -> None:
+    # Undivided, each merge of such a word doubles the longest token, in time that grows with its
+    # square.
+    text = letters * (100_000 // len(letters))
+    tokenizer = Tokenizer.train("bpe", [text, "and a word"], vocab_size=300)
+    longest = max(map(len, tokenizer.pieces))
+    assert 256 <= longest <= 1024
+    assert tokenizer.decode(tokenizer.encode([text])[0]) == text
+
+
 def test_a_size_that_cannot_be() -> None:
     with pytest.raises(UsageError, match="--vocab-size must be at least 257 for bpe"):
         Tokenizer.train("bpe", PROSE, vocab_size=256)
