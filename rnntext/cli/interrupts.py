@@ -26,6 +26,7 @@ class Interrupts:
     def __init__(self) -> None:
         self._heard: int | None = None
         self._heard_at = 0.0
+        self._breaks = False
         self._before: dict[int, Any] = {}
 
     def defer(self) -> None:
@@ -34,6 +35,11 @@ class Interrupts:
         if threading.current_thread() is threading.main_thread():
             heard = (n for n in _SIGNALS if signal.getsignal(n) is not signal.SIG_IGN)
             self._before = {number: signal.signal(number, self._hear) for number in heard}
+
+    def break_off(self) -> None:
+        """From now on the first signal raises KeyboardInterrupt, whichever it is: nothing asks any
+        more whether one was heard."""
+        self._breaks = True
 
     def act(self) -> None:
         """From now on a signal acts at once again."""
@@ -56,6 +62,8 @@ class Interrupts:
         now = time.monotonic()
         if self._heard is None:
             self._heard, self._heard_at = number, now
+            if self._breaks:
+                raise KeyboardInterrupt
         elif now - self._heard_at > _SAME:
             self.act()
             os.kill(os.getpid(), number)

@@ -219,7 +219,9 @@ def train(
                     prepared = event
                     if not dry_run:
                         interrupts.defer()
-                case Finished() | Stopped():
+                case Finished():
+                    interrupts.break_off()
+                case Stopped():
                     interrupts.act()
                 case Saved() | Timed():
                     end = event

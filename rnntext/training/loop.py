@@ -159,7 +159,8 @@ class Loop:
         )
 
     def state(self) -> LoopState:
-        """What `restore` takes up again. All ranks must call it together."""
+        """What `restore` takes up again. All ranks must call it together. Once the run is over the
+        weights are the best ones, because nothing is left to learn."""
         tensors = {
             **{f"model.{name}": tensor for name, tensor in self.model.state_dict().items()},
             **{f"best.{name}": tensor for name, tensor in self.best_weights.items()},
@@ -185,6 +186,7 @@ class Loop:
             "evaluating": self.evaluating,
             "costs": [self.quick_cost, self.evaluation_cost],
             "hurried": self.hurried,
+            "reason": self.reason,
             "seconds": self.clock() - self.began,
             "ranks": self.ranks.size,
         }
@@ -212,8 +214,7 @@ class Loop:
             self._plan_steps(step, total)
         if self.plateau is not None:
             self.plateau.restore(values["plateau"])
-        # It may have been saved after the last step.
-        self.reason = self._over(out_of_time=False)
+        self.reason = values["reason"]  # it may have been saved after the last step
         self.losses.restore(values["losses"])
         if values["ranks"] == self.ranks.size:
             _restore_random_states(_under("random.", state.tensors), self.ranks.rank)

@@ -97,7 +97,8 @@ def run(
     """Train what `options` asks for and save it as `directory`.
 
     A run that is to be resumed goes on where `directory` holds it, and one that is finished is
-    told again. Where `stop_asked` says so the run's state is saved and it ends. `began` is the
+    told again. Where `stop_asked` says so, or where what comes after the last step is interrupted
+    (KeyboardInterrupt), the run's state is saved and it ends. `began` is the
     `time.perf_counter` from which a time budget counts. Raises RnntextError for whatever a user
     can cause; the directory is then as it was, or as it was last saved.
     """
@@ -149,7 +150,7 @@ def _train(
         prepared = setup.prepared
         changed = saved_run.changes(prepared.machine, prepared.threads, prepared.processes)
         yield Resumed(loop.step, changed)
-        del state
+        state = None
     saver = Saver(
         Written(options, setup.prepared, setup.data.tokenizer, digest),
         setup.model,
@@ -171,15 +172,22 @@ def _train(
                 case Step() | Evaluated():
                     saver.note(event)
                 case Finished():
-                    finished = event
+                    finished, state = event, loop.state()
             yield event
     except TrainingError as error:
         if not saver.saved:
             raise
         raise TrainingError(f"{error}; {directory} keeps what was last saved") from error
     assert finished is not None  # noqa: S101
+    assert state is not None  # noqa: S101
     if ranks.first:
-        yield _finish(setup, saver, finished, began)
+        try:
+            if stop_asked():
+                raise KeyboardInterrupt
+            yield _finish(setup, saver, finished, began)
+        except KeyboardInterrupt:
+            saver.rest(state)
+            yield Stopped(directory, finished.steps)
 
 
 def _rest(saver: Saver, loop: Loop, stop: bool) -> Iterator[Event]:

@@ -300,3 +300,31 @@ def test_a_run_without_an_evaluation_is_no_model_yet(run: Shell, tmp_path: Path)
     assert run("info", out, "--json").done().objects[0]["finished"] is False
     found = run("tag", "-m", out, "--text", "The heron stood .")
     found.failed(1, "not come to its first evaluation", "rnntext train tag --resume")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_asked_to_end_after_the_last_step_it_saves_that(
+    number: int, status: int, run: Shell, tmp_path: Path
+) -> None:
+    """Measuring an int8 model a byte at a time takes seconds."""
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    valid = tmp_path / "valid.txt"
+    valid.write_bytes((CORPORA / "stories.txt").read_bytes() * 3)
+    more = ("--valid", valid, "--tokenizer", "byte", "--steps", 20, "--quantize")
+    words = command("lm", out, *more)
+    expected = run(*command("lm", whole, *more), timeout=120)
+    assert expected.status == 0, expected.err
+    with start(words) as process:
+        assert process.stderr is not None
+        while b"step 20/20" not in (line := process.stderr.readline()):
+            assert line
+        process.send_signal(number)
+        assert process.wait(60) == status
+        said = process.stderr.read().decode()
+    assert "stopped and saved after step 20" in said
+    assert saved_step(out) == 20
+    found = run(*words, "--resume", timeout=120)
+    assert found.status == 0, found.err
+    assert "going on after step 20" in found.err
+    assert weights(out) == weights(whole)
+    assert without_timings(found) == without_timings(expected)

@@ -117,3 +117,33 @@ def test_the_words_of_a_language_model_share_a_second_moment(task: str, tmp_path
     words = {"lm": {"encoder.embedding.weight", "head.bias"}, "classify": set()}
     assert shared == words[task]
     assert all(tensor.any() for tensor in moments.values())
+
+
+def test_what_is_interrupted_after_the_last_step_goes_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = TrainingOptions(
+        "classify", (str(CORPORA / "reviews.csv"),), preset="tiny", steps=20, threads=1
+    )
+    out = tmp_path / "model"
+
+    def measured(*_: object) -> Metrics:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "_measured", measured)
+        events = list(run(options, out, Conduct(cache=False)))
+    assert [type(event) for event in events[-2:]] == [Finished, Stopped]
+    # Asked where nobody looked any more: in the last evaluation.
+    for event in run(options, out, Conduct(resume=True, cache=False), stop_asked=lambda: True):
+        last = event
+    assert isinstance(last, Stopped)
+    *_, resumed, finished, saved = run(options, out, Conduct(resume=True, cache=False))
+    assert isinstance(resumed, Resumed)
+    assert isinstance(finished, Finished)
+    assert isinstance(saved, Saved)
+    assert resumed.step == finished.steps == saved.steps == 20
+    whole = list(run(options, tmp_path / "whole", Conduct(cache=False)))[-1]
+    assert isinstance(whole, Saved)
+    assert saved.metrics == whole.metrics
+    assert saved.reason == whole.reason
