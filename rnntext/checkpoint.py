@@ -5,10 +5,10 @@ SHA-256, and how a new generation takes the place of the old one so that a reade
 half of each. Does not know: what a model, a tokenizer or a training run is; it is handed bytes
 and a dictionary, and hands back paths and a dictionary.
 
-How a generation is written. Everything goes into `DIR/.next.tmp-PID` and is flushed to the disk;
-renaming that folder to `DIR/.next` is the moment at which the new generation counts. Its files
-are then moved over the old ones, `config.json` last. Whoever reads while `.next` is there takes
-a file from it if it is still in it, else from DIR, so a process killed at any moment leaves
+How a generation is written. Everything goes into `DIR/.next.tmp-MACHINE-PID` and is flushed to
+the disk; renaming that folder to `DIR/.next` is the moment at which the new generation counts. Its
+files are then moved over the old ones, `config.json` last. Whoever reads while `.next` is there
+takes a file from it if it is still in it, else from DIR, so a process killed at any moment leaves
 either the old generation or the new one; the next save finishes an interrupted move.
 """
 
@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntext.errors import CheckpointError, UsageError
-from rnntext.files import flush_directory, remove_stale
+from rnntext.files import OWNER, flush_directory, owner, remove_stale
 
 FORMAT_VERSION = 1
 
@@ -44,7 +44,7 @@ MODEL_CARD = "README.md"
 TRAINING_STATE = "training-state/"  # a folder: its files are named "training-state/..."
 
 _NEXT = ".next"
-_TEMPORARY = re.compile(r"\.next\.tmp-(\d{1,9})")
+_TEMPORARY = re.compile(rf"\.next\.tmp-{OWNER}")
 # Lists come from files that others may have written: nothing absolute, hidden or with "..".
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*")
 _CHUNK = 1 << 20
@@ -123,7 +123,7 @@ def save(
     # For its errors alone: a config that is not JSON must fail before anything is touched.
     json.dumps(config, allow_nan=False)
 
-    temporary = directory / f"{_NEXT}.tmp-{os.getpid()}"
+    temporary = directory / f"{_NEXT}.tmp-{owner()}"
     made: list[Path] = []
     with contextlib.ExitStack() as stack:
         # Opened before the rest, so that a missing source is not taken for a target that fails.

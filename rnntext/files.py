@@ -9,24 +9,58 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import platform
 import re
 import shutil
 import tempfile
+import time
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 from rnntext.errors import DataError
 
 _CHUNK = 1 << 20
+# Seconds after which what another machine left is taken for forgotten: nobody here can ask whether
+# the process that made it is still at work.
+_FOREIGN = 7 * 24 * 3600.0
+
+# What `owner` gives, in the pattern of a temporary name.
+OWNER = r"([0-9a-f]{8})-(\d{1,9})"
+
+
+def owner() -> str:
+    """This process, for the name of a temporary folder: other machines may see that folder too."""
+    return f"{_machine()}-{os.getpid()}"
+
+
+@cache
+def _machine() -> str:
+    """This machine, or this container on it, as far as they number their processes apart."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux
+        namespace = ""
+    return hashlib.sha256(f"{platform.node()} {namespace}".encode()).hexdigest()[:8]
 
 
 def remove_stale(directory: Path, temporary: re.Pattern[str]) -> None:
     """Remove what killed processes left in `directory`: folders whose name matches `temporary`,
-    the first group being the process that made them."""
+    which has OWNER's groups first."""
     for name in os.listdir(directory):
         match = temporary.fullmatch(name)
-        if match and not _is_other_process(int(match[1])):
+        if match and not _is_at_work(directory / name, match[1], int(match[2])):
             shutil.rmtree(directory / name, ignore_errors=True)
+
+
+def _is_at_work(folder: Path, machine: str, pid: int) -> bool:
+    """Whether another process may still be writing what is in a temporary folder."""
+    if machine == _machine():
+        return _is_other_process(pid)
+    try:
+        return time.time() - folder.stat().st_mtime < _FOREIGN
+    except OSError:  # it has just been removed or renamed
+        return True
 
 
 def _is_other_process(pid: int) -> bool:

@@ -32,6 +32,7 @@ from rnntext.checkpoint import (
     tensor_shapes,
 )
 from rnntext.errors import CheckpointError, RnntextError, UsageError
+from rnntext.files import owner
 from tests.killing import killed_ever_later
 
 TENSORS = {
@@ -287,7 +288,9 @@ def test_a_half_moved_generation_can_be_copied_from(tmp_path: Path) -> None:
 @posix
 def test_only_the_temporaries_of_dead_processes_are_removed(model: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alive:
-        living, dead = model / f".next.tmp-{alive.pid}", model / f".next.tmp-{2**22 + 1}"
+        machine = owner().partition("-")[0]
+        numbers = (alive.pid, 2**22 + 1)
+        living, dead = (model / f".next.tmp-{machine}-{number}" for number in numbers)
         living.mkdir()
         dead.mkdir()
         save(model, FILES, CONFIG, force=True)

@@ -4,30 +4,61 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
 from rnntext import files
-from rnntext.files import no_temporary, remove_stale, sha256_of
+from rnntext.files import OWNER, no_temporary, owner, remove_stale, sha256_of
 
-TEMPORARY = re.compile(r"\.tmp-(\d+)-.*")
+TEMPORARY = re.compile(rf"\.tmp-{OWNER}-.*")
+
+
+def machine() -> str:
+    return owner().partition("-")[0]
 
 
 def test_only_what_dead_processes_left_is_stale(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    names = [f".tmp-{dead.pid}-a", f".tmp-{os.getpid()}-b", f".tmp-{os.getppid()}-c", "entry"]
+    numbers = [dead.pid, os.getpid(), os.getppid()]
+    names = [f".tmp-{machine()}-{number}-a" for number in numbers] + ["entry"]
     for name in names:
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").touch()
     remove_stale(tmp_path, TEMPORARY)
     # A process that has our number now is not the one that made a folder before.
     assert sorted(os.listdir(tmp_path)) == sorted(names[2:])
+
+
+def test_what_another_machine_writes_is_stale_after_a_week(tmp_path: Path) -> None:
+    number = 2**22 + 1  # no process of this one
+    ours, theirs, old = f".tmp-{machine()}-{number}-a", f".tmp-0123abcd-{number}-a", ".tmp-0-1"
+    forgotten = f".tmp-89abcdef-{os.getppid()}-a"
+    for name in (ours, theirs, forgotten, old):
+        (tmp_path / name).mkdir()
+    age = time.time() - 8 * 24 * 3600
+    for name in (forgotten, old):
+        os.utime(tmp_path / name, (age, age))
+    remove_stale(tmp_path, TEMPORARY)
+    assert sorted(os.listdir(tmp_path)) == sorted([theirs, old])
+
+
+def test_machines_have_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = machine()
+    assert re.fullmatch(OWNER, owner())
+    try:
+        monkeypatch.setattr(platform, "node", lambda: "another machine")
+        files._machine.cache_clear()
+        assert machine() != here
+    finally:
+        files._machine.cache_clear()
 
 
 @pytest.mark.parametrize("size", [0, 1, 99, 1000])

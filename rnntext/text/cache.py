@@ -5,7 +5,7 @@ forgotten, and what is done where none can be kept. Does not know: what is in an
 handed arrays, texts and a dictionary, and hands them back.
 
 An entry is a folder whose name is a digest of all that it was made from. It is written as
-`.tmp-PID-...` and renamed at the end: whoever finds an entry finds all of it, and of two
+`.tmp-MACHINE-PID-...` and renamed at the end: whoever finds an entry finds all of it, and of two
 processes that write the same one the second takes the first's. Its `entry.json` lists every
 other file with its size and SHA-256, and has a SHA-256 of itself; what does not agree with that
 is removed and made again. Where nothing can be kept, the files are temporary ones without names,
@@ -30,12 +30,12 @@ from typing import Any, BinaryIO
 
 import numpy.typing as npt
 
-from rnntext.files import flush_directory, no_temporary, remove_stale, sha256_of
+from rnntext.files import OWNER, flush_directory, no_temporary, owner, remove_stale, sha256_of
 from rnntext.text.store import Array, Rows, RowsWriter, Stream, StreamWriter
 
 _ENTRY = "entry.json"
 _NAME = re.compile("[0-9a-f]{32}")
-_TEMPORARY = re.compile(r"\.tmp-(\d{1,9})-.*")
+_TEMPORARY = re.compile(rf"\.tmp-{OWNER}-.*")
 _FORGOTTEN = 30 * 24 * 3600.0  # seconds without use
 
 
@@ -235,7 +235,7 @@ def _keep(key: str, write: Callable[[Draft], bool]) -> Entry:
 
 
 def _temporary(root: Path) -> Path:
-    return Path(tempfile.mkdtemp(prefix=f".tmp-{os.getpid()}-", dir=root))
+    return Path(tempfile.mkdtemp(prefix=f".tmp-{owner()}-", dir=root))
 
 
 def _install(temporary: Path, folder: Path) -> Entry:

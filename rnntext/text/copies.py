@@ -34,7 +34,7 @@ def rereadable(
     copies: dict[str, Copy] = {}
     with ExitStack() as stack:
         for path in paths:
-            if not _read_once(path):
+            if not is_read_once(path):
                 continue
             if path in copies:
                 raise DataError(f"{source_name(path)} is named twice and can be read only once")
@@ -51,7 +51,8 @@ def rereadable(
         yield replace(options, copies=copies)
 
 
-def _read_once(path: str) -> bool:
+def is_read_once(path: str) -> bool:
+    """Whether a source gives its bytes once: standard input, a named pipe, a device."""
     if path == STDIN:
         return True
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)

@@ -25,6 +25,8 @@ from rnntext.config import (
 )
 from rnntext.errors import CheckpointError, TrainingError, UsageError
 from rnntext.metrics import is_span_tags
+from rnntext.text.copies import is_read_once
+from rnntext.text.source import source_name
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training import resume as resuming
 from rnntext.training.classification import Classification
@@ -387,6 +389,13 @@ def _load(
 ) -> Data:
     """The data, which the first rank prepares. The others learn from the same part of them where
     there was no time for more, and find on its machine what it made."""
+    sources = (*options.data, *filter(None, [options.valid]))
+    once = [source for source in sources if is_read_once(source)]
+    if once and ranks.size > 1:
+        raise UsageError(
+            f"{source_name(once[0])} gives its text once, and {ranks.size} processes read it: "
+            "save it as a file and name that"
+        )
     loaded: list[Data] = []
 
     def first_load() -> list[int] | None:

@@ -159,6 +159,16 @@ def test_too_few_rows_to_share(tmp_path: Path) -> None:
     assert not (tmp_path / "m").exists()
 
 
+def test_what_can_be_read_once_is_refused(tmp_path: Path) -> None:
+    """The second process would find it empty, or wait for it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    words = ["train", "lm", CORPORA / "stories.txt", "--valid", pipe, "-o", tmp_path / "m"]
+    _, err = two(list(map(str, words)), status=1)
+    assert f"{pipe} gives its text once, and 2 processes read it: save it as a file" in err
+    assert not (tmp_path / "m").exists()
+
+
 # What the process of each rank leaves running when a run is over.
 THREADS = """
 import json, os, sys

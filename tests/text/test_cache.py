@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from rnntext.errors import DataError
+from rnntext.files import owner
 from rnntext.text import cache
 from rnntext.text.cache import Draft, Entry, build, directory, find, key_of
 from tests.killing import killed_ever_later
@@ -379,7 +380,7 @@ def test_what_a_living_process_writes_is_left_alone(root: Path) -> None:
     root.mkdir(parents=True)
     living = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        theirs = f".tmp-{living.pid}-x"
+        theirs = f".tmp-{owner().partition('-')[0]}-{living.pid}-x"
         (root / theirs).mkdir()
         build(KEY, writing(1)).close()
         assert sorted(os.listdir(root)) == [theirs, KEY]
