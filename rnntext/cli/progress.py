@@ -139,6 +139,11 @@ class Progress:
                 f"{event.capped:,} documents have more than {longest:,} tokens: each pass reads a "
                 f"window of {longest:,} of them, another each time"
             )
+        if event.pieces > summary.train:
+            self.say(
+                f"the sentences are read in {event.pieces:,} pieces of at most "
+                f"{event.model.max_length:,} tokens: an empty line ends a sentence"
+            )
         if summary.duplicates:
             self.say(
                 f"{summary.duplicates:,} of {summary.valid:,} validation {summary.unit} found in "

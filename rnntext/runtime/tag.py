@@ -82,7 +82,7 @@ class Tagger:
         A sentence of more tokens than the model's `max_length` is read and decoded in pieces cut
         between words; an encoder of one direction carries its state from one to the next.
         """
-        pieces = [list(_pieces(words, self._model.config.max_length)) for words in sentences]
+        pieces = [list(words.pieces(self._model.config.max_length)) for words in sentences]
         rows = pieces
         if not self._parts:
             # Nothing goes from piece to piece, so they may be read side by side.
@@ -152,22 +152,3 @@ def _joined(pieces: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
     empty = np.empty(0, np.int64), np.empty(0, np.float32)
     tags, likely = zip(empty, *pieces, strict=True)
     return np.concatenate(tags), np.concatenate(likely)
-
-
-def _pieces(sentence: EncodedWords, size: int) -> Iterator[EncodedWords]:
-    """A sentence cut between words into pieces of at most `size` tokens, so that a line without
-    end costs no more memory than a piece. A sentence without words has none."""
-    if 0 < len(sentence.ids) <= size:
-        yield sentence
-        return
-    start = offset = 0
-    while start < len(sentence.first):
-        # The words whose last token still fits, and at least one.
-        stop = max(int(np.searchsorted(sentence.last, offset + size)), start + 1)
-        end = int(sentence.last[stop - 1]) + 1
-        yield EncodedWords(
-            sentence.ids[offset:end],
-            sentence.first[start:stop] - offset,
-            sentence.last[start:stop] - offset,
-        )
-        start, offset = stop, end

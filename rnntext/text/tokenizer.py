@@ -59,6 +59,8 @@ _WORD_AND_SPACE_BEFORE = re.compile(r"\s*\S+|\s+")
 # because what the library returns takes over a hundred bytes a token while it is held.
 _PIECE = 1 << 14
 _GROUP = 1 << 19
+# Tokens of a word that is read by itself: of a longer one, its start and its end.
+_LONGEST_WORD = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,24 @@ class EncodedWords:
     ids: Ids
     first: Ids
     last: Ids
+
+    def pieces(self, size: int) -> Iterator[EncodedWords]:
+        """The sentence cut between words into pieces of at most `size` tokens, so that one without
+        end costs no more memory than a piece; a longer word is one. Without words there is none."""
+        if 0 < len(self.ids) <= size:
+            yield self
+            return
+        start = offset = 0
+        while start < len(self.first):
+            # The words whose last token still fits, and at least one.
+            stop = max(int(np.searchsorted(self.last, offset + size)), start + 1)
+            end = int(self.last[stop - 1]) + 1
+            yield EncodedWords(
+                self.ids[offset:end],
+                self.first[start:stop] - offset,
+                self.last[start:stop] - offset,
+            )
+            start, offset = stop, end
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +223,8 @@ class Tokenizer:
         return [line.end(self.eos_id) for line in found]
 
     def encode_words(self, sentences: Sequence[Sequence[str]]) -> list[EncodedWords]:
-        """Ids of sentences that are already words; every word has at least one token.
+        """Ids of sentences that are already words; every word has at least one token, and a word
+        of more than 256 has the first and the last half of that many.
 
         A word is spelled as it is inside a line; under `char` and `byte` a space stands
         between words, as in text.
@@ -214,6 +235,9 @@ class Tokenizer:
         for word, ids in zip(distinct, self._encode_lines(distinct, whole=True), strict=True):
             # A word that the normaliser or the splitter leaves nothing of still needs a token.
             spelled[word] = ids if len(ids) else np.array([self._nothing], np.int32)
+            if len(ids) > _LONGEST_WORD:
+                half = _LONGEST_WORD // 2
+                spelled[word] = np.concatenate([ids[:half], ids[-half:]])
         space = self._encode_lines([" "])[0] if self.config.kind in ("char", "byte") else None
         results = []
         for words in sentences:

@@ -36,7 +36,7 @@ from rnntext.training.prepare_text import plan_text
 
 # Of what is in an entry, and of how it was made, the rules for splits and vocabularies among it:
 # another number, and all is made again.
-_FORMAT = 2
+_FORMAT = 3
 # Options that change what is read or how it is encoded.
 _TELLING = (
     "task", "format", "text_column", "label_column", "tag_column", "multi_label",

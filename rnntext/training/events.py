@@ -58,6 +58,7 @@ class Prepared:
     processes: int
     sampled_softmax: bool = False  # a language model does not learn from its whole vocabulary
     capped: int = 0  # documents of which each epoch sees a window alone
+    pieces: int = 0  # that a tagger's sentences are read in: more than these where some are long
 
 
 @dataclass(frozen=True, slots=True)

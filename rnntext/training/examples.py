@@ -6,12 +6,13 @@ not know: text, labels by name, or who learns from them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rnntext.text.store import Array, Rows
+from rnntext.text.tokenizer import EncodedWords
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,14 @@ class TaggedIds:
     first: Array
     last: Array
     tags: Array
+
+    def pieces(self, size: int) -> Iterator[TaggedIds]:
+        """As a trained tagger reads the sentence: cut as `EncodedWords.pieces` says."""
+        start = 0
+        for words in EncodedWords(self.ids, self.first, self.last).pieces(size):
+            stop = start + len(words.first)
+            yield TaggedIds(words.ids, words.first, words.last, self.tags[start:stop])
+            start = stop
 
 
 @dataclass(frozen=True, slots=True)

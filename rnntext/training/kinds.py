@@ -19,6 +19,7 @@ from rnntext.text.store import Array
 from rnntext.text.tagged import Tagged, tagged_reader
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.examples import TaggedIds, words_of
+from rnntext.training.presets import LONGEST_SENTENCE
 
 Example = TypeVar("Example", Labelled, Tagged)
 
@@ -61,9 +62,15 @@ class Kind(ABC, Generic[Example]):
 
     @abstractmethod
     def encode(
-        self, tokenizer: Tokenizer, examples: Sequence[Example], numbers: Mapping[str, int]
+        self,
+        tokenizer: Tokenizer,
+        examples: Sequence[Example],
+        numbers: Mapping[str, int],
+        *,
+        whole: bool,
     ) -> tuple[list[Array], list[Array]]:
-        """The ids of each example, and what is to be learned: by the labels' numbers."""
+        """The ids of each example, and what is to be learned: by the labels' numbers. Where they
+        need not stay `whole`, a long one may become several."""
 
 
 class Texts(Kind[Labelled]):
@@ -93,7 +100,12 @@ class Texts(Kind[Labelled]):
         return tuple(sorted(seen))
 
     def encode(
-        self, tokenizer: Tokenizer, examples: Sequence[Labelled], numbers: Mapping[str, int]
+        self,
+        tokenizer: Tokenizer,
+        examples: Sequence[Labelled],
+        numbers: Mapping[str, int],
+        *,
+        whole: bool,
     ) -> tuple[list[Array], list[Array]]:
         # A text without a single token is read as an empty line.
         end = np.array([tokenizer.eos_id], np.int32)
@@ -135,7 +147,12 @@ class Sentences(Kind[Tagged]):
         return tuple(sorted(tags))
 
     def encode(
-        self, tokenizer: Tokenizer, examples: Sequence[Tagged], numbers: Mapping[str, int]
+        self,
+        tokenizer: Tokenizer,
+        examples: Sequence[Tagged],
+        numbers: Mapping[str, int],
+        *,
+        whole: bool,
     ) -> tuple[list[Array], list[Array]]:
         encoded = [
             TaggedIds(e.ids, e.first, e.last, np.array([numbers[tag] for tag in s.tags], np.int32))
@@ -143,4 +160,6 @@ class Sentences(Kind[Tagged]):
                 examples, tokenizer.encode_words([s.words for s in examples]), strict=True
             )
         ]
+        if not whole:
+            encoded = [piece for s in encoded for piece in s.pieces(LONGEST_SENTENCE)]
         return [sentence.ids for sentence in encoded], [words_of(s) for s in encoded]

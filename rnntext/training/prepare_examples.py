@@ -138,7 +138,7 @@ def _write_part(
     ids = draft.rows(IDS + part, id_type(tokenizer.vocab_size))
     targets = draft.rows(TARGETS + part, np.int32)
     for chunk in examples:
-        encoded, learned = kind.encode(tokenizer, chunk, numbers)
+        encoded, learned = kind.encode(tokenizer, chunk, numbers, whole=part == VALID)
         ids.extend(encoded)
         targets.extend(learned)
 

@@ -20,6 +20,8 @@ _SUBWORDS = {"lm": 2.5, "classify": 10.0, "tag": 10.0}
 # Characters of training text below which a model is tiny, and from which on it is medium.
 _TINY_TEXT, _LARGE_TEXT = 400_000, 50_000_000
 _TINY_EXAMPLES = 100_000
+# Tokens that a tagger reads at once.
+LONGEST_SENTENCE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def choose_recipe(options: TrainingOptions, characters: int, examples: int) -> R
             dropout=0.5 if task == "classify" else 0.4,
             token_dropout=0.3 if task == "classify" else 0.05,
             bptt=0,
-            max_length=400 if task == "classify" else 512,
+            max_length=400 if task == "classify" else LONGEST_SENTENCE,
             averaging=0.998,
         )  # fmt: skip
     given: dict[str, Any] = {

@@ -35,6 +35,7 @@ from rnntext.training.data import (
     Data,
     LabelledData,
     LanguageData,
+    TaggedData,
     load_data,
 )
 from rnntext.training.device import Machine, choose_machine
@@ -376,6 +377,7 @@ def _set_up(
         processes=ranks.size,
         sampled_softmax=isinstance(objective, LanguageModelling) and objective.softmax.sampled,
         capped=objective.capped() if isinstance(objective, Classification) else 0,
+        pieces=len(data.train) if isinstance(data, TaggedData) else 0,
     )
     return _Setup(options, data, model, objective, recipe, machine, prepared)
 
@@ -469,6 +471,7 @@ def _objective(
         data.train,
         data.valid,
         labels=data.labels,
+        max_length=recipe.max_length,
         batch_size=recipe.batch_size,
         seed=options.seed,
         machine=machine,

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rnntext import metrics
 from rnntext.text.batches import Epochs, buckets, pad
+from rnntext.text.store import Array
 from rnntext.training.device import Machine
 from rnntext.training.events import Metrics
 from rnntext.training.examples import TaggedIds, TaggedRows
@@ -52,6 +53,7 @@ class Tagging:
         valid: Sequence[TaggedIds],
         *,
         labels: Sequence[str],
+        max_length: int,
         batch_size: int,
         seed: int,
         machine: Machine,
@@ -59,6 +61,7 @@ class Tagging:
     ) -> None:
         self.ranks = ranks
         self.train, self.valid, self.labels = train, valid, labels
+        self.max_length = max_length
         self.batch_size, self.seed, self.machine = batch_size, seed, machine
         self.spans = metrics.is_span_tags(labels)
         self.metric = "f1" if self.spans else "accuracy"
@@ -125,15 +128,19 @@ class Tagging:
 
     def _measure(self, model: Tagger, chosen: Sequence[TaggedIds]) -> Metrics:
         model.eval()
-        predicted: list[list[str]] = [[] for _ in chosen]
-        lengths = np.array([len(sentence.ids) for sentence in chosen])
+        pieces = [(n, p) for n, s in enumerate(chosen) for p in s.pieces(self.max_length)]
+        tags: list[Array] = [np.empty(0, np.int64)] * len(pieces)
+        lengths = np.array([len(piece.ids) for _, piece in pieces])
         with torch.no_grad():
             for index in buckets(lengths, max_rows=256, max_tokens=1 << 15):
-                ids, sizes, first, last, _, words = self._tensors([chosen[i] for i in index])
+                ids, sizes, first, last, _, words = self._tensors([pieces[i][1] for i in index])
                 emissions = model(ids, sizes, first, last)
                 paths = model.head.crf.decode(emissions, words).cpu().numpy()
-                for sentence, path, count in zip(index, paths, words.tolist(), strict=True):
-                    predicted[sentence] = [self.labels[tag] for tag in path[:count]]
+                for place, path, count in zip(index, paths, words.tolist(), strict=True):
+                    tags[place] = path[:count]
+        predicted: list[list[str]] = [[] for _ in chosen]
+        for (sentence, _), path in zip(pieces, tags, strict=True):
+            predicted[sentence] += [self.labels[tag] for tag in path]
         return self.metrics_of(predicted, chosen)
 
     def metrics_of(

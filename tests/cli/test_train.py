@@ -300,6 +300,24 @@ def test_the_same_command_gives_the_same_bytes(
     assert float(found.pairs[name]) == pytest.approx(value, abs=1e-6)
 
 
+def test_sentences_without_end_are_learned_in_pieces(run: Shell, tmp_path: Path) -> None:
+    """As they are read by a trained tagger; nothing of them is lost."""
+    lines = (CORPORA / "tagged.conllu").read_text("utf-8").splitlines()
+    words = ["\t".join(line.split("\t")[1:4:2]) for line in lines if line[:1].isdigit()]
+    data = tmp_path / "long.conll"
+    data.write_text("\n\n".join("\n".join(words[n::3] * 2) for n in range(3)), "utf-8")
+    out = tmp_path / "m"
+    args = ("train", "tag", data, "--valid", data, "-o", out, *TINY, 30)
+    said = run(*args)
+    assert said.status == 0, said.err
+    assert json.loads((out / "config.json").read_bytes())["data"]["train"] == 3
+    found = re.search(r"the sentences are read in (\d+) pieces of at most 512 tokens", said.err)
+    assert found is not None, said.err
+    assert int(found[1]) >= 2 * len(words) // 512
+    measured = run("evaluate", "-m", out, data).done().pairs
+    assert measured["accuracy"] == said.pairs["accuracy"]
+
+
 def test_another_seed_gives_other_bytes(run: Shell, tagger: Path, tmp_path: Path) -> None:
     args = ("train", "tag", CORPORA / "tagged.conllu", "-o", tmp_path / "m", *TINY, 20, "-q")
     run(*args, "--seed", "4").done()

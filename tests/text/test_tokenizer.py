@@ -483,6 +483,19 @@ def test_a_word_of_nothing_still_has_a_token(kind: str, word: str) -> None:
     assert words.first[2] > words.last[1] >= words.first[1] > words.last[0]
 
 
+@pytest.mark.parametrize("kind", ["bpe", "char", "byte"])
+def test_of_a_long_word_the_start_and_the_end_are_read(kind: str) -> None:
+    tokenizer = trained(kind)
+    text = "".join(chr(ord("a") + n % 23) for n in range(9000))
+    whole = tokenizer.encode([text])[0]
+    assert len(whole) > 256
+    (words,) = tokenizer.encode_words([[text, "ships"]])
+    assert words.first[0] == 0
+    assert words.last[0] == 255
+    assert words.ids[:128].tolist() == whole[:128].tolist()
+    assert words.ids[128:256].tolist() == whole[-128:].tolist()
+
+
 def test_words_that_somebody_else_split_are_looked_up_as_they_are() -> None:
     tokenizer = Tokenizer.train("word", PROSE * 3, vocab_size=500, presplit=False)
     (words,) = tokenizer.encode_words([["ships", "did", "n't", "didn't", ","]])

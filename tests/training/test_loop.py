@@ -568,7 +568,13 @@ def test_a_tagger_in_training_keeps_broken_spans_out() -> None:
         words = np.arange(size)
         sentences.append(TaggedIds(ids, words, words, tags))
     objective = Tagging(
-        TaggedRows.of(sentences), sentences, labels=labels, batch_size=2, seed=0, machine=CPU
+        TaggedRows.of(sentences),
+        sentences,
+        labels=labels,
+        max_length=99,
+        batch_size=2,
+        seed=0,
+        machine=CPU,
     )
     torch.manual_seed(0)
     config = ModelConfig(

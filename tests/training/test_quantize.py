@@ -101,7 +101,9 @@ def tagging(config: ModelConfig, tmp: Path) -> tuple[Tagging, Path]:
         for encoded, numbers in zip(TOKENIZER.encode_words(texts), tags, strict=True)
     ]
     train = TaggedRows.of(valid[:5])
-    objective = Tagging(train, valid, labels=config.labels, batch_size=4, seed=0, machine=CPU)
+    objective = Tagging(
+        train, valid, labels=config.labels, max_length=512, batch_size=4, seed=0, machine=CPU
+    )
     return objective, data
 
 

@@ -30,10 +30,19 @@ TAGS = ("B-x", "I-x", "O", "B-y", "I-y")
 
 
 def tagging(
-    train: Sequence[TaggedIds], labels: Sequence[str] = TAGS, batch_size: int = 3
+    train: Sequence[TaggedIds],
+    labels: Sequence[str] = TAGS,
+    batch_size: int = 3,
+    max_length: int = 512,
 ) -> Tagging:
     return Tagging(
-        TaggedRows.of(train), train, labels=labels, batch_size=batch_size, seed=0, machine=CPU
+        TaggedRows.of(train),
+        train,
+        labels=labels,
+        max_length=max_length,
+        batch_size=batch_size,
+        seed=0,
+        machine=CPU,
     )
 
 
@@ -75,6 +84,40 @@ def test_tagging_evaluation_one_by_one(labels: tuple[str, ...]) -> None:
     assert found == tagging_metrics(gold, predicted, labels == TAGS)
     assert objective.metric in found
     assert not model.training
+
+
+def test_a_long_sentence_is_validated_in_pieces_and_measured_as_one() -> None:
+    model, given = random_model("tag", TAGS), sentences(5)
+    predicted = []
+    for sentence in given:
+        path: list[int] = []
+        for piece in sentence.pieces(4):
+            assert len(piece.ids) <= 4
+            emissions = emissions_alone(model, piece)
+            (best,) = viterbi(emissions[None], np.array([len(emissions)]), *scores_of(model))
+            path += best.tolist()
+        predicted.append([TAGS[tag] for tag in path])
+    gold = [[TAGS[tag] for tag in sentence.tags] for sentence in given]
+    found = tagging(given, max_length=4).evaluate(model)
+    assert found == tagging_metrics(gold, predicted, True)
+    assert found != tagging(given).evaluate(model)
+
+
+def ids_of_words(sentence: TaggedIds) -> list[list[int]]:
+    ends = zip(sentence.first, sentence.last, strict=True)
+    return [sentence.ids[first : last + 1].tolist() for first, last in ends]
+
+
+def test_pieces_of_a_sentence_are_all_of_it() -> None:
+    for sentence in sentences(5):
+        (whole,) = sentence.pieces(99)
+        pieces = list(sentence.pieces(4))
+        for name in ("ids", "tags"):
+            parts = [getattr(piece, name) for piece in pieces]
+            assert np.concatenate(parts).tolist() == getattr(sentence, name).tolist()
+            assert getattr(whole, name).tolist() == getattr(sentence, name).tolist()
+        words = [token_ids for piece in pieces for token_ids in ids_of_words(piece)]
+        assert words == ids_of_words(sentence)
 
 
 def test_tagging_loss_is_a_mean_over_words() -> None:
