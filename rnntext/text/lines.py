@@ -60,8 +60,10 @@ def read_lines(paths: Sequence[str], options: DataOptions, stdin: int = 0) -> It
 def _documents(path: str, options: DataOptions, stdin: int) -> Iterator[Iterable[str]]:
     if os.path.isdir(path):
         for file in text_files(path):
-            if is_remote(file, options) or _is_table(file, options):
+            if is_remote(file, options):
                 yield from _documents(file, options, stdin)
+            elif _is_table(file, options):
+                yield from _table_documents(file, options, read_blocks(file, options.decoding))
             else:
                 yield _text_in_directory(file, options)
     elif is_remote(path, options):
@@ -69,7 +71,7 @@ def _documents(path: str, options: DataOptions, stdin: int) -> Iterator[Iterable
         for row in read_remote(path, {column: "--text-column"}, options.split):
             yield _row_lines(text_field(row, column, source_name(path)))
     elif _is_table(path, options):
-        yield from _table_documents(path, options, stdin)
+        yield from _table_documents(path, options, data_blocks(path, options, stdin))
     else:
         yield chain.from_iterable(data_blocks(path, options, stdin))
 
@@ -108,10 +110,15 @@ def _is_table(path: str, options: DataOptions) -> bool:
     return options.text_column is not None or extension(path) in (".csv", ".tsv", ".jsonl")
 
 
-def _table_documents(path: str, options: DataOptions, stdin: int) -> Iterator[list[str]]:
+def _table_documents(
+    path: str, options: DataOptions, blocks: Iterator[list[str]]
+) -> Iterator[list[str]]:
+    """The lines of each row; none where there is no line, not even a header."""
     name = source_name(path)
     column = options.text_column or "text"
-    head, blocks = peek(data_blocks(path, options, stdin))
+    head, blocks = peek(blocks)
+    if not head:
+        return
     kind = told_format(path, options, head, kind_of_content)
     columns = {column: "--text-column"}
     for row in read_rows(blocks, kind, name, columns, options.encoding_errors):

@@ -109,6 +109,26 @@ def test_copying_ends_after_a_line_where_it_is_enough(
 
 
 @posix
+def test_copying_ends_where_a_stream_goes_quiet_and_it_is_enough() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, TEXT + b"not to its e")
+    asked = 0
+
+    def enough() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 3
+
+    try:
+        with rereadable(["-"], DataOptions(), enough, reader) as options:
+            assert options.copies["-"].cut
+            assert texts(["-"], options) == LINES
+    finally:
+        os.close(writer)
+        os.close(reader)
+
+
+@posix
 def test_no_room_for_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     again = rereadable(["-"], DataOptions(), stdin=piped(TEXT))

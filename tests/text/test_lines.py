@@ -125,6 +125,15 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, name: str, data: bytes, me
         read(tmp_path / name)
 
 
+def test_in_a_directory_empty_files_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\n")
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b""))
+    (tmp_path / "c.csv").write_text("text\ntwo\n")
+    for name in ("b.csv", "b.jsonl", "b.tsv", "b.txt"):
+        (tmp_path / name).touch()
+    assert [text for _, text in read(tmp_path)] == ["one", "two"]
+
+
 def test_a_directory_without_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"\0")
     with pytest.raises(DataError, match="has no text in it"):

@@ -99,11 +99,11 @@ def test_a_name_that_looks_like_a_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parsed(words[1:], monkeypatch) == (options, Path("-out"))
 
 
-def config_file(path: Path, options: TrainingOptions, steps: int = 1234) -> Path:
+def config_file(path: Path, options: TrainingOptions, steps: int = 1234, **results: object) -> Path:
     content = {
         "training": {"options": options.to_json(), "threads": 2},
-        "results": {"steps": steps, "best_step": 99},
-        "data": {"cut_short": False},
+        "results": {"steps": steps, "best_step": 99, **results},
+        "data": {"cut_short": bool(results), "read": 700, "train": 70},
     }
     path.write_text(json.dumps(content), "utf-8")
     return path
@@ -129,6 +129,35 @@ def test_options_over_those_of_a_config(tmp_path: Path, monkeypatch: pytest.Monk
     assert (chosen.seed, chosen.epochs, chosen.steps, chosen.minutes) == (8, 2, None, None)
     assert chosen.data == OPTIONS["lm"].data
     assert chosen.lowercase is False
+
+
+@pytest.mark.parametrize(
+    ("more", "plans", "part"),
+    [
+        ([], ((0, 9000), (500, 1234)), (700, 70)),
+        (["--seed", "8"], ((0, 9000), (500, 1234)), (700, 70)),
+        (["--steps", "5000"], (), (700, 70)),
+        (["--epochs", "2"], (), (700, 70)),
+        (["--minutes", "3"], (), None),  # it may be time enough for all of the data
+        (["other.txt"], ((0, 9000), (500, 1234)), None),
+    ],
+)
+def test_another_budget_does_without_the_old_plans(
+    more: list[str],
+    plans: tuple[tuple[int, int], ...],
+    part: tuple[int, int] | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = config_file(tmp_path / "config.json", OPTIONS["lm"], plans=[[0, 9000], [500, 1234]])
+    chosen, _ = parsed(["train", "lm", "--config", str(path), "-o", "new", *more], monkeypatch)
+    assert (chosen.plans, chosen.part) == (plans, part)
+    if plans:
+        assert (chosen.steps, chosen.epochs, chosen.minutes) == (1234, None, None)
+    else:
+        asked = {"--steps": chosen.steps, "--epochs": chosen.epochs, "--minutes": chosen.minutes}
+        assert asked.pop(more[0]) == float(more[1])
+        assert set(asked.values()) == {None}
 
 
 @pytest.mark.parametrize(

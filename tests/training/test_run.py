@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.numpy import load_file
 
+from rnntext import checkpoint
 from rnntext.config import Conduct, TrainingOptions
-from rnntext.training import classification, language_modelling, loop, tagging
+from rnntext.errors import CheckpointError, RnntextError, UsageError
+from rnntext.training import classification, language_modelling, loop, resume, tagging
 from rnntext.training import run as run_module
 from rnntext.training.events import (
     Evaluated,
     Finished,
     Metrics,
+    NotSaved,
     Prepared,
     Resumed,
     Saved,
@@ -147,3 +151,44 @@ def test_what_is_interrupted_after_the_last_step_goes_on_from_there(
     assert isinstance(whole, Saved)
     assert saved.metrics == whole.metrics
     assert saved.reason == whole.reason
+
+
+@pytest.mark.parametrize("error", [CheckpointError, UsageError])
+def test_a_state_that_cannot_be_saved_ends_nothing(
+    error: type[RnntextError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, or files that somebody put where the model is to be."""
+    options = TrainingOptions(
+        "tag", (str(CORPORA / "tagged.conllu"),), preset="tiny", steps=12, threads=1
+    )
+    real, failures = checkpoint.save, 2
+
+    def save(*args: Any, **more: Any) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise error("the directory holds files that are not an rnntext checkpoint")
+        real(*args, **more)
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    out = tmp_path / "model"
+    events = list(run(options, out, Conduct(save_every=0.0, cache=False)))
+    told = [event.reason for event in events if isinstance(event, NotSaved)]
+    assert told == ["the directory holds files that are not an rnntext checkpoint"] * 2
+    assert isinstance(events[-1], Saved)
+    # Where that is the end, the trouble is.
+    failures = 1
+    with pytest.raises(error):
+        list(run(options, tmp_path / "other", Conduct(cache=False), stop_asked=lambda: True))
+
+
+def test_a_run_goes_on_where_it_was_computed(tmp_path: Path) -> None:
+    options = TrainingOptions(
+        "tag", (str(CORPORA / "tagged.conllu"),), preset="tiny", steps=12, threads=1, device="cpu"
+    )
+    out = tmp_path / "model"
+    assert isinstance(list(run(options, out, Conduct(), stop_asked=lambda: True))[-1], Stopped)
+    saved = resume.find(out)
+    assert saved is not None
+    assert saved.merged(TrainingOptions("tag", ())).device == "cpu"
+    assert saved.merged(TrainingOptions("tag", (), device="cuda")).device == "cuda"
