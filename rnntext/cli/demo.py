@@ -89,6 +89,7 @@ def demonstrate(directory: Path, quiet: bool = False, threads: int | None = None
             chosen,
             directory / run.task,
             Conduct(cache=False),
+            stoppable=False,
             quiet=quiet,
             began=time.perf_counter(),
         )
@@ -124,7 +125,7 @@ def _generate(directory: Path) -> None:
     chosen = GenerationOptions(70, SamplingOptions(temperature=0.6), seed=3)
     for prompt in _PROMPTS:
         output.write(f'  $ rnntext generate -m lm "{prompt}" -n 70 --temperature 0.6 --seed 3\n')
-        text = "".join(generate(directory, prompt, chosen))
+        text = "".join(generate(directory, [[prompt]], chosen))
         output.write("".join(f"  {line}\n" for line in text.splitlines()) + "\n")
 
 

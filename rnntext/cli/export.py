@@ -62,6 +62,10 @@ def write_file(directory: Path, out: Path, precision: str) -> dict[str, Any]:
     from rnntext.training.convert import one_file
 
     output.check_file(out)
+    ours = out.name == checkpoint.GRAPH and checkpoint.is_checkpoint(out.parent)
+    if out.is_file() and (ours or out.suffix != ".onnx"):
+        whose = "part of a checkpoint" if ours else "no ONNX file, to go by its name"
+        raise UsageError(f"-o {out} is there and is {whose}: name another file")
     content = one_file(checkpoint.load(directory), precision)
     output.write_file(out, content)
     return {"file": str(out), "precision": precision, "bytes": len(content)}

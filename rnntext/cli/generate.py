@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,6 +60,8 @@ def command(
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="Repeat the same text.")
     ] = None,
+    encoding: options.Encoding = "utf-8",
+    encoding_errors: options.EncodingErrors = "strict",
     json: options.Json = False,
     quiet: options.Quiet = False,
     threads: options.Threads = None,
@@ -77,21 +79,21 @@ def command(
     sampling = SamplingOptions(temperature, top_k, top_p, min_p, repetition_penalty)
     chosen = GenerationOptions(length, sampling, tuple(stop or ()), record == "line", _seed(seed))
     directory = options.model_directory(model)
-    for text in generate(directory, prompt, chosen, num_samples, echo, json, threads):
+    prompts = _prompts(prompt, record or "file", encoding, encoding_errors)
+    for text in generate(directory, prompts, chosen, num_samples, echo, json, threads):
         output.write(text)
 
 
 def generate(
     directory: Path,
-    prompt: str | None,
+    batches: Iterable[Sequence[str]],
     chosen: GenerationOptions,
     num_samples: int = 1,
     echo: bool = True,
     json: bool = False,
     threads: int | None = None,
 ) -> Iterator[str]:
-    """What the command prints, piece by piece."""
-    batches = _prompts(prompt, chosen.single_line)
+    """What the command prints for batches of prompts, piece by piece."""
     from rnntext.runtime.language import LanguageModel
 
     language_model = LanguageModel.load(directory, threads, within=True)
@@ -142,19 +144,22 @@ def _json(
     )
 
 
-def _prompts(prompt: str | None, by_line: bool) -> Iterator[list[str]]:
+def _prompts(
+    prompt: str | None, record: str, encoding: str, encoding_errors: str
+) -> Iterator[list[str]]:
     """Batches of prompts: the argument, the lines of a pipe that are there now, or all of a pipe
     less one final LF."""
     from rnntext.text.records import InputOptions, read_records
 
     if prompt is not None:
         return iter([[options.utf_8("PROMPT", prompt)]])
-    if by_line:
+    reading = InputOptions(record, None, encoding, encoding_errors)
+    if record == "line":
         options.require_piped()
-        return ([r.text for r in batch] for batch in read_records([], InputOptions()))
+        return ([r.text for r in batch] for batch in read_records([], reading))
     if sys.stdin is None or sys.stdin.isatty():
         return iter([[""]])
-    whole = read_records([], InputOptions(record="file"))
+    whole = read_records([], reading)
     texts = [record.text for batch in whole for record in batch]
     return iter([["".join(texts)]])
 

@@ -122,7 +122,7 @@ class Source:
             if self.inputs:
                 raise UsageError("--text stands in place of files: give one or the other")
             return iter([[Record(utf_8("--text", text)) for text in self.texts]])
-        require_piped(self.inputs)
+        require_piped(self.inputs, ", or give it with --text TEXT")
         return read_records(self.inputs, options)
 
 
@@ -138,11 +138,10 @@ def utf_8(name: str, text: str) -> str:
     return text
 
 
-def require_piped(inputs: Sequence[str] = ()) -> None:
-    """Raise UsageError where `inputs` would read a terminal: `-`, or no file at all."""
+def require_piped(inputs: Sequence[str] = (), otherwise: str = "") -> None:
+    """Raise UsageError where `inputs` would read a terminal: `-`, or no file at all. `otherwise`
+    is how else the command takes text."""
     if inputs and "-" not in inputs:
         return
     if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError(
-            "there is no text to read: name a file, pipe text in, or give it with --text TEXT"
-        )
+        raise UsageError(f"there is no text to read: name a file, or pipe text in{otherwise}")

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -41,10 +41,10 @@ def write(text: str) -> None:
         while data:
             data = _write_some(data, sys.stdout.fileno())
     except BrokenPipeError:
-        _drop_the_rest()
+        _drop_the_rest(sys.stdout)
         raise typer.Exit(0) from None
     except OSError as error:
-        _drop_the_rest()
+        _drop_the_rest(sys.stdout)
         raise RnntextError(f"standard output cannot be written: {error.strerror}") from None
 
 
@@ -57,9 +57,9 @@ def _write_some(data: memoryview, descriptor: int) -> memoryview:
         return data
 
 
-def _drop_the_rest() -> None:
+def _drop_the_rest(stream: TextIO) -> None:
     # Python would complain when it flushes at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def check_file(path: Path) -> None:
@@ -86,9 +86,14 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def note(text: str, *, quiet: bool = False) -> None:
-    """A line on standard error."""
-    if not quiet and sys.stderr is not None:
+    """A line on standard error. One that cannot be written there, because its reader is gone or a
+    disk is full, ends nothing: hours of training may hang on it."""
+    if quiet or sys.stderr is None:
+        return
+    try:
         print(text, file=sys.stderr, flush=True)
+    except OSError:
+        _drop_the_rest(sys.stderr)
 
 
 def on_terminal() -> bool:

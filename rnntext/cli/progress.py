@@ -151,8 +151,8 @@ class Progress:
             )
         if summary.cut_short:
             self.say(
-                f"the time allows for the first {summary.train:,} lines of the training data: "
-                "give more minutes to use all of it"
+                f"the time allows for the first {summary.train:,} {summary.unit} of the training "
+                "data: give more minutes to use all of it"
             )
         if self._bar is not None:
             self._task = self._bar.add_task("training", total=None, detail="")

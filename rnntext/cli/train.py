@@ -186,11 +186,13 @@ def train(
     conduct: Conduct = Conduct(),  # noqa: B008  (frozen)
     *,
     dry_run: bool = False,
+    stoppable: bool = True,
     quiet: bool = False,
     began: float = _BEGAN,
 ) -> tuple[Prepared | None, Saved | Timed | None]:
     """Run a training, or a dry run, showing its progress on stderr; what it came to: nothing
-    in a process that only helps another one."""
+    in a process that only helps another one. One that is not `stoppable` ends at once where it is
+    asked to, and saves nothing."""
     from rnntext.cli.progress import Progress
 
     prepared: Prepared | None = None
@@ -201,6 +203,8 @@ def train(
     from rnntext.training.ranks import rank_of_environment
 
     first = rank_of_environment() == 0
+    if dry_run and not first:
+        return None, None
     with ExitStack() as stack:
         board = None
         if conduct.tensorboard is not None and first:
@@ -217,7 +221,7 @@ def train(
             match event:
                 case Prepared():
                     prepared = event
-                    if not dry_run:
+                    if stoppable and not dry_run:
                         interrupts.defer()
                 case Finished():
                     interrupts.break_off()

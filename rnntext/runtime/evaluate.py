@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnntext import metrics
+from rnntext.config import ModelConfig
 from rnntext.errors import DataError
 from rnntext.runtime.classify import Classifier
 from rnntext.runtime.language import LanguageModel
@@ -32,6 +33,17 @@ Metrics = dict[str, Any]
 _DOCUMENTS = 64
 _EXAMPLES = 4096
 _LINES = 4096
+
+
+def metric_names(config: ModelConfig) -> tuple[str, ...]:
+    """The metrics of such a model that are single numbers."""
+    if config.task == "lm":
+        return ("perplexity", "perplexity_known", "bits_per_byte", "tokens", "unknown_rate")
+    if config.task == "classify":
+        micro = ("micro_f1",) if config.multi_label else ()
+        return ("accuracy", "macro_f1", *micro, "ece", "majority")
+    spans = ("precision", "recall", "f1") if metrics.is_span_tags(config.labels) else ()
+    return ("accuracy", *spans)
 
 
 def evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> Metrics:

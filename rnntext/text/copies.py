@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import BinaryIO
 
-from rnntext.errors import DataError
+from rnntext.errors import DataError, UsageError
 from rnntext.files import no_temporary
 from rnntext.text.formats import Copy, DataOptions
 from rnntext.text.source import STDIN, read_chunks, source_name
@@ -29,13 +29,16 @@ def rereadable(
     """Options with which `paths` can be read any number of times, while the context lasts.
 
     Copying of text ends early, after a line, where `enough` says so. Raises DataError where a
-    source cannot be copied, and for one that is named twice and can be read only once.
+    source cannot be copied, and for one that is named twice and can be read only once; UsageError
+    where somebody would have to type the text.
     """
     copies: dict[str, Copy] = {}
     with ExitStack() as stack:
         for path in paths:
             if not is_read_once(path):
                 continue
+            if path == STDIN and os.isatty(stdin):
+                raise UsageError("there is no text to read: name a file, or pipe text in")
             if path in copies:
                 raise DataError(f"{source_name(path)} is named twice and can be read only once")
             # Where a compressed line ends, or one of several bytes a character, is not told here.

@@ -75,7 +75,7 @@ def data_blocks(path: str, options: DataOptions, stdin: int = 0) -> Iterator[lis
         empty = empty and not block
         yield block
     if empty:
-        raise DataError(f"{source_name(path)} is empty")
+        raise DataError(f"{source_name(path)} is empty: name a file that has text in it")
 
 
 def told_format(

@@ -20,6 +20,7 @@ from rnntext.text.tables import Row, kind_of_content, read_rows, text_field
 
 CLASSIFY_FORMATS = ("csv", "tsv", "jsonl", "fasttext", "parquet")
 FASTTEXT_PREFIX = "__label__"
+_SEVERAL = "several are for `train classify --multi-label`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def read_labelled(paths: Sequence[str], options: DataOptions, stdin: int = 0) ->
             found = True
             yield example
         if not found:
-            raise DataError(f"{source_name(path)} has no examples in it")
+            raise DataError(f"{source_name(path)} has no examples in it: name a file that has")
 
 
 def _read_source(path: str, options: DataOptions, stdin: int) -> Iterator[Labelled]:
@@ -91,7 +92,7 @@ def _labelled_row(
     if options.multi_label:
         labels = _several_labels(value, options.label_separator, where, separated=separated)
     elif isinstance(value, list):
-        raise DataError(f"{where} has a list of labels: use --multi-label")
+        raise DataError(f"{where} has a list of labels: {_SEVERAL}")
     else:
         labels = (_label(value, where),)
     return Labelled(text, labels, name, row.line)
@@ -117,7 +118,7 @@ def _label(value: object, where: str) -> str:
         return value
     if isinstance(value, bool | int | float):
         return json.dumps(value)
-    raise DataError(f"{where}: the label is neither a string nor a number")
+    raise DataError(f"{where}: the label is neither a string nor a number: make it one")
 
 
 def _read_fasttext(
@@ -134,7 +135,7 @@ def _read_fasttext(
             if "" in labels or not (labels or options.multi_label):
                 raise DataError(f"{where} has no label: it must start with {FASTTEXT_PREFIX}NAME")
             if len(labels) > 1 and not options.multi_label:
-                raise DataError(f"{where} has {len(labels)} labels: use --multi-label")
+                raise DataError(f"{where} has {len(labels)} labels: {_SEVERAL}")
             yield Labelled(text, tuple(dict.fromkeys(labels)), name, number)
 
 

@@ -54,7 +54,7 @@ def read_lines(paths: Sequence[str], options: DataOptions, stdin: int = 0) -> It
                 yield Line(document, text)
             document += 1
         if not found:
-            raise DataError(f"{source_name(path)} has no text in it")
+            raise DataError(f"{source_name(path)} has no text in it: name a file that has")
 
 
 def _documents(path: str, options: DataOptions, stdin: int) -> Iterator[Iterable[str]]:

@@ -54,7 +54,9 @@ def _read_parquet(path: str, columns: Mapping[str, str]) -> Iterator[Row]:
                     number += 1
                     yield _named_row(number, fields, features, name)
     except (OSError, ValueError) as error:
-        raise DataError(f"{name} cannot be read as Parquet: {_one_line(error)}") from error
+        raise DataError(
+            f"{name} cannot be read as Parquet ({_one_line(error)}): get it again"
+        ) from error
 
 
 def _read_hub(path: str, columns: Mapping[str, str], split: str) -> Iterator[Row]:
@@ -77,7 +79,9 @@ def _read_hub(path: str, columns: Mapping[str, str], split: str) -> Iterator[Row
         for number, fields in enumerate(dataset.select_columns(list(columns)), 1):
             yield _named_row(number, fields, features, path)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        raise DataError(f"{path} cannot be loaded: {_one_line(error)}") from error
+        raise DataError(
+            f"{path} cannot be loaded ({_one_line(error)}): check name, split and connection"
+        ) from error
 
 
 def _require(columns: Mapping[str, str], there: list[str], name: str) -> None:

@@ -124,6 +124,8 @@ def _failure(name: str, error: OSError) -> DataError:
     reason = error.strerror or str(error)
     if isinstance(error, IsADirectoryError):
         reason += "; name the files in it"
+    if isinstance(error, FileNotFoundError):
+        reason += "; check its name"
     return DataError(f"{name} cannot be read: {reason}")
 
 
@@ -191,7 +193,9 @@ def _decompress(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
             try:
                 text = member.decompress(chunk, CHUNK_BYTES)
             except zlib.error as error:
-                raise DataError(f"{name} is not gzip data, or it is damaged") from error
+                raise DataError(
+                    f"{name} is not gzip data, or it is damaged: pack it again"
+                ) from error
             if text:
                 yield text
             chunk = member.unconsumed_tail
@@ -201,7 +205,7 @@ def _decompress(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
                 inside = False
                 members += 1
     if inside or not members:
-        raise DataError(f"{name} is cut short: its gzip data has no end")
+        raise DataError(f"{name} is cut short, its gzip data has no end: get it again, whole")
 
 
 class _LineDecoder:

@@ -70,7 +70,10 @@ def text_field(row: Row, column: str, name: str) -> str:
     """Return the string in `column`; raises DataError where it is not a string."""
     value = row.fields[column]
     if not isinstance(value, str):
-        raise DataError(f"{name}, line {row.line}: {printable(column)!r} is not a string")
+        raise DataError(
+            f"{name}, line {row.line}: {printable(column)!r} is not a string: make it one, or "
+            "name another column"
+        )
     return value
 
 
@@ -108,7 +111,8 @@ def _read_records(
             yield Row(line, dict(zip(header, fields, strict=True)))
         elif fields != [""]:
             raise DataError(
-                f"{name}, line {line} has {len(fields)} fields where the header has {len(header)}"
+                f"{name}, line {line} has {len(fields)} fields where the header has {len(header)}: "
+                "correct the line, or the header"
             )
 
 
@@ -141,7 +145,8 @@ def _split_csv(blocks: Iterable[list[str]], name: str) -> Iterator[tuple[int, li
                 record = []
     if record:
         raise DataError(
-            f"{name}, line {number - len(record) + 1}: a quoted field starts and never ends"
+            f"{name}, line {number - len(record) + 1}: a quoted field starts and never ends: "
+            "close it, or double the quote if it is part of the text"
         )
 
 
@@ -173,7 +178,7 @@ def _parse_csv(lines: list[str], where: str) -> list[str]:
         fields = next(csv.reader([line + "\n" for line in lines], strict=True))
     except csv.Error as error:
         reason = str(error).partition(" - ")[0]
-        raise DataError(f"{where} is not CSV as in RFC 4180: {reason}") from error
+        raise DataError(f"{where} is not CSV as in RFC 4180 ({reason}): correct it") from error
     return fields or [""]  # csv.reader gives no field at all for an empty line
 
 

@@ -77,7 +77,7 @@ def _read_sentences(paths: Sequence[str], options: DataOptions, stdin: int = 0) 
             found = True
             yield sentence
         if not found:
-            raise DataError(f"{source_name(path)} has no sentences in it")
+            raise DataError(f"{source_name(path)} has no sentences in it: name a file that has")
 
 
 def _read_source(path: str, options: DataOptions, stdin: int) -> Iterator[Tagged]:
@@ -168,7 +168,9 @@ def _read_conllu(blocks: Iterator[list[str]], column: str, name: str) -> Iterato
             if re.fullmatch("[0-9]+[-.][0-9]+", fields[0]):
                 continue  # a multiword range, or an empty node
             if not re.fullmatch("[0-9]+", fields[0]):
-                raise DataError(f"{where}: {printable(fields[0])!r} is no CoNLL-U word number")
+                raise DataError(
+                    f"{where}: {printable(fields[0])!r} is no CoNLL-U word number: correct it"
+                )
             words.append(_word(fields[1], where))
             tags.append(_tag(fields[at], where))
             tagged = tagged or fields[at] != "_"
@@ -203,7 +205,8 @@ def _read_columns(blocks: Iterator[list[str]], column: str | None, name: str) ->
                     raise UsageError(f"--tag-column {column}: {name} has {width} columns")
             if len(fields) != width:
                 raise DataError(
-                    f"{where} has {len(fields)} columns where the lines before have {width}"
+                    f"{where} has {len(fields)} columns where the lines before have {width}: "
+                    "correct it"
                 )
             words.append(_word(fields[0], where))
             tags.append(_tag(fields[at], where))
@@ -230,11 +233,11 @@ def _sentence_of_row(row: Row, words_column: str, tags_column: str, name: str) -
     for column in (words_column, tags_column):
         value = row.fields[column]
         if not isinstance(value, list):
-            raise DataError(f"{where}: {printable(column)!r} is not a list")
+            raise DataError(f"{where}: {printable(column)!r} is not a list: make it one")
         values.append(value)
     words, tags = values
     if len(words) != len(tags):
-        raise DataError(f"{where} has {len(words)} words and {len(tags)} tags")
+        raise DataError(f"{where} has {len(words)} words and {len(tags)} tags: give one a word")
     if words:
         yield Tagged(
             tuple(_word(word, where) for word in words),
@@ -246,17 +249,17 @@ def _sentence_of_row(row: Row, words_column: str, tags_column: str, name: str) -
 
 def _word(value: object, where: str) -> str:
     if not isinstance(value, str):
-        raise DataError(f"{where}: a word is not a string")
+        raise DataError(f"{where}: a word is not a string: make it one")
     if not value:
-        raise DataError(f"{where} has an empty word")
+        raise DataError(f"{where} has an empty word: take it out, and its tag")
     return value
 
 
 def _tag(value: object, where: str) -> str:
     if value is None or value == "":
-        raise DataError(f"{where} has a word without a tag")
+        raise DataError(f"{where} has a word without a tag: give it one")
     if isinstance(value, str):
         return intern(value)
     if isinstance(value, bool | int | float):
         return json.dumps(value)
-    raise DataError(f"{where}: a tag is neither a string nor a number")
+    raise DataError(f"{where}: a tag is neither a string nor a number: make it one")

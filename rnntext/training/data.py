@@ -10,7 +10,7 @@ both learn from the same.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
@@ -30,7 +30,17 @@ from rnntext.text.store import Array, Numbers
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 from rnntext.training.events import Encoded, Summary
 from rnntext.training.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
-from rnntext.training.prepare import COUNTS, IDS, TARGETS, TOKENIZER, TRAIN, VALID, Write
+from rnntext.training.prepare import (
+    COPYING,
+    COUNTS,
+    IDS,
+    TARGETS,
+    TOKENIZER,
+    TRAIN,
+    VALID,
+    Spent,
+    Write,
+)
 from rnntext.training.prepare_examples import plan_examples
 from rnntext.training.prepare_text import plan_text
 
@@ -83,15 +93,19 @@ def load_data(
     options: TrainingOptions,
     tokenizer: Tokenizer | None = None,
     *,
-    out_of_time: Callable[[], bool] = lambda: False,
+    spent: Spent = lambda: 0.0,
     keep: bool = True,
 ) -> Data:
     """Read, split and encode what `options` names, or take it from the cache; `tokenizer` is
-    another model's, to go on with. A language model's text is read until `out_of_time` and the
-    part used is stated; such a part is not kept for other runs, nor is anything without `keep`.
+    another model's, to go on with. Where too much of a time budget is `spent` a part is used and
+    stated; it is not kept for other runs, nor is anything without `keep`.
     """
     paths = [*options.data, *([] if options.valid is None else [options.valid])]
-    enough = out_of_time if options.task == "lm" else lambda: False
+
+    def enough() -> bool:
+        # Of tables and sentences a line may be no end.
+        return options.task == "lm" and spent() > COPYING
+
     with rereadable(paths, data_options(options), enough) as reading:
 
         def key() -> str | None:
@@ -101,7 +115,7 @@ def load_data(
         name = _name(found, tokenizer)
         entry = _learned(found, tokenizer) or (cache.find(name) if name is not None else None)
         if entry is None:
-            write = _plan(options, reading, tokenizer, out_of_time)
+            write = _plan(options, reading, tokenizer, spent)
             # What changed while it was read is not what its name says.
             entry = cache.build(name, lambda draft: write(draft) and key() == found)
     with closing(entry):
@@ -154,11 +168,10 @@ def _plan(
     options: TrainingOptions,
     reading: DataOptions,
     tokenizer: Tokenizer | None,
-    out_of_time: Callable[[], bool],
+    spent: Spent,
 ) -> Write:
-    if options.task == "lm":
-        return plan_text(options, reading, tokenizer, out_of_time)
-    return plan_examples(options, reading, tokenizer)
+    plan = plan_text if options.task == "lm" else plan_examples
+    return plan(options, reading, tokenizer, spent)
 
 
 def _key(

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from rnntext.metrics import is_span_tags
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import Labelled, read_labelled
 from rnntext.text.store import Array
@@ -162,4 +163,14 @@ class Sentences(Kind[Tagged]):
         ]
         if not whole:
             encoded = [piece for s in encoded for piece in s.pieces(LONGEST_SENTENCE)]
+            if is_span_tags(numbers):
+                _begin_spans(encoded, numbers)
         return [sentence.ids for sentence in encoded], [words_of(s) for s in encoded]
+
+
+def _begin_spans(sentences: Sequence[TaggedIds], numbers: Mapping[str, int]) -> None:
+    """No sentence begins inside a span: what goes on in the first word of one begins there."""
+    begins = {numbers[tag]: numbers[f"B-{tag[2:]}"] for tag in numbers if tag.startswith("I-")}
+    for sentence in sentences:
+        first = int(sentence.tags[0])
+        sentence.tags[0] = begins.get(first, first)

@@ -38,7 +38,19 @@ TOKENIZER_CHARACTERS = 50_000_000
 CHUNK = 10_000
 CHUNK_CHARACTERS = 1 << 20
 
+# What part of a time budget is over; 0 where there is none.
+Spent = Callable[[], float]
+# Until such a part is over what can be read once is copied, and data are looked through; data are
+# encoded until such a part is over, and as long as this at least. Each has time of its own: what
+# was read but not encoded would be of no use.
+COPYING, READING, ENCODING, AT_LEAST = 0.1, 0.15, 0.35, 0.15
+
 Item = TypeVar("Item")
+
+
+def encoding_until(spent: Spent) -> float:
+    """The part of a time budget after which encoding, which begins now, has to end."""
+    return max(ENCODING, spent() + AT_LEAST)
 
 
 def chunks(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:

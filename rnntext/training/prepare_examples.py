@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -26,15 +27,27 @@ from rnntext.text.tokenizer import Tokenizer
 from rnntext.training import prepare
 from rnntext.training.events import Summary
 from rnntext.training.kinds import Example, Kind, Sentences, Texts
-from rnntext.training.prepare import IDS, TARGETS, TRAIN, VALID, Fingerprint, Write, chunks
+from rnntext.training.prepare import (
+    IDS,
+    TARGETS,
+    TRAIN,
+    VALID,
+    Fingerprint,
+    Spent,
+    Write,
+    chunks,
+)
 
 
-def plan_examples(options: TrainingOptions, reading: DataOptions, given: Tokenizer | None) -> Write:
+def plan_examples(
+    options: TrainingOptions, reading: DataOptions, given: Tokenizer | None, spent: Spent
+) -> Write:
     """Look through the examples and learn a tokenizer, if there is none to go on with; what is
-    returned encodes them. Raises DataError for whatever is wrong with the data."""
+    returned encodes them. Where too much of a time budget is `spent` for all of them, the summary
+    states the part used. Raises DataError for whatever is wrong with the data."""
     if options.task == "classify":
-        return _plan(Texts(), options, reading, given)
-    return _plan(Sentences(), options, reading, given)
+        return _plan(Texts(), options, reading, given, spent)
+    return _plan(Sentences(), options, reading, given, spent)
 
 
 def _plan(
@@ -42,16 +55,26 @@ def _plan(
     options: TrainingOptions,
     reading: DataOptions,
     given: Tokenizer | None,
+    spent: Spent,
 ) -> Write:
     name = source_name(options.data[0])
-    read = kind.reader(options.data, reading)
+    most_read, most_encoded = options.part or (None, None)
+    everything = kind.reader(options.data, reading)
     census, places, characters = Census(), dict[str, tuple[str, int]](), 0
-    for example in read():
+    late = False
+    for example in islice(everything(), most_read):
+        if len(census) and len(census) % prepare.CHUNK == 0 and spent() > prepare.READING:
+            late = True
+            break
         own = kind.labels(example)
         census.add(kind.content(example), own, kind.stratum(example))
         characters += kind.size(example)
         for label in own:
             places.setdefault(label, (example.source, example.line))
+
+    def read() -> Iterator[Example]:
+        return islice(everything(), len(census))
+
     labels = kind.all_labels(census.counts)
     _require_two_labels(options, labels)
     if options.task == "classify" and not options.multi_label:
@@ -73,16 +96,18 @@ def _plan(
         characters -= sum(map(kind.size, valid))
         if not valid:
             raise DataError(
-                f"{name}: {len(census)} {kind.noun} are too few to keep some for "
-                "validation: give more, or name a validation file with --valid"
+                f"{name}: {len(census)} {kind.noun} are too few, or too many of them equal, to "
+                "keep some for validation: give more, or name a validation file with --valid"
             )
+    examples = len(census) - (0 if options.valid is not None else len(valid))
     known = set(labels)
     for example in valid:
         unseen = set(kind.labels(example)) - known
         if unseen:
             raise DataError(
                 f"{example.source}, line {example.line}: the {kind.label} {min(unseen)!r} is not "
-                f"in the training data, which has {_listed(labels)}"
+                f"in the training data, which has {_listed(labels)}: take it out, or train "
+                "on it too"
             )
     tokenizer = given or prepare.learn_tokenizer(
         options,
@@ -96,32 +121,40 @@ def _plan(
         overlap, fingerprint = Overlap(), Fingerprint()
         overlap.add_valid(map(kind.content, valid))
         _write_part(kind, draft, VALID, tokenizer, labels, [valid])
-        count = 0
+        count = encoded = 0  # examples, and their characters
+        cut_short = late
+        end = prepare.encoding_until(spent)
 
         def seen() -> Iterator[list[Example]]:
-            nonlocal count
-            for chunk in chunks(train(), kind.size):
+            nonlocal count, encoded, cut_short
+            for chunk in chunks(islice(train(), most_encoded), kind.size):
                 count += len(chunk)
+                encoded += sum(map(kind.size, chunk))
                 counts.update(label for example in chunk for label in kind.labels(example))
                 overlap.add_train(map(kind.content, chunk))
                 for example in chunk:
                     fingerprint.add(kind.content(example))
                     fingerprint.add(kind.labels(example))
                 yield chunk
+                if count < examples and spent() > end:
+                    cut_short = True
+                    return
 
         _write_part(kind, draft, TRAIN, tokenizer, labels, seen())
         summary = Summary(
             unit=kind.unit,
             train=count,
             valid=len(valid),
-            characters=characters,
+            characters=encoded,
             duplicates=overlap.count,
             fingerprint=fingerprint.hexdigest(),
             labels=dict(counts),
+            read=len(census),
+            cut_short=cut_short or options.part is not None,
             sampled=prepare.sampled(characters, tokenizer, given),
         )
         prepare.write_meta(draft, tokenizer, summary, labels=labels)
-        return True
+        return not cut_short
 
     return write
 
@@ -158,9 +191,9 @@ def _require_two_labels(options: TrainingOptions, labels: Sequence[str]) -> None
     name = source_name(options.data[0])
     if len(labels) < 2 and not options.multi_label:
         only = f"only the label {labels[0]!r}" if labels else "no labels"
-        raise DataError(f"{name} has {only}: there is nothing to tell apart")
+        raise DataError(f"{name} has {only}: give examples of two or more")
     if not labels:
-        raise DataError(f"{name} has no labels: there is nothing to learn")
+        raise DataError(f"{name} has no labels: give examples that have some")
 
 
 def _listed(labels: Sequence[str], most: int = 12) -> str:

@@ -9,7 +9,7 @@ encode the validation part, and to encode the rest, which takes ten times as lon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 from operator import attrgetter
 
@@ -26,7 +26,16 @@ from rnntext.text.store import Array, id_type
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training import prepare
 from rnntext.training.events import Summary
-from rnntext.training.prepare import COUNTS, IDS, TRAIN, VALID, Fingerprint, Write, chunks
+from rnntext.training.prepare import (
+    COUNTS,
+    IDS,
+    TRAIN,
+    VALID,
+    Fingerprint,
+    Spent,
+    Write,
+    chunks,
+)
 
 _FEWEST_TOKENS = 20
 
@@ -35,16 +44,16 @@ def plan_text(
     options: TrainingOptions,
     reading: DataOptions,
     given: Tokenizer | None,
-    out_of_time: Callable[[], bool],
+    spent: Spent,
 ) -> Write:
     """Look through the text and learn a tokenizer, if there is none to go on with.
 
-    What is returned encodes it, both reading it until `out_of_time`; the summary states the part
-    used. Raises DataError for text that cannot be read or is too little.
+    What is returned encodes it. Where too much of a time budget is `spent` for all of it, the
+    summary states the part used. Raises DataError for text that cannot be read or is too little.
     """
     name = source_name(options.data[0])
     most_read, most_encoded = options.part or (None, None)
-    outline, late = _outline(read_lines(options.data, reading), most_read, out_of_time)
+    outline, late = _outline(read_lines(options.data, reading), most_read, spent)
     late = late or any(copy.cut for copy in reading.copies.values())
     ranges, valid_characters = np.empty((0, 2), np.int64), 0
     if options.valid is None:
@@ -76,6 +85,7 @@ def plan_text(
         counts = np.zeros(tokenizer.vocab_size, np.int64)
         done = encoded = 0  # lines, and their characters
         cut_short = late
+        end = prepare.encoding_until(spent)
         for texts in chunks(islice(train(), most_encoded), len):
             ids = np.concatenate(tokenizer.encode_lines(texts))
             stream.append(ids)
@@ -84,11 +94,13 @@ def plan_text(
             overlap.add_train(text for text in texts if text.strip())
             done += len(texts)
             encoded += sum(map(len, texts)) + len(texts)
-            if done < lines and out_of_time():
+            if done < lines and spent() > end:
                 cut_short = True
                 break
         if stream.length < _FEWEST_TOKENS:
-            raise DataError(f"{name}: {stream.length} tokens are too few to train on")
+            raise DataError(
+                f"{name}: {stream.length} tokens are too few to train on: give more text"
+            )
         draft.stream(COUNTS, np.int64).append(counts)
         summary = Summary(
             unit="lines",
@@ -107,15 +119,13 @@ def plan_text(
     return write
 
 
-def _outline(
-    lines: Iterable[Line], most: int | None, out_of_time: Callable[[], bool]
-) -> tuple[Outline, bool]:
-    """The outline of lines, so many at most, and whether time was over before they were."""
+def _outline(lines: Iterable[Line], most: int | None, spent: Spent) -> tuple[Outline, bool]:
+    """The outline of lines, so many at most, and whether there was no time for all of them."""
     outline = Outline()
     for line in lines:
         if outline.lines == most:
             break
-        if outline.lines and outline.lines % prepare.CHUNK == 0 and out_of_time():
+        if outline.lines and outline.lines % prepare.CHUNK == 0 and spent() > prepare.READING:
             return outline, True
         outline.add(line)
     return outline, False

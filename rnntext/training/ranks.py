@@ -120,7 +120,8 @@ class Ranks:
         from torch.nn.parallel import DistributedDataParallel
 
         places = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=places, gradient_as_bucket_view=True)
+        with one_line():  # parameters are compared and sent
+            return DistributedDataParallel(module, device_ids=places, gradient_as_bucket_view=True)
 
 
 ALONE = Ranks()

@@ -29,9 +29,14 @@ def repeated_options(config_file: Path) -> TrainingOptions:
         if data["cut_short"]:
             options = replace(options, part=(data["read"], data["train"]))
     except OSError as error:
-        raise UsageError(f"--config {config_file}: {error.strerror}") from None
+        raise UsageError(
+            f"--config {config_file}: {error.strerror}; name a model's config.json"
+        ) from None
     except (ValueError, KeyError, TypeError):
-        raise UsageError(f"--config {config_file} is not a checkpoint's config.json") from None
+        raise UsageError(
+            f"--config {config_file} is not a checkpoint's config.json: name the one in a "
+            "model's directory"
+        ) from None
     if options.minutes is None:
         return options
     return replace(options, minutes=None, steps=steps, plans=plans if len(plans) > 1 else ())

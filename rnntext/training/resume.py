@@ -71,9 +71,9 @@ class SavedRun:
         training: dict[str, Any] = self.config["training"]
         return training
 
-    def merged(self, given: TrainingOptions) -> TrainingOptions:
-        """The options to go on with: those of the saved run, and of the given ones what may
-        change. Raises UsageError where one was given that is not as it was."""
+    def merged(self, given: TrainingOptions, processes: int = 1) -> TrainingOptions:
+        """The options to go on with, in so many processes: those of the saved run, and of the given
+        ones what may change. Raises UsageError where one was given that is not as it was."""
         if given.task != self.options.task:
             raise UsageError(
                 f"{self.directory} holds a run of train {self.options.task}, not of train "
@@ -93,7 +93,9 @@ class SavedRun:
             self.options,
             data=given.data or self.options.data,
             valid=given.valid or self.options.valid,
-            threads=given.threads or self._training["threads"],
+            # Other processes, other threads: those were for as many as shared a machine then.
+            threads=given.threads
+            or (self._training["threads"] if processes == self._training["processes"] else None),
             device=self.options.device if given.device == "auto" else given.device,
             part=(summary["read"], summary["train"]) if summary["cut_short"] else None,
         )

@@ -59,6 +59,7 @@ from rnntext.training.language_modelling import LanguageModelling
 from rnntext.training.loop import MEASURED, Loop, never
 from rnntext.training.model import Classifier, Model, Tagger, build_model
 from rnntext.training.optimizer import Settings
+from rnntext.training.prepare import Spent
 from rnntext.training.presets import Recipe, choose_recipe
 from rnntext.training.ranks import ALONE, Ranks, group
 from rnntext.training.resume import SavedRun
@@ -69,8 +70,6 @@ from rnntext.training.tagging import Tagging
 if TYPE_CHECKING:
     from rnntext.training.quantize import Quantized
 
-# The part of a time budget that reading and encoding may take.
-_PREPARATION = 0.35
 # Seconds kept for exporting and saving, and more for each million weights.
 _SAVING = 1.2
 _SAVING_PER_MILLION = 0.1
@@ -100,8 +99,9 @@ def run(
     """Train what `options` asks for and save it as `directory`.
 
     A run that is to be resumed goes on where `directory` holds it, and one that is finished is
-    told again. Where `stop_asked` says so, or where what comes after the last step is interrupted
-    (KeyboardInterrupt), the run's state is saved and it ends. `began` is the
+    told again. Where `stop_asked` says so the run's state is saved and it ends; of what comes after
+    the last step nobody asks, so that whoever has it say so then must raise KeyboardInterrupt as
+    well. `began` is the
     `time.perf_counter` from which a time budget counts. Raises RnntextError for whatever a user
     can cause; the directory is then as it was, or as it was last saved.
     """
@@ -109,14 +109,14 @@ def run(
     with group(options.device) as ranks:
         saved_run = resuming.find(directory, ranks) if conduct.resume else None
         if saved_run is not None:
-            options = saved_run.merged(options)
+            options = saved_run.merged(options, ranks.size)
             if saved_run.finished:
                 if ranks.first:
                     yield saved_run.result()
                 return
         elif not options.data:
             raise UsageError(f"{directory} holds no run to go on with: name the data files")
-        else:
+        elif ranks.first:
             checkpoint.check_target(directory, conduct.force)
         yield from _train(options, directory, conduct, saved_run, stop_asked, began, ranks)
 
@@ -135,6 +135,7 @@ def _train(
     setup = _set_up(options, began, conduct.cache, saved_run, ranks)
     yield setup.prepared
     digest = _digest(setup.data)
+    _require_same(ranks, [setup.prepared.summary.fingerprint, digest])
     hurried = _hurried(setup)
     loop = Loop(
         setup.model,
@@ -189,8 +190,20 @@ def _train(
                 raise KeyboardInterrupt
             yield _finish(setup, saver, finished, began)
         except KeyboardInterrupt:
-            saver.rest(state)
-            yield Stopped(directory, finished.steps)
+            if not stop_asked():
+                raise
+            if not saver.is_finished():
+                saver.rest(state)
+                yield Stopped(directory, finished.steps)
+
+
+def _require_same(ranks: Ranks, digests: list[str]) -> None:
+    """Raise UsageError where this process has read other data than the first."""
+    if ranks.told(lambda: digests) != digests:
+        raise UsageError(
+            "the data that this process reads are not those of the first: give every machine the "
+            "same files"
+        )
 
 
 def _rest(saver: Saver, loop: Loop, stop: bool) -> Iterator[Event]:
@@ -335,16 +348,16 @@ def _set_up(
     if options.init is not None and saved_run is None:
         init = Init.load(Path(options.init), options)
 
-    def out_of_time() -> bool:
+    def spent() -> float:
         # A run that goes on reads what it began with, however late it is.
         if options.minutes is None or saved_run is not None:
-            return False
-        return time.perf_counter() - began > _PREPARATION * 60 * options.minutes
+            return 0.0
+        return (time.perf_counter() - began) / (60 * options.minutes)
 
     tokenizer = init.tokenizer if init else None
     if saved_run is not None:
         tokenizer = saved_run.tokenizer
-    data = _load(options, tokenizer, out_of_time, cache, ranks)
+    data = _load(options, tokenizer, spent, cache, ranks)
     summary = data.summary
     if saved_run is not None:
         recipe, config = saved_run.recipe, saved_run.model
@@ -385,7 +398,7 @@ def _set_up(
 def _load(
     options: TrainingOptions,
     tokenizer: Tokenizer | None,
-    out_of_time: Callable[[], bool],
+    spent: Spent,
     cache: bool,
     ranks: Ranks,
 ) -> Data:
@@ -401,7 +414,7 @@ def _load(
     loaded: list[Data] = []
 
     def first_load() -> list[int] | None:
-        loaded.append(load_data(options, tokenizer, out_of_time=out_of_time, keep=cache))
+        loaded.append(load_data(options, tokenizer, spent=spent, keep=cache))
         summary = loaded[0].summary
         return [summary.read, summary.train] if summary.cut_short else None
 

@@ -18,6 +18,7 @@ import torch
 
 from rnntext import __version__, checkpoint
 from rnntext.config import TASK_NAMES, Conduct, TrainingOptions
+from rnntext.errors import CheckpointError
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
 from rnntext.training.events import Evaluated, Prepared, Saved, Step
 from rnntext.training.export import export, verify, weights_of
@@ -66,6 +67,7 @@ class Saver:
         # Metrics and step of the best evaluation, and of what the graph in the directory is.
         self._best = self._exported = None if resumed is None else resumed.best
         self.saved = resumed is not None  # whether the directory holds a state of this run
+        self._results: dict[str, Any] | None = None  # of the finished run
 
     def note(self, event: Step | Evaluated) -> None:
         """Write down what is worth a line of the log."""
@@ -142,8 +144,17 @@ class Saver:
             checkpoint.GRAPH: graph,
             checkpoint.MODEL_CARD: self._model_card(saved).encode("utf-8", "replace"),
         }
+        self._results = results
         config = self._config(results, finished=True, temperature=temperature)
         checkpoint.save(self.directory, files, config, force=self._conduct.force or self.saved)
+
+    def is_finished(self) -> bool:
+        """Whether the directory holds the finished run, also where `finish` was broken off."""
+        try:
+            there = checkpoint.load_config(self.directory)
+        except CheckpointError:
+            return False
+        return self._results is not None and there.get("results") == self._results
 
     def _common(self) -> dict[str, bytes | Path]:
         return {

@@ -102,6 +102,19 @@ def test_training_with_standard_error_closed(tmp_path: Path) -> None:
     assert found.stdout.startswith(b"accuracy\t")
 
 
+@pytest.mark.parametrize("where", ["2>/dev/full", "2> >(exec head -c 1 >/dev/null)"])
+def test_training_goes_on_where_nobody_reads_of_it(where: str, tmp_path: Path) -> None:
+    out = tmp_path / "m"
+    words = ["train", "classify", REVIEWS, "-o", out, *TINY, 4]
+    found = subprocess.run(
+        ["bash", "-c", f'"$@" {where}', "-", *RNNTEXT, *map(str, words)],
+        env=environment(), capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert found.returncode == 0
+    assert found.stdout.startswith(b"accuracy\t")
+    assert (out / "model.onnx").exists()
+
+
 @pytest.mark.parametrize("flag", ["--help", "--version"])
 def test_help_into_a_full_disk(flag: str, run: Shell) -> None:
     run(flag, out="/dev/full").failed(1, "No space left on device")
@@ -156,7 +169,10 @@ def test_a_dash_does_not_read_a_terminal_either(
     }
     master, slave = pty.openpty()
     try:
-        run(*commands[name], stdin=slave, timeout=3).failed(2)
+        found = run(*commands[name], stdin=slave, timeout=3).failed(
+            2, "name a file, or pipe text in"
+        )
+        assert ("--text" in found.err) == (name in ("classify", "tag"))
     finally:
         os.close(master)
         os.close(slave)

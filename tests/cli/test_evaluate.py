@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import CORPORA, Shell
+from tests.conftest import CORPORA, TINY, Shell
 
 ONE = ("--threads", "1")
 
@@ -44,6 +45,33 @@ def test_bounds(bounds: list[str], status: int, run: Shell, classifier: Path) ->
 def test_bounds_that_cannot_be(bound: list[str], part: str, run: Shell, classifier: Path) -> None:
     args = ("evaluate", "-m", classifier, *ONE, CORPORA / "reviews.csv")
     run(*args, *bound).failed(2, part)
+    # Nothing is measured for that.
+    run(*args[:-1], "none.csv", *bound).failed(2, part)
+
+
+@pytest.mark.parametrize("task", ["lm", "classifier", "several", "tagger", "spans"])
+def test_every_metric_may_be_bounded(
+    task: str, request: pytest.FixtureRequest, run: Shell, tmp_path: Path
+) -> None:
+    data = {"lm": "stories.txt", "classifier": "reviews.csv", "tagger": "tagged.conllu"}.get(task)
+    if data is not None:
+        model, file = request.getfixturevalue(task), CORPORA / data
+    else:
+        model, file = tmp_path / "m", tmp_path / "data.jsonl"
+        rows: list[dict[str, object]] = [
+            {"words": ["a", f"b{n}"], "tags": ["O", "B-x"]}
+            if task == "spans"
+            else {"text": f"a b{n}", "label": ["x", "y"][: 1 + n % 2]}
+            for n in range(20)
+        ]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        kind = ("tag",) if task == "spans" else ("classify", "--multi-label")
+        run("train", *kind, file, "-o", model, *TINY, 2, "-q").done()
+    args = ("evaluate", "-m", model, *ONE, file)
+    found = run(*args).done().pairs
+    known = [name for name, value in found.items() if value]
+    bounds = [word for name in known for word in ("--min", f"{name}=-1", "--max", f"{name}=1e9")]
+    assert run(*args, *bounds).done().pairs == found
 
 
 def test_rates_are_those_of_the_answers(run: Shell, classifier: Path) -> None:

@@ -369,6 +369,15 @@ def test_what_does_not_go_together(
     assert os.listdir(tmp_path) == []
 
 
+def test_other_files_are_not_replaced(run: Shell, copied: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    before = tree(tmp_path)
+    run("export", copied, "-o", copied / "model.onnx").failed(2, "part of a checkpoint")
+    for path in (copied / "config.json", tmp_path / "notes.txt"):
+        run("export", copied, "-o", path).failed(2, str(path), "no ONNX file")
+    assert tree(tmp_path) == before
+
+
 def test_a_file_that_cannot_be_written(run: Shell, classifier: Path, tmp_path: Path) -> None:
     run("export", classifier, "-o", tmp_path / "no" / "x.onnx").failed(
         1, f"{tmp_path}/no/x.onnx cannot be written: No such file or directory"

@@ -51,6 +51,15 @@ def test_the_prompt_from_a_pipe_loses_one_line_end(generate: Generate) -> None:
     assert found["prompt"] == ""
 
 
+def test_a_prompt_in_another_encoding(generate: Generate, run: Shell, lm: Path) -> None:
+    for more in ((), ("--record", "line")):
+        (found,) = generate.json("--encoding", "latin-1", *more, stdin=b"caf\xe9\n")
+        assert found["prompt"] == "café"
+        (found,) = generate.json("--encoding-errors", "replace", *more, stdin=b"caf\xe9\n")
+        assert found["prompt"] == "caf\ufffd"
+    run("generate", "-m", lm, stdin=b"caf\xe9\n").failed(1, "byte 3", "--encoding-errors")
+
+
 def test_a_prompt_a_line(generate: Generate) -> None:
     prompts = [PROMPT, "", "two\u2028words", "[brackets]", ""]
     stdin = "".join(f"{prompt}\n" for prompt in prompts).encode()

@@ -177,6 +177,46 @@ def test_what_can_be_read_once_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "m").exists()
 
 
+# Runs on what is named for each rank, and what these say in the end.
+OTHERS = """
+import os, sys
+from pathlib import Path
+from rnntext.config import TrainingOptions
+from rnntext.errors import RnntextError
+from rnntext.training.run import run
+
+told, *files = map(Path, sys.argv[1:])
+rank = os.environ["RANK"]
+options = TrainingOptions("lm", (str(files[int(rank)]),), preset="tiny", steps=3)
+try:
+    for event in run(options, told / f"out{rank}"):
+        pass
+except RnntextError as error:
+    (told / rank).write_text(str(error))
+"""
+
+
+def test_each_must_read_the_same(tmp_path: Path) -> None:
+    script, other = tmp_path / "script.py", tmp_path / "other.txt"
+    script.write_text(OTHERS)
+    other.write_text((CORPORA / "stories.txt").read_text("utf-8") + "One line more.\n", "utf-8")
+    words = [script, tmp_path, CORPORA / "stories.txt", other]
+    subprocess.run([*TORCHRUN, *map(str, words)], env=environment(), check=True, timeout=120)
+    assert "not those of the first: give every machine the same" in (tmp_path / "1").read_text()
+    assert "another process of this job has ended" in (tmp_path / "0").read_text()
+    # Only the first has a directory.
+    words = [script, tmp_path, CORPORA / "stories.txt", CORPORA / "stories.txt"]
+    (tmp_path / "out1").write_text("in nobody's way")
+    subprocess.run([*TORCHRUN, *map(str, words)], env=environment(), check=True, timeout=120)
+    assert (tmp_path / "out0" / "model.onnx").exists()
+
+
+def test_a_dry_run_is_told_once() -> None:
+    words = ["train", "tag", str(CORPORA / "tagged.conllu"), "--dry-run", "--json"]
+    out, _ = two(words)
+    assert json.loads(out)["task"] == "tag"
+
+
 # What the process of each rank leaves running when a run is over.
 THREADS = """
 import json, os, sys

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import pty
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from rnntext.errors import DataError
+from rnntext.errors import DataError, UsageError
 from rnntext.text.copies import rereadable
 from rnntext.text.formats import DataOptions
 from rnntext.text.lines import read_lines
@@ -126,6 +127,18 @@ def test_copying_ends_where_a_stream_goes_quiet_and_it_is_enough() -> None:
     finally:
         os.close(writer)
         os.close(reader)
+
+
+@posix
+def test_nobody_has_to_type_a_text() -> None:
+    master, slave = pty.openpty()
+    try:
+        again = rereadable(["-"], DataOptions(), stdin=slave)
+        with pytest.raises(UsageError, match="name a file, or pipe text in"), again:
+            pass
+    finally:
+        os.close(master)
+        os.close(slave)
 
 
 @posix

@@ -111,9 +111,9 @@ def test_nothing_is_read_ahead_of_need() -> None:
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("a.txt", b"", r"a\.txt is empty$"),
-        ("a.jsonl", b"", r"a\.jsonl is empty$"),
-        ("a.tsv", b"text\tb\n", r"a\.tsv has no text in it$"),
+        ("a.txt", b"", r"a\.txt is empty: name a file"),
+        ("a.jsonl", b"", r"a\.jsonl is empty: name a file"),
+        ("a.tsv", b"text\tb\n", r"a\.tsv has no text in it: name a file that has$"),
         ("a.bin", b"a\0b", r"a\.bin looks like a binary file"),
         ("a.txt", b"a\n\xff", r"a\.txt, line 2, byte 2 \(0xFF\) is not UTF-8"),
         ("a.jsonl", b'{"text": 1}\n', r"a\.jsonl, line 1: 'text' is not a string"),

@@ -129,8 +129,12 @@ def test_the_name_the_configuration_and_the_split_are_passed_on(hub: FakeDataset
 @pytest.mark.parametrize(
     ("name", "split", "message"),
     [
-        ("hf:org/none", "train", "hf:org/none cannot be loaded: Dataset 'org/none' does not exist"),
-        ("hf:imdb", "dev", "hf:imdb cannot be loaded: Unknown split 'dev'."),
+        (
+            "hf:org/none",
+            "train",
+            "hf:org/none cannot be loaded (Dataset 'org/none' does not exist)",
+        ),
+        ("hf:imdb", "dev", "hf:imdb cannot be loaded (Unknown split 'dev'.)"),
     ],
 )
 def test_a_data_set_that_is_not_there(
@@ -138,7 +142,7 @@ def test_a_data_set_that_is_not_there(
 ) -> None:
     with pytest.raises(DataError) as caught:
         list(read_remote(name, {"text": "--text-column"}, split))
-    assert str(caught.value) == message
+    assert str(caught.value) == f"{message}: check name, split and connection"
 
 
 def test_a_hub_name_must_be_one(hub: FakeDatasets) -> None:
@@ -187,7 +191,7 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     path.write_text("plain")
     for name in (path, tmp_path / "gone.parquet"):
-        with pytest.raises(DataError, match=f"{name.name} cannot be read as Parquet: ") as caught:
+        with pytest.raises(DataError, match=f"{name.name} cannot be read as Parquet ") as caught:
             list(read_labelled([str(name)], DataOptions()))
         assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match="cannot be read from standard input"):

@@ -167,7 +167,7 @@ def test_nul_bytes_near_the_start_mean_binary() -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda path: None, "No such file or directory"),
+        (lambda path: None, "No such file or directory; check its name"),
         (lambda path: path.mkdir(), "Is a directory; name the files in it"),
         (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
     ],
@@ -191,7 +191,9 @@ def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
 def test_a_name_that_would_break_the_line_is_escaped() -> None:
     with pytest.raises(DataError) as caught:
         lines_of("no\nsuch")
-    assert str(caught.value) == r"'no\nsuch' cannot be read: No such file or directory"
+    assert (
+        str(caught.value) == r"'no\nsuch' cannot be read: No such file or directory; check its name"
+    )
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1 << 18])

@@ -142,7 +142,7 @@ def test_half_a_surrogate_pair_can_be_replaced() -> None:
 
 @pytest.mark.parametrize("value", [None, 1, ["a"]])
 def test_a_text_must_be_a_string(value: object) -> None:
-    with pytest.raises(DataError, match=r"^FILE, line 4: 'text' is not a string$"):
+    with pytest.raises(DataError, match=r"^FILE, line 4: 'text' is not a string: make it one"):
         text_field(Row(4, {"text": value}), "text", "FILE")
 
 

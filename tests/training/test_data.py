@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,13 +182,14 @@ def test_another_models_tokenizer_is_kept(tmp_path: Path) -> None:
 def test_running_out_of_time_uses_a_part_and_states_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Time ends after the second ten of 180 lines are encoded."""
+    """Time ends after the second ten of 180 lines are encoded. It is asked 17 times while they are
+    read, then when encoding begins, and after each ten."""
     monkeypatch.setattr(prepare, "CHUNK", 10)
     path = write(tmp_path / "train", *(f"line {number:03}" for number in range(180)))
     valid = write(tmp_path / "valid", "line 001", "line 170")
-    answers = itertools.chain([False] * 18, itertools.repeat(True))
+    answers = itertools.chain([0.0] * 19, itertools.repeat(0.9))
     options = TrainingOptions("lm", (path,), valid=valid, tokenizer="byte")
-    loaded = load_data(options, out_of_time=lambda: next(answers))
+    loaded = load_data(options, spent=lambda: next(answers))
     assert isinstance(loaded, LanguageData)
     lines = texts(loaded)[0].splitlines()
     assert lines == [f"line {number:03}" for number in range(20)]
@@ -208,8 +210,10 @@ def test_running_out_of_time_while_reading_states_the_part(
     path = write(tmp_path / "train", *(f"line {number:03}" for number in range(180)))
     valid = write(tmp_path / "valid", "line 001", "line 170")
     options = TrainingOptions("lm", (path,), valid=valid, tokenizer="byte")
-    summary = load_data(options, out_of_time=lambda: True).summary
-    assert summary.train == 10
+    # What was read is encoded, for as long as that takes at least.
+    answers = itertools.chain([0.0, 0.0], itertools.repeat(0.2))
+    summary = load_data(options, spent=lambda: next(answers)).summary
+    assert summary.train == 30
     assert summary.cut_short
 
 
@@ -268,6 +272,53 @@ def test_equal_texts_stand_on_one_side_and_are_counted_with_a_named_file(tmp_pat
     assert labelled(path, valid=valid).summary.duplicates == 2
 
 
+def test_a_long_sentence_is_learned_in_pieces_that_begin_as_sentences_do(tmp_path: Path) -> None:
+    """Its spans of three words go on where a piece ends; for validation it stays whole."""
+    tags = ["O", "B-x", "I-x", "I-x"] * 500
+    rows = [{"words": ["ab"] * 2000, "tags": tags}, {"words": ["ab", "cd"], "tags": ["O", "O"]}]
+    path = write(tmp_path / "d.jsonl", *map(json.dumps, rows))
+    loaded = load_data(TrainingOptions("tag", (path,), valid=path, tokenizer="byte"))
+    assert isinstance(loaded, TaggedData)
+    assert (loaded.summary.train, loaded.summary.valid) == (2, 2)
+    pieces = loaded.train.read(range(len(loaded.train)))
+    assert max(len(piece.ids) for piece in pieces) <= 512
+    learned = [[loaded.labels[tag] for tag in piece.tags] for piece in pieces]
+    assert learned[-1] == ["O", "O"]
+    assert {words[0] for words in learned} == {"O", "B-x"}
+    flat = [tag for words in learned[:-1] for tag in words]
+    assert len(flat) == len(tags)
+    assert {(one, two) for one, two in zip(flat, tags, strict=True) if one != two} == {
+        ("B-x", "I-x")
+    }
+    assert [loaded.labels[tag] for tag in loaded.valid[0].tags] == tags
+
+
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_running_out_of_time_uses_the_first_examples(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """90 of 200 are read; of those that are not for validation 20 are encoded."""
+    monkeypatch.setattr(prepare, "CHUNK", 10)
+    rows = [
+        {"text": f"text {n}", "label": "ab"[n % 2], "words": [f"w{n}"], "tags": ["xy"[n % 2]]}
+        for n in range(200)
+    ]
+    path = write(tmp_path / "d.jsonl", *map(json.dumps, rows))
+    options = TrainingOptions(task, (path,), tokenizer="byte")
+    answers = itertools.chain([0.0] * 8, [0.2, 0.2, 0.2], itertools.repeat(0.9))
+    cut = load_data(options, spent=lambda: next(answers))
+    assert isinstance(cut, LabelledData | TaggedData)
+    summary = cut.summary
+    assert (summary.read, summary.valid, summary.train) == (90, 9, 20)
+    assert summary.cut_short
+    assert cut.encoded.place is None
+    assert len(cut.train) == 20
+    whole = load_data(options).summary
+    assert (whole.read, whole.train, whole.cut_short) == (200, 180, False)
+    again = load_data(replace(options, part=(summary.read, summary.train))).summary
+    assert again == summary
+
+
 def test_a_label_of_one_example_is_named_with_its_place(tmp_path: Path) -> None:
     rows = [("one", "a"), ("two", "b"), ("three", "a"), ("four", "lone"), ("five", "b")]
     path = table(tmp_path / "d.jsonl", rows)
@@ -284,21 +335,23 @@ def test_one_label_is_nothing_to_learn(tmp_path: Path) -> None:
 
 def test_too_few_to_validate(tmp_path: Path) -> None:
     path = table(tmp_path / "d.jsonl", [("x", "a"), ("x", "a"), ("x", "b"), ("x", "b")])
-    with pytest.raises(DataError, match=r"4 examples are too few .* --valid"):
+    with pytest.raises(DataError, match=r"4 examples are too few, or .* --valid"):
         labelled(path)
 
 
 def test_a_validation_label_that_training_does_not_have(tmp_path: Path) -> None:
     path = table(tmp_path / "d.jsonl", [(f"text {n}", "ab"[n % 2]) for n in range(8)])
     valid = table(tmp_path / "v.jsonl", [("x", "a"), ("y", "new")])
-    with pytest.raises(DataError, match=r"v\.jsonl, line 2: the label 'new' is not in .* a, b$"):
+    with pytest.raises(
+        DataError, match=r"v\.jsonl, line 2: the label 'new' is not in .* a, b: take it"
+    ):
         labelled(path, valid=valid)
 
 
 def test_many_labels_are_not_all_listed(tmp_path: Path) -> None:
     path = table(tmp_path / "d.jsonl", [(f"text {n}", f"label{n // 2:02}") for n in range(40)])
     valid = table(tmp_path / "v.jsonl", [("x", "new")])
-    with pytest.raises(DataError, match=r"label11 and 8 more$"):
+    with pytest.raises(DataError, match=r"label11 and 8 more: take it"):
         labelled(path, valid=valid)
 
 
@@ -318,7 +371,7 @@ def test_several_labels_and_none(tmp_path: Path) -> None:
 
 def test_no_labels_at_all(tmp_path: Path) -> None:
     path = write(tmp_path / "d.jsonl", *[json.dumps({"text": "x", "label": []})] * 9)
-    with pytest.raises(DataError, match=r"d\.jsonl has no labels: there is nothing to learn"):
+    with pytest.raises(DataError, match=r"d\.jsonl has no labels: give examples that have some"):
         labelled(path, multi_label=True)
 
 
@@ -394,14 +447,14 @@ def test_one_tag_is_nothing_to_learn(tmp_path: Path) -> None:
 
 def test_too_few_sentences_to_validate(tmp_path: Path) -> None:
     path = columns(tmp_path / "d.conll", "a/X b/Y")
-    with pytest.raises(DataError, match=r"1 sentences are too few .* --valid"):
+    with pytest.raises(DataError, match=r"1 sentences are too few, .* --valid"):
         tagged(path)
 
 
 def test_a_validation_tag_that_training_does_not_have(tmp_path: Path) -> None:
     path = columns(tmp_path / "d.conll", *(f"a{n}/X b/Y" for n in range(9)))
     valid = columns(tmp_path / "v.conll", "a/X b/Y", "c/Y d/NEW")
-    message = r"v\.conll, line 4: the tag 'NEW' is not in the training data, which has X, Y$"
+    message = r"v\.conll, line 4: the tag 'NEW' is not in the training data, which has X, Y:"
     with pytest.raises(DataError, match=message):
         tagged(path, valid=valid)
 
@@ -578,14 +631,14 @@ def test_a_part_that_the_clock_chose_is_not_kept(
 ) -> None:
     monkeypatch.setattr(prepare, "CHUNK", 10)
     options = TrainingOptions("lm", (story(tmp_path),), tokenizer="byte")
-    cut = load_data(options, out_of_time=lambda: True)
+    cut = load_data(options, spent=lambda: 0.9)
     assert cut.summary.cut_short
     assert (cut.encoded.place, cut.encoded.trouble) == (None, None)
     assert kept(cache) == 0
     whole = load_data(options)
     assert not whole.encoded.reused
     # A run that has no time for encoding may have no need to.
-    assert content(load_data(options, out_of_time=lambda: True)) == content(whole)
+    assert content(load_data(options, spent=lambda: 0.9)) == content(whole)
 
 
 def test_a_file_that_grows_while_it_is_read(

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from rnntext import checkpoint
 from rnntext.config import Conduct, TrainingOptions
 from rnntext.errors import CheckpointError, RnntextError, UsageError
-from rnntext.training import classification, language_modelling, loop, resume, tagging
+from rnntext.training import classification, language_modelling, loop, prepare, resume, tagging
 from rnntext.training import run as run_module
 from rnntext.training.events import (
     Evaluated,
@@ -39,7 +39,8 @@ def test_a_run_that_goes_on_late_reads_all_that_it_began_with(
     out = tmp_path / "model"
     began = list(run(options, out, Conduct(cache=False), stop_asked=lambda: True))
     assert isinstance(began[-1], Stopped)
-    monkeypatch.setattr(run_module, "_PREPARATION", 0.0)
+    for name in ("COPYING", "READING", "ENCODING", "AT_LEAST"):
+        monkeypatch.setattr(prepare, name, 0.0)
     again = list(run(options, out, Conduct(resume=True, cache=False), stop_asked=lambda: True))
     assert [type(event) for event in again] == [Prepared, Resumed, Stopped]
     first, second = began[0], again[0]
@@ -131,12 +132,21 @@ def test_what_is_interrupted_after_the_last_step_goes_on_from_there(
     )
     out = tmp_path / "model"
 
+    asked = False
+
     def measured(*_: object) -> Metrics:
+        nonlocal asked
+        asked = asks
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
         patched.setattr(run_module, "_measured", measured)
-        events = list(run(options, out, Conduct(cache=False)))
+        asks = False
+        with pytest.raises(KeyboardInterrupt):
+            list(run(options, tmp_path / "other", Conduct(cache=False)))
+        assert not (tmp_path / "other").exists()
+        asks = True
+        events = list(run(options, out, Conduct(cache=False), stop_asked=lambda: asked))
     assert [type(event) for event in events[-2:]] == [Finished, Stopped]
     # Asked where nobody looked any more: in the last evaluation.
     for event in run(options, out, Conduct(resume=True, cache=False), stop_asked=lambda: True):
@@ -151,6 +161,30 @@ def test_what_is_interrupted_after_the_last_step_goes_on_from_there(
     assert isinstance(whole, Saved)
     assert saved.metrics == whole.metrics
     assert saved.reason == whole.reason
+
+
+def test_what_is_interrupted_once_it_is_saved_stays_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = TrainingOptions(
+        "tag", (str(CORPORA / "tagged.conllu"),), preset="tiny", steps=12, threads=1
+    )
+    real, asked = checkpoint.save, False
+
+    def save(*args: Any, **more: Any) -> None:
+        nonlocal asked
+        real(*args, **more)
+        asked = True
+        raise KeyboardInterrupt
+
+    out = tmp_path / "model"
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save", save)
+        events = list(run(options, out, Conduct(cache=False), stop_asked=lambda: asked))
+    assert isinstance(events[-1], Finished)
+    (again,) = run(options, out, Conduct(resume=True, cache=False))
+    assert isinstance(again, Saved)
+    assert again.steps == 12
 
 
 @pytest.mark.parametrize("error", [CheckpointError, UsageError])
@@ -192,3 +226,7 @@ def test_a_run_goes_on_where_it_was_computed(tmp_path: Path) -> None:
     assert saved is not None
     assert saved.merged(TrainingOptions("tag", ())).device == "cpu"
     assert saved.merged(TrainingOptions("tag", (), device="cuda")).device == "cuda"
+    # Threads were for so many processes.
+    assert saved.merged(TrainingOptions("tag", ())).threads == 1
+    assert saved.merged(TrainingOptions("tag", ()), processes=2).threads is None
+    assert saved.merged(TrainingOptions("tag", (), threads=3), processes=2).threads == 3
