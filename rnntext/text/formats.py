@@ -78,6 +78,11 @@ def data_blocks(path: str, options: DataOptions, stdin: int = 0) -> Iterator[lis
         raise DataError(f"{source_name(path)} is empty: name a file that has text in it")
 
 
+def is_cut(path: str, options: DataOptions) -> bool:
+    """Whether what is read of `path` is a copy that may end before it does."""
+    return path in options.copies and options.copies[path].cut
+
+
 def told_format(
     path: str, options: DataOptions, head: Sequence[str], sniff: Callable[[Sequence[str]], str]
 ) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rnntext.errors import DataError
-from rnntext.text.formats import DataOptions, data_blocks, is_remote, told_format
+from rnntext.text.formats import DataOptions, data_blocks, is_cut, is_remote, told_format
 from rnntext.text.remote import read_remote
 from rnntext.text.source import file_text, peek, printable, read_blocks, source_name
 from rnntext.text.tables import Row, kind_of_content, read_rows, text_field
@@ -70,7 +70,8 @@ def _read_source(path: str, options: DataOptions, stdin: int) -> Iterator[Labell
         yield from _read_fasttext(blocks, options, name)
         return
     separated = kind in ("csv", "tsv")
-    for found in read_rows(blocks, kind, name, columns, options.encoding_errors):
+    cut = is_cut(path, options)
+    for found in read_rows(blocks, kind, name, columns, options.encoding_errors, cut=cut):
         if found is not None:
             yield _labelled_row(found, text_column, options, name, separated=separated)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from rnntext.errors import DataError
-from rnntext.text.formats import DataOptions, data_blocks, is_remote, told_format
+from rnntext.text.formats import DataOptions, data_blocks, is_cut, is_remote, told_format
 from rnntext.text.remote import read_remote
 from rnntext.text.source import (
     BinaryDataError,
@@ -121,7 +121,8 @@ def _table_documents(
         return
     kind = told_format(path, options, head, kind_of_content)
     columns = {column: "--text-column"}
-    for row in read_rows(blocks, kind, name, columns, options.encoding_errors):
+    cut = is_cut(path, options)
+    for row in read_rows(blocks, kind, name, columns, options.encoding_errors, cut=cut):
         if row is not None:
             yield _row_lines(text_field(row, column, name))
 

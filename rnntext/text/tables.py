@@ -52,18 +52,21 @@ def read_rows(
     name: str,
     columns: Mapping[str, str],
     errors: str = "strict",
+    *,
+    cut: bool = False,
 ) -> Iterator[Row | None]:
     """Yield the rows of a table of `kind`, and None where the next read may have to wait.
 
     `columns` maps each column that must be there to the option that names it; other columns
     may be missing. CSV is RFC 4180, with LF inside a field for every line end; TSV has no
     quoting. Raises DataError with the file `name` and line number for a row that is malformed
-    or lacks a column, after the rows before it.
+    or lacks a column, after the rows before it. A table that was `cut` may end inside a row, which
+    is left out.
     """
     if kind == "jsonl":
         return _read_objects(blocks, name, columns, errors)
-    split = _split_csv if kind == "csv" else _split_tsv
-    return _read_records(split(blocks, name), name, columns)
+    records = _split_csv(blocks, name, cut=cut) if kind == "csv" else _split_tsv(blocks)
+    return _read_records(records, name, columns)
 
 
 def text_field(row: Row, column: str, name: str) -> str:
@@ -116,7 +119,7 @@ def _read_records(
             )
 
 
-def _split_tsv(blocks: Iterable[list[str]], name: str) -> Iterator[tuple[int, list[str]] | None]:
+def _split_tsv(blocks: Iterable[list[str]]) -> Iterator[tuple[int, list[str]] | None]:
     number = 0
     for block in blocks:
         if not block:
@@ -126,7 +129,9 @@ def _split_tsv(blocks: Iterable[list[str]], name: str) -> Iterator[tuple[int, li
             yield number, line.split("\t")
 
 
-def _split_csv(blocks: Iterable[list[str]], name: str) -> Iterator[tuple[int, list[str]] | None]:
+def _split_csv(
+    blocks: Iterable[list[str]], name: str, *, cut: bool
+) -> Iterator[tuple[int, list[str]] | None]:
     csv.field_size_limit(LONGEST_FIELD)
     number = 0
     record: list[str] = []
@@ -143,7 +148,7 @@ def _split_csv(blocks: Iterable[list[str]], name: str) -> Iterator[tuple[int, li
                 first = number - len(record) + 1
                 yield first, _parse_csv(record, f"{name}, line {first}")
                 record = []
-    if record:
+    if record and not cut:
         raise DataError(
             f"{name}, line {number - len(record) + 1}: a quoted field starts and never ends: "
             "close it, or double the quote if it is part of the text"

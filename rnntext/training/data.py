@@ -101,12 +101,7 @@ def load_data(
     stated; it is not kept for other runs, nor is anything without `keep`.
     """
     paths = [*options.data, *([] if options.valid is None else [options.valid])]
-
-    def enough() -> bool:
-        # Of tables and sentences a line may be no end.
-        return options.task == "lm" and spent() > COPYING
-
-    with rereadable(paths, data_options(options), enough) as reading:
+    with rereadable(paths, data_options(options), lambda: spent() > COPYING) as reading:
 
         def key() -> str | None:
             return _key(options, paths, reading) if keep else None

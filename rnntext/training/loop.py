@@ -145,6 +145,8 @@ class Loop:
                 self.epoch, self.position = self.epoch + 1, 0
         if self.evaluated_step != self.step:
             yield self._evaluate()
+        if self.budget.deadline is not None and not self.plans:
+            self.hurried = True  # it was over before anybody knew what measuring everything takes
         self.model.load_state_dict(self.best_weights)
         self.model.eval()
         yield Finished(

@@ -61,9 +61,10 @@ def _plan(
     most_read, most_encoded = options.part or (None, None)
     everything = kind.reader(options.data, reading)
     census, places, characters = Census(), dict[str, tuple[str, int]](), 0
-    late = False
+    late = any(copy.cut for copy in reading.copies.values())
+    end = prepare.reading_until(spent)
     for example in islice(everything(), most_read):
-        if len(census) and len(census) % prepare.CHUNK == 0 and spent() > prepare.READING:
+        if len(census) and len(census) % prepare.CHUNK == 0 and spent() > end:
             late = True
             break
         own = kind.labels(example)
@@ -77,7 +78,9 @@ def _plan(
 
     labels = kind.all_labels(census.counts)
     _require_two_labels(options, labels)
-    if options.task == "classify" and not options.multi_label:
+    # Of a part that the clock chose the rest may have a second one.
+    whole = not late and most_read is None
+    if options.task == "classify" and not options.multi_label and whole:
         _require_second_examples(census.counts, places)
     if options.valid is not None:
         train, valid = read, list(kind.reader([options.valid], reading)())
@@ -123,7 +126,7 @@ def _plan(
         _write_part(kind, draft, VALID, tokenizer, labels, [valid])
         count = encoded = 0  # examples, and their characters
         cut_short = late
-        end = prepare.encoding_until(spent)
+        encode_until = prepare.encoding_until(spent)
 
         def seen() -> Iterator[list[Example]]:
             nonlocal count, encoded, cut_short
@@ -136,7 +139,7 @@ def _plan(
                     fingerprint.add(kind.content(example))
                     fingerprint.add(kind.labels(example))
                 yield chunk
-                if count < examples and spent() > end:
+                if count < examples and spent() > encode_until:
                     cut_short = True
                     return
 

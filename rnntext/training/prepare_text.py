@@ -121,11 +121,11 @@ def plan_text(
 
 def _outline(lines: Iterable[Line], most: int | None, spent: Spent) -> tuple[Outline, bool]:
     """The outline of lines, so many at most, and whether there was no time for all of them."""
-    outline = Outline()
+    outline, end = Outline(), prepare.reading_until(spent)
     for line in lines:
         if outline.lines == most:
             break
-        if outline.lines and outline.lines % prepare.CHUNK == 0 and spent() > prepare.READING:
+        if outline.lines and outline.lines % prepare.CHUNK == 0 and spent() > end:
             return outline, True
         outline.add(line)
     return outline, False

@@ -72,6 +72,13 @@ def test_a_csv_row_comes_with_its_last_line() -> None:
     assert list(read) == [Row(4, {"text": "c"})]
 
 
+def test_a_table_that_was_cut_may_end_inside_a_row() -> None:
+    lines = ["text", "a", '"b', "c"]
+    assert list(read_rows([lines], "csv", "FILE", TEXT, cut=True)) == [Row(2, {"text": "a"})]
+    with pytest.raises(DataError, match="line 3: a quoted field starts and never ends"):
+        list(read_rows([lines], "csv", "FILE", TEXT))
+
+
 def test_tsv_has_no_quoting() -> None:
     assert rows("tsv", "text\tlabel", '"a\t"', "", 'say "hi"\tNA') == [
         Row(2, {"text": '"a', "label": '"'}),

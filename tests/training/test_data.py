@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -182,12 +183,12 @@ def test_another_models_tokenizer_is_kept(tmp_path: Path) -> None:
 def test_running_out_of_time_uses_a_part_and_states_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Time ends after the second ten of 180 lines are encoded. It is asked 17 times while they are
+    """Time ends after the second ten of 180 lines are encoded. It is asked 18 times while they are
     read, then when encoding begins, and after each ten."""
     monkeypatch.setattr(prepare, "CHUNK", 10)
     path = write(tmp_path / "train", *(f"line {number:03}" for number in range(180)))
     valid = write(tmp_path / "valid", "line 001", "line 170")
-    answers = itertools.chain([0.0] * 19, itertools.repeat(0.9))
+    answers = itertools.chain([0.0] * 20, itertools.repeat(0.9))
     options = TrainingOptions("lm", (path,), valid=valid, tokenizer="byte")
     loaded = load_data(options, spent=lambda: next(answers))
     assert isinstance(loaded, LanguageData)
@@ -211,7 +212,7 @@ def test_running_out_of_time_while_reading_states_the_part(
     valid = write(tmp_path / "valid", "line 001", "line 170")
     options = TrainingOptions("lm", (path,), valid=valid, tokenizer="byte")
     # What was read is encoded, for as long as that takes at least.
-    answers = itertools.chain([0.0, 0.0], itertools.repeat(0.2))
+    answers = itertools.chain([0.0] * 3, itertools.repeat(0.2))
     summary = load_data(options, spent=lambda: next(answers)).summary
     assert summary.train == 30
     assert summary.cut_short
@@ -305,7 +306,7 @@ def test_running_out_of_time_uses_the_first_examples(
     ]
     path = write(tmp_path / "d.jsonl", *map(json.dumps, rows))
     options = TrainingOptions(task, (path,), tokenizer="byte")
-    answers = itertools.chain([0.0] * 8, [0.2, 0.2, 0.2], itertools.repeat(0.9))
+    answers = itertools.chain([0.0] * 9, [0.2, 0.2, 0.2], itertools.repeat(0.9))
     cut = load_data(options, spent=lambda: next(answers))
     assert isinstance(cut, LabelledData | TaggedData)
     summary = cut.summary
@@ -317,6 +318,30 @@ def test_running_out_of_time_uses_the_first_examples(
     assert (whole.read, whole.train, whole.cut_short) == (200, 180, False)
     again = load_data(replace(options, part=(summary.read, summary.train))).summary
     assert again == summary
+
+
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_examples_from_a_pipe_without_end(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copied until so much of the time is over, to the end of a line; that may be inside a row."""
+    monkeypatch.setattr("rnntext.text.source.CHUNK_BYTES", 100)
+    if task == "classify":
+        text = "text,label\n" + "".join(f'"two\nlines {n}",{"ab"[n % 2]}\n' for n in range(99))
+    else:
+        text = "".join(f"w{n} X\nv Y\n\n" for n in range(99))
+    pipe = tmp_path / {"classify": "pipe.csv", "tag": "pipe.conll"}[task]
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(text,))
+    writer.start()
+    options = TrainingOptions(task, (str(pipe),), tokenizer="byte")
+    answers = itertools.chain([0.0] * 5, itertools.repeat(0.12))
+    loaded = load_data(options, spent=lambda: next(answers))
+    writer.join()
+    summary = loaded.summary
+    assert summary.cut_short
+    assert 10 < summary.read < 60
+    assert summary.read == summary.train + summary.valid
 
 
 def test_a_label_of_one_example_is_named_with_its_place(tmp_path: Path) -> None:
@@ -631,14 +656,15 @@ def test_a_part_that_the_clock_chose_is_not_kept(
 ) -> None:
     monkeypatch.setattr(prepare, "CHUNK", 10)
     options = TrainingOptions("lm", (story(tmp_path),), tokenizer="byte")
-    cut = load_data(options, spent=lambda: 0.9)
+    late = itertools.count(0.9, 0.1)
+    cut = load_data(options, spent=lambda: next(late))
     assert cut.summary.cut_short
     assert (cut.encoded.place, cut.encoded.trouble) == (None, None)
     assert kept(cache) == 0
     whole = load_data(options)
     assert not whole.encoded.reused
     # A run that has no time for encoding may have no need to.
-    assert content(load_data(options, spent=lambda: 0.9)) == content(whole)
+    assert content(load_data(options, spent=lambda: next(late))) == content(whole)
 
 
 def test_a_file_that_grows_while_it_is_read(

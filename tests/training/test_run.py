@@ -39,7 +39,8 @@ def test_a_run_that_goes_on_late_reads_all_that_it_began_with(
     out = tmp_path / "model"
     began = list(run(options, out, Conduct(cache=False), stop_asked=lambda: True))
     assert isinstance(began[-1], Stopped)
-    for name in ("COPYING", "READING", "ENCODING", "AT_LEAST"):
+    parts = "COPYING", "READING", "ENCODING", "READING_AT_LEAST", "ENCODING_AT_LEAST"
+    for name in parts:
         monkeypatch.setattr(prepare, name, 0.0)
     again = list(run(options, out, Conduct(resume=True, cache=False), stop_asked=lambda: True))
     assert [type(event) for event in again] == [Prepared, Resumed, Stopped]
