@@ -99,11 +99,10 @@ def run(
     """Train what `options` asks for and save it as `directory`.
 
     A run that is to be resumed goes on where `directory` holds it, and one that is finished is
-    told again. Where `stop_asked` says so the run's state is saved and it ends; of what comes after
-    the last step nobody asks, so that whoever has it say so then must raise KeyboardInterrupt as
-    well. `began` is the
-    `time.perf_counter` from which a time budget counts. Raises RnntextError for whatever a user
-    can cause; the directory is then as it was, or as it was last saved.
+    told again. Where `stop_asked` says so the run's state is saved and it ends; after the last step
+    nobody asks any more, so that whoever has it say so then must raise KeyboardInterrupt as well.
+    `began` is the `time.perf_counter` from which a time budget counts. Raises RnntextError for
+    whatever a user can cause; the directory is then as it was, or as it was last saved.
     """
     began = time.perf_counter() if began is None else began
     with group(options.device) as ranks:

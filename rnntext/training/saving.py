@@ -154,7 +154,8 @@ class Saver:
             there = checkpoint.load_config(self.directory)
         except CheckpointError:
             return False
-        return self._results is not None and there.get("results") == self._results
+        # Tuples are lists there.
+        return bool(there["results"] == json.loads(json.dumps(self._results)))
 
     def _common(self) -> dict[str, bytes | Path]:
         return {

@@ -164,11 +164,13 @@ def test_what_is_interrupted_after_the_last_step_goes_on_from_there(
     assert saved.reason == whole.reason
 
 
+@pytest.mark.parametrize("task", ["lm", "classify", "tag"])
 def test_what_is_interrupted_once_it_is_saved_stays_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    names = {"lm": "stories.txt", "classify": "reviews.csv", "tag": "tagged.conllu"}
     options = TrainingOptions(
-        "tag", (str(CORPORA / "tagged.conllu"),), preset="tiny", steps=12, threads=1
+        task, (str(CORPORA / names[task]),), preset="tiny", steps=12, threads=1
     )
     real, asked = checkpoint.save, False
 
