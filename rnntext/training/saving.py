@@ -154,8 +154,10 @@ class Saver:
             there = checkpoint.load_config(self.directory)
         except CheckpointError:
             return False
+        if self._results is None:
+            return False
         # Tuples are lists there.
-        return bool(there["results"] == json.loads(json.dumps(self._results)))
+        return bool(there.get("results") == json.loads(json.dumps(self._results)))
 
     def _common(self) -> dict[str, bytes | Path]:
         return {
