@@ -15,13 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rnntext.runtime.model import TrainedModel, open_model
-from rnntext.text.batches import buckets, pad
+from rnntext.text.batches import pad
 
 Array = npt.NDArray[Any]
 
-# Rows and tokens that go through the graph at once.
-_MAX_ROWS = 64
-_MAX_TOKENS = 1 << 13
 # Below every state, which is at least -1.
 _LOWEST = -1e4
 
@@ -108,7 +105,7 @@ class Classifier:
         """Logits (N, labels) of rows of any length, `window` tokens at a time."""
         lengths = np.array([len(row) for row in rows], np.int64)
         logits = np.empty((len(rows), len(self.labels)))
-        order = list(buckets(lengths, max_rows=_MAX_ROWS, max_tokens=_MAX_TOKENS))
+        order = self._model.batches(lengths)
 
         def read(index: Array) -> Array:
             return self._read_batch([rows[i] for i in index], window)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnntext.runtime.model import TrainedModel, open_model
-from rnntext.text.batches import buckets, pad
+from rnntext.text.batches import pad
 
 Array = npt.NDArray[Any]
 State = tuple[Array, ...]  # hidden, and for the LSTM cell, each (layers, B, H)
@@ -23,9 +23,6 @@ State = tuple[Array, ...]  # hidden, and for the LSTM cell, each (layers, B, H)
 # Steps of one call of the graph; scores of single words that one call may hold, 16 MB of them.
 _STEPS = 256
 _SCORES = 1 << 22
-# Lines that are scored side by side, and their tokens with padding.
-_MAX_ROWS = 64
-_MAX_TOKENS = 1 << 13
 _NONE = np.zeros(0, np.int64)
 
 
@@ -51,6 +48,7 @@ class LanguageModel:
         self.tokenizer = model.tokenizer
         self._session = model.session
         self.each = model.session.each  # work on several batches at once
+        self._batches = model.batches
         encoder = model.config.encoder
         self._shape = (encoder.num_layers, encoder.hidden_size)
         self._parts = encoder.state_names
@@ -110,8 +108,7 @@ class LanguageModel:
                 line = results[index[stretch.row]]
                 line[stretch.start : stretch.start + len(stretch.scores)] = stretch.scores
 
-        batches = buckets(lengths, max_rows=_MAX_ROWS, max_tokens=_MAX_TOKENS)
-        for _ in self.each(fill, batches):
+        for _ in self.each(fill, self._batches(lengths)):
             pass
         return results
 

@@ -11,17 +11,28 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
 from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
 from rnntext.config import TASK_NAMES, ModelConfig
 from rnntext.errors import CheckpointError, DataError
 from rnntext.runtime.session import Session
+from rnntext.text.batches import buckets
 from rnntext.text.formats import DataOptions
 from rnntext.text.source import extension
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 
+Array = npt.NDArray[Any]
+
 # The command that uses a model of each task.
 _COMMANDS = {"lm": "generate", "classify": "classify", "tag": "tag"}
+
+# Rows and tokens, padding included, that go through a graph at once, by whether it reads in two
+# directions: such a graph is a loop, whose steps cost something whatever is in them.
+_MOST = {True: (256, 1 << 15), False: (64, 1 << 13)}
+# Fewer rows are not shared out among threads.
+_FEW = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,14 @@ class TrainedModel:
     config: ModelConfig
     tokenizer: Tokenizer
     session: Session
+
+    def batches(self, lengths: Array) -> list[Array]:
+        """Which of some whole texts of these lengths are read together: of like length, the
+        longest first, so that threads end together."""
+        rows, tokens = _MOST[self.config.encoder.bidirectional]
+        share = -(-len(lengths) // self.session.threads)
+        rows = min(rows, max(_FEW, share))
+        return list(buckets(lengths, max_rows=rows, max_tokens=tokens))[::-1]
 
     def running(self, graph: bytes) -> TrainedModel:
         """This model with another graph."""

@@ -16,13 +16,10 @@ import numpy.typing as npt
 
 from rnntext.runtime.crf import marginals, viterbi
 from rnntext.runtime.model import TrainedModel, open_model
-from rnntext.text.batches import buckets, pad
+from rnntext.text.batches import pad
 from rnntext.text.tokenizer import EncodedWords, split_words
 
 Array = npt.NDArray[Any]
-
-_MAX_ROWS = 64
-_MAX_TOKENS = 1 << 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,7 @@ class Tagger:
             # Nothing goes from piece to piece, so they may be read side by side.
             rows = [[piece] for sentence in pieces for piece in sentence]
         lengths = np.array([sum(len(piece.ids) for piece in row) for row in rows], np.int64)
-        order = list(buckets(lengths, max_rows=_MAX_ROWS, max_tokens=_MAX_TOKENS))
+        order = self._model.batches(lengths)
 
         def read(index: Array) -> list[list[tuple[Array, Array]]]:
             return self._read([rows[i] for i in index])

@@ -22,8 +22,9 @@ from rnntext.text.source import (
 from rnntext.text.tables import TABLE_EXTENSIONS, kind_of_content, read_rows, text_field
 
 RECORD_KINDS = ("line", "file")
-BATCH_RECORDS = 1024
-BATCH_CHARACTERS = 1 << 20
+# Enough for lines of like length to be found among them.
+BATCH_RECORDS = 4096
+BATCH_CHARACTERS = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError
-from rnntext.training.graph import build, cooled, documentation
+from rnntext.training.graph.build import build, cooled, documentation
 
 
 def graph_of(found: Checkpoint, precision: str, temperature: float | None = None) -> bytes:

@@ -14,7 +14,7 @@ import torch
 
 from rnntext.errors import TrainingError
 from rnntext.runtime.session import Session
-from rnntext.training import graph as graphs
+from rnntext.training.graph.build import build
 from rnntext.training.model import Classifier, LanguageModel, Model, Tagger
 
 # What export may change a probability by.
@@ -32,7 +32,7 @@ def weights_of(model: Model) -> dict[str, Array]:
 
 def export(model: Model) -> bytes:
     """The graph of `model` in float32, as the content of `model.onnx`."""
-    return graphs.build(model.config, weights_of(model))
+    return build(model.config, weights_of(model))
 
 
 def verify(model: Model, graph: bytes) -> float:

@@ -21,7 +21,7 @@ from rnntext.runtime.session import Session
 from rnntext.runtime.tag import Tagger
 from rnntext.text.tokenizer import EncodedWords, Tokenizer
 from rnntext.training.classification import Classification
-from rnntext.training.graph import build, cooled
+from rnntext.training.graph.build import build, cooled
 from rnntext.training.language_modelling import LanguageModelling
 from rnntext.training.tagging import Tagging
 

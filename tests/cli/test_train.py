@@ -338,13 +338,15 @@ def test_a_config_repeats_its_run(run: Shell, classifier: Path, tmp_path: Path) 
     assert found.pairs["epochs"] == "1"
 
 
-def test_a_run_in_minutes_is_repeated_by_its_steps(run: Shell, tmp_path: Path) -> None:
+def test_a_run_in_minutes_is_repeated(run: Shell, tmp_path: Path) -> None:
+    """By its config, and by its steps where the machine's speed never changed its plan."""
     args = ("train", "tag", CORPORA / "tagged.conllu", "--preset", "tiny", "--threads", "1", "-q")
     # In a new interpreter, because the time counts from its start.
     found = run.fresh(*args, "--minutes", "0.2", "-o", tmp_path / "m").done()
-    assert load(tmp_path / "m").config["results"]["steps"] == int(found.pairs["steps"])
+    results = load(tmp_path / "m").config["results"]
+    assert results["steps"] == int(found.pairs["steps"])
     run(*args, "--steps", found.pairs["steps"], "-o", tmp_path / "n").done()
-    assert same(tmp_path / "m", tmp_path / "n")
+    assert same(tmp_path / "m", tmp_path / "n") == (len(results.get("plans", ())) < 2)
     again = ("train", "tag", "--config", tmp_path / "m/config.json", "-q")
     run(*again, "-o", tmp_path / "o").done()
     assert same(tmp_path / "m", tmp_path / "o")

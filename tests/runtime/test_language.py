@@ -17,7 +17,7 @@ from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.export import weights_of
-from rnntext.training.graph import build
+from rnntext.training.graph.build import build
 from rnntext.training.model import build_model
 
 torch.set_num_threads(1)

@@ -121,11 +121,11 @@ def test_files_are_read_in_large_batches(tmp_path: Path) -> None:
     paths = []
     for number in range(5):
         path = tmp_path / f"{number}.txt"
-        path.write_text(f"{number}\n" * 600)
+        path.write_text(f"{number}\n" * 2000)
         paths.append(str(path))
     batches = list(read_records(paths, InputOptions()))
-    assert [len(batch) for batch in batches] == [1024, 1024, 952]
-    assert [r.text for b in batches for r in b] == [str(n) for n in range(5) for _ in range(600)]
+    assert [len(batch) for batch in batches] == [4096, 4096, 1808]
+    assert [r.text for b in batches for r in b] == [str(n) for n in range(5) for _ in range(2000)]
 
 
 def test_long_records_end_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from rnntext.training.classification import Classification
 from rnntext.training.device import Machine
 from rnntext.training.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
 from rnntext.training.export import weights_of
-from rnntext.training.graph import build
+from rnntext.training.graph.build import build
 from rnntext.training.language_modelling import LanguageModelling
 from rnntext.training.model import build_model
 from rnntext.training.quantize import quantize

@@ -1,7 +1,7 @@
 """An ONNX graph, node by node.
 
-Knows: how nodes, constants, inputs and outputs become a model's bytes. Does not know: what any
-graph computes.
+Knows: how nodes, constants, inputs and outputs become a model's bytes, and a graph within a graph
+the body of a node. Does not know: what any graph computes.
 """
 
 from __future__ import annotations
@@ -24,21 +24,34 @@ Array = npt.NDArray[Any]
 
 @dataclass
 class Graph:
-    """Nodes and weights as they are added; most methods give back the name of their result."""
+    """Nodes and weights as they are added; most methods give back the name of their result.
 
+    `name` begins every name of a graph within another, whose own names it must not repeat.
+    """
+
+    name: str = ""
+    domains: set[str] = field(default_factory=lambda: {""})
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: dict[str, onnx.TensorProto] = field(default_factory=dict)
     inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
 
+    def within(self, name: str) -> Graph:
+        """An empty graph that may be the body of one of this graph's nodes, and may use all
+        that this graph has by then."""
+        return Graph(f"{self.name}{name}.", self.domains)
+
     def input(self, name: str, kind: int, shape: Sequence[int | str]) -> str:
+        name = self.name + name
         self.inputs.append(helper.make_tensor_value_info(name, kind, shape))
         return name
 
     def output(self, name: str, kind: int, shape: Sequence[int | str]) -> None:
+        """`name` is that of a result."""
         self.outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
     def constant(self, name: str, value: Array) -> str:
+        name = self.name + name
         if name not in self.initializers:
             self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
@@ -46,31 +59,49 @@ class Graph:
     def integers(self, *values: int) -> str:
         return self.constant("_".join(["i", *map(str, values)]), np.array(values, np.int64))
 
+    def integer(self, value: int) -> str:
+        """Without a dimension."""
+        return self.constant(f"s_{value}", np.array(value, np.int64))
+
     def number(self, value: float) -> str:
         return self.constant(f"f_{value:g}", np.array(value, np.float32))
 
     def add(self, operator: str, inputs: Sequence[str], name: str = "", **attributes: Any) -> str:
-        return self.add_many(operator, inputs, [name or f"n{len(self.nodes)}"], **attributes)[0]
+        name = name or f"{self.name}n{len(self.nodes)}"
+        return self.add_many(operator, inputs, [name], **attributes)[0]
 
     def add_many(
         self, operator: str, inputs: Sequence[str], names: Sequence[str], **attributes: Any
     ) -> Sequence[str]:
         self.nodes.append(helper.make_node(operator, inputs, names, **attributes))
+        self.domains.add(attributes.get("domain", ""))
         return names
+
+    def split(self, x: str, name: str, count: int) -> Sequence[str]:
+        """`count` equal parts along the last axis of x (N, ...)."""
+        names = [f"{self.name}{name}{index}" for index in range(count)]
+        return self.add_many("Split", [x], names, axis=1)
 
     def rows(self, table: str, start: int, stop: int, axis: int, name: str = "") -> str:
         """`table[start:stop]` along `axis`."""
         limits = [self.integers(start), self.integers(stop), self.integers(axis)]
         return self.add("Slice", [table, *limits], name)
 
-    def to_bytes(self, documentation: str, about: Mapping[str, str]) -> bytes:
-        domains = {("", OPSET), *((CONTRIBUTED, 1) for node in self.nodes if node.domain)}
-        graph = helper.make_graph(
-            self.nodes, "rnntext", self.inputs, self.outputs, list(self.initializers.values())
+    def body(self) -> onnx.GraphProto:
+        """This graph as an attribute of a node."""
+        return helper.make_graph(
+            self.nodes,
+            self.name.rstrip(".") or "rnntext",
+            self.inputs,
+            self.outputs,
+            list(self.initializers.values()),
         )
+
+    def to_bytes(self, documentation: str, about: Mapping[str, str]) -> bytes:
+        versions = {"": OPSET, CONTRIBUTED: 1}
         model = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid(*domain) for domain in sorted(domains)],
+            self.body(),
+            opset_imports=[helper.make_opsetid(d, versions[d]) for d in sorted(self.domains)],
             ir_version=IR_VERSION,
             producer_name="rnntext",
             doc_string=documentation,
