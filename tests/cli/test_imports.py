@@ -12,8 +12,10 @@ from tests.conftest import CORPORA, environment
 DRIVER = """
 import sys
 from rnntext.cli.main import main
+asked = set()
 for line in sys.stdin.read().splitlines():
     sys.argv = ["rnntext", *line.split("\\t")]
+    asked.add(sys.argv[1])
     try:
         main()
     except SystemExit as leaving:
@@ -23,6 +25,7 @@ for line in sys.stdin.read().splitlines():
     if sys.argv[-1] == "--help":
         for name in ("numpy", "onnxruntime", "tokenizers"):
             assert name not in sys.modules, (sys.argv, name)
+        assert ("rnntext.cli.train" in sys.modules) == ("train" in asked), sys.argv
     # Nothing here is drawn on a terminal.
     for name in ("rich.console", "prompt_toolkit", "concurrent.futures.thread", "safetensors"):
         assert name not in sys.modules, (sys.argv, name)
@@ -55,6 +58,39 @@ def test_no_torch_where_a_model_runs(lm: Path, classifier: Path, tagger: Path) -
     )
     assert found.returncode == 0, found.stderr
     assert found.stderr.splitlines() == [f"{command[0]} 0" for command in commands]
+
+
+COMPLETION = """
+import sys
+from rnntext.cli.main import main
+sys.argv = ["rnntext"]
+try:
+    main()
+finally:
+    print(*(name for name in sys.modules if name.startswith("rnntext.cli.")), file=sys.stderr)
+"""
+
+
+def test_completion_knows_the_commands_and_their_options() -> None:
+    """And imports no command whose options it is not asked for."""
+    for words, completed, imported in (
+        ("rnntext ", [*COMMANDS], set()),
+        ("rnntext cl", ["classify"], set()),
+        ("rnntext classify --thre", ["--threshold", "--threads"], {"classify"}),
+    ):
+        count = str(len(words.split(" ")) - 1)
+        asked = {"_RNNTEXT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": count}
+        found = subprocess.run(
+            [sys.executable, "-c", COMPLETION],
+            capture_output=True,
+            text=True,
+            env={**environment(), **asked},
+            timeout=60,
+            check=False,
+        )
+        assert found.stdout.split() == completed, found.stderr
+        modules = {name.rpartition(".")[2] for name in found.stderr.split()}
+        assert modules & set(COMMANDS) == imported
 
 
 def test_nothing_is_kept_in_the_home_of_whoever_runs_a_model(

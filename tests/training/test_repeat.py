@@ -69,7 +69,7 @@ def parsed(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> tuple[Train
 
     monkeypatch.setattr(train, "train", instead)
     monkeypatch.setattr(train, "show", lambda *_: None)
-    main.make_app(words)(list(words), standalone_mode=False)
+    main.make_app()(list(words), standalone_mode=False)
     (result,) = found
     return result
 

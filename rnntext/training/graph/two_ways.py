@@ -10,8 +10,8 @@ read side by side, and what counts is a step's work for all of them:
     - A classifier's views are pooled step by step; the states are never written out.
     - Gates stay in PyTorch's order, and states in int8 need no scale looked up.
 Against ONNX Runtime's LSTM that takes three quarters of the time for 128 lines of 24 tokens (96
-units, AVX2), in int8 two thirds; of a GRU 0.7, of a vanilla RNN 0.3. A single line takes three times
-as long (1.4 ms), for a step has 16 nodes.
+units, AVX2), in int8 two thirds; against its GRU 0.7, its vanilla RNN 0.3. A single line takes
+three times as long (1.4 ms), for a step has 16 nodes.
 
 Padding: a row's state is zero at every step that is not its own, so that it does not matter where
 in the rectangle the row stands. Rows start at step 0; a direction whose last state is wanted reads
