@@ -8,8 +8,8 @@ quicker than ONNX Runtime's own threads, which meet after every step of a recurr
 7,700). Where there is one text to walk along, step after step, the threads are
 within each run and spin while they wait for the next, for a step is too short to be woken for
 (one step of a 2x256 LSTM with 10,000 words: 0.14 ms against 0.25 ms). A result depends neither on
-the number of threads nor on what else is in a batch: for LSTM and GRU to the bit, for the vanilla
-RNN, which ONNX Runtime computes otherwise, but for rounding.
+the number of threads nor on what else is in a batch: to the bit, but for a vanilla RNN of one
+direction, which ONNX Runtime computes otherwise: for that but for rounding.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from rnntext.config import EncoderConfig
 from rnntext.training.graph import int8
@@ -114,11 +114,11 @@ def _layer(
 
 def _tokens(graph: Graph, table: Array, small: bool) -> tuple[str, _Rows]:
     """The embeddings of a batch's distinct tokens (U, E), and where they stand."""
-    vocabulary = len(table)
     ids = graph.add("Transpose", ["ids"], perm=[1, 0])  # (T, B)
     flat = graph.add("Reshape", [ids, graph.integers(-1)])
     ones = graph.add("Expand", [graph.integer(1), graph.add("Shape", [flat])])
-    none = graph.constant("none", np.zeros(vocabulary, np.int64))
+    zero = numpy_helper.from_array(np.zeros(1, np.int64))
+    none = graph.add("ConstantOfShape", [graph.integers(len(table))], value=zero)
     met = graph.add("ScatterElements", [none, flat, ones])  # (V): 1 for each that occurs
     distinct = graph.add("Reshape", [graph.add("NonZero", [met]), graph.integers(-1)])
     # What number an id has among those that occur.
@@ -233,26 +233,23 @@ class _Direction:
             seen = loop.add("Add", [after[0], loop.input("shift", TensorProto.FLOAT, ["B", 1])])
             after.append(loop.add("Max", [before[-2], seen]))
             after.append(loop.add("Add", [before[-1], after[0]]))
-            inputs, given = [rows.index, rows.own, shift], {}
         else:
             # What is carried on and what is given out are two outputs of the loop.
             after.append(loop.add("Identity", [after[0]]))
             names.append(f"{self._name}.states")
-            inputs, given = (
-                [rows.index, rows.own],
-                {"scan_output_directions": [int(self._backward)]},
-            )
+        reverse = int(self._backward)
         for name in after:
             loop.output(name, TensorProto.FLOAT, shape)
-        starts = {"largest": LOWEST}
+        starts = [self._filled(LOWEST if part == "largest" else 0.0) for part in parts]
+        steps = [rows.index, rows.own, *([shift] if shift else [])]
         return graph.add_many(
             "Scan",
-            [*(self._filled(starts.get(part, 0.0)) for part in parts), *inputs],
+            [*starts, *steps],
             names,
             body=loop.body(),
-            num_scan_inputs=len(inputs),
-            scan_input_directions=[int(self._backward)] * len(inputs),
-            **given,
+            num_scan_inputs=len(steps),
+            scan_input_directions=[reverse] * len(steps),
+            **({} if shift else {"scan_output_directions": [reverse]}),
         )
 
     def _filled(self, value: float) -> str:
