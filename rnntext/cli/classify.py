@@ -59,7 +59,7 @@ def classify(
     """What the command prints, a batch of records at a time."""
     if threshold is not None and not 0 <= threshold <= 1:
         raise UsageError(f"--threshold must be from 0 to 1, not {threshold}")
-    batches = source.batches()
+    batches = source.batches(large=True)
     from rnntext.runtime.classify import Classifier
 
     classifier = Classifier.load(directory, threads)

@@ -112,9 +112,9 @@ class Source:
     encoding: str = "utf-8"
     encoding_errors: str = "strict"
 
-    def batches(self) -> Iterator[list[Record]]:
-        """Batches of the records that are there now. Raises UsageError where that would wait
-        for somebody to type."""
+    def batches(self, *, large: bool = False) -> Iterator[list[Record]]:
+        """Batches of the records that are there now; `large` for what answers them quickly. Raises
+        UsageError where that would wait for somebody to type."""
         from rnntext.text.records import InputOptions, Record, read_records
 
         options = InputOptions(self.record, self.text_column, self.encoding, self.encoding_errors)
@@ -123,7 +123,7 @@ class Source:
                 raise UsageError("--text stands in place of files: give one or the other")
             return iter([[Record(utf_8("--text", text)) for text in self.texts]])
         require_piped(self.inputs, ", or give it with --text TEXT")
-        return read_records(self.inputs, options)
+        return read_records(self.inputs, options, large=large)
 
 
 def utf_8(name: str, text: str) -> str:

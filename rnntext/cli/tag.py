@@ -49,7 +49,7 @@ def tag(
     threads: int | None = None,
 ) -> Iterator[str]:
     """What the command prints, a batch of records at a time."""
-    batches = source.batches()
+    batches = source.batches(large=True)
     from rnntext.runtime.tag import Tagger
 
     tagger = Tagger.load(directory, threads)

@@ -22,9 +22,10 @@ from rnntext.text.source import (
 from rnntext.text.tables import TABLE_EXTENSIONS, kind_of_content, read_rows, text_field
 
 RECORD_KINDS = ("line", "file")
-# Enough for lines of like length to be found among them.
-BATCH_RECORDS = 4096
-BATCH_CHARACTERS = 1 << 22
+BATCH_RECORDS = 1024
+BATCH_CHARACTERS = 1 << 20
+# A large batch has so many times as much: lines of like length are found among more.
+LARGE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +59,18 @@ class InputOptions:
 
 
 def read_records(
-    paths: Sequence[str], options: InputOptions, stdin: int = 0
+    paths: Sequence[str], options: InputOptions, stdin: int = 0, *, large: bool = False
 ) -> Iterator[list[Record]]:
     """Yield the records of `paths` in order, in batches of those that are there now.
 
     A batch is never empty and never waits for more input than has arrived; it holds at most
-    BATCH_RECORDS records and ends at the first that brings it to BATCH_CHARACTERS. `-`, or no
-    path at all, is the file descriptor `stdin`. Every line gives one record, empty lines
-    included. With `record="file"` line ends become LF and exactly one final LF is dropped.
-    Raises DataError for what cannot be read, after the batch of the records before it.
+    BATCH_RECORDS records and ends at the first that brings it to BATCH_CHARACTERS, or `large`
+    LARGE times that. `-`, or no path at all, is the file descriptor `stdin`. Every line gives one
+    record, empty lines included. With `record="file"` line ends become LF and exactly one final
+    LF is dropped. Raises DataError for what cannot be read, after the batch of the records before
+    it.
     """
+    times = LARGE if large else 1
     batch: list[Record] = []
     characters = 0
     try:
@@ -76,7 +79,8 @@ def read_records(
                 batch.append(record)
                 characters += len(record.text)
             waiting = record is None and batch
-            if waiting or len(batch) >= BATCH_RECORDS or characters >= BATCH_CHARACTERS:
+            full = len(batch) >= times * BATCH_RECORDS or characters >= times * BATCH_CHARACTERS
+            if waiting or full:
                 yield batch
                 batch = []
                 characters = 0

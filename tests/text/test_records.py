@@ -124,6 +124,9 @@ def test_files_are_read_in_large_batches(tmp_path: Path) -> None:
         path.write_text(f"{number}\n" * 2000)
         paths.append(str(path))
     batches = list(read_records(paths, InputOptions()))
+    assert [len(batch) for batch in batches] == [1024] * 9 + [784]
+    assert [r.text for b in batches for r in b] == [str(n) for n in range(5) for _ in range(2000)]
+    batches = list(read_records(paths, InputOptions(), large=True))
     assert [len(batch) for batch in batches] == [4096, 4096, 1808]
     assert [r.text for b in batches for r in b] == [str(n) for n in range(5) for _ in range(2000)]
 
