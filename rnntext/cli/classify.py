@@ -89,7 +89,7 @@ def classify(
 
     form = as_json if json else _coloured(chosen) if output.on_terminal() else as_tsv
     for batch in batches:
-        found = classifier.classify([record.text for record in batch])
+        found = classifier.answers([record.text for record in batch])
         yield "".join(form(r, answer) for r, answer in zip(batch, found, strict=True))
 
 

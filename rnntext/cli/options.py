@@ -113,8 +113,8 @@ class Source:
     encoding_errors: str = "strict"
 
     def batches(self, *, large: bool = False) -> Iterator[list[Record]]:
-        """Batches of the records that are there now; `large` for what answers them quickly. Raises
-        UsageError where that would wait for somebody to type."""
+        """Batches of the records that are there now; `large` ones for what answers lines quickly.
+        Raises UsageError where that would wait for somebody to type."""
         from rnntext.text.records import InputOptions, Record, read_records
 
         options = InputOptions(self.record, self.text_column, self.encoding, self.encoding_errors)

@@ -6,7 +6,7 @@ consoles.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from rnntext.text.batches import pad
 
 Array = npt.NDArray[Any]
 
+# Texts whose labels are ranked at once.
+_RANKED = 256
 # Below every state, which is at least -1.
 _LOWEST = -1e4
 
@@ -54,14 +56,21 @@ class Classifier:
 
     def classify(self, texts: Sequence[str]) -> list[Classification]:
         """The labels of each text, in order."""
+        return list(self.answers(texts))
+
+    def answers(self, texts: Sequence[str]) -> Iterator[Classification]:
+        """What `classify` gives, ranked as it is taken: of many labels all would fill memory."""
         probabilities = self.probabilities(texts)
-        # Equal probabilities keep the labels' own order.
-        order = np.argsort(-probabilities, axis=1, kind="stable")
-        ranked = np.take_along_axis(probabilities, order, axis=1).tolist()
-        return [
-            Classification(text, dict(zip(map(self.labels.__getitem__, ids), row, strict=True)))
-            for text, ids, row in zip(texts, order.tolist(), ranked, strict=True)
-        ]
+        for start in range(0, len(texts), _RANKED):
+            part = probabilities[start : start + _RANKED]
+            # Equal probabilities keep the labels' own order.
+            order = np.argsort(-part, axis=1, kind="stable")
+            ranked = np.take_along_axis(part, order, axis=1).tolist()
+            for text, ids, row in zip(
+                texts[start : start + _RANKED], order.tolist(), ranked, strict=True
+            ):
+                labels = dict(zip(map(self.labels.__getitem__, ids), row, strict=True))
+                yield Classification(text, labels)
 
     def probabilities(self, texts: Sequence[str]) -> Array:
         """(N, labels): a distribution in each row, or with several labels a probability each."""

@@ -4,7 +4,7 @@ Knows: how a session is made and run. Does not know: what the graph computes.
 
 Where there are many batches each run takes one thread, and several are run at once. That is
 quicker than ONNX Runtime's own threads, which meet after every step of a recurrence
-(bidirectional LSTM of 128 units, lines of 26 tokens, two cores: 9,600 lines a second against
+(its bidirectional LSTM of 128 units, lines of 26 tokens, two cores: 9,600 lines a second against
 7,700). Where there is one text to walk along, step after step, the threads are
 within each run and spin while they wait for the next, for a step is too short to be woken for
 (one step of a 2x256 LSTM with 10,000 words: 0.14 ms against 0.25 ms). A result depends neither on

@@ -21,6 +21,9 @@ from rnntext.text.tokenizer import EncodedWords, split_words
 
 Array = npt.NDArray[Any]
 
+# Pairs of labels that are looked at at once, of all sentences together: 8 MB of them.
+_PAIRS = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class TaggedSentence:
@@ -120,7 +123,17 @@ class Tagger:
         return {part: np.zeros(shape, np.float32) for part in self._parts}
 
     def _decode(self, batch: Sequence[EncodedWords], found: Array) -> Iterator[tuple[Array, Array]]:
-        """found (N, labels): the emissions of all words, one sentence after the other."""
+        """found (N, labels): the emissions of all words, one sentence after the other. What the
+        search takes for a sentence grows with the square of the number of labels."""
+        rows = max(1, _PAIRS // len(self.labels) ** 2)
+        ends = np.cumsum([0, *(len(sentence.first) for sentence in batch)])
+        for start in range(0, len(batch), rows):
+            some = batch[start : start + rows]
+            yield from self._decode_some(some, found[ends[start] : ends[start + len(some)]])
+
+    def _decode_some(
+        self, batch: Sequence[EncodedWords], found: Array
+    ) -> Iterator[tuple[Array, Array]]:
         words = np.array([len(sentence.first) for sentence in batch])
         emissions = np.zeros((len(batch), int(words.max()), len(self.labels)), np.float32)
         emissions[np.arange(emissions.shape[1]) < words[:, None]] = found  # (B, W, labels)

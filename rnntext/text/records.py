@@ -24,8 +24,8 @@ from rnntext.text.tables import TABLE_EXTENSIONS, kind_of_content, read_rows, te
 RECORD_KINDS = ("line", "file")
 BATCH_RECORDS = 1024
 BATCH_CHARACTERS = 1 << 20
-# A large batch has so many times as much: lines of like length are found among more.
-LARGE = 4
+# Of a large batch: lines of like length are found among more.
+LARGE_BATCH_RECORDS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,13 @@ def read_records(
     """Yield the records of `paths` in order, in batches of those that are there now.
 
     A batch is never empty and never waits for more input than has arrived; it holds at most
-    BATCH_RECORDS records and ends at the first that brings it to BATCH_CHARACTERS, or `large`
-    LARGE times that. `-`, or no path at all, is the file descriptor `stdin`. Every line gives one
+    BATCH_RECORDS records, or `large` LARGE_BATCH_RECORDS, and ends at the first that brings it to
+    BATCH_CHARACTERS. `-`, or no path at all, is the file descriptor `stdin`. Every line gives one
     record, empty lines included. With `record="file"` line ends become LF and exactly one final
     LF is dropped. Raises DataError for what cannot be read, after the batch of the records before
     it.
     """
-    times = LARGE if large else 1
+    most = LARGE_BATCH_RECORDS if large else BATCH_RECORDS
     batch: list[Record] = []
     characters = 0
     try:
@@ -79,8 +79,7 @@ def read_records(
                 batch.append(record)
                 characters += len(record.text)
             waiting = record is None and batch
-            full = len(batch) >= times * BATCH_RECORDS or characters >= times * BATCH_CHARACTERS
-            if waiting or full:
+            if waiting or len(batch) >= most or characters >= BATCH_CHARACTERS:
                 yield batch
                 batch = []
                 characters = 0

@@ -1,6 +1,6 @@
 """A trained model as a graph, and the proof that the graph gives what the model gives.
 
-Knows: that a torch model's weights make a graph (`graph.py`), and the runtime's session to
+Knows: that a torch model's weights make a graph (`graph/`), and the runtime's session to
 compare the two in. Does not know: files, or how a graph is built.
 """
 

@@ -2,7 +2,7 @@
 
 Knows: that what is reported of an int8 model is measured with the graph that will run, in the
 runtime itself, and that a classifier's probabilities are calibrated again on the same data. Does
-not know: how weights become int8 (`graph.py`), or files.
+not know: how weights become int8 (`graph/int8.py`), or files.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from tests.conftest import CORPORA, environment
 
 DRIVER = """
 import sys
-from rnntext.cli.main import main
+from rnntext.cli.main import COMMANDS, main
 asked = set()
 for line in sys.stdin.read().splitlines():
     sys.argv = ["rnntext", *line.split("\\t")]
@@ -25,7 +25,8 @@ for line in sys.stdin.read().splitlines():
     if sys.argv[-1] == "--help":
         for name in ("numpy", "onnxruntime", "tokenizers"):
             assert name not in sys.modules, (sys.argv, name)
-        assert ("rnntext.cli.train" in sys.modules) == ("train" in asked), sys.argv
+        imported = {name for name in COMMANDS if f"rnntext.cli.{name}" in sys.modules}
+        assert imported == asked & {*COMMANDS}, sys.argv
     # Nothing here is drawn on a terminal.
     for name in ("rich.console", "prompt_toolkit", "concurrent.futures.thread", "safetensors"):
         assert name not in sys.modules, (sys.argv, name)

@@ -135,8 +135,10 @@ def test_long_records_end_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(records, "BATCH_CHARACTERS", 5)
     path = tmp_path / "a.txt"
     path.write_text("aaa\nbbb\nccccccccc\nd\ne\n")
-    batches = [[r.text for r in b] for b in read_records([str(path)], InputOptions())]
-    assert batches == [["aaa", "bbb"], ["ccccccccc"], ["d", "e"]]
+    for large in (False, True):
+        read = read_records([str(path)], InputOptions(), large=large)
+        batches = [[r.text for r in b] for b in read]
+        assert batches == [["aaa", "bbb"], ["ccccccccc"], ["d", "e"]]
 
 
 def test_an_empty_input_has_no_record_but_an_empty_file_is_one() -> None:

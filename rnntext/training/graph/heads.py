@@ -70,7 +70,8 @@ def classifier(graph: Graph, config: EncoderConfig, weights: Weights, *, small: 
         )
     else:
         walked = walk(graph, config, weights, small=small)
-        last = walked.last
+        top = graph.integer(config.num_layers - 1)
+        last = graph.add("Gather", [walked.final, top], axis=0)
         largest, total = _pooled(graph, config.hidden_size, walked.states)
     count = graph.add("Cast", ["lengths"], to=TensorProto.FLOAT)  # (B)
     if not config.bidirectional:

@@ -53,7 +53,7 @@ class Graph:
     def constant(self, name: str, value: Array) -> str:
         name = self.name + name
         if name not in self.initializers:
-            self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+            self.initializers[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
         return name
 
     def integers(self, *values: int) -> str:

@@ -46,7 +46,7 @@ class Walked:
     """Names of what the encoder's last layer gives."""
 
     states: str  # (T, B, H), zero past a row's end
-    last: str  # (B, H)
+    final: str  # (layers, B, H), after each row's last step
 
 
 def walk(graph: Graph, config: EncoderConfig, weights: Weights, *, small: bool) -> Walked:
@@ -68,10 +68,8 @@ def walk(graph: Graph, config: EncoderConfig, weights: Weights, *, small: bool) 
         y, final = layer(graph, config, weights, index, x, before)
         x = y = graph.add("Squeeze", [y, graph.integers(1)])  # (T, B, H)
         finals.append(final)
-    last = graph.add("Squeeze", [finals[-1][0], graph.integers(0)])
     if with_range:
         y = graph.rows(y, 0, config.hidden_size, 2)
-        last = graph.rows(last, 0, config.hidden_size, 1)
     for part, states in zip(parts, zip(*finals, strict=True), strict=False):
         name = f"next_{part}"
         if with_range:
@@ -79,7 +77,7 @@ def walk(graph: Graph, config: EncoderConfig, weights: Weights, *, small: bool) 
         else:
             graph.add("Concat", states, name, axis=0)
         graph.output(name, TensorProto.FLOAT, shape)
-    return Walked(y, last)
+    return Walked(y, f"next_{parts[0]}")
 
 
 def _by_layer(graph: Graph, part: str, layers: int) -> Sequence[str]:

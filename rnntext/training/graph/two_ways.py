@@ -221,9 +221,10 @@ class _Direction:
         if self._first:
             weights = self._matrix(graph, "W", self._weights)
             # (U, gates * H): one row for each distinct token.
-            x = graph.add("Gemm", [x, weights, self._input_bias(graph)], transB=1)
+            bias = graph.constant(f"{self._name}.B", self._input_bias)
+            x = graph.add("Gemm", [x, weights, bias], transB=1)
         parts = [*self._config.state_names, *(("largest", "total") if shift else ())]
-        loop = graph.within(self._name)
+        loop = graph.within(f"{self._name}.step")
         before = [loop.input(part, TensorProto.FLOAT, shape) for part in parts]
         index = loop.input("index", TensorProto.INT64, ["B"])
         own = loop.input("own", TensorProto.FLOAT, ["B", 1])
@@ -240,7 +241,8 @@ class _Direction:
         reverse = int(self._backward)
         for name in after:
             loop.output(name, TensorProto.FLOAT, shape)
-        starts = [self._filled(LOWEST if part == "largest" else 0.0) for part in parts]
+        filled = {value: self._filled(value) for value in ((0.0, LOWEST) if shift else (0.0,))}
+        starts = [filled[LOWEST if part == "largest" else 0.0] for part in parts]
         steps = [rows.index, rows.own, *([shift] if shift else [])]
         return graph.add_many(
             "Scan",
@@ -264,13 +266,14 @@ class _Direction:
         x = loop.add("Gather", [x, index])
         if self._first:
             return x
-        return self._product(loop, x, "W", self._weights, self._input_bias(loop))
+        bias = loop.constant("B", self._input_bias)
+        return self._product(loop, x, "W", self._weights, bias)
 
-    def _input_bias(self, graph: Graph) -> str:
+    @property
+    def _input_bias(self) -> Array:
         # A GRU's reset gate stands before the other bias.
         one = self._config.cell == "gru"
-        bias = self._bias if one else self._bias + self._recurrent_bias
-        return graph.constant(f"{self._name}.B", bias)
+        return self._bias if one else self._bias + self._recurrent_bias
 
     def _matrix(self, graph: Graph, name: str, matrix: Array) -> str:
         if self._small:
