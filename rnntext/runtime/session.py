@@ -9,7 +9,7 @@ quicker than ONNX Runtime's own threads, which meet after every step of a recurr
 within each run and spin while they wait for the next, for a step is too short to be woken for
 (one step of a 2x256 LSTM with 10,000 words: 0.14 ms against 0.25 ms). A result depends neither on
 the number of threads nor on what else is in a batch: to the bit, but for a vanilla RNN of one
-direction, which ONNX Runtime computes otherwise: for that but for rounding.
+direction, which ONNX Runtime computes otherwise, and there but for rounding.
 """
 
 from __future__ import annotations

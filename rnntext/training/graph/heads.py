@@ -85,10 +85,8 @@ def classifier(graph: Graph, config: EncoderConfig, weights: Weights, *, small: 
 def _pooled(graph: Graph, hidden: int, states: str) -> tuple[str, str]:
     """states (T, B, H) -> the largest and the total (B, H), joined with what was pooled before
     and given out to be carried on."""
-    width = graph.rows(graph.add("Shape", ["ids"]), 1, 2, 0)  # T, as a vector
-    steps = graph.add("Range", [graph.integer(0), graph.add("Squeeze", [width]), graph.integer(1)])
-    step = graph.add("Unsqueeze", [steps, graph.integers(1)])
-    valid = graph.add("Less", [step, graph.add("Cast", ["lengths"], to=TensorProto.INT64)])
+    lengths = graph.add("Cast", ["lengths"], to=TensorProto.INT64)
+    valid = graph.add("Less", [graph.steps(states), lengths])
     valid = graph.add("Unsqueeze", [valid, graph.integers(2)])  # (T, B, 1)
     masked = graph.add("Where", [valid, states, graph.number(two_ways.LOWEST)])
     # Pooling takes half the time of ReduceMax, which looks at one number after the other.

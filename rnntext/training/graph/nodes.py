@@ -87,6 +87,12 @@ class Graph:
         limits = [self.integers(start), self.integers(stop), self.integers(axis)]
         return self.add("Slice", [table, *limits], name)
 
+    def steps(self, x: str) -> str:
+        """The number of each step of x (T, ...): (T, 1)."""
+        count = self.add("Squeeze", [self.add("Shape", [x], start=0, end=1)])
+        numbers = self.add("Range", [self.integer(0), count, self.integer(1)])
+        return self.add("Unsqueeze", [numbers, self.integers(1)])
+
     def body(self) -> onnx.GraphProto:
         """This graph as an attribute of a node."""
         return helper.make_graph(

@@ -125,7 +125,7 @@ def _tokens(graph: Graph, table: Array, small: bool) -> tuple[str, _Rows]:
     number = graph.add("Sub", [graph.add("CumSum", [met, graph.integer(0)]), graph.integer(1)])
     index = graph.add("Gather", [number, ids])
     lengths = graph.add("Cast", ["lengths"], to=TensorProto.INT64)
-    own = graph.add("Less", [_steps(graph, ids), lengths])
+    own = graph.add("Less", [graph.steps(ids), lengths])
     return _embeddings(graph, table, distinct, small), _Rows(index, _as_numbers(graph, own))
 
 
@@ -143,13 +143,6 @@ def _embeddings(graph: Graph, table: Array, tokens: str, small: bool) -> str:
             graph.add("Gather", [scales, tokens]),
         ],
     )
-
-
-def _steps(graph: Graph, rectangle: str) -> str:
-    """The number of each step (T, 1) of a rectangle (T, B)."""
-    count = graph.add("Squeeze", [graph.rows(graph.add("Shape", [rectangle]), 0, 1, 0)])
-    steps = graph.add("Range", [graph.integer(0), count, graph.integer(1)])
-    return graph.add("Unsqueeze", [steps, graph.integers(1)])
 
 
 def _as_numbers(graph: Graph, own: str) -> str:
@@ -170,7 +163,7 @@ def _ending_together(graph: Graph, rows: _Rows) -> _Rows:
     """The same rows, each with its padding before it."""
     steps = graph.add("Shape", [rows.index], start=0, end=1)
     missing = graph.add("Sub", [steps, graph.add("Cast", ["lengths"], to=TensorProto.INT64)])
-    source = graph.add("Sub", [_steps(graph, rows.index), missing])  # (T, B)
+    source = graph.add("Sub", [graph.steps(rows.index), missing])  # (T, B)
     own = graph.add("GreaterOrEqual", [source, graph.integer(0)])
     source = graph.add("Max", [source, graph.integer(0)])
     index = graph.add("GatherElements", [rows.index, source], axis=0)
@@ -230,7 +223,9 @@ class _Direction:
         own = loop.input("own", TensorProto.FLOAT, ["B", 1])
         after = self._step(loop, self._gates(loop, x, index), own, before)
         names = [f"{self._name}.{part}" for part in parts]
+        starts = [self._filled(0.0)] * len(parts)
         if shift:
+            starts[-2] = self._filled(LOWEST)
             seen = loop.add("Add", [after[0], loop.input("shift", TensorProto.FLOAT, ["B", 1])])
             after.append(loop.add("Max", [before[-2], seen]))
             after.append(loop.add("Add", [before[-1], after[0]]))
@@ -241,8 +236,6 @@ class _Direction:
         reverse = int(self._backward)
         for name in after:
             loop.output(name, TensorProto.FLOAT, shape)
-        filled = {value: self._filled(value) for value in ((0.0, LOWEST) if shift else (0.0,))}
-        starts = [filled[LOWEST if part == "largest" else 0.0] for part in parts]
         steps = [rows.index, rows.own, *([shift] if shift else [])]
         return graph.add_many(
             "Scan",
