@@ -25,9 +25,17 @@ CORPORA = find_corpora()
 TINY = ("--preset", "tiny", "--threads", "1", "--steps")
 
 
-def pytest_configure() -> None:
-    """Ctrl-C is tested, also where a shell's `&` has made the tests themselves deaf to it."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Ctrl-C is tested, also where a shell's `&` has made the tests themselves deaf to it. Tests
+    that run side by side (`-n`) share the cores out: PyTorch's threads wait for each other by
+    spinning, and two runs on the same two cores took five times as long as one after the other."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    worker = getattr(config, "workerinput", None)
+    if worker is not None and sys.platform == "linux":
+        number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+        share = sorted(os.sched_getaffinity(0))[number::count]
+        if share:
+            os.sched_setaffinity(0, share)
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,8 @@ class Outcome:
 
 def environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]:
     """This process's environment without what changes rnntext's output, and with `extra`."""
-    removed = ("RNNTEXT_MODEL", "NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "PYTHONWARNINGS")
+    size = ("COLUMNS", "LINES")
+    removed = ("RNNTEXT_MODEL", "NO_COLOR", "FORCE_COLOR", "TERM", "PYTHONWARNINGS", *size)
     kept = {name: value for name, value in os.environ.items() if name not in removed}
     kept["TERM"] = "xterm-256color"
     for name, value in (extra or {}).items():
