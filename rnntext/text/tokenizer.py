@@ -170,6 +170,8 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """Ids of each text. A line feed inside a text becomes `eos_id`; none is put at the end."""
+        if not any("\n" in text for text in texts):
+            return self._encode_lines(texts)
         lines: list[str] = []
         counts: list[int] = []
         for text in texts:
@@ -177,8 +179,6 @@ class Tokenizer:
             lines.extend(parts)
             counts.append(len(parts))
         encoded = self._encode_lines(lines)
-        if len(lines) == len(texts):
-            return encoded
         results: list[Ids] = []
         position = 0
         end = np.array([self.eos_id], np.int32)

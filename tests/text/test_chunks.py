@@ -4,6 +4,7 @@ tokenizer."""
 from __future__ import annotations
 
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -64,11 +65,48 @@ def test_little_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     chunks.encode([f" {'long' * 20}"])
     assert len(letters.asked) == 2  # too long to be remembered
     names = [f" n{number}" for number in range(100)]
-    assert spelled(chunks, names) == names
-    assert len(chunks._known) == 10
-    # When it is full it starts again, with what it meets then.
-    assert spelled(chunks, [" other"]) == [" other"]
-    assert list(chunks._known) == ["other"]
+    for _ in range(2):
+        letters.asked.clear()
+        assert spelled(chunks, names) == names
+        # When it is full it starts again.
+        assert letters.asked == names
+    assert spelled(chunks, [" other", " other"]) == [" other"] * 2
+    letters.asked.clear()
+    assert spelled(chunks, [" other", " n1"]) == [" other", " n1"]
+    assert letters.asked == [" n1"]
+
+
+def test_many_ids_are_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks_module, "_IDS", 100)
+    letters = Letters()
+    chunks = Chunks(letters, "")
+    chunks.encode(["a", "b" * 200])
+    assert spelled(chunks, ["a"]) == ["a"]
+    assert letters.asked == ["a", "b" * 200, "a"]
+
+
+def test_an_interrupt_leaves_nothing_half_known() -> None:
+    letters = Letters()
+
+    def interrupted(texts: list[str]) -> list[list[int]]:
+        if "stop" in texts:
+            raise KeyboardInterrupt
+        return letters(texts)
+
+    chunks = Chunks(interrupted, "")
+    assert spelled(chunks, ["a b"]) == ["ab"]
+    with pytest.raises(KeyboardInterrupt):
+        chunks.encode(["c stop"])
+    assert spelled(chunks, ["a c", "b d"]) == ["ac", "bd"]
+
+
+def test_many_threads_at_once() -> None:
+    texts = [f" a{number % 97} b{number % 89} c{number}" for number in range(2000)]
+    chunks = Chunks(Letters(), " ")
+    with ThreadPoolExecutor(8) as pool:
+        parts = [texts[start : start + 50] for start in range(0, 2000, 50)]
+        found = pool.map(lambda part: spelled(chunks, part), parts)
+        assert list(found) == parts
 
 
 def test_memory_does_not_grow_with_the_text() -> None:
