@@ -11,6 +11,7 @@ and the answer would depend on the machine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,19 +43,45 @@ def stored(graph: Graph, name: str, matrix: Array) -> str:
 
 
 def product(
-    graph: Graph, x: str, name: str, matrix: Array, bias: str | None = None, output: str = ""
+    graph: Graph, x: str, name: str, matrix: Array, bias: Array | None = None, output: str = ""
 ) -> str:
     """x (N, K), between -1 and 1, with matrix (rows, K) -> (N, rows), in float32."""
     quantized, scale = quantize(matrix)
+    scales = graph.constant(f"{name}.scale", scale)
+    start = [graph.constant(f"{name}.bias", bias)] if bias is not None else []
+    return _product(graph, x, name, quantized, scales, start, output)
+
+
+def product_of_few(
+    graph: Graph, x: str, name: str, matrix: Array, bias: Array, output: str = ""
+) -> str:
+    """What `product` gives, quicker where N is small. A scale for each of the matrix's rows keeps
+    the operator from spreading one row of x over threads: a matrix of 10,000 rows takes it 130 us,
+    and 50 where the scales are multiplied in afterwards."""
+    quantized, scale = quantize(matrix)
+    start = graph.constant(f"{name}.bias.scaled", bias / scale)
+    total = _product(graph, x, name, quantized, graph.number(1), [start])
+    return graph.add("Mul", [total, graph.constant(f"{name}.scale", scale)], output)
+
+
+def _product(
+    graph: Graph,
+    x: str,
+    name: str,
+    quantized: Array,
+    scale: str,
+    start: Sequence[str],
+    output: str = "",
+) -> str:
     step = graph.constant("step", np.array(STEP, np.float32))
     middle = graph.constant("middle", np.array(_MIDDLE, np.uint8))
     inputs = [
         graph.add("QuantizeLinear", [x, step, middle]),
         graph.constant(f"{name}.int8", quantized.T),
         step,
-        graph.constant(f"{name}.scale", scale),
+        scale,
         middle,
-        graph.constant(f"{name}.zero", np.zeros(len(scale), np.int8)),
-        *([bias] if bias else []),
+        "",  # weights lie around zero
+        *start,
     ]
     return graph.add("MatMulIntegerToFloat", inputs, output, domain=CONTRIBUTED)

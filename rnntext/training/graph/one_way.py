@@ -58,7 +58,7 @@ def walk(graph: Graph, config: EncoderConfig, weights: Weights, *, small: bool) 
         graph.input(part, TensorProto.FLOAT, shape)
     with_range = small and config.cell == "lstm"
     x = _embeddings(graph, weights["encoder.embedding.weight"], small, with_range)
-    starts = [_wide(graph, part) for part in parts] if with_range else parts
+    starts = [_wide(graph, part, config.hidden_size) for part in parts] if with_range else parts
     befores = [_by_layer(graph, start, config.num_layers) for start in starts]
     y = ""
     finals: list[Sequence[str]] = []
@@ -87,14 +87,14 @@ def _by_layer(graph: Graph, part: str, layers: int) -> Sequence[str]:
     return graph.add_many("Split", [part], [f"{part}{index}" for index in range(layers)], axis=0)
 
 
-def _wide(graph: Graph, part: str) -> str:
+def _wide(graph: Graph, part: str, hidden: int) -> str:
     """A part of the state with the range's units: (layers, B, H + 2)."""
     # tanh of a saturated cell is 1: the state that the range's units have at every step.
     end = {"hidden": 1.0, "cell": _SATURATED}[part]
-    shape = graph.rows(graph.add("Shape", [part]), 0, 2, 0)
-    shape = graph.add("Concat", [shape, graph.integers(_RANGE)], axis=0)
-    units = graph.constant(f"range.{part}", np.array([end, -end], np.float32))
-    return graph.add("Concat", [part, graph.add("Expand", [units, shape])], axis=2)
+    units = np.zeros(hidden + _RANGE, np.float32)
+    units[hidden:] = end, -end
+    room = graph.add("Pad", [part, graph.integers(0, 0, 0, 0, 0, _RANGE)])
+    return graph.add("Add", [room, graph.constant(f"range.{part}", units)])
 
 
 def _embeddings(graph: Graph, table: Array, small: bool, with_range: bool) -> str:
