@@ -40,9 +40,10 @@ import torch
 from memory import stream
 from torch import Tensor, nn
 
-from rnntext.config import Conduct, TrainingOptions, usable_cores
+from rnntext.config import usable_cores
 from rnntext.training.device import Machine, choose_machine
 from rnntext.training.events import Finished, Prepared, Step
+from rnntext.training.options import Conduct, TrainingOptions
 from rnntext.training.run import run
 
 ROUNDS = 3

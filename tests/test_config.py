@@ -1,4 +1,4 @@
-"""What a model is and what a run was asked for: what is valid, and the way through JSON."""
+"""What a model is: what is valid, and the way through JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rnntext.config import EncoderConfig, ModelConfig, TrainingOptions, usable_cores
+from rnntext.config import EncoderConfig, ModelConfig, usable_cores
 from rnntext.errors import CheckpointError, UsageError
 
 ENCODER = EncoderConfig("lstm", 11, 4, 6, 2, True)
@@ -81,177 +81,6 @@ def test_a_json_that_lacks_a_part_of_a_model(missing: str) -> None:
 def test_labels_are_for_those_that_have_them(task: str) -> None:
     with pytest.raises(UsageError, match="a language model has none"):
         ModelConfig(task, ENCODER, ("a",) if task == "lm" else (), max_length=9)
-
-
-# What a run was asked for
-
-EVERYTHING = TrainingOptions(
-    "classify",
-    ("a.csv", "naïve café 你好 🙂.csv"),
-    valid="v.csv",
-    format="csv",
-    text_column="t",
-    label_column="l",
-    multi_label=True,
-    label_separator=";",
-    encoding="latin-1",
-    encoding_errors="replace",
-    split="test",
-    preset="tiny",
-    cell="rnn",
-    layers=1,
-    hidden=2,
-    embed=3,
-    tokenizer="char",
-    vocab_size=4,
-    min_frequency=5,
-    lowercase=False,
-    minutes=0.5,
-    batch_size=6,
-    lr=0.25,
-    dropout=0.0,
-    class_weights="balanced",
-    seed=8,
-    device="mps",
-    threads=9,
-)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        TrainingOptions("lm", ("x",)),
-        EVERYTHING,
-        TrainingOptions("tag", ("x", "y"), tag_column="4", init="d", steps=3),
-    ],
-)
-def test_options_through_json(options: TrainingOptions) -> None:
-    value = json.loads(json.dumps(options.to_json()))
-    assert TrainingOptions.from_json(value) == options
-    assert all(value[name] == getattr(options, name) for name in value if name != "data")
-
-
-def test_only_what_was_chosen_is_written() -> None:
-    assert TrainingOptions("lm", ("x",)).to_json() == {"task": "lm", "data": ["x"]}
-    chosen = TrainingOptions("lm", ("x",), lowercase=False, dropout=0.0, seed=0)
-    assert chosen.to_json() == {"task": "lm", "data": ["x"], "lowercase": False, "dropout": 0.0}
-
-
-def test_unknown_options_are_named() -> None:
-    value = {"task": "lm", "data": ["x"], "speed": 3, "depth": 2}
-    with pytest.raises(UsageError, match="--config: there is no option depth, speed"):
-        TrainingOptions.from_json(value)
-
-
-@pytest.mark.parametrize(
-    "value", [{"task": "lm"}, {"data": ["x"]}, {"task": "lm", "data": None, "seed": 1}, {}]
-)
-def test_a_json_that_describes_no_run(value: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="--config: the file does not describe a training run"):
-        TrainingOptions.from_json(value)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *((name, 0) for name in ("layers", "hidden", "embed", "vocab_size", "min_frequency")),
-        *((name, -2) for name in ("epochs", "steps", "batch_size", "bptt", "threads")),
-        ("seed", -1),
-        *((name, bad) for name in ("minutes", "lr") for bad in (0, -1.0, float("nan"))),
-        ("minutes", float("inf")),
-        ("dropout", 1.0),
-        ("dropout", -0.1),
-        ("dropout", float("nan")),
-        ("preset", "huge"),
-        ("cell", "LSTM"),
-        ("tokenizer", "words"),
-        ("device", "gpu"),
-        ("class_weights", "even"),
-    ],
-)
-def test_what_cannot_be_names_its_flag(name: str, value: Any) -> None:
-    with pytest.raises(UsageError) as caught:
-        TrainingOptions("lm", ("x",), **{name: value})
-    message = str(caught.value)
-    assert message.startswith("--" + name.replace("_", "-") + " ")
-    assert str(value) in message
-
-
-@pytest.mark.parametrize("edge", [{"dropout": 0}, {"dropout": 0.99}, {"seed": 0}, {"lr": 1e-9}])
-def test_what_can_just_be(edge: dict[str, Any]) -> None:
-    options = TrainingOptions("lm", ("x",), **edge)
-    assert all(getattr(options, name) == value for name, value in edge.items())
-
-
-def test_a_task_that_is_none() -> None:
-    with pytest.raises(UsageError, match="task is one of lm, classify, tag, not 'talk'"):
-        TrainingOptions("talk", ("x",))
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"epochs": 1, "steps": 2}, "--epochs and --steps exclude each other: give one of them"),
-        ({"steps": 2, "minutes": 3}, "--steps and --minutes exclude each other: give one of them"),
-        (
-            {"epochs": 1, "steps": 2, "minutes": 3},
-            "--epochs and --steps and --minutes exclude each other: give one of them",
-        ),
-    ],
-)
-def test_budgets_exclude_each_other(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        TrainingOptions("lm", ("x",), **given)
-    assert str(caught.value) == message
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "task"),
-    [
-        ("bptt", 5, "lm"),
-        ("class_weights", "balanced", "classify"),
-        ("multi_label", True, "classify"),
-        ("tag_column", "upos", "tag"),
-    ],
-)
-def test_flags_of_one_task(name: str, value: Any, task: str) -> None:
-    assert getattr(TrainingOptions(task, ("x",), **{name: value}), name) == value
-    for other in {"lm", "classify", "tag"} - {task}:
-        message = f"--{name.replace('_', '-')} is for train {task}"
-        with pytest.raises(UsageError, match=message):
-            TrainingOptions(other, ("x",), **{name: value})
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("tokenizer", "byte"),
-        ("vocab_size", 300),
-        ("min_frequency", 1),
-        ("lowercase", True),
-        ("lowercase", False),
-        ("cell", "gru"),
-        ("layers", 1),
-        ("hidden", 8),
-        ("embed", 8),
-        ("preset", "tiny"),
-    ],
-)
-def test_what_comes_with_another_model_cannot_be_chosen(name: str, value: Any) -> None:
-    flag = "--" + name.replace("_", "-")
-    with pytest.raises(UsageError, match=f"^{flag} comes with --init's model: leave it out$"):
-        TrainingOptions("classify", ("x",), init="model", **{name: value})
-    chosen = TrainingOptions("classify", ("x",), init="model", lr=0.1, batch_size=4, dropout=0.2)
-    assert chosen.init == "model"
-
-
-def test_merging_validates_anew() -> None:
-    options = TrainingOptions("lm", ("x",), steps=5)
-    assert options.merged({"seed": 3, "steps": None, "epochs": 2}) == TrainingOptions(
-        "lm", ("x",), seed=3, epochs=2
-    )
-    with pytest.raises(UsageError, match="exclude each other"):
-        options.merged({"epochs": 2})
 
 
 def test_usable_cores(monkeypatch: pytest.MonkeyPatch) -> None:

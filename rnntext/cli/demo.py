@@ -13,8 +13,8 @@ import typer
 from rnntext.cli import options, output
 from rnntext.cli.options import Source
 from rnntext.cli.train import train
-from rnntext.config import Conduct, TrainingOptions
 from rnntext.errors import UsageError
+from rnntext.training.options import Conduct, TrainingOptions
 
 if TYPE_CHECKING:
     from rnntext.training.events import Saved, Timed

@@ -83,8 +83,8 @@ def convert(
     if "-" in valid:
         raise UsageError("--valid is read more than once, unlike standard input: name a file")
     from rnntext import checkpoint
-    from rnntext.runtime.evaluate import evaluate, temperature_on
-    from rnntext.runtime.model import open_model, recorded_reading
+    from rnntext.runtime.evaluate import evaluate, recorded_reading, temperature_on
+    from rnntext.runtime.model import open_model
     from rnntext.training.convert import graph_of, replace_graph
 
     found = checkpoint.load(directory)

@@ -13,8 +13,9 @@ import typer
 
 from rnntext.cli import options, output
 from rnntext.cli.interrupts import Interrupts
-from rnntext.config import TASKS, Conduct, TrainingOptions
+from rnntext.config import TASKS
 from rnntext.errors import UsageError
+from rnntext.training.options import Conduct, TrainingOptions
 
 if TYPE_CHECKING:
     from rnntext.training.board import Board

@@ -1,12 +1,13 @@
 """How good a trained model is on labelled data or text.
 
-Knows: which metrics belong to which task. Does not know: how they are printed or judged.
+Knows: which metrics belong to which task, and how a model's own data was read. Does not know: how
+metrics are printed or judged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import groupby
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnntext import metrics
+from rnntext.checkpoint import Checkpoint
 from rnntext.config import ModelConfig
 from rnntext.errors import DataError
 from rnntext.runtime.classify import Classifier
@@ -23,7 +25,7 @@ from rnntext.runtime.tag import Tagger
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import read_labelled
 from rnntext.text.lines import Line, read_lines
-from rnntext.text.source import source_name
+from rnntext.text.source import extension, source_name
 from rnntext.text.tagged import read_tagged
 
 Array = npt.NDArray[Any]
@@ -44,6 +46,18 @@ def metric_names(config: ModelConfig) -> tuple[str, ...]:
         return ("accuracy", "macro_f1", *micro, "ece", "majority")
     spans = ("precision", "recall", "f1") if metrics.is_span_tags(config.labels) else ()
     return ("accuracy", *spans)
+
+
+def recorded_reading(found: Checkpoint, paths: Sequence[str]) -> DataOptions:
+    """How the model's training data was read. A format that was named for it is kept where
+    `paths` do not tell another by their extensions."""
+    training = found.config.get("training")
+    recorded = training.get("options", {}) if isinstance(training, dict) else {}
+    names = {field.name for field in fields(DataOptions)} - {"split"}
+    if any(extension(path) for path in paths):
+        names.remove("format")
+    given = {name: recorded[name] for name in names if recorded.get(name) is not None}
+    return DataOptions(**given)
 
 
 def evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> Metrics:

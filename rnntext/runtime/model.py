@@ -6,8 +6,7 @@ know: what the tasks do with them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ from rnntext.config import TASK_NAMES, ModelConfig
 from rnntext.errors import CheckpointError, DataError
 from rnntext.runtime.session import Session
 from rnntext.text.batches import buckets
-from rnntext.text.formats import DataOptions
-from rnntext.text.source import extension
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 
 Array = npt.NDArray[Any]
@@ -101,17 +98,6 @@ def open_model(
     session = Session(graph, threads, within=within)
     _check_graph(graph, session, config)
     return TrainedModel(config, tokenizer, session)
-
-
-def recorded_reading(found: Checkpoint, paths: Sequence[str]) -> DataOptions:
-    """How the model's training data was read. A format that was named for it is kept where
-    `paths` do not tell another by their extensions."""
-    recorded = _section(found, "training").get("options", {})
-    names = {field.name for field in fields(DataOptions)} - {"split"}
-    if any(extension(path) for path in paths):
-        names.remove("format")
-    given = {name: recorded[name] for name in names if recorded.get(name) is not None}
-    return DataOptions(**given)
 
 
 def _check_graph(graph: Path, session: Session, config: ModelConfig) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, pairwise
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -43,11 +43,11 @@ class Chunks:
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """What `encode` gives for each text."""
         rows = [self._apart(text) for text in texts]
-        found = self._find(chain.from_iterable(rows))
+        starts, sizes, ids = self._find(chain.from_iterable(rows))
         # All at once: an array for each line costs more than finding what is in it.
-        ends = np.cumsum(found.sizes)
-        shift = np.repeat(found.starts - ends + found.sizes, found.sizes)
-        joined = found.ids[np.arange(len(shift)) + shift]
+        ends = np.cumsum(sizes)
+        shift = np.repeat(starts - ends + sizes, sizes)
+        joined = ids[np.arange(len(shift)) + shift]
         after = np.append(0, ends)[np.cumsum([0, *map(len, rows)])].tolist()
         return [joined[start:stop] for start, stop in pairwise(after)]
 
@@ -61,7 +61,7 @@ class Chunks:
         # With its space at the start it is no chunk of another text.
         return chunks if alike else [text]
 
-    def _find(self, chunks: Iterable[str]) -> _Found:
+    def _find(self, chunks: Iterable[str]) -> tuple[Places, Places, Ids]:
         with self._lock:
             try:
                 found = self._met.find(chunks, self._spaced)
@@ -74,14 +74,6 @@ class Chunks:
 
     def _spaced(self, chunks: list[str]) -> list[list[int]]:
         return self._encode([self._space + chunk.removeprefix(self._space) for chunk in chunks])
-
-
-class _Found(NamedTuple):
-    """Where the ids of some chunks start in `ids`, and how many each has."""
-
-    starts: Places
-    sizes: Places
-    ids: Ids
 
 
 class _Met:
@@ -98,12 +90,13 @@ class _Met:
     def full(self) -> bool:
         return self._count > _REMEMBERED or self._end > _IDS
 
-    def find(self, chunks: Iterable[str], encode: Encode) -> _Found:
+    def find(self, chunks: Iterable[str], encode: Encode) -> tuple[Places, Places, Ids]:
+        """Where each chunk's ids start, how many they are, and in what."""
         numbers = np.fromiter(map(self._numbers.__getitem__, chunks), np.int64)
         if self._numbers.fresh:
             self._learn(self._numbers.fresh, encode)
         # What was found does not change later: the arrays are only ever written past it.
-        return _Found(self._starts[numbers], self._sizes[numbers], self._ids)
+        return self._starts[numbers], self._sizes[numbers], self._ids
 
     def _learn(self, fresh: list[str], encode: Encode) -> None:
         encoded = encode(fresh)

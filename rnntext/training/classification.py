@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnntext import metrics
-from rnntext.text.batches import Epochs, buckets, pad
+from rnntext.text.batches import buckets, pad
 from rnntext.text.store import Array, counts_of
 from rnntext.training.device import Machine
+from rnntext.training.epochs import Epochs
 from rnntext.training.events import Metrics
 from rnntext.training.examples import LabelledIds, LabelledRows
 from rnntext.training.model import Classifier, State

@@ -19,7 +19,6 @@ import numpy as np
 import tokenizers
 
 from rnntext import __version__
-from rnntext.config import TrainingOptions
 from rnntext.text import cache
 from rnntext.text.cache import Entry
 from rnntext.text.copies import rereadable
@@ -30,6 +29,7 @@ from rnntext.text.store import Array, Numbers
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 from rnntext.training.events import Encoded, Summary
 from rnntext.training.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
+from rnntext.training.options import TrainingOptions
 from rnntext.training.prepare import (
     COPYING,
     COUNTS,

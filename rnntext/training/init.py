@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from rnntext import checkpoint
-from rnntext.config import EncoderConfig, ModelConfig, TrainingOptions
+from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import UsageError
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data import tokenizer_of
 from rnntext.training.model import Model
+from rnntext.training.options import TrainingOptions
 from rnntext.training.presets import Recipe
 
 

@@ -18,9 +18,10 @@ from torch.nn import functional
 
 from rnntext import metrics
 from rnntext.errors import UsageError
-from rnntext.text.batches import buckets, columns, pad
+from rnntext.text.batches import buckets, pad
 from rnntext.text.store import Array, Numbers
 from rnntext.training.device import Machine
+from rnntext.training.epochs import columns
 from rnntext.training.events import Metrics
 from rnntext.training.model import LanguageModel, State
 from rnntext.training.objectives import part_of

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from rnntext.text.batches import Epochs
 from rnntext.text.store import Array
+from rnntext.training.epochs import Epochs
 from rnntext.training.events import Metrics
 from rnntext.training.ranks import Ranks
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from rnntext.config import TrainingOptions
 from rnntext.text.cache import Draft
 from rnntext.text.sample import spread
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
 from rnntext.training.events import Summary
+from rnntext.training.options import TrainingOptions
 from rnntext.training.presets import choose_tokenizer
 
 # Writes an entry, and says whether it is all that was asked for: a run that had no time for

@@ -15,7 +15,6 @@ from itertools import islice
 
 import numpy as np
 
-from rnntext.config import TrainingOptions
 from rnntext.errors import DataError
 from rnntext.text.cache import Draft
 from rnntext.text.census import Census
@@ -27,6 +26,7 @@ from rnntext.text.tokenizer import Tokenizer
 from rnntext.training import prepare
 from rnntext.training.events import Summary
 from rnntext.training.kinds import Example, Kind, Sentences, Texts
+from rnntext.training.options import TrainingOptions
 from rnntext.training.prepare import (
     IDS,
     TARGETS,

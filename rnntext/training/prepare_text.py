@@ -15,7 +15,6 @@ from operator import attrgetter
 
 import numpy as np
 
-from rnntext.config import TrainingOptions
 from rnntext.errors import DataError
 from rnntext.text.cache import Draft
 from rnntext.text.formats import DataOptions
@@ -26,6 +25,7 @@ from rnntext.text.store import Array, id_type
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training import prepare
 from rnntext.training.events import Summary
+from rnntext.training.options import TrainingOptions
 from rnntext.training.prepare import (
     COUNTS,
     IDS,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rnntext.config import TrainingOptions
+from rnntext.training.options import TrainingOptions
 
 # The word splitter of English prose gives few words to a small text; a treebank has its own.
 _WORD_VOCABULARY = 50_000

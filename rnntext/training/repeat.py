@@ -10,8 +10,8 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from rnntext.config import TrainingOptions
 from rnntext.errors import UsageError
+from rnntext.training.options import TrainingOptions
 
 
 def repeated_options(config_file: Path) -> TrainingOptions:

@@ -15,12 +15,13 @@ import torch
 
 from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
-from rnntext.config import ModelConfig, TrainingOptions
+from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data import tokenizer_of
 from rnntext.training.events import Saved
 from rnntext.training.loop import LoopState
+from rnntext.training.options import TrainingOptions
 from rnntext.training.presets import Recipe
 from rnntext.training.ranks import ALONE, Ranks
 from rnntext.training.repeat import flag_of

@@ -16,13 +16,7 @@ import numpy as np
 import torch
 
 from rnntext import checkpoint
-from rnntext.config import (
-    Conduct,
-    EncoderConfig,
-    ModelConfig,
-    TrainingOptions,
-    usable_cores,
-)
+from rnntext.config import EncoderConfig, ModelConfig, usable_cores
 from rnntext.errors import CheckpointError, TrainingError, UsageError
 from rnntext.metrics import is_span_tags
 from rnntext.text.copies import is_read_once
@@ -59,6 +53,7 @@ from rnntext.training.language_modelling import LanguageModelling
 from rnntext.training.loop import MEASURED, Loop, never
 from rnntext.training.model import Classifier, Model, Tagger, build_model
 from rnntext.training.optimizer import Settings
+from rnntext.training.options import Conduct, TrainingOptions
 from rnntext.training.prepare import Spent
 from rnntext.training.presets import Recipe, choose_recipe
 from rnntext.training.ranks import ALONE, Ranks, group

@@ -17,13 +17,14 @@ from typing import Any
 import torch
 
 from rnntext import __version__, checkpoint
-from rnntext.config import TASK_NAMES, Conduct, TrainingOptions
+from rnntext.config import TASK_NAMES
 from rnntext.errors import CheckpointError
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
 from rnntext.training.events import Evaluated, Prepared, Saved, Step
 from rnntext.training.export import export, verify, weights_of
 from rnntext.training.loop import LoopState
 from rnntext.training.model import Model
+from rnntext.training.options import Conduct, TrainingOptions
 from rnntext.training.repeat import command_of
 from rnntext.training.resume import LOOP, TENSORS, SavedRun
 

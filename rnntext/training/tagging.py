@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from rnntext import metrics
-from rnntext.text.batches import Epochs, buckets, pad
+from rnntext.text.batches import buckets, pad
 from rnntext.text.store import Array
 from rnntext.training.device import Machine
+from rnntext.training.epochs import Epochs
 from rnntext.training.events import Metrics
 from rnntext.training.examples import TaggedIds, TaggedRows
 from rnntext.training.model import Tagger

@@ -181,7 +181,7 @@ def test_what_can_be_read_once_is_refused(tmp_path: Path) -> None:
 OTHERS = """
 import os, sys
 from pathlib import Path
-from rnntext.config import TrainingOptions
+from rnntext.training.options import TrainingOptions
 from rnntext.errors import RnntextError
 from rnntext.training.run import run
 
@@ -221,7 +221,7 @@ def test_a_dry_run_is_told_once() -> None:
 THREADS = """
 import json, os, sys
 from pathlib import Path
-from rnntext.config import TrainingOptions
+from rnntext.training.options import TrainingOptions
 from rnntext.training.run import run
 
 data, out, told = map(Path, sys.argv[1:])

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnntext.config import TrainingOptions
 from rnntext.errors import DataError
 from rnntext.text import lines, sample
 from rnntext.text.tables import Row
@@ -35,6 +34,7 @@ from rnntext.training.data import (
     tokenizer_of,
 )
 from rnntext.training.examples import LabelledIds, LabelledRows
+from rnntext.training.options import TrainingOptions
 
 SAMPLE = "naïve café 你好 🙂"
 
@@ -781,7 +781,7 @@ MEMORY = """
     import json, resource, sys
     from pathlib import Path
     import torch
-    from rnntext.config import TrainingOptions
+    from rnntext.training.options import TrainingOptions
     from rnntext.training.data import load_data
     from rnntext.training.device import choose_machine
     from rnntext.training.presets import choose_recipe

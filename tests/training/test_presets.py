@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rnntext.config import TrainingOptions
+from rnntext.training.options import TrainingOptions
 from rnntext.training.presets import choose_preset, choose_recipe, choose_tokenizer
 
 KB, MB = 1_000, 1_000_000

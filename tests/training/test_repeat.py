@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from rnntext.cli import main, train
-from rnntext.config import TrainingOptions
 from rnntext.errors import UsageError
+from rnntext.training.options import TrainingOptions
 from rnntext.training.repeat import command_of, repeated_options
 
 OPTIONS = {

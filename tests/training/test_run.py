@@ -9,7 +9,6 @@ import pytest
 from safetensors.numpy import load_file
 
 from rnntext import checkpoint
-from rnntext.config import Conduct, TrainingOptions
 from rnntext.errors import CheckpointError, RnntextError, UsageError
 from rnntext.training import classification, language_modelling, loop, prepare, resume, tagging
 from rnntext.training import run as run_module
@@ -23,6 +22,7 @@ from rnntext.training.events import (
     Saved,
     Stopped,
 )
+from rnntext.training.options import Conduct, TrainingOptions
 from rnntext.training.run import run
 from tests.conftest import CORPORA
 
