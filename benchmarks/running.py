@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -151,29 +152,34 @@ def classification(data: Path, models: Path) -> None:
 
 
 def fasttext_of(labels: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, Work]:
-    """fastText trained on these lines, asked about all of them in one call, and one by one."""
+    """fastText trained on these lines, with words alone and with pairs of words, asked about all
+    of them in one call, and the first also one by one."""
     import fasttext
 
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
         file.writelines(f"__label__{la} {te}\n" for la, te in zip(labels, texts, strict=True))
         file.flush()
-        model = None
-        rate = 0.1
-        while model is None:
-            try:
-                model = fasttext.train_supervised(file.name, lr=rate, verbose=0)
-            except RuntimeError:  # it "encountered NaN", as it does now and then
-                rate /= 2
+
+        def trained(**options: int) -> Any:
+            rate = 0.1
+            while True:
+                try:
+                    return fasttext.train_supervised(file.name, lr=rate, verbose=0, **options)
+                except RuntimeError:  # it "encountered NaN", as it does now and then
+                    rate /= 2
+
+        words, pairs = trained(), trained(wordNgrams=2)
 
     def one_by_one() -> None:
         # What its `predict` does; with NumPy 2 the rest of that fails.
         for text in texts:
-            model.f.predict(text + "\n", 1, 0.0, "strict")
+            words.f.predict(text + "\n", 1, 0.0, "strict")
 
     every = list(texts)
     return {
-        "fastText, one call": partial(model.predict, every),
+        "fastText, one call": partial(words.predict, every),
         "fastText, line by line": one_by_one,
+        "fastText, pairs, one call": partial(pairs.predict, every),
     }
 
 

@@ -12,7 +12,6 @@ import os
 import platform
 import re
 import shutil
-import tempfile
 import time
 from functools import cache
 from pathlib import Path
@@ -101,6 +100,8 @@ def flush_directory(folder: Path) -> None:
 
 def no_temporary(what: str, error: OSError) -> DataError:
     """What to say where `what` cannot be kept in a temporary file."""
+    import tempfile  # 3 ms that nobody need wait for who only runs a model
+
     try:
         place = tempfile.gettempdir()
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,11 +52,12 @@ def tag(
     """What the command prints, a batch of records at a time."""
     batches = source.batches(large=True)
     from rnntext.runtime.tag import Tagger
+    from rnntext.text.records import read_ahead
 
     tagger = Tagger.load(directory, threads)
     form = _coloured() if output.on_terminal() and not json else _columns
-    for batch in batches:
-        found = tagger.tag([record.text for record in batch], pretokenized=pretokenized)
+    begin = partial(tagger.answers, pretokenized=pretokenized)
+    for batch, found in read_ahead(batches, begin):
         if json:
             lines = (_json(r.row, answer) for r, answer in zip(batch, found, strict=True))
         else:

@@ -6,7 +6,7 @@ consoles.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,14 @@ class Classifier:
         return list(self.answers(texts))
 
     def answers(self, texts: Sequence[str]) -> Iterator[Classification]:
-        """What `classify` gives, ranked as it is taken: of many labels all would fill memory."""
-        probabilities = self.probabilities(texts)
+        """What `classify` gives. Reading begins at once (see `Session.each`); answers are ranked as
+        they are taken, for of many labels all would fill memory."""
+        return self._ranked(texts, self._begin(self._model.tokenizer.encode(texts)))
+
+    def _ranked(
+        self, texts: Sequence[str], logits: Callable[[], Array]
+    ) -> Iterator[Classification]:
+        probabilities = self._probabilities(logits())
         for start in range(0, len(texts), _RANKED):
             part = probabilities[start : start + _RANKED]
             # Equal probabilities keep the labels' own order.
@@ -78,7 +84,9 @@ class Classifier:
 
     def probabilities_of_ids(self, texts: Sequence[Array]) -> Array:
         """What `probabilities` gives, of texts that are encoded already."""
-        logits = self.logits(texts)
+        return self._probabilities(self.logits(texts))
+
+    def _probabilities(self, logits: Array) -> Array:
         if self.multi_label:
             return np.asarray(1 / (1 + np.exp(-logits)))
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -92,36 +100,49 @@ class Classifier:
         that the text is read as a whole. One of two directions reads each by itself, and the
         text's scores are their mean by length.
         """
+        return self._begin(texts)()
+
+    def _begin(self, texts: Sequence[Array]) -> Callable[[], Array]:
+        """What waits for the logits of texts that are being read."""
         # A text without a single token is read as an empty line.
         empty = np.array([self._model.tokenizer.eos_id], np.int32)
         rows = [ids if len(ids) else empty for ids in texts]
         window = self._model.config.max_length
         if not self._model.config.encoder.bidirectional:
-            return self._read(rows, window)
+            return self._begin_rows(rows, window)
         windows = [
             ids[start : start + window] for ids in rows for start in range(0, len(ids), window)
         ]
+        read = self._begin_rows(windows, window)
         if len(windows) == len(rows):
-            return self._read(rows, window)
+            return read
         lengths = np.array([len(ids) for ids in rows])
         owner = np.repeat(np.arange(len(rows)), -(-lengths // window))
         share = np.array([len(part) for part in windows]) / lengths[owner]
-        logits = np.zeros((len(rows), len(self.labels)))
-        np.add.at(logits, owner, self._read(windows, window) * share[:, None])
-        return logits
 
-    def _read(self, rows: Sequence[Array], window: int) -> Array:
-        """Logits (N, labels) of rows of any length, `window` tokens at a time."""
+        def mean() -> Array:
+            logits = np.zeros((len(rows), len(self.labels)))
+            np.add.at(logits, owner, read() * share[:, None])
+            return logits
+
+        return mean
+
+    def _begin_rows(self, rows: Sequence[Array], window: int) -> Callable[[], Array]:
+        """What waits for the logits (N, labels) of rows of any length, `window` tokens at a
+        time."""
         lengths = np.array([len(row) for row in rows], np.int64)
-        logits = np.empty((len(rows), len(self.labels)))
         order = self._model.batches(lengths)
+        found = self._model.session.each(
+            lambda index: self._read_batch([rows[i] for i in index], window), order
+        )
 
-        def read(index: Array) -> Array:
-            return self._read_batch([rows[i] for i in index], window)
+        def joined() -> Array:
+            logits = np.empty((len(rows), len(self.labels)))
+            for index, part in zip(order, found, strict=True):
+                logits[index] = part
+            return logits
 
-        for index, found in zip(order, self._model.session.each(read, order), strict=True):
-            logits[index] = found
-        return logits
+        return joined
 
     def _read_batch(self, rows: Sequence[Array], window: int) -> Array:
         carried = self._start(len(rows))

@@ -15,10 +15,9 @@ direction, which ONNX Runtime computes otherwise, and there but for rounding.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +30,9 @@ from rnntext.errors import CheckpointError
 # (https://github.com/microsoft/onnxruntime/pull/27379).
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Array = npt.NDArray[Any]
 Item = TypeVar("Item")
@@ -78,18 +80,30 @@ class Session:
         values = [*self._session.get_inputs(), *self._session.get_outputs()]
         return {value.name: list(value.shape) for value in values}
 
-    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """`work` done on every item, on several at once; results in order."""
-        waiting = iter(items)
-        head = list(islice(waiting, 2))
-        if self._at_once == 1 or len(head) < 2:
-            yield from map(work, (*head, *waiting))
-            return
+    def each(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """`work` done on every item, on several at once; results in order. Where there are several
+        items and threads it begins now, and goes on while nobody asks for results."""
+        if self._at_once == 1 or len(items) < 2:
+            return map(work, items)
         # Imported and started here, because a single batch needs neither.
         from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(self._at_once) as pool:
-            yield from pool.map(work, (*head, *waiting))
+        # Threads of its own, which end with the last item: a process that was forked has none of
+        # its parent's.
+        pool = ThreadPoolExecutor(self._at_once)
+        begun = [pool.submit(work, item) for item in items]
+        pool.shutdown(wait=False)
+        return _results(begun)
+
+
+def _results(begun: Sequence[Future[Result]]) -> Iterator[Result]:
+    try:
+        for future in begun:
+            yield future.result()
+    finally:
+        # Nobody wants the rest after Ctrl-C.
+        for future in begun:
+            future.cancel()
 
 
 _STATE = onnxruntime.capi.onnxruntime_pybind11_state

@@ -6,7 +6,7 @@ consoles.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from rnntext.text.batches import pad
 from rnntext.text.tokenizer import EncodedWords, split_words
 
 Array = npt.NDArray[Any]
+Answer = tuple[Array, Array]  # the tags' numbers and their probabilities, (words) each
 
 # Pairs of labels that are looked at at once, of all sentences together: 8 MB of them.
 _PAIRS = 1 << 20
@@ -57,31 +58,41 @@ class Tagger:
     def tag(self, texts: Sequence[str], *, pretokenized: bool = False) -> list[TaggedSentence]:
         """Tag each text as one sentence, split into words by the tokenizer's WORD_PATTERN, or
         with `pretokenized` at spaces alone."""
+        return list(self.answers(texts, pretokenized=pretokenized))
+
+    def answers(
+        self, texts: Sequence[str], *, pretokenized: bool = False
+    ) -> Iterator[TaggedSentence]:
+        """What `tag` gives. Reading begins at once (see `Session.each`)."""
         words = [[w for w in t.split(" ") if w] if pretokenized else split_words(t) for t in texts]
-        return self.tag_words(words, texts)
+        return self._tagged(words, texts, self._begin(self._model.tokenizer.encode_words(words)))
 
-    def tag_words(
-        self, sentences: Sequence[Sequence[str]], texts: Sequence[str] | None = None
-    ) -> list[TaggedSentence]:
+    def tag_words(self, sentences: Sequence[Sequence[str]]) -> list[TaggedSentence]:
         """Tag sentences that are words already."""
-        if texts is None:
-            texts = [" ".join(words) for words in sentences]
-        encoded = self._model.tokenizer.encode_words(sentences)
-        return [
-            TaggedSentence(
-                text, list(words), [self.labels[tag] for tag in tags.tolist()], likely.tolist()
-            )
-            for text, words, (tags, likely) in zip(
-                texts, sentences, self.tag_ids(encoded), strict=True
-            )
-        ]
+        texts = [" ".join(words) for words in sentences]
+        found = self._begin(self._model.tokenizer.encode_words(sentences))
+        return list(self._tagged(sentences, texts, found))
 
-    def tag_ids(self, sentences: Sequence[EncodedWords]) -> list[tuple[Array, Array]]:
+    def _tagged(
+        self,
+        sentences: Sequence[Sequence[str]],
+        texts: Sequence[str],
+        found: Callable[[], Sequence[Answer]],
+    ) -> Iterator[TaggedSentence]:
+        for text, words, (tags, likely) in zip(texts, sentences, found(), strict=True):
+            labels = [self.labels[tag] for tag in tags.tolist()]
+            yield TaggedSentence(text, list(words), labels, likely.tolist())
+
+    def tag_ids(self, sentences: Sequence[EncodedWords]) -> list[Answer]:
         """Of each sentence the tags' numbers in `labels` and their probabilities, (words) each.
 
         A sentence of more tokens than the model's `max_length` is read and decoded in pieces cut
         between words; an encoder of one direction carries its state from one to the next.
         """
+        return self._begin(sentences)()
+
+    def _begin(self, sentences: Sequence[EncodedWords]) -> Callable[[], list[Answer]]:
+        """What waits for the answers to sentences that are being read."""
         pieces = [list(words.pieces(self._model.config.max_length)) for words in sentences]
         rows = pieces
         if not self._parts:
@@ -89,20 +100,21 @@ class Tagger:
             rows = [[piece] for sentence in pieces for piece in sentence]
         lengths = np.array([sum(len(piece.ids) for piece in row) for row in rows], np.int64)
         order = self._model.batches(lengths)
+        read = self._model.session.each(lambda index: self._read([rows[i] for i in index]), order)
 
-        def read(index: Array) -> list[list[tuple[Array, Array]]]:
-            return self._read([rows[i] for i in index])
+        def joined() -> list[Answer]:
+            found: list[list[Answer]] = [[] for _ in rows]
+            for index, answers in zip(order, read, strict=True):
+                for i, answer in zip(index, answers, strict=True):
+                    found[i] = answer
+            in_order = iter([answer for row in found for answer in row])
+            return [_joined([next(in_order) for _ in sentence]) for sentence in pieces]
 
-        found: list[list[tuple[Array, Array]]] = [[] for _ in rows]
-        for index, answers in zip(order, self._model.session.each(read, order), strict=True):
-            for i, answer in zip(index, answers, strict=True):
-                found[i] = answer
-        in_order = iter([answer for row in found for answer in row])
-        return [_joined([next(in_order) for _ in sentence]) for sentence in pieces]
+        return joined
 
-    def _read(self, rows: Sequence[Sequence[EncodedWords]]) -> list[list[tuple[Array, Array]]]:
+    def _read(self, rows: Sequence[Sequence[EncodedWords]]) -> list[list[Answer]]:
         """The tags of every piece of some rows and their probabilities."""
-        found: list[list[tuple[Array, Array]]] = [[] for _ in rows]
+        found: list[list[Answer]] = [[] for _ in rows]
         state = self._start(len(rows))
         going = list(range(len(rows)))
         for step in range(max(map(len, rows), default=0)):
@@ -122,7 +134,7 @@ class Tagger:
         shape = (encoder.num_layers, rows, encoder.hidden_size)
         return {part: np.zeros(shape, np.float32) for part in self._parts}
 
-    def _decode(self, batch: Sequence[EncodedWords], found: Array) -> Iterator[tuple[Array, Array]]:
+    def _decode(self, batch: Sequence[EncodedWords], found: Array) -> Iterator[Answer]:
         """found (N, labels): the emissions of all words, one sentence after the other. What the
         search takes for a sentence grows with the square of the number of labels."""
         rows = max(1, _PAIRS // len(self.labels) ** 2)
@@ -131,9 +143,7 @@ class Tagger:
             some = batch[start : start + rows]
             yield from self._decode_some(some, found[ends[start] : ends[start + len(some)]])
 
-    def _decode_some(
-        self, batch: Sequence[EncodedWords], found: Array
-    ) -> Iterator[tuple[Array, Array]]:
+    def _decode_some(self, batch: Sequence[EncodedWords], found: Array) -> Iterator[Answer]:
         words = np.array([len(sentence.first) for sentence in batch])
         emissions = np.zeros((len(batch), int(words.max()), len(self.labels)), np.float32)
         emissions[np.arange(emissions.shape[1]) < words[:, None]] = found  # (B, W, labels)
@@ -156,7 +166,7 @@ def _feeds(batch: Sequence[EncodedWords]) -> dict[str, Array]:
     }
 
 
-def _joined(pieces: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+def _joined(pieces: Sequence[Answer]) -> Answer:
     if len(pieces) == 1:
         return pieces[0]
     empty = np.empty(0, np.int64), np.empty(0, np.float32)

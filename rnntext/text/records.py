@@ -6,8 +6,9 @@ Does not know: what is done with a record, or how bytes became lines.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from rnntext.errors import DataError, UsageError
 from rnntext.text.source import (
@@ -20,6 +21,8 @@ from rnntext.text.source import (
     source_name,
 )
 from rnntext.text.tables import TABLE_EXTENSIONS, kind_of_content, read_rows, text_field
+
+Answers = TypeVar("Answers")
 
 RECORD_KINDS = ("line", "file")
 BATCH_RECORDS = 1024
@@ -63,12 +66,12 @@ def read_records(
 ) -> Iterator[list[Record]]:
     """Yield the records of `paths` in order, in batches of those that are there now.
 
-    A batch is never empty and never waits for more input than has arrived; it holds at most
-    BATCH_RECORDS records, or `large` LARGE_BATCH_RECORDS, and ends at the first that brings it to
-    BATCH_CHARACTERS. `-`, or no path at all, is the file descriptor `stdin`. Every line gives one
-    record, empty lines included. With `record="file"` line ends become LF and exactly one final
-    LF is dropped. Raises DataError for what cannot be read, after the batch of the records before
-    it.
+    A batch never waits for more input than has arrived; it holds at most BATCH_RECORDS records, or
+    `large` LARGE_BATCH_RECORDS, and ends at the first that brings it to BATCH_CHARACTERS. Among
+    large batches an empty one says that the next may have to be waited for. `-`, or no path at all,
+    is the file descriptor `stdin`. Every line gives one record, empty lines included. With
+    `record="file"` line ends become LF and exactly one final LF is dropped. Raises DataError for
+    what cannot be read, after the batch of the records before it.
     """
     most = LARGE_BATCH_RECORDS if large else BATCH_RECORDS
     batch: list[Record] = []
@@ -78,17 +81,36 @@ def read_records(
             if record is not None:
                 batch.append(record)
                 characters += len(record.text)
-            waiting = record is None and batch
-            if waiting or len(batch) >= most or characters >= BATCH_CHARACTERS:
+            waiting = record is None
+            if batch and (waiting or len(batch) >= most or characters >= BATCH_CHARACTERS):
                 yield batch
                 batch = []
                 characters = 0
+            if waiting and large:
+                yield []
     except DataError:
         if batch:
             yield batch
         raise
     if batch:
         yield batch
+
+
+def read_ahead(
+    batches: Iterable[list[Record]], begin: Callable[[list[str]], Answers]
+) -> Iterator[tuple[list[Record], Answers]]:
+    """Each large batch with what `begin` gives for its texts. That is given out when the next batch
+    has begun, so that it goes on meanwhile, unless the next may have to be waited for."""
+    begun: list[tuple[list[Record], Answers]] = []
+    try:
+        for batch in batches:
+            following = [(batch, begin([record.text for record in batch]))] if batch else []
+            yield from begun
+            begun = following
+    except DataError:
+        yield from begun
+        raise
+    yield from begun
 
 
 def _read_all(paths: Iterable[str], options: InputOptions, stdin: int) -> Iterator[Record | None]:

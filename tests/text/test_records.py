@@ -13,7 +13,7 @@ import pytest
 
 from rnntext.errors import DataError, UsageError
 from rnntext.text import records
-from rnntext.text.records import InputOptions, Record, read_records
+from rnntext.text.records import InputOptions, Record, read_ahead, read_records
 from tests.text.test_source import piped
 
 SAMPLE = "naïve café 你好 🙂"
@@ -129,6 +129,66 @@ def test_files_are_read_in_large_batches(tmp_path: Path) -> None:
     batches = list(read_records(paths, InputOptions(), large=True))
     assert [len(batch) for batch in batches] == [4096, 4096, 1808]
     assert [r.text for b in batches for r in b] == [str(n) for n in range(5) for _ in range(2000)]
+
+
+def test_an_empty_large_batch_says_that_the_next_may_have_to_be_waited_for() -> None:
+    reader, writer = os.pipe()
+    batches = read_records(["-"], InputOptions(), reader, large=True)
+    assert next(batches) == []
+    for text in ("a", "b"):
+        os.write(writer, f"{text}\n".encode())
+        while not (batch := next(batches)):
+            pass
+        assert batch == [Record(text)]
+        assert next(batches) == []
+    os.close(writer)
+    assert list(batches) == []
+    os.close(reader)
+
+
+class Begun:
+    """Notes which texts have begun to be answered."""
+
+    def __init__(self) -> None:
+        self.texts: list[list[str]] = []
+
+    def __call__(self, texts: list[str]) -> str:
+        self.texts.append(texts)
+        return ",".join(texts)
+
+
+def test_the_next_batch_has_begun_when_an_answer_is_given_out() -> None:
+    begun = Begun()
+    batches = [[Record("a"), Record("b")], [Record("c")], [Record("d")]]
+    answers = read_ahead(batches, begun)
+    assert begun.texts == []
+    for number, answer in enumerate(["a,b", "c", "d"]):
+        assert next(answers) == (batches[number], answer)
+        assert begun.texts == [["a", "b"], ["c"], ["d"]][: number + 2]
+    assert list(answers) == []
+
+
+def test_an_answer_does_not_wait_for_what_has_not_come() -> None:
+    begun = Begun()
+
+    def batches() -> Iterator[list[Record]]:
+        yield [Record("a")]
+        yield []
+        raise AssertionError("somebody has waited for more")
+
+    assert next(read_ahead(batches(), begun)) == ([Record("a")], "a")
+
+
+def test_what_has_begun_is_given_out_before_an_error() -> None:
+    def batches() -> Iterator[list[Record]]:
+        yield [Record("a")]
+        yield [Record("b")]
+        raise DataError("bad")
+
+    answers = read_ahead(batches(), Begun())
+    assert [next(answers)[1], next(answers)[1]] == ["a", "b"]
+    with pytest.raises(DataError, match="bad"):
+        next(answers)
 
 
 def test_long_records_end_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
