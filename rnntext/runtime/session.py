@@ -15,6 +15,7 @@ direction, which ONNX Runtime computes otherwise, and there but for rounding.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -48,6 +49,8 @@ class Session:
         """`within`: the threads work within each run, not on several at once."""
         self.threads = threads or usable_cores()
         self._graph, self._at_once = graph, 1 if within else self.threads
+        # However often work is begun, no more of it is done at once: each takes memory of its own.
+        self._turns = threading.Semaphore(self._at_once)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads if within else 1
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(within)))
@@ -88,10 +91,14 @@ class Session:
         # Imported and started here, because a single batch needs neither.
         from concurrent.futures import ThreadPoolExecutor
 
+        def in_turn(item: Item) -> Result:
+            with self._turns:
+                return work(item)
+
         # Threads of its own, which end with the last item: a process that was forked has none of
         # its parent's.
         pool = ThreadPoolExecutor(self._at_once)
-        begun = [pool.submit(work, item) for item in items]
+        begun = [pool.submit(in_turn, item) for item in items]
         pool.shutdown(wait=False)
         return _results(begun)
 
