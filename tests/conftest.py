@@ -32,10 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = getattr(config, "workerinput", None)
     if worker is not None and sys.platform == "linux":
-        number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
-        share = sorted(os.sched_getaffinity(0))[number::count]
-        if share:
-            os.sched_setaffinity(0, share)
+        cores = sorted(os.sched_getaffinity(0))
+        count = min(worker["workercount"], len(cores))
+        number = int(worker["workerid"].removeprefix("gw")) % count
+        os.sched_setaffinity(0, cores[number::count])
 
 
 @dataclass(frozen=True)

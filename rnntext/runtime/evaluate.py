@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnntext import metrics
+from rnntext import checkpoint, metrics
 from rnntext.checkpoint import Checkpoint
 from rnntext.config import ModelConfig
-from rnntext.errors import DataError
+from rnntext.errors import CheckpointError, DataError
 from rnntext.runtime.classify import Classifier
 from rnntext.runtime.language import LanguageModel
 from rnntext.runtime.model import TrainedModel
@@ -50,9 +50,11 @@ def metric_names(config: ModelConfig) -> tuple[str, ...]:
 
 def recorded_reading(found: Checkpoint, paths: Sequence[str]) -> DataOptions:
     """How the model's training data was read. A format that was named for it is kept where
-    `paths` do not tell another by their extensions."""
+    `paths` do not tell another by their extensions. Raises CheckpointError."""
     training = found.config.get("training")
-    recorded = training.get("options", {}) if isinstance(training, dict) else {}
+    if not isinstance(training, dict):
+        raise CheckpointError(f"{found.file(checkpoint.CONFIG)} has no 'training'")
+    recorded = training.get("options", {})
     names = {field.name for field in fields(DataOptions)} - {"split"}
     if any(extension(path) for path in paths):
         names.remove("format")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,8 +50,8 @@ class Session:
         """`within`: the threads work within each run, not on several at once."""
         self.threads = threads or usable_cores()
         self._graph, self._at_once = graph, 1 if within else self.threads
-        # However often work is begun, no more of it is done at once: each takes memory of its own.
-        self._turns = threading.Semaphore(self._at_once)
+        # Of what several calls have begun no more is done at once: each takes memory of its own.
+        self._turns = _Turns(self._at_once)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads if within else 1
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(within)))
@@ -100,17 +101,51 @@ class Session:
         pool = ThreadPoolExecutor(self._at_once)
         begun = [pool.submit(in_turn, item) for item in items]
         pool.shutdown(wait=False)
-        return _results(begun)
+        return _Results(begun)
 
 
-def _results(begun: Sequence[Future[Result]]) -> Iterator[Result]:
-    try:
-        for future in begun:
-            yield future.result()
-    finally:
-        # Nobody wants the rest after Ctrl-C.
-        for future in begun:
+class _Results(Iterator[Result]):
+    """Results in order; what nobody waits for any more is not begun."""
+
+    def __init__(self, begun: Sequence[Future[Result]]) -> None:
+        self._left = list(reversed(begun))
+
+    def __next__(self) -> Result:
+        if not self._left:
+            raise StopIteration
+        return self._left.pop().result()
+
+    def __del__(self) -> None:
+        # Also where nothing was ever asked for, as after Ctrl-C: the process waits for its threads.
+        for future in self._left:
             future.cancel()
+
+
+class _Turns:
+    """So many at once, those that wait in the order in which they came. `threading.Semaphore` lets
+    the thread that has just ended go first, and one call would wait for all of another's work."""
+
+    def __init__(self, count: int) -> None:
+        self._lock = threading.Lock()
+        self._free = count
+        self._waiting: deque[threading.Lock] = deque()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            gate = threading.Lock()
+            gate.acquire()
+            self._waiting.append(gate)
+        gate.acquire()  # until somebody's turn is handed over
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._free += 1
 
 
 _STATE = onnxruntime.capi.onnxruntime_pybind11_state

@@ -20,13 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 Ids = npt.NDArray[np.int32]
-Places = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.int64]
 Number = TypeVar("Number", bound=np.generic)
 Encode = Callable[[list[str]], list[list[int]]]
 
-# Chunks that are remembered, their ids together, and how long each is at most: some 20 MB in all.
-_REMEMBERED = 1 << 16
-_IDS = 1 << 18
+# Chunks and ids at which all are forgotten, some 20 MB of them, and how long a chunk may be that is
+# remembered. A longer one counts too, as long as its ids are held.
+_MOST_CHUNKS = 1 << 16
+_MOST_IDS = 1 << 20
 _LONGEST = 40
 
 
@@ -61,7 +62,7 @@ class Chunks:
         # With its space at the start it is no chunk of another text.
         return chunks if alike else [text]
 
-    def _find(self, chunks: Iterable[str]) -> tuple[Places, Places, Ids]:
+    def _find(self, chunks: Iterable[str]) -> tuple[Numbers, Numbers, Ids]:
         with self._lock:
             try:
                 found = self._met.find(chunks, self._spaced)
@@ -80,17 +81,17 @@ class _Met:
     """The chunks that were met, with their ids side by side."""
 
     def __init__(self) -> None:
-        self._numbers = _Numbers()
+        self._numbers = _Numbered()
         self._count = self._end = 0  # chunks and ids that the arrays hold
-        self._starts: Places = np.empty(0, np.int64)
-        self._sizes: Places = np.empty(0, np.int64)
+        self._starts: Numbers = np.empty(0, np.int64)
+        self._sizes: Numbers = np.empty(0, np.int64)
         self._ids: Ids = np.empty(0, np.int32)
 
     @property
     def full(self) -> bool:
-        return self._count > _REMEMBERED or self._end > _IDS
+        return self._count > _MOST_CHUNKS or self._end > _MOST_IDS
 
-    def find(self, chunks: Iterable[str], encode: Encode) -> tuple[Places, Places, Ids]:
+    def find(self, chunks: Iterable[str], encode: Encode) -> tuple[Numbers, Numbers, Ids]:
         """Where each chunk's ids start, how many they are, and in what."""
         numbers = np.fromiter(map(self._numbers.__getitem__, chunks), np.int64)
         if self._numbers.fresh:
@@ -113,7 +114,7 @@ class _Met:
         fresh.clear()
 
 
-class _Numbers(dict[str, int]):
+class _Numbered(dict[str, int]):
     """Numbers chunks as they are looked up; the new ones stand in `fresh`."""
 
     def __init__(self) -> None:

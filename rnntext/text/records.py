@@ -100,7 +100,8 @@ def read_ahead(
     batches: Iterable[list[Record]], begin: Callable[[list[str]], Answers]
 ) -> Iterator[tuple[list[Record], Answers]]:
     """Each large batch with what `begin` gives for its texts. That is given out when the next batch
-    has begun, so that it goes on meanwhile, unless the next may have to be waited for."""
+    has begun, so that work on other threads goes on meanwhile, unless the next may have to be
+    waited for."""
     begun: list[tuple[list[Record], Answers]] = []
     try:
         for batch in batches:

@@ -1,1 +1,3 @@
-"""Everything that imports torch: the model, its training and its export to ONNX."""
+"""What only training knows: the model, its training and its export to ONNX. Nothing else imports
+torch.
+"""

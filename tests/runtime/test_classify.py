@@ -18,6 +18,7 @@ from rnntext.errors import CheckpointError
 from rnntext.runtime.classify import Classification, Classifier
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
+from rnntext.text.records import Record, read_ahead
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 from rnntext.training.export import export
 from rnntext.training.model import Model, build_model
@@ -202,3 +203,13 @@ def test_what_is_no_classifier(lm: Path, tmp_path: Path) -> None:
         Classifier.load(lm)
     with pytest.raises(CheckpointError, match="does not exist"):
         Classifier.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_batches_that_are_answered_side_by_side(both: bool) -> None:
+    classifier, _ = random_classifier(both=both, threads=2)
+    batches = [[Record(text) for text in texts_of(*range(size))] for size in (90, 1, 40, 70)]
+    found = read_ahead([*batches, []], classifier.answers)
+    for wanted, (batch, answers) in zip(batches, found, strict=True):
+        assert batch == wanted
+        assert list(answers) == classifier.classify([record.text for record in batch])

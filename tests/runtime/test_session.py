@@ -38,7 +38,8 @@ def test_several_begin_before_anybody_asks() -> None:
     assert len(list(found)) == 2
 
 
-def test_what_nobody_wants_is_not_done() -> None:
+@pytest.mark.parametrize("taken", [0, 1])
+def test_what_nobody_wants_is_not_done(taken: int) -> None:
     done: list[int] = []
     first = threading.Event()
 
@@ -49,14 +50,39 @@ def test_what_nobody_wants_is_not_done() -> None:
 
     before = threading.active_count()
     found = session(2).each(work, range(100))
-    next(found)
-    found.close()  # type: ignore[attr-defined]
+    for _ in range(taken):
+        next(found)
+    del found
     first.set()
     deadline = time.monotonic() + 30
     while threading.active_count() > before:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert len(done) < 10
+
+
+def test_calls_take_turns() -> None:
+    """A call that comes while another's work is done does not wait for all of it."""
+    shared = session(2)
+    done: list[str] = []
+    most = now = 0
+    lock = threading.Lock()
+
+    def work(name: str) -> None:
+        nonlocal most, now
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.01)
+        with lock:
+            now -= 1
+            done.append(name)
+
+    long, short = shared.each(work, ["long"] * 40), shared.each(work, ["short"] * 4)
+    assert len(list(short)) == 4
+    assert len(list(long)) == 40
+    assert most == 2
+    assert "short" not in done[20:]
 
 
 def test_an_error_is_raised_where_its_result_is_taken() -> None:

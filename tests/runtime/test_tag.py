@@ -18,6 +18,7 @@ from rnntext.runtime.crf import marginals, viterbi
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.runtime.tag import TaggedSentence, Tagger
+from rnntext.text.records import Record, read_ahead
 from rnntext.text.splitting import split_words
 from rnntext.text.tokenizer import EncodedWords, Tokenizer
 from rnntext.training.export import export
@@ -224,3 +225,14 @@ def test_what_is_no_tagger(lm: Path, tmp_path: Path) -> None:
         Tagger.load(lm)
     with pytest.raises(CheckpointError, match="does not exist"):
         Tagger.load(tmp_path / "none")
+
+
+def test_batches_that_are_answered_side_by_side() -> None:
+    tagger, _ = random_tagger(both=True, threads=2)
+    batches = [
+        [Record(" ".join(words)) for words in sentences_of(*range(1, size))] for size in (60, 2, 40)
+    ]
+    found = read_ahead([*batches, []], tagger.answers)
+    for wanted, (batch, answers) in zip(batches, found, strict=True):
+        assert batch == wanted
+        assert list(answers) == tagger.tag([record.text for record in batch])

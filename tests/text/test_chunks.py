@@ -58,7 +58,7 @@ def test_no_texts() -> None:
 
 
 def test_little_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks_module, "_REMEMBERED", 10)
+    monkeypatch.setattr(chunks_module, "_MOST_CHUNKS", 10)
     letters = Letters()
     chunks = Chunks(letters, " ")
     chunks.encode([f" {'long' * 20}"] * 3)
@@ -77,7 +77,7 @@ def test_little_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_many_ids_are_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks_module, "_IDS", 100)
+    monkeypatch.setattr(chunks_module, "_MOST_IDS", 100)
     letters = Letters()
     chunks = Chunks(letters, "")
     chunks.encode(["a", "b" * 200])

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
@@ -61,7 +60,7 @@ def _int8_logits(
     largest = graph.add("ReduceMax", [graph.add("Abs", [x])], axes=[1], keepdims=1)  # (N, 1)
     largest = graph.add("Max", [largest, graph.number(1e-8)])
     x = graph.add("Div", [x, largest])
-    scaled = product(graph, x, "output", words, np.zeros_like(bias))
+    scaled = product(graph, x, "output", words)
     scaled = graph.add("Mul", [scaled, largest])
     return graph.add("Add", [scaled, graph.constant("head.bias", bias)], name)
 
