@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnntext import checkpoint, metrics
+from rnntext import metrics
 from rnntext.checkpoint import Checkpoint
 from rnntext.config import ModelConfig
-from rnntext.errors import CheckpointError, DataError
+from rnntext.errors import DataError
 from rnntext.runtime.classify import Classifier
 from rnntext.runtime.language import LanguageModel
-from rnntext.runtime.model import TrainedModel
+from rnntext.runtime.model import TrainedModel, section
 from rnntext.runtime.tag import Tagger
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import read_labelled
@@ -51,10 +51,7 @@ def metric_names(config: ModelConfig) -> tuple[str, ...]:
 def recorded_reading(found: Checkpoint, paths: Sequence[str]) -> DataOptions:
     """How the model's training data was read. A format that was named for it is kept where
     `paths` do not tell another by their extensions. Raises CheckpointError."""
-    training = found.config.get("training")
-    if not isinstance(training, dict):
-        raise CheckpointError(f"{found.file(checkpoint.CONFIG)} has no 'training'")
-    recorded = training.get("options", {})
+    recorded = section(found, "training").get("options", {})
     names = {field.name for field in fields(DataOptions)} - {"split"}
     if any(extension(path) for path in paths):
         names.remove("format")

@@ -65,7 +65,7 @@ def open_model(
     Raises CheckpointError for a directory that is none, is damaged, or is not of `task`.
     """
     found = checkpoint.load(directory, verify=(checkpoint.TOKENIZER, checkpoint.GRAPH))
-    config = ModelConfig.from_json(_section(found, "model"))
+    config = ModelConfig.from_json(section(found, "model"))
     if task is not None and config.task != task:
         raise CheckpointError(
             f"{directory} is a {TASK_NAMES[config.task]}, and this needs a {TASK_NAMES[task]}: "
@@ -78,7 +78,7 @@ def open_model(
         )
     path = found.file(checkpoint.TOKENIZER)
     try:
-        settings = TokenizerConfig(**_section(found, "tokenizer"))
+        settings = TokenizerConfig(**section(found, "tokenizer"))
         tokenizer = Tokenizer.load(path.read_text("utf-8"), settings)
     except (TypeError, UnicodeDecodeError, DataError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from None
@@ -112,7 +112,8 @@ def _check_graph(graph: Path, session: Session, config: ModelConfig) -> None:
         raise CheckpointError(f"{graph} is not a graph of this rnntext: train the model again")
 
 
-def _section(found: Checkpoint, name: str) -> dict[str, Any]:
+def section(found: Checkpoint, name: str) -> dict[str, Any]:
+    """A part of config.json; raises CheckpointError where it is not there."""
     section = found.config.get(name)
     if not isinstance(section, dict):
         raise CheckpointError(f"{found.file(checkpoint.CONFIG)} has no {name!r}")
