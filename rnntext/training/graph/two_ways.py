@@ -1,7 +1,7 @@
 """An encoder of two directions, as loops over the steps of a batch.
 
-Knows: what a cell computes in a step, how rows of different lengths are read in both directions,
-and how states are pooled as they come. Does not know: what is made of them.
+Knows: how rows of different lengths are read in both directions, and how states are pooled as they
+come. Does not know: what a cell computes in a step, or what is made of the states.
 
 Both directions have to see a whole text before anything is said of it, so there are many texts to
 read side by side, and what counts is a step's work for all of them:
@@ -30,6 +30,7 @@ from onnx import TensorProto, numpy_helper
 
 from rnntext.config import EncoderConfig
 from rnntext.training.graph import int8
+from rnntext.training.graph.cells import Cell
 from rnntext.training.graph.nodes import Graph
 
 Array = npt.NDArray[Any]
@@ -189,10 +190,7 @@ class _Direction:
         self._first, self._backward = number == 0, direction == "backward"
         self._name = f"layer{number}.{direction}"
         prefix = f"encoder.layers.{number}.{direction}_cell."
-        self._weights, self._recurrent, self._bias, self._recurrent_bias = (
-            weights[f"{prefix}{name}_l0"]
-            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        )
+        self._cell = Cell(config.cell, weights, prefix, small=small)
 
     def read(self, x: str, rows: _Rows) -> str:
         """The states (T, B, H) of what x (N, I) holds for each step."""
@@ -212,16 +210,16 @@ class _Direction:
         graph = self._graph
         shape: list[int | str] = ["B", self._config.hidden_size]
         if self._first:
-            weights = self._matrix(graph, "W", self._weights)
-            # (U, gates * H): one row for each distinct token.
-            bias = graph.constant(f"{self._name}.B", self._input_bias)
-            x = graph.add("Gemm", [x, weights, bias], transB=1)
+            x = self._of_each_token(x)
         parts = [*self._config.state_names, *(("largest", "total") if shift else ())]
         loop = graph.within(f"{self._name}.step")
         before = [loop.input(part, TensorProto.FLOAT, shape) for part in parts]
         index = loop.input("index", TensorProto.INT64, ["B"])
         own = loop.input("own", TensorProto.FLOAT, ["B", 1])
-        after = self._step(loop, self._gates(loop, x, index), own, before)
+        gates = loop.add("Gather", [x, index])
+        if not self._first:
+            gates = self._cell.entering(loop, gates)
+        after = self._cell.step(loop, gates, before, own)
         names = [f"{self._name}.{part}" for part in parts]
         starts = [self._filled(0.0)] * len(parts)
         if shift:
@@ -247,70 +245,19 @@ class _Direction:
             **({} if shift else {"scan_output_directions": [reverse]}),
         )
 
+    def _of_each_token(self, x: str) -> str:
+        """What each distinct token's embedding (U, E) gives to the gates: (U, gates * H)."""
+        graph, matrix = self._graph, self._cell.input_weights
+        if self._small:
+            weights = int8.stored(graph, f"{self._name}.W", matrix)
+        else:
+            weights = graph.constant(f"{self._name}.W", matrix)
+        bias = graph.constant(f"{self._name}.B", self._cell.input_bias)
+        return graph.add("Gemm", [x, weights, bias], transB=1)
+
     def _filled(self, value: float) -> str:
         """(B, H)"""
         graph = self._graph
         units = graph.integers(self._config.hidden_size)
         shape = graph.add("Concat", [graph.add("Shape", ["lengths"]), units], axis=0)
         return graph.add("Expand", [graph.number(value), shape])
-
-    def _gates(self, loop: Graph, x: str, index: str) -> str:
-        """What the input gives to each gate in this step: (B, gates * H)."""
-        x = loop.add("Gather", [x, index])
-        if self._first:
-            return x
-        bias = loop.constant("B", self._input_bias)
-        return self._product(loop, x, "W", self._weights, bias)
-
-    @property
-    def _input_bias(self) -> Array:
-        # A GRU's reset gate stands before the other bias.
-        one = self._config.cell == "gru"
-        return self._bias if one else self._bias + self._recurrent_bias
-
-    def _matrix(self, graph: Graph, name: str, matrix: Array) -> str:
-        if self._small:
-            return int8.stored(graph, f"{self._name}.{name}", matrix)
-        return graph.constant(f"{self._name}.{name}", matrix)
-
-    def _product(self, loop: Graph, states: str, name: str, matrix: Array, bias: str) -> str:
-        """states (B, K) times matrix (N, K), and a bias (N) or (B, N) added."""
-        if not self._small:
-            return loop.add("Gemm", [states, loop.constant(name, matrix), bias], transB=1)
-        return loop.add("Add", [int8.product(loop, states, name, matrix), bias])
-
-    def _step(self, loop: Graph, gates: str, own: str, before: Sequence[str]) -> list[str]:
-        """The state after a step, of the gates' input and the state before: zero in the rows
-        whose own the step is not."""
-        step = {"rnn": self._rnn, "gru": self._gru, "lstm": self._lstm}[self._config.cell]
-        return step(loop, gates, own, before)
-
-    def _rnn(self, loop: Graph, gates: str, own: str, before: Sequence[str]) -> list[str]:
-        total = self._product(loop, before[0], "R", self._recurrent, gates)
-        return [loop.add("Mul", [loop.add("Tanh", [total]), own])]
-
-    def _gru(self, loop: Graph, gates: str, own: str, before: Sequence[str]) -> list[str]:
-        hidden = before[0]
-        bias = loop.constant("bias", self._recurrent_bias)
-        recurrent = self._product(loop, hidden, "R", self._recurrent, bias)
-        # PyTorch's order: reset, update, new.
-        inputs = loop.split(gates, "input", 3)
-        states = loop.split(recurrent, "state", 3)
-        reset, update = (
-            loop.add("Sigmoid", [loop.add("Add", pair)])
-            for pair in list(zip(inputs, states, strict=True))[:2]
-        )
-        new = loop.add("Add", [inputs[2], loop.add("Mul", [reset, states[2]])])
-        new = loop.add("Tanh", [new])
-        kept = loop.add("Mul", [update, loop.add("Sub", [hidden, new])])
-        return [loop.add("Mul", [loop.add("Add", [new, kept]), own])]
-
-    def _lstm(self, loop: Graph, gates: str, own: str, before: Sequence[str]) -> list[str]:
-        total = self._product(loop, before[0], "R", self._recurrent, gates)
-        # PyTorch's order: input, forget, cell, output.
-        entering, forgetting, new, leaving = loop.split(total, "gate", 4)
-        kept = loop.add("Mul", [loop.add("Sigmoid", [forgetting]), before[1]])
-        new = loop.add("Mul", [loop.add("Sigmoid", [entering]), loop.add("Tanh", [new])])
-        cell = loop.add("Mul", [loop.add("Add", [kept, new]), own])
-        hidden = loop.add("Mul", [loop.add("Sigmoid", [leaving]), loop.add("Tanh", [cell])])
-        return [hidden, cell]
