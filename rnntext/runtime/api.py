@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +48,7 @@ class Runtime:
     @cached_property
     def _walking(self) -> TrainedModel:
         """The model for one text at a time."""
-        return replace(self._model, session=self._model.session.within())
+        return self._model.by(self._model.session.within())
 
     def __reduce__(self) -> tuple[type[Runtime], tuple[Path, int | None]]:
         return (Runtime, (self.directory, self._threads))

@@ -7,7 +7,7 @@ metrics are printed or judged.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from itertools import groupby
 from typing import Any
 
@@ -65,7 +65,7 @@ def evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) ->
     Raises DataError.
     """
     if model.config.task == "lm":
-        walker = LanguageModel(replace(model, session=model.session.within()))
+        walker = LanguageModel(model.by(model.session.within()))
         return evaluate_language_model(walker, read_lines(paths, options))
     if model.config.task == "classify":
         return _evaluate_classifier(model, paths, options)

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rnntext.errors import UsageError
 from rnntext.runtime import sampling
-from rnntext.runtime.language import LanguageModel, select
+from rnntext.runtime.language import LanguageModel, State, select
 from rnntext.runtime.sampling import SamplingOptions
 from rnntext.text.tokenizer import Tokenizer
 
+Array = npt.NDArray[Any]
+
 _ROWS = 64  # texts produced side by side
+# Tokens that a graph draws of each before any of them is looked at: most of what a call costs is
+# shared by so many, and a text that ends wastes at most as many.
+_AHEAD = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,33 +122,62 @@ def _side_by_side(
         yield from ((row, text.finish("length")) for row, text in enumerate(texts))
         return
     # A prompt's samples go on from one reading of it.
-    ids = {text.prompt: text.ids for text in texts}
-    places = {prompt: place for place, prompt in enumerate(ids)}
-    logits, state = model.read(list(ids.values()), model.start(len(ids)))
-    rows = [places[text.prompt] for text in texts]
-    logits, state = logits[rows], select(state, rows)
+    prompts = {text.prompt: text.ids for text in texts}
+    places = {prompt: place for place, prompt in enumerate(prompts)}
+    begun = [ids[:-1] for ids in prompts.values()]
+    drawing = model.drawing() if options.sampling.plain else None
+    state = (drawing or model).read_on(begun, model.start(len(begun)))
+    state = select(state, [places[text.prompt] for text in texts])
+    last = np.array([text.ids[-1] for text in texts], np.int64)
     going = list(enumerate(texts))
+    produced, ahead = 0, 1
     while going:
-        if model.tokenizer.unk_id is not None:
-            logits[:, model.tokenizer.unk_id] = -np.inf
-        tokens = sampling.choose(
-            logits,
-            options.sampling,
-            [text.history for _, text in going],
-            np.array([text.random.random() for _, text in going]),
-        )
-        kept = []
-        for place, ((row, text), token) in enumerate(zip(going, tokens.tolist(), strict=True)):
-            piece = text.push(token)
-            if piece is not None:
-                yield row, piece
-            if piece is None or piece.finish_reason is None:
-                kept.append(place)
+        rest = [text for _, text in going]
+        if drawing is None:
+            tokens, state = _chosen(model, last, state, rest, options.sampling)
+        else:
+            uniforms = np.stack([text.random.random(ahead) for text in rest], axis=1)
+            tokens, state = drawing.draw(
+                last, state, uniforms, options.sampling.temperature, _excluded(model)
+            )
+        kept = list(range(len(going)))
+        for column in tokens.tolist():
+            left = []
+            for place in kept:
+                row, text = going[place]
+                piece = text.push(column[place])
+                if piece is not None:
+                    yield row, piece
+                if piece is None or piece.finish_reason is None:
+                    left.append(place)
+            kept = left
+        produced += len(tokens)
+        ahead = min(2 * ahead, _AHEAD, options.length - produced)
+        last = tokens[-1]
         if len(kept) < len(going):
             going = [going[place] for place in kept]
-            tokens, state = tokens[kept], select(state, kept)
-        if going:
-            logits, state = model.step(tokens, state)
+            last, state = last[kept], select(state, kept)
+
+
+def _chosen(
+    model: LanguageModel,
+    last: Array,
+    state: State,
+    texts: Sequence[_Text],
+    options: SamplingOptions,
+) -> tuple[Array, State]:
+    """The next token of texts that were read but for their `last` (B): (1, B), and the state
+    before it."""
+    logits, state = model.step(last, state)
+    logits[:, _excluded(model)] = -np.inf
+    uniforms = np.array([text.random.random() for text in texts])
+    tokens = sampling.choose(logits, options, [text.history for text in texts], uniforms)
+    return tokens[None], state
+
+
+def _excluded(model: LanguageModel) -> list[int]:
+    unknown = model.tokenizer.unk_id
+    return [] if unknown is None else [unknown]
 
 
 class _Text:

@@ -6,7 +6,7 @@ sampling, words, text out, or metrics.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnntext.runtime.model import TrainedModel, open_model
+from rnntext.runtime.session import Item, Result, Session
 from rnntext.text.batches import pad
 
 Array = npt.NDArray[Any]
@@ -41,14 +42,66 @@ class Stretch:
     state: State  # after them, of this row alone
 
 
+class Drawing:
+    """A language model's graph that goes on with texts by itself, several tokens a call. What it
+    does for a row is the same whatever the others are."""
+
+    def __init__(self, session: Session, parts: Sequence[str]) -> None:
+        self._session, self._parts = session, parts
+        self._outputs = ("tokens", *(f"next_{part}" for part in parts))
+
+    def read_on(self, rows: Sequence[Array], state: State) -> State:
+        """The state after so many ids of each of B rows, which may be none."""
+        ids, lengths = pad(rows)
+        # Piece by piece, for no call can be broken off.
+        for start in range(0, ids.shape[1], _STEPS):
+            left = np.clip(lengths - start, 0, _STEPS)
+            piece = ids[:, start : start + _STEPS]
+            _, state = self._run(state, piece, left, ids[:, 0], np.zeros((0, len(ids))))
+        return state
+
+    def draw(
+        self,
+        last: Array,
+        state: State,
+        uniforms: Array,
+        temperature: float,
+        excluded: Sequence[int] = (),
+    ) -> tuple[Array, State]:
+        """As many more tokens of each row as it has `uniforms` (K, B): ids (K, B), and the state
+        before the last of them is read. `last` (B) is read first; `excluded` is never drawn."""
+        none = np.zeros((len(last), 0), np.int64)
+        return self._run(state, none, none.sum(1), last, uniforms, temperature, excluded)
+
+    def _run(
+        self,
+        state: State,
+        ids: Array,
+        lengths: Array,
+        token: Array,
+        uniforms: Array,
+        temperature: float = 1.0,
+        excluded: Sequence[int] = (),
+    ) -> tuple[Array, State]:
+        feeds = {
+            **dict(zip(self._parts, state, strict=True)),
+            "ids": np.ascontiguousarray(ids.T),
+            "lengths": lengths.astype(np.int64),
+            "token": token,
+            "uniforms": uniforms,
+            "rate": np.array(1 / temperature, np.float32),
+            "excluded": np.array(excluded, np.int64),
+        }
+        tokens, *after = self._session.run(self._outputs, feeds)
+        return tokens, tuple(after)
+
+
 class LanguageModel:
     """A trained language model; safe to share between threads."""
 
     def __init__(self, model: TrainedModel) -> None:
         self.tokenizer = model.tokenizer
-        self._session = model.session
-        self.each = model.session.each  # work on several batches at once
-        self._batches = model.batches
+        self._model = model
         encoder = model.config.encoder
         self._shape = (encoder.num_layers, encoder.hidden_size)
         self._parts = encoder.state_names
@@ -57,11 +110,24 @@ class LanguageModel:
 
     @classmethod
     def load(
-        cls, directory: Path, threads: int | None = None, *, within: bool = False
+        cls,
+        directory: Path,
+        threads: int | None = None,
+        *,
+        within: bool = False,
+        when_needed: bool = False,
     ) -> LanguageModel:
-        """`within`: for walking along one text (see `Session`). Raises CheckpointError where the
-        directory holds no sound language model."""
-        return cls(open_model(directory, "lm", threads, within=within))
+        """`within`: for walking along one text (see `Session`); `when_needed`: its graph is opened
+        then. Raises CheckpointError where the directory holds no sound language model."""
+        return cls(open_model(directory, "lm", threads, within=within, when_needed=when_needed))
+
+    def each(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """Work on several batches at once (see `Session.each`)."""
+        return self._model.session.each(work, items)
+
+    def open(self) -> None:
+        """Open the graph that predicts, if that is still to be done. Raises CheckpointError."""
+        self._model.opened()
 
     def start(self, rows: int = 1) -> State:
         """The state of having read nothing, for so many rows."""
@@ -89,6 +155,16 @@ class LanguageModel:
                 part[:, going] = new
         return logits, state
 
+    def read_on(self, rows: Sequence[Array], state: State) -> State:
+        """The state after the ids of B rows, which may be none."""
+        state = tuple(part.copy() for part in state)
+        some = [place for place, ids in enumerate(rows) if len(ids)]
+        if some:
+            _, after = self.read([rows[place] for place in some], select(state, some))
+            for part, new in zip(state, after, strict=True):
+                part[:, some] = new
+        return state
+
     def step(self, ids: Array, state: State) -> tuple[Array, State]:
         """What `read` gives for one id (B) a row."""
         rows = len(ids)
@@ -96,6 +172,12 @@ class LanguageModel:
             "logits", ids[:, None], np.ones(rows, np.int32), state, positions=np.arange(rows)
         )
         return logits, tuple(after)
+
+    def drawing(self) -> Drawing | None:
+        """What goes on with texts by itself; None where the checkpoint has no graph for it. Raises
+        CheckpointError where that graph is damaged."""
+        session = self._model.generation()
+        return None if session is None else Drawing(session, self._parts)
 
     def score(self, lines: Sequence[Array]) -> list[Array]:
         """The log-probability, in nats, of every token of each line (ids with `eos_id` at the
@@ -108,7 +190,7 @@ class LanguageModel:
                 line = results[index[stretch.row]]
                 line[stretch.start : stretch.start + len(stretch.scores)] = stretch.scores
 
-        for _ in self.each(fill, self._batches(lengths)):
+        for _ in self.each(fill, self._model.batches(lengths)):
             pass
         return results
 
@@ -164,4 +246,4 @@ class LanguageModel:
             "targets": targets,
             **dict(zip(self._parts, state, strict=True)),
         }
-        return self._session.run([output, *self._next], feeds)
+        return self._model.session.run([output, *self._next], feeds)

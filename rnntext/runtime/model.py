@@ -6,7 +6,9 @@ know: what the tasks do with them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,19 @@ class TrainedModel:
 
     config: ModelConfig
     tokenizer: Tokenizer
-    session: Session
+    opened: Callable[[], Session]  # gives the graph
+    # Gives the graph that draws text by itself; None where there is none.
+    generation: Callable[[], Session | None] = lambda: None
+
+    @classmethod
+    def of(cls, config: ModelConfig, tokenizer: Tokenizer, session: Session) -> TrainedModel:
+        """A model whose graph is open already."""
+        return cls(config, tokenizer, lambda: session)
+
+    @property
+    def session(self) -> Session:
+        """The graph."""
+        return self.opened()
 
     def batches(self, lengths: Array) -> list[Array]:
         """Which of some whole texts of these lengths are read together: of like length, the
@@ -50,7 +64,11 @@ class TrainedModel:
 
     def running(self, graph: bytes) -> TrainedModel:
         """This model with another graph."""
-        return replace(self, session=Session(graph, self.session.threads))
+        return self.by(Session(graph, self.session.threads))
+
+    def by(self, session: Session) -> TrainedModel:
+        """This model with another session."""
+        return replace(self, opened=lambda: session)
 
 
 def open_model(
@@ -59,12 +77,15 @@ def open_model(
     threads: int | None = None,
     *,
     within: bool = False,
+    when_needed: bool = False,
 ) -> TrainedModel:
-    """Open a checkpoint and see that its files agree; for `within` see `Session`.
+    """Open a checkpoint and see that its files agree; for `within` see `Session`. `when_needed`:
+    the graph is opened when it is asked for.
 
     Raises CheckpointError for a directory that is none, is damaged, or is not of `task`.
     """
-    found = checkpoint.load(directory, verify=(checkpoint.TOKENIZER, checkpoint.GRAPH))
+    verified = {checkpoint.TOKENIZER} if when_needed else {checkpoint.TOKENIZER, checkpoint.GRAPH}
+    found = checkpoint.load(directory, verify=verified)
     config = ModelConfig.from_json(section(found, "model"))
     if task is not None and config.task != task:
         raise CheckpointError(
@@ -94,10 +115,44 @@ def open_model(
             f"{found.file(checkpoint.WEIGHTS)} has embeddings of {shape} and config.json says "
             f"{expected}"
         )
-    graph = found.file(checkpoint.GRAPH)
-    session = Session(graph, threads, within=within)
-    _check_graph(graph, session, config)
-    return TrainedModel(config, tokenizer, session)
+    found.file(checkpoint.GRAPH)  # is there
+
+    @cache
+    def opened() -> Session:
+        now = _still(found, checkpoint.GRAPH) if when_needed else found
+        if now is None:
+            raise CheckpointError(f"{directory} was replaced while it was read: start again")
+        graph = now.file(checkpoint.GRAPH)
+        session = Session(graph, threads, within=within)
+        _check_graph(graph, session, config)
+        return session
+
+    if not when_needed:
+        opened()
+    return TrainedModel(config, tokenizer, opened, cache(lambda: _generation(found, threads)))
+
+
+def _generation(found: Checkpoint, threads: int | None) -> Session | None:
+    """The graph that goes on with texts. None where the checkpoint has none, which one before
+    0.1 has not, and where another has taken its place since it was opened."""
+    if checkpoint.GENERATION not in found.config["files"]:
+        return None
+    now = _still(found, checkpoint.GENERATION, checkpoint.WEIGHTS)
+    if now is None:
+        return None
+    weights = {}
+    if found.config.get("precision") != "int8":
+        # The matrices are not in the graph.
+        shapes = checkpoint.tensor_shapes(now)
+        matrices = [name for name, shape in shapes.items() if len(shape) == 2]
+        weights = checkpoint.load_tensors(now, matrices)
+    return Session(now.file(checkpoint.GENERATION), threads, within=True, weights=weights)
+
+
+def _still(found: Checkpoint, *names: str) -> Checkpoint | None:
+    """The checkpoint with these files verified; None where another has taken its place."""
+    now = checkpoint.load(found.directory, verify=names)
+    return now if now.config["files"] == found.config["files"] else None
 
 
 def _check_graph(graph: Path, session: Session, config: ModelConfig) -> None:

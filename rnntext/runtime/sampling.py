@@ -27,6 +27,8 @@ Logits = NDArray[np.float32]
 _BLOCK = 128
 # The smallest positive float32 that is not denormal.
 _LEAST_TEMPERATURE = 1.2e-38
+# From here on no logit times 1 / temperature leaves float32.
+_ORDINARY_TEMPERATURE = 1e-6
 Ids = Sequence[int] | NDArray[np.integer[Any]]
 
 
@@ -55,6 +57,13 @@ class SamplingOptions:
                 f"--repetition-penalty must be above 0 (1 is off) and at most 1e6, "
                 f"not {self.repetition_penalty}"
             )
+
+    @property
+    def plain(self) -> bool:
+        """Whether the distribution is the model's own but for an ordinary temperature."""
+        return self.temperature >= _ORDINARY_TEMPERATURE and self == SamplingOptions(
+            self.temperature
+        )
 
 
 def choose(

@@ -19,6 +19,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -45,11 +46,18 @@ class Session:
     """Runs one graph; safe to share between threads."""
 
     def __init__(
-        self, graph: Path | bytes, threads: int | None = None, *, within: bool = False
+        self,
+        graph: Path | bytes,
+        threads: int | None = None,
+        *,
+        within: bool = False,
+        weights: Mapping[str, Array] = MappingProxyType({}),
     ) -> None:
-        """`within`: the threads work within each run, not on several at once."""
+        """`within`: the threads work within each run, not on several at once; `weights`: those
+        that the graph names and does not hold."""
         self.threads = threads or usable_cores()
-        self._graph, self._at_once = graph, 1 if within else self.threads
+        self._graph, self._weights = graph, weights
+        self._at_once = 1 if within else self.threads
         # Of what several calls have begun no more is done at once: each takes memory of its own.
         self._turns = _Turns(self._at_once)
         options = onnxruntime.SessionOptions()
@@ -60,6 +68,9 @@ class Session:
         # The graph is stored as it is meant to run; constants are folded, where int8 weights
         # are multiplied out.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        if weights:
+            values = map(onnxruntime.OrtValue.ortvalue_from_numpy, weights.values())
+            options.add_external_initializers(list(weights), list(values))
         try:
             self._session = onnxruntime.InferenceSession(
                 str(graph) if isinstance(graph, Path) else graph,
@@ -73,7 +84,7 @@ class Session:
 
     def within(self) -> Session:
         """The same graph with the threads within each run."""
-        return Session(self._graph, self.threads, within=True)
+        return Session(self._graph, self.threads, within=True, weights=self._weights)
 
     def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
         """The named outputs of the graph for these inputs."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rnntext import checkpoint
@@ -16,6 +17,7 @@ from rnntext.checkpoint import Checkpoint
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError
 from rnntext.training.graph.build import build, cooled, documentation
+from rnntext.training.graph.generation import generation_files
 
 
 def graph_of(found: Checkpoint, precision: str, temperature: float | None = None) -> bytes:
@@ -58,8 +60,12 @@ def replace_graph(
     config = {**found.config, "precision": precision}
     if quantization is not None:
         config["quantization"] = quantization
-    files = {name: found.file(name) for name in found.config["files"]}
-    checkpoint.save(found.directory, {**files, checkpoint.GRAPH: graph}, config, force=True)
+    files: dict[str, bytes | Path] = {name: found.file(name) for name in found.config["files"]}
+    files |= {
+        checkpoint.GRAPH: graph,
+        **generation_files(*_load(found, precision, None), precision),
+    }
+    checkpoint.save(found.directory, files, config, force=True)
 
 
 def _load(

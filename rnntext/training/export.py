@@ -15,6 +15,7 @@ import torch
 from rnntext.errors import TrainingError
 from rnntext.runtime.session import Session
 from rnntext.training.graph.build import build
+from rnntext.training.graph.generation import generation_files
 from rnntext.training.model import Classifier, LanguageModel, Model, Tagger
 
 # What export may change a probability by.
@@ -37,15 +38,20 @@ def export(model: Model) -> bytes:
 
 def verify(model: Model, graph: bytes) -> float:
     """The largest difference in a probability between model and graph, over random inputs of
-    several lengths. Raises TrainingError where it is above TOLERANCE."""
+    several lengths, and between a language model and the graph that draws text from it. Raises
+    TrainingError where it is above TOLERANCE."""
     model = model.cpu().eval()
     session = Session(graph, threads=1)
     generator = np.random.default_rng(0)
     with torch.no_grad():
-        worst = max(
+        differences = [
             _difference(model, session, generator, rows, steps)
             for rows, steps in ((1, 1), (1, 2), (3, 7), (2, 40))
-        )
+        ]
+        if isinstance(model, LanguageModel):
+            differences.append(_drawing_difference(model, generator))
+    # Not a number, if any of them is not.
+    worst = float(np.max(differences))
     if not worst <= TOLERANCE:
         raise TrainingError(
             f"the exported graph differs from the trained model by {worst:.2g} in probability "
@@ -105,6 +111,51 @@ def _language_model_difference(
         float(np.abs(_softmax(found) - _softmax(logits)).max()),
         float(np.abs(np.exp(scores) - chosen).max()),
     )
+
+
+def _drawing_difference(model: LanguageModel, generator: np.random.Generator) -> float:
+    """How far from the uniform number that drew it a token's share of the distribution lies, or
+    the state after it from the model's."""
+    config, rows, steps, temperature = model.config.encoder, 3, 20, 0.8
+    weights = weights_of(model)
+    (graph,) = generation_files(model.config, weights).values()
+    matrices = {name: array for name, array in weights.items() if array.ndim == 2}
+    session = Session(graph, threads=1, weights=matrices)
+    shape = (config.num_layers, rows, config.hidden_size)
+    state = [generator.uniform(-1, 1, shape).astype(np.float32) for _ in config.state_names]
+    # What is read before the first draw, and the first of it.
+    given = generator.integers(config.vocab_size, size=(rows, 4))
+    lengths = np.array([4, 0, 2])
+    first = generator.integers(config.vocab_size, size=rows)
+    uniforms = generator.random((steps, rows))
+    tokens, *after = session.run(
+        ["tokens", *(f"next_{part}" for part in config.state_names)],
+        {
+            "ids": given.T.copy(),
+            "lengths": lengths,
+            "token": first,
+            **dict(zip(config.state_names, state, strict=True)),
+            "uniforms": uniforms,
+            "rate": np.array(1 / temperature, np.float32),
+            "excluded": np.zeros(0, np.int64),
+        },
+    )
+    differences: list[Array] = []
+    for row, drawn in enumerate(tokens.T):
+        own = torch.from_numpy(
+            np.concatenate([given[row, : lengths[row]], first[[row]], drawn[:-1]])[None]
+        )
+        logits, end = model(own, tuple(torch.from_numpy(part[:, [row]]) for part in state))
+        odds = _softmax(logits[0, -steps:].double().numpy() / temperature)
+        share = np.take_along_axis(odds, drawn[:, None], 1)[:, 0]
+        upper = np.take_along_axis(odds.cumsum(1), drawn[:, None], 1)[:, 0]
+        outside = np.maximum(uniforms[:, row] - upper, upper - share - uniforms[:, row])
+        apart = [
+            np.abs(found[:, row] - part[:, 0].numpy())
+            for found, part in zip(after, end, strict=True)
+        ]
+        differences += [outside, *(part.ravel() for part in apart)]
+    return float(np.max(np.concatenate(differences)))
 
 
 def _tagger_difference(

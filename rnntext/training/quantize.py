@@ -50,7 +50,7 @@ def quantize(
     what a quick evaluation reads of them."""
 
     def opened(graph: bytes) -> TrainedModel:
-        return TrainedModel(config, tokenizer, Session(graph, threads))
+        return TrainedModel.of(config, tokenizer, Session(graph, threads))
 
     graph = build(config, weights, "int8")
     if isinstance(objective, LanguageModelling):

@@ -22,6 +22,7 @@ from rnntext.errors import CheckpointError
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
 from rnntext.training.events import Evaluated, Prepared, Saved, Step
 from rnntext.training.export import export, verify, weights_of
+from rnntext.training.graph.generation import generation_files
 from rnntext.training.loop import LoopState
 from rnntext.training.model import Model
 from rnntext.training.options import Conduct, TrainingOptions
@@ -145,6 +146,8 @@ class Saver:
             checkpoint.GRAPH: graph,
             checkpoint.MODEL_CARD: self._model_card(saved).encode("utf-8", "replace"),
         }
+        precision = "float32" if temperature is None else "int8"
+        files.update(generation_files(self._model.config, weights_of(self._model), precision))
         self._results = results
         config = self._config(results, finished=True, temperature=temperature)
         checkpoint.save(self.directory, files, config, force=self._conduct.force or self.saved)
@@ -167,10 +170,10 @@ class Saver:
         }
 
     def _model_so_far(self, state: LoopState) -> dict[str, bytes | Path]:
-        names = (checkpoint.WEIGHTS, checkpoint.GRAPH)
         if self._exported == self._best:
             there = checkpoint.load(self.directory, verify=())
-            return {name: there.file(name) for name in names}
+            names = {checkpoint.WEIGHTS, checkpoint.GRAPH, checkpoint.GENERATION}
+            return {name: there.file(name) for name in names & there.config["files"].keys()}
         model = copy.deepcopy(self._model).eval()
         prefix = "best."
         model.load_state_dict(
@@ -182,9 +185,12 @@ class Saver:
         )
         graph = export(model)
         verify(model, graph)
-        return dict(
-            zip(names, (checkpoint.serialize_tensors(weights_of(model)), graph), strict=True)
-        )
+        weights = weights_of(model)
+        return {
+            checkpoint.WEIGHTS: checkpoint.serialize_tensors(weights),
+            checkpoint.GRAPH: graph,
+            **generation_files(model.config, weights),
+        }
 
     def _config(
         self, results: Mapping[str, Any], *, finished: bool, temperature: float | None = None

@@ -29,7 +29,9 @@ for line in sys.stdin.read().splitlines():
         assert imported == asked & {*COMMANDS}, sys.argv
     # Nothing here is drawn on a terminal.
     for name in ("rich.console", "prompt_toolkit", "concurrent.futures.thread", "safetensors"):
-        assert name not in sys.modules, (sys.argv, name)
+        # The graph that draws text takes its matrices from there, which costs a millisecond.
+        if "-n" not in sys.argv or name != "safetensors":
+            assert name not in sys.modules, (sys.argv, name)
 """
 
 
@@ -39,7 +41,7 @@ def test_no_torch_where_a_model_runs(lm: Path, classifier: Path, tagger: Path) -
         *([name, "--help"] for name in COMMANDS),
         ["classify", "-m", classifier, "--text", "x"],
         ["tag", "-m", tagger, "--text", "x", "--json"],
-        ["generate", "-m", lm, "-n", "3", "x"],
+        ["generate", "-m", lm, "--top-k", "5", "x"],
         ["score", "-m", lm, "--text", "x", "--words"],
         ["predict", "-m", lm, "--text", "x", "--json"],
         ["info", tagger],
@@ -47,6 +49,7 @@ def test_no_torch_where_a_model_runs(lm: Path, classifier: Path, tagger: Path) -
         ["evaluate", "-m", lm, CORPORA / "stories.txt", "--threads", "1"],
         ["evaluate", "-m", classifier, CORPORA / "reviews.csv", "--threads", "1"],
         ["evaluate", "-m", tagger, CORPORA / "tagged.conllu", "--threads", "1"],
+        ["generate", "-m", lm, "-n", "3", "x"],
     ]
     found = subprocess.run(
         [sys.executable, "-c", DRIVER],

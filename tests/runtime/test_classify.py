@@ -46,7 +46,7 @@ def random_classifier(
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.normal_(0, 0.5, generator=generator)
-    model = TrainedModel(config, TOKENIZER, Session(export(network), threads))
+    model = TrainedModel.of(config, TOKENIZER, Session(export(network), threads))
     return Classifier(model), network
 
 
@@ -139,7 +139,7 @@ def test_labels_that_are_as_likely_keep_their_order() -> None:
     _, network = random_classifier()
     for parameter in network.parameters():
         torch.nn.init.zeros_(parameter)
-    model = TrainedModel(network.config, TOKENIZER, Session(export(network), threads=1))
+    model = TrainedModel.of(network.config, TOKENIZER, Session(export(network), threads=1))
     (answer,) = Classifier(model).classify(["a"])
     assert list(answer.labels.items()) == [(label, 0.25) for label in LABELS]
 

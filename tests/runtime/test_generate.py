@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rnntext import checkpoint
 from rnntext.errors import UsageError
 from rnntext.runtime.generate import (
     Generation,
@@ -31,35 +33,40 @@ SAMPLE = "naïve café 你好 🙂"
 PROMPTS = ["", "The heron", SAMPLE, "counted the boats. " * 30, "A\nB", "The heron"]
 WARM = SamplingOptions(temperature=1.2, top_k=40)
 GREEDY = SamplingOptions(temperature=0)
+# What the model's graph draws by itself.
+PLAIN = SamplingOptions(temperature=0.9)
 
 
 class Parrot:
     """Stands for a language model that goes on with one text, over and over, whatever it reads.
 
-    Its state is the place in the text.
+    Its state is the place in the text. It has no graph that draws.
     """
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
         self.tokenizer = tokenizer
         self._ids = tokenizer.encode_lines([text])[0].tolist()
-        self.prompts: list[Array] = []  # what was read from the start
+        self.begun: list[int] = []  # of the only prompt, all but its last token
+        self.prompt: list[int] = []
 
     def start(self, rows: int = 1) -> tuple[Array, ...]:
         return (np.zeros((1, rows, 1)),)
 
-    def read(
-        self, rows: Sequence[Array], state: tuple[Array, ...]
-    ) -> tuple[Array, tuple[Array, ...]]:
+    def read_on(self, rows: Sequence[Array], state: tuple[Array, ...]) -> tuple[Array, ...]:
+        self.begun = rows[0].tolist()
+        return state
+
+    def step(self, ids: Array, state: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
         places = state[0][0, :, 0].astype(int)
         if not places.any():
-            self.prompts += rows
-        logits = np.ones((len(rows), self.tokenizer.vocab_size), np.float32)
+            self.prompt = [*self.begun, int(ids[0])]
+        logits = np.ones((len(ids), self.tokenizer.vocab_size), np.float32)
         for row, place in enumerate(places):
             logits[row, self._ids[place % len(self._ids)]] = 9
         return logits, (places.reshape(1, -1, 1) + 1.0,)
 
-    def step(self, ids: Array, state: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
-        return self.read(list(ids[:, None]), state)
+    def drawing(self) -> None:
+        return None
 
     @property
     def tokens(self) -> int:
@@ -93,16 +100,19 @@ def texts(
 # Whatever else is produced
 
 
-def test_a_text_is_the_same_whatever_is_produced_beside_it(model: LanguageModel) -> None:
-    together = texts(model, PROMPTS)
+@pytest.mark.parametrize("sampling", [WARM, PLAIN])
+def test_a_text_is_the_same_whatever_is_produced_beside_it(
+    model: LanguageModel, sampling: SamplingOptions
+) -> None:
+    together = texts(model, PROMPTS, sampling=sampling)
     assert [found.prompt for found in together] == PROMPTS
     for prompt, found in zip(PROMPTS, together, strict=True):
-        assert texts(model, [prompt]) == [found]
-    assert texts(model, PROMPTS[::-1]) == together[::-1]
+        assert texts(model, [prompt], sampling=sampling) == [found]
+    assert texts(model, PROMPTS[::-1], sampling=sampling) == together[::-1]
     assert together[1] == together[5]
     # A model of 20 steps may go on alike after two prompts, for the draws are the same.
     assert len({found.text for found in together}) > len(PROMPTS) // 2
-    assert texts(model, PROMPTS, seed=6) != together
+    assert texts(model, PROMPTS, sampling=sampling, seed=6) != together
 
 
 def test_a_sample_is_told_by_the_seed_and_its_number(model: LanguageModel) -> None:
@@ -285,9 +295,83 @@ def test_a_text_may_begin_where_a_line_does(kind: str, prompt: str) -> None:
     (found,) = bird.generate(prompt, length=bird.tokens)
     assert found.text == "the heron"
     lines = bird.tokenizer.encode_lines(prompt.split("\n")[:-1])
-    assert [row.tolist() for row in bird.prompts] == [
-        [bird.tokenizer.eos_id, *(token for line in lines for token in line.tolist())]
-    ]
+    whole = [token for line in lines for token in line.tolist()]
+    assert bird.prompt == [bird.tokenizer.eos_id, *whole]
+
+
+# Drawn by the model's own graph
+
+
+class Stepping(LanguageModel):
+    """A model without a graph that draws."""
+
+    def drawing(self) -> None:
+        return None
+
+
+def test_drawing_is_stepping_and_choosing(lm: Path, model: LanguageModel) -> None:
+    """Also where some texts end amid what is drawn at once."""
+    stepping = Stepping.load(lm, threads=1)
+    options: dict[str, Any] = {"sampling": PLAIN, "length": 70}
+    for more in ({}, {"stop": ("ed", "\n")}, {"single_line": True}):
+        drawn = texts(model, PROMPTS, 3, **options, **more)
+        assert drawn == texts(stepping, PROMPTS, 3, **options, **more)
+        reasons = {found.finish_reason for found in drawn}
+        assert reasons == ({"length"} if not more else {"length", *reasons})
+        assert len({found.tokens for found in drawn}) > 1 or not more
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 15, 16, 17, 40])
+def test_a_drawn_text_has_its_length(model: LanguageModel, length: int) -> None:
+    found = texts(model, PROMPTS, sampling=PLAIN, length=length)
+    assert {(text.tokens, text.finish_reason) for text in found} == {(length, "length")}
+    longer = texts(model, PROMPTS, sampling=PLAIN, length=length + 5)
+    for text, more in zip(found, longer, strict=True):
+        assert more.text.startswith(text.text.rstrip("\ufffd"))
+
+
+def test_a_checkpoint_without_the_graph_steps(
+    lm: Path, model: LanguageModel, tmp_path: Path
+) -> None:
+    found = checkpoint.load(lm)
+    files = {name: found.file(name) for name in found.config["files"]}
+    assert files.pop(checkpoint.GENERATION)
+    checkpoint.save(tmp_path / "m", files, found.config, force=False)
+    older = LanguageModel.load(tmp_path / "m", threads=1)
+    assert older.drawing() is None
+    assert texts(older, PROMPTS, sampling=PLAIN) == texts(model, PROMPTS, sampling=PLAIN)
+
+
+def test_a_model_whose_directory_has_another_by_now_goes_on(lm: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "m"
+    shutil.copytree(lm, directory)
+    older = LanguageModel.load(directory, threads=1)
+    found = checkpoint.load(directory)
+    files: dict[str, Path | bytes] = {name: found.file(name) for name in found.config["files"]}
+    files[checkpoint.GENERATION] = b"another"
+    checkpoint.save(directory, files, found.config, force=True)
+    assert older.drawing() is None
+    assert len(texts(older, PROMPTS, sampling=PLAIN)) == len(PROMPTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "other"),
+    [("generation.onnx", (), ("--top-k", 5)), ("model.onnx", ("--top-k", 5), ())],
+)
+def test_only_the_graph_that_is_used_is_opened(
+    run: Shell, lm: Path, tmp_path: Path, name: str, more: tuple[object], other: tuple[object]
+) -> None:
+    """If it is damaged, that is said before a prompt is printed."""
+    directory = tmp_path / "m"
+    shutil.copytree(lm, directory)
+    content = bytearray((directory / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (directory / name).write_bytes(content)
+    command = ("generate", "-m", directory, "The", "--length", 3)
+    failed = run(*command, *more)
+    failed.failed(1, f"{name} is damaged")
+    assert failed.out == b""
+    assert run(*command, *other).text.startswith("The")
 
 
 def test_in_order_gives_text_after_text() -> None:

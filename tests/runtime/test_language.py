@@ -117,7 +117,7 @@ def random_language_model(
     config = ModelConfig("lm", encoder)
     weights = random_weights(config)
     session = Session(build(config, weights, precision), threads)
-    return LanguageModel(TrainedModel(config, tokenizer, session)), weights
+    return LanguageModel(TrainedModel.of(config, tokenizer, session)), weights
 
 
 def some_rows(*lengths: int) -> list[Array]:
@@ -248,7 +248,7 @@ def test_threads_change_no_bit(cell: str, precision: str) -> None:
     wanted: list[Array] = []
     for threads, within in ((1, False), (2, False), (1, True), (2, True), (3, True)):
         session = Session(graph, threads, within=within)
-        model = LanguageModel(TrainedModel(config, tokenizer, session))
+        model = LanguageModel(TrainedModel.of(config, tokenizer, session))
         logits, state = model.read(lines[:5], model.start(5))
         found = [*model.score(lines), logits, *state]
         found += [model.score(lines[3:4])[0], model.read(lines[1:2], model.start())[0]]

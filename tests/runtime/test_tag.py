@@ -53,7 +53,7 @@ def random_tagger(
         network.head.output.bias.zero_()
         for parameter in network.head.crf.parameters():
             parameter.mul_(2 if crf else 0)
-    model = TrainedModel(config, TOKENIZER, Session(export(network), threads))
+    model = TrainedModel.of(config, TOKENIZER, Session(export(network), threads))
     return Tagger(model), network
 
 

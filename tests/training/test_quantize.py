@@ -142,7 +142,7 @@ def test_the_metrics_are_those_of_evaluate(task: str, multi: bool, tmp_path: Pat
     objective, data = MAKERS[task](config, tmp_path)
     found = quantize(config, weights, TOKENIZER, objective, threads=1)
     options = DataOptions(multi_label=multi)
-    model = TrainedModel(config, TOKENIZER, Session(found.graph, threads=1))
+    model = TrainedModel.of(config, TOKENIZER, Session(found.graph, threads=1))
     measured = evaluate(model, [str(data)], options)
     assert list(found.metrics) == list(measured)
     for name, value in measured.items():
@@ -165,7 +165,7 @@ def test_a_classifier_is_calibrated_again(multi: bool, tmp_path: Path) -> None:
     valid = objective.valid
 
     def logits(graph: bytes) -> Array:
-        return Classifier(TrainedModel(config, TOKENIZER, Session(graph, 1))).logits(valid.ids)
+        return Classifier(TrainedModel.of(config, TOKENIZER, Session(graph, 1))).logits(valid.ids)
 
     plain = logits(build(config, weights, "int8"))
     assert found.temperature == fit_temperature(plain, valid.labels, multi)

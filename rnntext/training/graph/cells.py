@@ -47,6 +47,9 @@ class Cell:
 
     def entering(self, loop: Graph, x: str) -> str:
         """What x (B, I) gives to each gate: (B, gates * H)."""
+        if self._small:
+            matrix = self._matrices["W"][1]
+            return int8.product(loop, x, f"{self._name}W", matrix, self.input_bias)
         bias = loop.constant(f"{self._name}B", self.input_bias)
         return self._product(loop, x, "W", bias)
 

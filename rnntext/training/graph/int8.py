@@ -11,7 +11,6 @@ and the answer would depend on the machine.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ Array = npt.NDArray[Any]
 LARGEST = 127
 STEP = 1 / LARGEST  # of what lies between -1 and 1
 _LARGEST_WEIGHT = 63  # 7 bits
-_MIDDLE = 128  # the uint8 that stands for 0
+MIDDLE = 128  # the uint8 that stands for 0
 
 
 def quantize(matrix: Array) -> tuple[Array, Array]:
@@ -49,8 +48,8 @@ def product(
     """x (N, K), between -1 and 1, with matrix (rows, K) -> (N, rows), in float32."""
     quantized, scale = quantize(matrix)
     scales = graph.constant(f"{name}.scale", scale)
-    start = [graph.constant(f"{name}.bias", bias)] if bias is not None else []
-    return _product(graph, x, name, quantized, scales, start, output)
+    start = graph.constant(f"{name}.bias", bias) if bias is not None else ""
+    return multiplied(graph, rounded(graph, x), name, quantized, step(graph), scales, start, output)
 
 
 def product_of_few(
@@ -60,29 +59,39 @@ def product_of_few(
     the operator from spreading one row of x over threads: a matrix of 10,000 rows takes it 130 us,
     and 50 where the scales are multiplied in afterwards."""
     quantized, scale = quantize(matrix)
-    start = [graph.constant(f"{name}.bias.scaled", bias / scale)] if bias is not None else []
-    total = _product(graph, x, name, quantized, graph.number(1), start)
+    start = graph.constant(f"{name}.bias.scaled", bias / scale) if bias is not None else ""
+    x, one = rounded(graph, x), graph.number(1)
+    total = multiplied(graph, x, name, quantized, step(graph), one, start)
     return graph.add("Mul", [total, graph.constant(f"{name}.scale", scale)], output)
 
 
-def _product(
+def step(graph: Graph) -> str:
+    """The scale of what lies between -1 and 1."""
+    return graph.constant("step", np.array(STEP, np.float32))
+
+
+def rounded(graph: Graph, x: str) -> str:
+    """x, between -1 and 1, as uint8."""
+    return graph.add("QuantizeLinear", [x, step(graph), _middle(graph)])
+
+
+def multiplied(
     graph: Graph,
     x: str,
     name: str,
     quantized: Array,
     scale: str,
-    start: Sequence[str],
+    of_rows: str,
+    start: str = "",
     output: str = "",
 ) -> str:
-    step = graph.constant("step", np.array(STEP, np.float32))
-    middle = graph.constant("middle", np.array(_MIDDLE, np.uint8))
-    inputs = [
-        graph.add("QuantizeLinear", [x, step, middle]),
-        graph.constant(f"{name}.int8", quantized.T),
-        step,
-        scale,
-        middle,
-        "",  # weights lie around zero
-        *start,
-    ]
+    """x (N, K) uint8 with an int8 matrix (rows, K), and `start` (rows) added: (N, rows), in
+    float32. `scale` is x's, `of_rows` the matrix's, for each of its rows or for all."""
+    inputs = [x, graph.constant(f"{name}.int8", quantized.T), scale, of_rows, _middle(graph)]
+    if start:
+        inputs += ["", start]  # weights lie around zero
     return graph.add("MatMulIntegerToFloat", inputs, output, domain=CONTRIBUTED)
+
+
+def _middle(graph: Graph) -> str:
+    return graph.constant("middle", np.array(MIDDLE, np.uint8))

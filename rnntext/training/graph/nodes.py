@@ -31,15 +31,19 @@ class Graph:
 
     name: str = ""
     domains: set[str] = field(default_factory=lambda: {""})
+    outside: set[str] = field(default_factory=set)
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: dict[str, onnx.TensorProto] = field(default_factory=dict)
     inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
+    keeper: Graph | None = None  # of its constants, where that is not the graph itself
 
-    def within(self, name: str) -> Graph:
+    def within(self, name: str, *, sharing: bool = False) -> Graph:
         """An empty graph that may be the body of one of this graph's nodes, and may use all
-        that this graph has by then."""
-        return Graph(f"{self.name}{name}.", self.domains)
+        that this graph has by then. `sharing`: its constants are this graph's, and so those of
+        other bodies."""
+        keeper = self if sharing else None
+        return Graph(f"{self.name}{name}.", self.domains, keeper=keeper)
 
     def input(self, name: str, kind: int, shape: Sequence[int | str]) -> str:
         name = self.name + name
@@ -51,10 +55,18 @@ class Graph:
         self.outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
     def constant(self, name: str, value: Array) -> str:
+        if self.keeper is not None:
+            return self.keeper.constant(name, value)
         name = self.name + name
         if name not in self.initializers:
             self.initializers[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
         return name
+
+    def given(self, name: str, value: Array) -> str:
+        """A weight that is handed to the session together with the graph: its numbers stay out of
+        the file."""
+        self.outside.add(name)
+        return self.constant(name, value)
 
     def integers(self, *values: int) -> str:
         return self.constant("_".join(["i", *map(str, values)]), np.array(values, np.int64))
@@ -114,4 +126,10 @@ class Graph:
         )
         helper.set_model_props(model, dict(about))
         onnx.checker.check_model(model)
+        for tensor in model.graph.initializer:
+            if tensor.name in self.outside:
+                tensor.ClearField("raw_data")
+                tensor.data_location = onnx.TensorProto.EXTERNAL
+                # A file has to be named. It is never opened, for a session is given the numbers.
+                tensor.external_data.add(key="location", value="model.safetensors")
         return bytes(model.SerializeToString(deterministic=True))
