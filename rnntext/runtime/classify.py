@@ -47,6 +47,7 @@ class Classifier:
     def __init__(self, model: TrainedModel) -> None:
         self._model = model
         self.labels = model.config.labels
+        self._names = np.array(self.labels, object)
         self.multi_label = model.config.multi_label
 
     @classmethod
@@ -72,11 +73,9 @@ class Classifier:
             # Equal probabilities keep the labels' own order.
             order = np.argsort(-part, axis=1, kind="stable")
             ranked = np.take_along_axis(part, order, axis=1).tolist()
-            for text, ids, row in zip(
-                texts[start : start + _RANKED], order.tolist(), ranked, strict=True
-            ):
-                labels = dict(zip(map(self.labels.__getitem__, ids), row, strict=True))
-                yield Classification(text, labels)
+            named = self._names[order].tolist()
+            for text, names, row in zip(texts[start : start + _RANKED], named, ranked, strict=True):
+                yield Classification(text, dict(zip(names, row, strict=True)))
 
     def probabilities(self, texts: Sequence[str]) -> Array:
         """(N, labels): a distribution in each row, or with several labels a probability each."""

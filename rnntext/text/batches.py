@@ -20,11 +20,11 @@ def pad(
 ) -> tuple[Array, Array]:
     """Rows of ids -> (ids (B, T), lengths (B) int32), T being the longest row's length or,
     with `even`, the `even_width` of it."""
-    lengths = np.fromiter((len(row) for row in rows), np.int32, len(rows))
+    lengths = np.fromiter(map(len, rows), np.int32, len(rows))
     longest = int(lengths.max(initial=0))
     batch = np.zeros((len(rows), even_width(longest) if even else longest), dtype)
-    for index, row in enumerate(rows):
-        batch[index, : len(row)] = row
+    if len(rows):
+        batch[np.arange(batch.shape[1]) < lengths[:, None]] = np.concatenate(rows)
     return batch, lengths
 
 
@@ -54,16 +54,13 @@ def buckets(
         jitter = shuffle.uniform(0.95, 1.05, len(lengths))
         order = np.argsort(lengths * jitter, kind="stable")
     batches: list[Array] = []
-    start, longest = 0, 0
-    for position, index in enumerate(order):
-        widest = max(longest, int(lengths[index]))
-        rows = position - start + 1
-        if rows > 1 and (rows > max_rows or rows * widest > max_tokens):
-            batches.append(order[start:position])
-            start, widest = position, int(lengths[index])
-        longest = widest
-    if len(order):
-        batches.append(order[start:])
+    start = 0
+    while start < len(order):
+        longest = np.maximum.accumulate(lengths[order[start : start + max_rows]])
+        fits = np.arange(1, len(longest) + 1) * longest <= max_tokens
+        rows = max(1, int(fits.sum()))
+        batches.append(order[start : start + rows])
+        start += rows
     if shuffle is not None:
         shuffle.shuffle(batches)
     yield from batches

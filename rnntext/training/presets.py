@@ -57,7 +57,10 @@ _SIZES = {
     },
     "classify": {
         "tiny": (1, 64, 64),
-        "small": (1, 96, 96),
+        # 64 units are right as often as 96 (mean accuracy of five held-out parts of SST-2 0.781 and
+        # 0.778, of two runs on film reviews 0.899 and 0.895), learn and run faster; 48 units, or
+        # embeddings of 64, are right less often (0.775).
+        "small": (1, 64, 96),
         "medium": (1, 256, 256),
         "large": (2, 384, 300),
     },
