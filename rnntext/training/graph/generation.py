@@ -23,7 +23,7 @@ block is walked through.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,7 @@ def _build(config: ModelConfig, weights: Weights, precision: str) -> bytes:
 
 
 class _Loops:
-    """One that reads what there is, and one that steps and draws."""
+    """Those that read what there is, and the one that steps and draws."""
 
     def __init__(
         self, graph: Graph, config: EncoderConfig, weights: Weights, *, small: bool
@@ -94,7 +94,7 @@ class _Loops:
         return self._graph.given(name, self._weights[name])
 
     def add(self) -> None:
-        """Both loops, and what they are given and give."""
+        """All of them, and what they are given and give."""
         graph, config = self._graph, self._config
         # By layer and part: (B, H) each.
         starts = [
@@ -112,19 +112,33 @@ class _Loops:
             )
 
     def _reading(self, starts: Sequence[str]) -> Sequence[str]:
-        """The states after each row's own `ids`."""
-        graph = self._graph
+        """The states after each row's own `ids`. Layer after layer, so that what enters a layer is
+        multiplied for all steps at once: a step then reads half of the weights."""
+        graph, parts = self._graph, self._config.state_parts
         count = graph.add("Squeeze", [graph.add("Shape", ["ids"], start=0, end=1)])
-        loop = graph.within("read", sharing=True)
-        number, before = self._begun(loop)
-        own = loop.add("Unsqueeze", [loop.add("Less", [number, "lengths"]), loop.integers(1)])
-        _, after = self._read(loop, loop.add("Gather", ["ids", number]), before)
-        self._carried(
-            loop,
-            [loop.add("Where", [own, new, old]) for new, old in zip(after, before, strict=True)],
-        )
-        names = [f"read{place}" for place in range(len(starts))]
-        return graph.add_many("Loop", [count, "", *starts], names, body=loop.body())
+        own = graph.add("Less", [graph.steps("ids"), "lengths"])
+        own = graph.add("Unsqueeze", [own, graph.integers(2)])  # (T, B, 1)
+        x = graph.add("Reshape", ["ids", graph.integers(-1)])
+        ends: list[str] = []
+        for layer, cell in enumerate(self._cells):
+            gates = self._entering(graph, layer, x)  # (T * B, gates * H)
+            width = graph.integers(len(cell.input_bias))
+            shape = graph.add("Concat", [graph.add("Shape", ["ids"]), width], axis=0)
+            gates = graph.add("Reshape", [gates, shape])
+            loop = graph.within(f"read{layer}", sharing=True)
+            number, before = self._begun(loop, [layer])
+            new = cell.step(loop, loop.add("Gather", [gates, number]), before)
+            now = loop.add("Gather", [own, number])
+            after = [loop.add("Where", [now, *pair]) for pair in zip(new, before, strict=True)]
+            # What is carried on and what is given out are two outputs of the loop.
+            self._carried(loop, [*after, loop.add("Identity", [after[0]])])
+            names = [f"read{layer}.{place}" for place in range(parts)]
+            states = f"read{layer}.states"  # (T, B, H)
+            given = [count, "", *starts[layer * parts : (layer + 1) * parts]]
+            graph.add_many("Loop", given, [*names, states], body=loop.body())
+            x = graph.add("Reshape", [states, graph.integers(-1, self._config.hidden_size)])
+            ends += names
+        return ends
 
     def _drawing(self, starts: Sequence[str]) -> Sequence[str]:
         """The states after all tokens but the last, which are given out."""
@@ -133,9 +147,14 @@ class _Loops:
         count = graph.add("Squeeze", [graph.add("Shape", ["uniforms"], start=0, end=1)])
         uniforms = graph.add("Unsqueeze", ["uniforms", graph.integers(2)])  # (K, B, 1)
         loop = graph.within("draw", sharing=True)
-        number, before = self._begun(loop)
+        number, before = self._begun(loop, range(self._config.num_layers))
         token = loop.input("token", TensorProto.INT64, ["B"])
-        x, after = self._read(loop, token, before)
+        after: list[str] = []
+        x, parts = token, self._config.state_parts
+        for layer, cell in enumerate(self._cells):
+            gates = self._entering(loop, layer, x)
+            after += cell.step(loop, gates, before[layer * parts : (layer + 1) * parts])
+            x = after[-parts]
         uniform = loop.add("Gather", [uniforms, number])
         drawn = _draw(loop, self._logits(loop, x, bias), uniform)
         self._carried(loop, after)
@@ -149,7 +168,7 @@ class _Loops:
         graph.output("tokens", TensorProto.INT64, ["K", "B"])
         return ends
 
-    def _begun(self, loop: Graph) -> tuple[str, list[str]]:
+    def _begun(self, loop: Graph, layers: Iterable[int]) -> tuple[str, list[str]]:
         """The number of a loop's step, and the states before it by layer and part."""
         config = self._config
         number = loop.input("number", TensorProto.INT64, [])
@@ -157,7 +176,7 @@ class _Loops:
         loop.output(loop.add("Identity", [going]), TensorProto.BOOL, [])
         states = [
             loop.input(f"{part}{layer}", TensorProto.FLOAT, ["B", config.hidden_size])
-            for layer in range(config.num_layers)
+            for layer in layers
             for part in config.state_names
         ]
         return number, states
@@ -174,40 +193,31 @@ class _Loops:
         never = graph.add("Expand", [graph.number(-np.inf), graph.add("Shape", ["excluded"])])
         return graph.add("ScatterElements", [graph.add("Mul", [bias, "rate"]), "excluded", never])
 
-    def _read(self, loop: Graph, token: str, before: Sequence[str]) -> tuple[str, list[str]]:
-        """The last layer's state after a step, and all that is carried on."""
-        after: list[str] = []
-        x = ""
-        parts = self._config.state_parts
-        for layer, cell in enumerate(self._cells):
-            if layer:
-                gates = cell.entering(loop, x)
-            elif self._small:
-                gates = self._int8_first(loop, cell, token)
-            else:
-                x = loop.add("Gather", [self._given(_EMBEDDING), token])
-                gates = cell.entering(loop, x)
-            found = cell.step(loop, gates, before[layer * parts : (layer + 1) * parts])
-            x = found[0]
-            after += found
-        return x, after
+    def _entering(self, graph: Graph, layer: int, x: str) -> str:
+        """What enters a layer's gates (N, gates * H): of tokens x (N), or of states (N, H)."""
+        cell = self._cells[layer]
+        if layer:
+            return cell.entering(graph, x)
+        if self._small:
+            return self._int8_first(graph, cell, x)
+        return cell.entering(graph, graph.add("Gather", [self._given(_EMBEDDING), x]))
 
-    def _int8_first(self, loop: Graph, cell: Cell, token: str) -> str:
-        """What a token's embedding gives to each gate. Embeddings have one scale, as in
+    def _int8_first(self, graph: Graph, cell: Cell, tokens: str) -> str:
+        """What the embeddings of tokens (N) give to the gates. Embeddings have one scale, as in
         `model.onnx`, and are stored as the operator reads them."""
         table = self._weights[_EMBEDDING]
         scale = max(float(np.abs(table).max()), 1e-8) / int8.LARGEST
         stored = (np.round(table / scale) + int8.MIDDLE).astype(np.uint8)
-        x = loop.add("Gather", [loop.constant("embedding.uint8", stored), token])
+        x = graph.add("Gather", [graph.constant("embedding.uint8", stored), tokens])
         quantized, of_rows = int8.quantize(cell.input_weights)
         return int8.multiplied(
-            loop,
+            graph,
             x,
             "embedding.W",
             quantized,
-            loop.constant("embedding.scale", np.array(scale, np.float32)),
-            loop.constant("embedding.W.scale", of_rows),
-            loop.constant("embedding.W.bias", cell.input_bias),
+            graph.constant("embedding.scale", np.array(scale, np.float32)),
+            graph.constant("embedding.W.scale", of_rows),
+            graph.constant("embedding.W.bias", cell.input_bias),
         )
 
     def _logits(self, loop: Graph, x: str, bias: str) -> str:
