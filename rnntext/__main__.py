@@ -1,6 +1,7 @@
 """The process: `rnntext` and `python -m rnntext`.
 
-Knows: that an interrupt may come while the command line is still being imported.
+Knows: that an interrupt may come while the command line is still being imported, and how a process
+ends quickly. Does not know: commands.
 """
 
 import sys
@@ -12,7 +13,31 @@ def main() -> None:
         from rnntext.cli.main import main as run
     except KeyboardInterrupt:
         sys.exit(130)
-    run()
+    try:
+        run()
+    except SystemExit as end:
+        _end(end.code)
+        raise
+
+
+def _end(status: object) -> None:
+    """End the process without taking its modules down one by one, which takes 40 to 50 ms of the
+    0.4 s that one line takes. Does nothing where that could lose something: where other threads go
+    on, or PyTorch has been loaded, whose libraries end in an order of their own."""
+    import atexit
+    import os
+    import threading
+
+    if not isinstance(status, int) or threading.active_count() > 1 or "torch" in sys.modules:
+        return
+    # What Python would do first.
+    atexit._run_exitfuncs()
+    try:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+    except (OSError, ValueError):
+        return
+    os._exit(status)
 
 
 if __name__ == "__main__":
