@@ -18,6 +18,7 @@ import pytest
 import tokenizers
 from numpy.typing import NDArray
 
+from rnntext import checkpoint
 from rnntext.text.splitting import split_words
 from tests.conftest import CORPORA, TINY, Shell
 
@@ -253,6 +254,30 @@ def test_int8_of_other_tasks(task: str, run: Shell, lm: Path, tagger: Path, tmp_
     assert (facts[f"before_{name}"], facts[name]) == (before[name], after[name])
     assert after[name] == pytest.approx(before[name], rel=0.05)
     assert config_of(Path(directory))["quantization"]["temperature"] is None
+
+
+def test_a_language_model_draws_in_either(run: Shell, lm: Path, tmp_path: Path) -> None:
+    """One that was made without a graph for it has one from then on."""
+    directory = Path(shutil.copytree(lm, tmp_path / "model"))
+    whole = tree(directory)
+    args = ("generate", "-m", directory, "The", "--length", 60, "--seed", 1)
+    text = run(*args).done().text
+    run("export", directory, "--int8").done()
+    assert tree(directory)["generation.onnx"] != whole["generation.onnx"]
+    small = run(*args).done().text
+    assert small.startswith("The")
+    assert run(*args).done().text == small
+    # Another model now, if only just.
+    assert (run("score", "-m", directory, "--text", text).done().text) != (
+        run("score", "-m", lm, "--text", text).done().text
+    )
+    found = checkpoint.load(directory)
+    files = {name: found.file(name) for name in found.config["files"]}
+    del files["generation.onnx"]
+    checkpoint.save(directory, files, found.config, force=True)
+    run("export", directory, "--float32").done()
+    assert tree(directory) == whole
+    assert run(*args).done().text == text
 
 
 def test_int8_is_measured_and_calibrated(run: Shell, copied: Path, valid: Path) -> None:
