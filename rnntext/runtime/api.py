@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnntext.config import TASK_NAMES, ModelConfig
 from rnntext.errors import UsageError
-from rnntext.runtime.model import TrainedModel, open_model
+from rnntext.runtime.model import TrainedModel, once, open_model
 
 if TYPE_CHECKING:
     from rnntext.runtime.classify import Classification
@@ -48,7 +49,7 @@ class Runtime:
     @cached_property
     def _walking(self) -> TrainedModel:
         """The model for one text at a time."""
-        return self._model.by(self._model.session.within())
+        return replace(self._model, opened=once(self._model.session.within))
 
     def __reduce__(self) -> tuple[type[Runtime], tuple[Path, int | None]]:
         return (Runtime, (self.directory, self._threads))

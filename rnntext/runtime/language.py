@@ -70,8 +70,9 @@ class Drawing:
     ) -> tuple[Array, State]:
         """As many more tokens of each row as it has `uniforms` (K, B): ids (K, B), and the state
         before the last of them is read. `last` (B) is read first; `excluded` is never drawn."""
-        none = np.zeros((len(last), 0), np.int64)
-        return self._run(state, none, none.sum(1), last, uniforms, temperature, excluded)
+        rows = len(last)
+        none, lengths = np.zeros((rows, 0), np.int64), np.zeros(rows, np.int64)
+        return self._run(state, none, lengths, last, uniforms, temperature, excluded)
 
     def _run(
         self,

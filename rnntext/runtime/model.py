@@ -6,11 +6,11 @@ know: what the tasks do with them.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 
@@ -23,6 +23,7 @@ from rnntext.text.batches import buckets
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 
 Array = npt.NDArray[Any]
+Made = TypeVar("Made")
 
 # The command that uses a model of each task.
 _COMMANDS = {"lm": "generate", "classify": "classify", "tag": "tag"}
@@ -117,8 +118,7 @@ def open_model(
         )
     found.file(checkpoint.GRAPH)  # is there
 
-    @cache
-    def opened() -> Session:
+    def open_graph() -> Session:
         now = _still(found, checkpoint.GRAPH) if when_needed else found
         if now is None:
             raise CheckpointError(f"{directory} was replaced while it was read: start again")
@@ -127,32 +127,57 @@ def open_model(
         _check_graph(graph, session, config)
         return session
 
+    opened = once(open_graph)
     if not when_needed:
         opened()
-    return TrainedModel(config, tokenizer, opened, cache(lambda: _generation(found, threads)))
+    return TrainedModel(config, tokenizer, opened, once(lambda: _generation(found, threads)))
 
 
 def _generation(found: Checkpoint, threads: int | None) -> Session | None:
     """The graph that goes on with texts. None where the checkpoint has none, which one before
-    0.1 has not, and where another has taken its place since it was opened."""
+    0.1 has not, and where it is gone or another has taken its place since it was opened."""
     if checkpoint.GENERATION not in found.config["files"]:
         return None
-    now = _still(found, checkpoint.GENERATION, checkpoint.WEIGHTS)
+    small = found.config.get("precision") == "int8"
+    # In float32 the matrices are not in the graph.
+    names = (checkpoint.GENERATION, *(() if small else (checkpoint.WEIGHTS,)))
+    now = _still(found, *names)
     if now is None:
         return None
-    weights = {}
-    if found.config.get("precision") != "int8":
-        # The matrices are not in the graph.
-        shapes = checkpoint.tensor_shapes(now)
-        matrices = [name for name, shape in shapes.items() if len(shape) == 2]
-        weights = checkpoint.load_tensors(now, matrices)
-    return Session(now.file(checkpoint.GENERATION), threads, within=True, weights=weights)
+    shapes = {} if small else checkpoint.tensor_shapes(now)
+    matrices = [name for name, shape in shapes.items() if len(shape) == 2]
+    weights = checkpoint.load_tensors(now, matrices) if matrices else {}
+    session = Session(now.file(checkpoint.GENERATION), threads, within=True, weights=weights)
+    # Another may have come while these files were read one after the other.
+    return session if _still(found, *names, verify=False) else None
 
 
-def _still(found: Checkpoint, *names: str) -> Checkpoint | None:
-    """The checkpoint with these files verified; None where another has taken its place."""
-    now = checkpoint.load(found.directory, verify=names)
-    return now if now.config["files"] == found.config["files"] else None
+def _still(found: Checkpoint, *names: str, verify: bool = True) -> Checkpoint | None:
+    """The checkpoint as it is now, these files verified; None where it is gone, or they or the
+    tokenizer are others by now."""
+    try:
+        now = checkpoint.load(found.directory, verify=names if verify else ())
+    except CheckpointError:
+        if checkpoint.is_checkpoint(found.directory):
+            raise
+        return None
+    listed, before = now.config["files"], found.config["files"]
+    same = (listed.get(name) == before[name] for name in (*names, checkpoint.TOKENIZER))
+    return now if all(same) else None
+
+
+def once(make: Callable[[], Made]) -> Callable[[], Made]:
+    """What `make` makes, made when it is first asked for, once whatever threads ask."""
+    lock = threading.Lock()
+    made: list[Made] = []
+
+    def give() -> Made:
+        with lock:
+            if not made:
+                made.append(make())
+            return made[0]
+
+    return give
 
 
 def _check_graph(graph: Path, session: Session, config: ModelConfig) -> None:

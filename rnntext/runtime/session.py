@@ -56,6 +56,7 @@ class Session:
         """`within`: the threads work within each run, not on several at once; `weights`: those
         that the graph names and does not hold."""
         self.threads = threads or usable_cores()
+        # ONNX Runtime reads weights where they lie: they must live as long as the session.
         self._graph, self._weights = graph, weights
         self._at_once = 1 if within else self.threads
         # Of what several calls have begun no more is done at once: each takes memory of its own.
@@ -68,10 +69,10 @@ class Session:
         # The graph is stored as it is meant to run; constants are folded, where int8 weights
         # are multiplied out.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        if weights:
-            values = map(onnxruntime.OrtValue.ortvalue_from_numpy, weights.values())
-            options.add_external_initializers(list(weights), list(values))
         try:
+            if weights:
+                values = map(onnxruntime.OrtValue.ortvalue_from_numpy, weights.values())
+                options.add_external_initializers(list(weights), list(values))
             self._session = onnxruntime.InferenceSession(
                 str(graph) if isinstance(graph, Path) else graph,
                 options,

@@ -23,8 +23,8 @@ def pad(
     lengths = np.fromiter(map(len, rows), np.int32, len(rows))
     longest = int(lengths.max(initial=0))
     batch = np.zeros((len(rows), even_width(longest) if even else longest), dtype)
-    if len(rows):
-        batch[np.arange(batch.shape[1]) < lengths[:, None]] = np.concatenate(rows)
+    for index, row in enumerate(rows):
+        batch[index, : len(row)] = row
     return batch, lengths
 
 

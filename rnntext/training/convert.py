@@ -61,10 +61,9 @@ def replace_graph(
     if quantization is not None:
         config["quantization"] = quantization
     files: dict[str, bytes | Path] = {name: found.file(name) for name in found.config["files"]}
-    files |= {
-        checkpoint.GRAPH: graph,
-        **generation_files(*_load(found, precision, None), precision),
-    }
+    files[checkpoint.GRAPH] = graph
+    if found.config["model"]["task"] == "lm":
+        files.update(generation_files(*_load(found, precision, None), precision))
     checkpoint.save(found.directory, files, config, force=True)
 
 

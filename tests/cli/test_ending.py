@@ -56,6 +56,8 @@ def test_what_is_registered_is_done_and_modules_are_left(
     [
         ("threading.Thread(target=lambda: (time.sleep(0.5), print('thread'))).start()", "thread"),
         ("sys.modules['torch'] = SimpleNamespace()", None),
+        # Without this module's names, which it would keep to the end.
+        ("sys.setprofile(eval('lambda *_: None', {}))", None),
     ],
 )
 def test_a_process_with_more_in_it_ends_as_python_ends_it(more: str, said: str | None) -> None:

@@ -137,6 +137,34 @@ def test_a_row_is_the_same_whatever_it_is_among(
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_threads_change_no_bit(precision: str) -> None:
+    """Of matrices that are large enough to be shared out among them."""
+    config = ModelConfig("lm", EncoderConfig("lstm", 3000, 160, 160, 2, False))
+    torch.manual_seed(3)
+    model = build_model(config).eval()
+    weights = weights_of(model)
+    (graph,) = generation_files(config, weights, precision).values()
+    matrices = {name: array for name, array in weights.items() if array.ndim == 2}
+    given = matrices if precision == "float32" else {}
+    random = np.random.default_rng(10)
+    state = tuple(random.uniform(-1, 1, (2, 17, 160)).astype(np.float32) for _ in range(2))
+    first, uniforms = random.integers(3000, size=17), random.random((6, 17))
+    found = []
+    for threads in (1, 2):
+        session = Session(graph, threads, within=True, weights=given)
+        drawing = Drawing(session, config.encoder.state_names)
+        tokens, after = drawing.draw(first, state, uniforms, 1.0)
+        alone, own = drawing.draw(
+            first[[5]], tuple(part[:, [5]] for part in state), uniforms[:, [5]], 1.0
+        )
+        np.testing.assert_array_equal(alone[:, 0], tokens[:, 5])
+        np.testing.assert_array_equal(own[0][:, 0], after[0][:, 5])
+        found.append((tokens, *after))
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
 @pytest.mark.parametrize(("cell", "layers", "embed"), KINDS)
 def test_what_is_read_first_is_each_row_s_own(
     cell: str, layers: int, embed: int, precision: str
