@@ -6,6 +6,7 @@ Does not know: how a choice is made from scores (`sampling.py`), or where the te
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,8 +24,11 @@ Array = npt.NDArray[Any]
 
 _ROWS = 64  # texts produced side by side
 # Tokens that a graph draws of each before any of them is looked at: most of what a call costs is
-# shared by so many, and a text that ends wastes at most as many.
+# shared by so many, and a text that ends wastes at most as many. They are twice as many as the
+# last time only where that took less than _SHORT, so that nobody sees text come in lumps. What is
+# drawn does not depend on how many are drawn at once.
 _AHEAD = 16
+_SHORT = 0.005  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,7 @@ def _side_by_side(
     produced, ahead = 0, 1
     while going:
         rest = [text for _, text in going]
+        began = time.perf_counter()
         if drawing is None:
             tokens, state = _chosen(model, last, state, rest, options.sampling)
         else:
@@ -140,6 +145,7 @@ def _side_by_side(
             tokens, state = drawing.draw(
                 last, state, uniforms, options.sampling.temperature, _excluded(model)
             )
+        short = time.perf_counter() - began < _SHORT
         kept = list(range(len(going)))
         for column in tokens.tolist():
             left = []
@@ -152,7 +158,7 @@ def _side_by_side(
                     left.append(place)
             kept = left
         produced += len(tokens)
-        ahead = min(2 * ahead, _AHEAD, options.length - produced)
+        ahead = min(2 * ahead if short else ahead, _AHEAD, options.length - produced)
         last = tokens[-1]
         if len(kept) < len(going):
             going = [going[place] for place in kept]

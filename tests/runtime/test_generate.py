@@ -22,7 +22,7 @@ from rnntext.runtime.generate import (
     in_order,
     stream,
 )
-from rnntext.runtime.language import LanguageModel
+from rnntext.runtime.language import Drawing, LanguageModel, State
 from rnntext.runtime.sampling import SamplingOptions
 from rnntext.text.tokenizer import Tokenizer
 from tests.conftest import CORPORA, Shell
@@ -323,6 +323,25 @@ def test_drawing_is_stepping_and_choosing(lm: Path, model: LanguageModel) -> Non
         assert "length" in reasons
         assert (len(reasons) > 1) == bool(more)
         assert len({found.tokens for found in drawn}) > 1 or not more
+
+
+@pytest.mark.parametrize("short", [0.0, 1e9])
+def test_a_text_does_not_depend_on_how_much_is_drawn_at_once(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch, short: float
+) -> None:
+    """One token a call where calls are slow."""
+    wanted = texts(model, PROMPTS, sampling=PLAIN, stop=("ed",))
+    monkeypatch.setattr("rnntext.runtime.generate._SHORT", short)
+    counts: list[int] = []
+    draw = Drawing.draw
+
+    def counted(self: Drawing, last: Array, state: State, uniforms: Array, *more: Any) -> Any:
+        counts.append(len(uniforms))
+        return draw(self, last, state, uniforms, *more)
+
+    monkeypatch.setattr(Drawing, "draw", counted)
+    assert texts(model, PROMPTS, sampling=PLAIN, stop=("ed",)) == wanted
+    assert counts == [1] * 25 if short == 0 else counts == [1, 2, 4, 8, 10]
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 15, 16, 17, 40])
