@@ -140,14 +140,15 @@ class Saver:
             "reason": saved.reason,
             "plans": [list(plan) for plan in saved.plans],
         }
+        weights = weights_of(self._model)
+        precision = "float32" if temperature is None else "int8"
         files: dict[str, bytes | Path] = {
             **self._common(),
-            checkpoint.WEIGHTS: checkpoint.serialize_tensors(weights_of(self._model)),
+            checkpoint.WEIGHTS: checkpoint.serialize_tensors(weights),
             checkpoint.GRAPH: graph,
+            **generation_files(self._model.config, weights, precision),
             checkpoint.MODEL_CARD: self._model_card(saved).encode("utf-8", "replace"),
         }
-        precision = "float32" if temperature is None else "int8"
-        files.update(generation_files(self._model.config, weights_of(self._model), precision))
         self._results = results
         config = self._config(results, finished=True, temperature=temperature)
         checkpoint.save(self.directory, files, config, force=self._conduct.force or self.saved)

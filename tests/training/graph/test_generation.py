@@ -20,7 +20,7 @@ from rnntext.runtime.session import Session
 from rnntext.training import export as exporting
 from rnntext.training.export import export, verify, weights_of
 from rnntext.training.graph.generation import generation_files
-from rnntext.training.model import LanguageModel, build_model
+from rnntext.training.model import LanguageModel, Model, build_model
 
 torch.set_num_threads(1)
 
@@ -47,12 +47,30 @@ def random_model(
     return model
 
 
-def drawing_of(model: LanguageModel, precision: str = "float32") -> Drawing:
+def drawing_of(model: Model, precision: str = "float32", threads: int = 1) -> Drawing:
     weights = weights_of(model)
     (graph,) = generation_files(model.config, weights, precision).values()
     matrices = {name: array for name, array in weights.items() if array.ndim == 2}
     given = matrices if precision == "float32" else {}
-    return Drawing(Session(graph, 1, weights=given), model.config.encoder.state_names)
+    session = Session(graph, threads, within=True, weights=given)
+    return Drawing(session, model.config.encoder.state_names)
+
+
+def assert_alone(
+    drawing: Drawing,
+    first: Array,
+    state: tuple[Array, ...],
+    uniforms: Array,
+    found: tuple[Array, tuple[Array, ...]],
+    row: int,
+) -> None:
+    """A row by itself is what was found of it among others, to the bit."""
+    tokens, after = drawing.draw(
+        first[[row]], tuple(part[:, [row]] for part in state), uniforms[:, [row]], 1.0
+    )
+    np.testing.assert_array_equal(tokens[:, 0], found[0][:, row])
+    for own, part in zip(after, found[1], strict=True):
+        np.testing.assert_array_equal(own[:, 0], part[:, row])
 
 
 def random_state(model: LanguageModel, rows: int = B) -> tuple[Array, ...]:
@@ -126,14 +144,9 @@ def test_a_row_is_the_same_whatever_it_is_among(
     drawing = drawing_of(model, precision)
     first, state = np.arange(B) * 50, random_state(model)
     uniforms = np.random.default_rng(5).random((K, B))
-    tokens, after = drawing.draw(first, state, uniforms, 1.0)
+    found = drawing.draw(first, state, uniforms, 1.0)
     for row in range(B):
-        alone, own = drawing.draw(
-            first[[row]], tuple(part[:, [row]] for part in state), uniforms[:, [row]], 1.0
-        )
-        np.testing.assert_array_equal(alone[:, 0], tokens[:, row])
-        for found, part in zip(own, after, strict=True):
-            np.testing.assert_array_equal(found[:, 0], part[:, row])
+        assert_alone(drawing, first, state, uniforms, found, row)
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
@@ -142,23 +155,14 @@ def test_threads_change_no_bit(precision: str) -> None:
     config = ModelConfig("lm", EncoderConfig("lstm", 3000, 160, 160, 2, False))
     torch.manual_seed(3)
     model = build_model(config).eval()
-    weights = weights_of(model)
-    (graph,) = generation_files(config, weights, precision).values()
-    matrices = {name: array for name, array in weights.items() if array.ndim == 2}
-    given = matrices if precision == "float32" else {}
     random = np.random.default_rng(10)
     state = tuple(random.uniform(-1, 1, (2, 17, 160)).astype(np.float32) for _ in range(2))
     first, uniforms = random.integers(3000, size=17), random.random((6, 17))
     found = []
     for threads in (1, 2):
-        session = Session(graph, threads, within=True, weights=given)
-        drawing = Drawing(session, config.encoder.state_names)
+        drawing = drawing_of(model, precision, threads)
         tokens, after = drawing.draw(first, state, uniforms, 1.0)
-        alone, own = drawing.draw(
-            first[[5]], tuple(part[:, [5]] for part in state), uniforms[:, [5]], 1.0
-        )
-        np.testing.assert_array_equal(alone[:, 0], tokens[:, 5])
-        np.testing.assert_array_equal(own[0][:, 0], after[0][:, 5])
+        assert_alone(drawing, first, state, uniforms, (tokens, after), 5)
         found.append((tokens, *after))
     for one, two in zip(*found, strict=True):
         np.testing.assert_array_equal(one, two)
