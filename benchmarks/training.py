@@ -41,7 +41,7 @@ from memory import stream
 from torch import Tensor, nn
 
 from rnntext.config import usable_cores
-from rnntext.training.device import Machine, choose_machine
+from rnntext.training.engine.device import Machine, choose_machine
 from rnntext.training.events import Finished, Prepared, Step
 from rnntext.training.options import Conduct, TrainingOptions
 from rnntext.training.run import run

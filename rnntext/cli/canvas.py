@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rnntext.runtime.curves import Array
+from rnntext.plotting.curves import Array
 
 # Dots of a cell: two across, four down; the bit of each, by column and by row from the top.
 ACROSS, DOWN = 2, 4

@@ -1,7 +1,7 @@
 """A chart on a terminal: panels one above the other, a legend, axes.
 
 Knows: colours, frames and how the lines of a terminal are shared out. Does not know: what the
-curves are of (`runtime/curves.py`), nor where the terminal is.
+curves are of (`plotting/curves.py`), nor where the terminal is.
 
 No library draws this: plotext, the known one, lays its legend over the curves, takes a wide
 character for one column, writes ticks as `3.3e2`, and its versions 5 and 6 have no call in common.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from rnntext.cli.canvas import ACROSS, DOWN, Canvas, Cell, Scale
-from rnntext.runtime.curves import Chart, Panel, printable
+from rnntext.plotting.curves import Chart, Panel, printable
 
 _LEAST_ROWS, _LEAST_COLUMNS = 3, 16  # of a panel, however small the terminal
 _ROWS_A_TICK, _COLUMNS_A_TICK = 2, 12

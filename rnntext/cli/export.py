@@ -59,7 +59,7 @@ def write_file(directory: Path, out: Path, precision: str) -> dict[str, Any]:
     """Write the one file; what there is to say about it."""
     _require_onnx()
     from rnntext import checkpoint
-    from rnntext.training.convert import one_file
+    from rnntext.training.onnx.convert import one_file
 
     output.check_file(out)
     ours = out.name == checkpoint.GRAPH and checkpoint.is_checkpoint(out.parent)
@@ -85,7 +85,7 @@ def convert(
     from rnntext import checkpoint
     from rnntext.runtime.evaluate import evaluate, recorded_reading, temperature_on
     from rnntext.runtime.model import open_model
-    from rnntext.training.convert import graph_of, replace_graph
+    from rnntext.training.onnx.convert import graph_of, replace_graph
 
     found = checkpoint.load(directory)
     model = open_model(directory, threads=threads)

@@ -14,7 +14,7 @@ from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
     from rnntext.runtime.generate import GenerationOptions
-    from rnntext.runtime.language import LanguageModel
+    from rnntext.runtime.language_model import LanguageModel
 
 
 def command(
@@ -94,7 +94,7 @@ def generate(
     threads: int | None = None,
 ) -> Iterator[str]:
     """What the command prints for batches of prompts, piece by piece."""
-    from rnntext.runtime.language import LanguageModel
+    from rnntext.runtime.language_model import LanguageModel
 
     language_model = LanguageModel.load(directory, threads, within=True, when_needed=True)
     # One of two graphs is used. If it is damaged, that is said before a prompt is printed.

@@ -14,7 +14,7 @@ from rnntext.cli import options, output
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
-    from rnntext.runtime.curves import Chart, Row, Run
+    from rnntext.plotting.curves import Chart, Row, Run
 
 _NO_MATPLOTLIB = (
     "a picture needs the package matplotlib, which is not installed: run"
@@ -59,7 +59,7 @@ def plot(
     json: bool = False,
 ) -> Iterator[str]:
     """Write the picture, if there is to be one; what else the command prints."""
-    from rnntext.runtime.curves import AXES, check_metric, make_chart, read_runs
+    from rnntext.plotting.curves import AXES, check_metric, make_chart, read_runs
 
     if x not in AXES:
         raise UsageError(f"--x is one of {', '.join(AXES)}, not {x!r}")
@@ -68,7 +68,7 @@ def plot(
     if metric is not None:
         check_metric(runs, metric)
     if out is not None:
-        from rnntext.runtime.picture import draw
+        from rnntext.plotting.figure import draw
 
         output.write_file(out, draw(make_chart(runs, metric, x), form))
     if json:

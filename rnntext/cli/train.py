@@ -18,7 +18,7 @@ from rnntext.errors import UsageError
 from rnntext.training.options import Conduct, TrainingOptions
 
 if TYPE_CHECKING:
-    from rnntext.training.board import Board
+    from rnntext.training.persistence.tensorboard import Board
     from rnntext.training.events import Event, Prepared, Saved, Timed
 
 # A time budget counts from here: all of the command's own imports come after.
@@ -201,7 +201,7 @@ def train(
     interrupts = Interrupts()
     events = _events(chosen, out, conduct, dry_run, began, interrupts)
     from rnntext.training.events import Finished, Prepared, Saved, Stopped, Timed
-    from rnntext.training.ranks import rank_of_environment
+    from rnntext.training.engine.distributed import rank_of_environment
 
     first = rank_of_environment() == 0
     if dry_run and not first:
@@ -235,7 +235,7 @@ def train(
 
 
 def _board(directory: Path) -> AbstractContextManager[Board]:
-    from rnntext.training.board import Board
+    from rnntext.training.persistence.tensorboard import Board
 
     return closing(Board(directory))
 
@@ -249,7 +249,7 @@ def _options(given: dict[str, Any], config: Path | None) -> TrainingOptions:
         if given["data"]:
             options.require_piped(given["data"])
     if config is not None:
-        from rnntext.training.repeat import repeated_options
+        from rnntext.training.persistence.repeat import repeated_options
 
         repeated = repeated_options(config)
         if repeated.task != given["task"]:

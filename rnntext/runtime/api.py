@@ -101,7 +101,7 @@ class Runtime:
         gives the same texts, None others every time."""
         self._require("lm", prompts)
         from rnntext.runtime.generate import GenerationOptions, generate
-        from rnntext.runtime.language import LanguageModel
+        from rnntext.runtime.language_model import LanguageModel
         from rnntext.runtime.sampling import SamplingOptions
 
         sampling = SamplingOptions(temperature, top_k, top_p, min_p, repetition_penalty)
@@ -114,7 +114,7 @@ class Runtime:
         what `generate` takes."""
         self._require("lm", (prompt,))
         from rnntext.runtime.generate import GenerationOptions, stream
-        from rnntext.runtime.language import LanguageModel
+        from rnntext.runtime.language_model import LanguageModel
         from rnntext.runtime.sampling import SamplingOptions
 
         if options is None:
@@ -129,7 +129,7 @@ class Runtime:
         """The likeliest next words of each text; with `complete` those that begin with the letters
         it ends in."""
         self._require("lm", texts)
-        from rnntext.runtime.language import LanguageModel
+        from rnntext.runtime.language_model import LanguageModel
         from rnntext.runtime.predict import Predictor
 
         predictor = Predictor(LanguageModel(self._model))
@@ -141,7 +141,7 @@ class Runtime:
         """How expected each line is, and with `words` each of its words; `carry` keeps the state
         from one text to the next."""
         self._require("lm", texts)
-        from rnntext.runtime.language import LanguageModel
+        from rnntext.runtime.language_model import LanguageModel
         from rnntext.runtime.score import Scorer
 
         model = LanguageModel(self._walking if carry else self._model)

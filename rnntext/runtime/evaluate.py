@@ -19,7 +19,7 @@ from rnntext.checkpoint import Checkpoint
 from rnntext.config import ModelConfig
 from rnntext.errors import DataError
 from rnntext.runtime.classify import Classifier
-from rnntext.runtime.language import LanguageModel
+from rnntext.runtime.language_model import LanguageModel
 from rnntext.runtime.model import TrainedModel, section
 from rnntext.runtime.tag import Tagger
 from rnntext.text.formats import DataOptions

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from rnntext.errors import UsageError
 from rnntext.runtime import sampling
-from rnntext.runtime.language import LanguageModel, State, select
+from rnntext.runtime.language_model import LanguageModel, State, select
 from rnntext.runtime.sampling import SamplingOptions
 from rnntext.text.tokenizer import Tokenizer
 

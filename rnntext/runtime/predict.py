@@ -45,7 +45,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnntext.errors import UsageError
-from rnntext.runtime.language import LanguageModel, State, select
+from rnntext.runtime.language_model import LanguageModel, State, select
 from rnntext.runtime.words import (
     ENDS,
     ENDS_INSIDE,

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnntext import metrics
-from rnntext.runtime.language import LanguageModel
+from rnntext.runtime.language_model import LanguageModel
 from rnntext.text.tokenizer import LineOfWords, Tokenizer
 
 Array = npt.NDArray[Any]

@@ -24,9 +24,9 @@ import numpy.typing as npt
 import tokenizers
 
 from rnntext.errors import DataError
-from rnntext.text.chunks import Chunks
+from rnntext.text.chunk_cache import Chunks
 from rnntext.text.decoder import Decoder, PieceDecoder, WordDecoder, byte_characters
-from rnntext.text.splitting import (
+from rnntext.text.word_splitting import (
     PRESPLIT_SAMPLE,
     UNKNOWN,
     WORD_PATTERN,

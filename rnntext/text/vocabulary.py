@@ -24,7 +24,7 @@ import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from rnntext.errors import DataError, UsageError
-from rnntext.text.splitting import UNKNOWN, cut, word_splitter
+from rnntext.text.word_splitting import UNKNOWN, cut, word_splitter
 
 KINDS = ("bpe", "word", "char", "byte")
 LINE_END = "<eos>"

@@ -19,20 +19,20 @@ from rnntext import checkpoint
 from rnntext.config import EncoderConfig, ModelConfig, usable_cores
 from rnntext.errors import CheckpointError, TrainingError, UsageError
 from rnntext.metrics import is_span_tags
-from rnntext.text.copies import is_read_once
+from rnntext.training.data.rereadable import is_read_once
 from rnntext.text.source import source_name
 from rnntext.text.tokenizer import Tokenizer
-from rnntext.training import resume as resuming
-from rnntext.training.classification import Classification
-from rnntext.training.crf import forbid_broken_spans
-from rnntext.training.data import (
+from rnntext.training.persistence import resume as resuming
+from rnntext.training.tasks.classification import Classification
+from rnntext.training.networks.crf import forbid_broken_spans
+from rnntext.training.data.loading import (
     Data,
     LabelledData,
     LanguageData,
     TaggedData,
     load_data,
 )
-from rnntext.training.device import Machine, choose_machine
+from rnntext.training.engine.device import Machine, choose_machine
 from rnntext.training.events import (
     Evaluated,
     Event,
@@ -47,23 +47,23 @@ from rnntext.training.events import (
     Stopped,
     Timed,
 )
-from rnntext.training.export import export, verify, weights_of
-from rnntext.training.init import Init
-from rnntext.training.language_modelling import LanguageModelling
-from rnntext.training.loop import MEASURED, Loop, never
-from rnntext.training.model import Classifier, Model, Tagger, build_model
-from rnntext.training.optimizer import Settings
+from rnntext.training.onnx.export import export, verify, weights_of
+from rnntext.training.persistence.pretrained import Init
+from rnntext.training.tasks.language_modelling import LanguageModelling
+from rnntext.training.engine.loop import MEASURED, Loop, never
+from rnntext.training.networks.model import Classifier, Model, Tagger, build_model
+from rnntext.training.engine.optimizer import Settings
 from rnntext.training.options import Conduct, TrainingOptions
-from rnntext.training.prepare import Spent
+from rnntext.training.data.prepare import Spent
 from rnntext.training.presets import Recipe, choose_recipe
-from rnntext.training.ranks import ALONE, Ranks, group
-from rnntext.training.resume import SavedRun
-from rnntext.training.saving import Saver, Written
-from rnntext.training.schedule import Budget
-from rnntext.training.tagging import Tagging
+from rnntext.training.engine.distributed import ALONE, Ranks, group
+from rnntext.training.persistence.resume import SavedRun
+from rnntext.training.persistence.saver import Saver, Written
+from rnntext.training.engine.schedule import Budget
+from rnntext.training.tasks.tagging import Tagging
 
 if TYPE_CHECKING:
-    from rnntext.training.quantize import Quantized
+    from rnntext.training.onnx.quantize import Quantized
 
 # Seconds kept for exporting and saving, and more for each million weights.
 _SAVING = 1.2
@@ -302,7 +302,7 @@ def _measured(setup: _Setup, hurried: bool) -> Metrics:
 
 def _quantized(setup: _Setup, hurried: bool) -> Quantized:
     # Imported here, because most runs do not need the runtime.
-    from rnntext.training.quantize import quantize
+    from rnntext.training.onnx.quantize import quantize
 
     return quantize(
         setup.prepared.model,

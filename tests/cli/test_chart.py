@@ -7,7 +7,7 @@ import pytest
 from rich.cells import cell_len
 
 from rnntext.cli.chart import COLOURED, PLAIN, Look, draw
-from rnntext.runtime.curves import Chart, Curve, Panel
+from rnntext.plotting.curves import Chart, Curve, Panel
 
 STEPS = np.arange(0.0, 41.0)
 

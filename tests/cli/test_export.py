@@ -19,7 +19,7 @@ import tokenizers
 from numpy.typing import NDArray
 
 from rnntext import checkpoint
-from rnntext.text.splitting import split_words
+from rnntext.text.word_splitting import split_words
 from tests.conftest import CORPORA, TINY, Shell
 
 Array = NDArray[Any]

@@ -20,8 +20,8 @@ from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.records import Record, read_ahead
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
-from rnntext.training.export import export
-from rnntext.training.model import Model, build_model
+from rnntext.training.onnx.export import export
+from rnntext.training.networks.model import Model, build_model
 from tests.conftest import CORPORA, Shell
 
 torch.set_num_threads(1)

@@ -22,7 +22,7 @@ from rnntext.runtime.generate import (
     in_order,
     stream,
 )
-from rnntext.runtime.language import Drawing, LanguageModel, State
+from rnntext.runtime.language_model import Drawing, LanguageModel, State
 from rnntext.runtime.sampling import SamplingOptions
 from rnntext.text.tokenizer import Tokenizer
 from tests.conftest import CORPORA, Shell

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rnntext.errors import UsageError
 from rnntext.runtime import predict as module
-from rnntext.runtime.language import LanguageModel
+from rnntext.runtime.language_model import LanguageModel
 from rnntext.runtime.predict import Predictions, Predictor
 from rnntext.text.tokenizer import Tokenizer
 

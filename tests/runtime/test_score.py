@@ -18,11 +18,11 @@ from torch.nn import functional
 from rnntext.checkpoint import load
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError
-from rnntext.runtime.language import LanguageModel
+from rnntext.runtime.language_model import LanguageModel
 from rnntext.runtime.score import LINE_END, LineScore, Scorer
-from rnntext.text.splitting import split_words
+from rnntext.text.word_splitting import split_words
 from rnntext.text.tokenizer import Tokenizer
-from rnntext.training.model import build_model
+from rnntext.training.networks.model import build_model
 from tests.conftest import CORPORA, TINY, Shell
 from tests.runtime.test_language import Reference, random_language_model
 

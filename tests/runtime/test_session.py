@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto
 
 from rnntext.runtime.session import Session
-from rnntext.training.graph.nodes import Graph
+from rnntext.training.onnx.graph import Graph
 
 
 def session(threads: int) -> Session:

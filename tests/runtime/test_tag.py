@@ -19,10 +19,10 @@ from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.runtime.tag import TaggedSentence, Tagger
 from rnntext.text.records import Record, read_ahead
-from rnntext.text.splitting import split_words
+from rnntext.text.word_splitting import split_words
 from rnntext.text.tokenizer import EncodedWords, Tokenizer
-from rnntext.training.export import export
-from rnntext.training.model import Model, build_model
+from rnntext.training.onnx.export import export
+from rnntext.training.networks.model import Model, build_model
 
 torch.set_num_threads(1)
 

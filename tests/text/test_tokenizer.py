@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from rnntext.errors import DataError, UsageError
 from rnntext.text import tokenizer as tokenizer_module
 from rnntext.text import vocabulary
-from rnntext.text.splitting import cut, is_presplit, split_words
+from rnntext.text.word_splitting import cut, is_presplit, split_words
 from rnntext.text.tokenizer import (
     KINDS,
     Tokenizer,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.text.batches import even_width
-from rnntext.training.device import Machine
-from rnntext.training.model import Model, build_model
+from rnntext.training.engine.device import Machine
+from rnntext.training.networks.model import Model, build_model
 
 torch.set_num_threads(1)
 

@@ -10,7 +10,12 @@ from safetensors.numpy import load_file
 
 from rnntext import checkpoint
 from rnntext.errors import CheckpointError, RnntextError, UsageError
-from rnntext.training import classification, language_modelling, loop, prepare, resume, tagging
+from rnntext.training.tasks import classification
+from rnntext.training.tasks import language_modelling
+from rnntext.training.engine import loop
+from rnntext.training.data import prepare
+from rnntext.training.persistence import resume
+from rnntext.training.tasks import tagging
 from rnntext.training import run as run_module
 from rnntext.training.events import (
     Evaluated,

@@ -1,0 +1,152 @@
+"""Text for a language model, from its lines to a stream of ids.
+
+Knows: the split into training and validation text, what is too little of either, and where a
+run that has no more time stops. Does not know: where the ids are kept.
+
+No text is held. It is read four times: to see where it can be split, to learn a tokenizer, to
+encode the validation part, and to encode the rest, which takes ten times as long as reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
+from operator import attrgetter
+
+import numpy as np
+
+from rnntext.errors import DataError
+from rnntext.training.data.cache import Draft
+from rnntext.text.formats import DataOptions
+from rnntext.text.lines import Line, read_lines
+from rnntext.text.source import source_name
+from rnntext.training.data.text_split import Outline, Overlap, part_of
+from rnntext.training.data.store import Array, id_type
+from rnntext.text.tokenizer import Tokenizer
+from rnntext.training.data import prepare
+from rnntext.training.events import Summary
+from rnntext.training.options import TrainingOptions
+from rnntext.training.data.prepare import (
+    COUNTS,
+    IDS,
+    TRAIN,
+    VALID,
+    Fingerprint,
+    Spent,
+    Write,
+    chunks,
+)
+
+_FEWEST_TOKENS = 20
+
+
+def plan_text(
+    options: TrainingOptions,
+    reading: DataOptions,
+    given: Tokenizer | None,
+    spent: Spent,
+) -> Write:
+    """Look through the text and learn a tokenizer, if there is none to go on with.
+
+    What is returned encodes it. Where too much of a time budget is `spent` for all of it, the
+    summary states the part used. Raises DataError for text that cannot be read or is too little.
+    """
+    name = source_name(options.data[0])
+    most_read, most_encoded = options.part or (None, None)
+    outline, late = _outline(read_lines(options.data, reading), most_read, spent)
+    late = late or any(copy.cut for copy in reading.copies.values())
+    ranges, valid_characters = np.empty((0, 2), np.int64), 0
+    if options.valid is None:
+        share = min(prepare.VALID_SHARE, prepare.VALID_CHARACTERS / outline.characters)
+        ranges, valid_characters = outline.draw(share, options.seed)
+
+    def train() -> Iterator[str]:
+        lines = islice(read_lines(options.data, reading), outline.lines)
+        return (line.text for line in part_of(lines, ranges, valid=False))
+
+    def valid() -> Iterator[Line]:
+        if options.valid is not None:
+            return read_lines([options.valid], reading)
+        return part_of(read_lines(options.data, reading), ranges, valid=True)
+
+    if options.valid is None and not (len(ranges) and any(text.strip() for text in train())):
+        raise DataError(
+            f"{name}: one line of text is too little to train and validate on: "
+            "give more, or name a validation file with --valid"
+        )
+    lines = outline.lines - int(np.diff(ranges).sum())
+    characters = outline.characters - valid_characters
+    tokenizer = given or prepare.learn_tokenizer(options, train(), characters)
+
+    def write(draft: Draft) -> bool:
+        overlap, fingerprint = Overlap(), Fingerprint()
+        valid_lines, valid_bytes = _write_documents(draft, tokenizer, valid(), overlap)
+        stream = draft.stream(IDS + TRAIN, id_type(tokenizer.vocab_size))
+        counts = np.zeros(tokenizer.vocab_size, np.int64)
+        done = encoded = 0  # lines, and their characters
+        cut_short = late
+        end = prepare.encoding_until(spent)
+        for texts in chunks(islice(train(), most_encoded), len):
+            ids = np.concatenate(tokenizer.encode_lines(texts))
+            stream.append(ids)
+            counts += np.bincount(ids, minlength=len(counts))
+            fingerprint.add(texts)
+            overlap.add_train(text for text in texts if text.strip())
+            done += len(texts)
+            encoded += sum(map(len, texts)) + len(texts)
+            if done < lines and spent() > end:
+                cut_short = True
+                break
+        if stream.length < _FEWEST_TOKENS:
+            raise DataError(
+                f"{name}: {stream.length} tokens are too few to train on: give more text"
+            )
+        draft.stream(COUNTS, np.int64).append(counts)
+        summary = Summary(
+            unit="lines",
+            train=done,
+            valid=valid_lines,
+            characters=encoded,
+            duplicates=overlap.count,
+            fingerprint=fingerprint.hexdigest(),
+            read=outline.lines,
+            cut_short=cut_short or options.part is not None,
+            sampled=prepare.sampled(characters, tokenizer, given),
+        )
+        prepare.write_meta(draft, tokenizer, summary, valid_bytes=valid_bytes)
+        return not cut_short
+
+    return write
+
+
+def _outline(lines: Iterable[Line], most: int | None, spent: Spent) -> tuple[Outline, bool]:
+    """The outline of lines, so many at most, and whether there was no time for all of them."""
+    outline, end = Outline(), prepare.reading_until(spent)
+    for line in lines:
+        if outline.lines == most:
+            break
+        if outline.lines and outline.lines % prepare.CHUNK == 0 and spent() > end:
+            return outline, True
+        outline.add(line)
+    return outline, False
+
+
+def _write_documents(
+    draft: Draft, tokenizer: Tokenizer, lines: Iterable[Line], overlap: Overlap
+) -> tuple[int, int | None]:
+    """Write a row for each document; how many lines there are, and how many bytes they have
+    where the tokenizer keeps all of them."""
+    rows = draft.rows(IDS + VALID, id_type(tokenizer.vocab_size))
+    n_lines = n_bytes = 0
+    keeps_all = not tokenizer.loses_text
+    for _, group in groupby(lines, key=attrgetter("document")):
+        pieces: list[Array] = []
+        for texts in chunks((line.text for line in group), len):
+            pieces += tokenizer.encode_lines(texts)
+            overlap.add_valid(text for text in texts if text.strip())
+            n_lines += len(texts)
+            n_bytes += sum(len(text.encode()) + 1 for text in texts)
+        document = np.concatenate(pieces)
+        keeps_all = keeps_all and not (document == tokenizer.unk_id).any()
+        rows.extend([document])
+    return n_lines, n_bytes if keeps_all else None

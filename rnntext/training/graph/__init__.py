@@ -1,1 +1,0 @@
-"""Trained models as ONNX graphs, made from their weights alone."""

@@ -1,0 +1,78 @@
+"""Another checkpoint to start a run from: its tokenizer, its embeddings and its encoder.
+
+Knows: what of it is taken over, and what a new encoder that is wider makes of it. Does not know:
+how a run goes on from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnntext import checkpoint
+from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.errors import UsageError
+from rnntext.text.tokenizer import Tokenizer
+from rnntext.training.data.loading import tokenizer_of
+from rnntext.training.networks.model import Model
+from rnntext.training.options import TrainingOptions
+from rnntext.training.presets import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Init:
+    """Another checkpoint's tokenizer, embeddings and encoder, to start from."""
+
+    encoder: EncoderConfig
+    tokenizer: Tokenizer
+    weights: dict[str, np.ndarray[Any, Any]]
+
+    @classmethod
+    def load(cls, directory: Path, options: TrainingOptions) -> Init:
+        source = checkpoint.load(directory)
+        encoder = ModelConfig.from_json(source.config["model"]).encoder
+        if options.task == "lm" and encoder.bidirectional:
+            raise UsageError(
+                f"--init {directory}: its encoder reads in both directions, and a language model "
+                "may not see what it predicts; start from a language model"
+            )
+        names = [n for n in checkpoint.tensor_shapes(source) if n.startswith("encoder.")]
+        return cls(
+            encoder,
+            tokenizer_of(
+                source.file(checkpoint.TOKENIZER).read_text("utf-8"), source.config["tokenizer"]
+            ),
+            checkpoint.load_tensors(source, names),
+        )
+
+    def adapted(self, recipe: Recipe) -> Recipe:
+        """The recipe with this encoder's sizes. A tagger always reads in both directions; a
+        classifier reads as the encoder it starts from does."""
+        return replace(
+            recipe,
+            cell=self.encoder.cell,
+            layers=self.encoder.num_layers,
+            hidden=self.encoder.hidden_size,
+            embed=self.encoder.embed_size,
+            bidirectional=self.encoder.bidirectional
+            or (recipe.bidirectional and not recipe.bptt and recipe.max_length >= 512),
+        )
+
+    def give_weights(self, model: Model) -> None:
+        """Copy what is there. Where the new encoder reads backward too and this one does not,
+        the forward direction starts by computing exactly what it computed before: the part of
+        a layer's input that comes from the backward direction has weights of zero."""
+        state = model.state_dict()
+        for name, array in self.weights.items():
+            old = torch.from_numpy(array)
+            new: Tensor = state[name]
+            if new.shape != old.shape:
+                widened = torch.zeros_like(new)
+                widened[:, : old.shape[1]] = old
+                old = widened
+            new.copy_(old)

@@ -1,0 +1,265 @@
+"""What a classifier learns: the labels of documents.
+
+Knows: encoded documents, and how long ones are read. Does not know: files, tokenizers, optimisers
+or when to stop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rnntext import metrics
+from rnntext.text.batches import buckets, pad
+from rnntext.training.data.store import Array, counts_of
+from rnntext.training.engine.device import Machine
+from rnntext.training.data.epochs import Epochs
+from rnntext.training.events import Metrics
+from rnntext.training.data.examples import LabelledIds, LabelledRows
+from rnntext.training.networks.model import Classifier, State
+from rnntext.training.engine.objective import (
+    QUICK_TOKENS,
+    SAMPLE_TOKENS,
+    epoch_steps,
+    own_part,
+    part_of,
+)
+from rnntext.training.engine.distributed import ALONE, Ranks
+
+
+class _LabelledBatch(NamedTuple):
+    ids: Tensor  # (B, T)
+    lengths: Tensor  # (B)
+    labels: Tensor  # (B, labels)
+    weight: float  # what the summed loss of the whole batch, of all ranks, is divided by
+    tokens: int  # of the whole batch
+
+
+class Classification:
+    """Predict the labels of a document."""
+
+    higher_is_better = True
+
+    def __init__(
+        self,
+        train: LabelledRows,
+        valid: LabelledIds,
+        *,
+        labels: Sequence[str],
+        multi_label: bool,
+        balanced: bool,
+        batch_size: int,
+        max_length: int,
+        seed: int,
+        machine: Machine,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.ranks = ranks
+        self.train, self.valid, self.labels = train, valid, labels
+        self.multi_label, self.max_length = multi_label, max_length
+        self.metric = "micro_f1" if multi_label else "accuracy"
+        self.batch_size, self.seed, self.machine = batch_size, seed, machine
+        self._balance: Array | None = None
+        self.weights: Tensor | None = None
+        if balanced:
+            counts = counts_of(train.labels.values, len(labels))
+            balance = len(train) / (len(labels) * np.maximum(counts, 1))
+            self._balance = balance.astype(np.float32)
+            self.weights = torch.from_numpy(self._balance).to(machine.device)
+        lengths = [len(ids) for ids in valid.ids]
+        self._quick = part_of(lengths, QUICK_TOKENS, seed)
+        self._sample = part_of(lengths, SAMPLE_TOKENS, seed)
+        self._epochs = Epochs(train.ids, batch_size, batch_size * max_length, max_length)
+        self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
+        quick = sum(len(valid.ids[i]) for i in self._quick)
+        self.quick_share = quick / self.valid_tokens()
+        self.quick_steps = quick / (len(train.ids.values) / self.steps_per_epoch)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[_LabelledBatch]:
+        """This rank's part of each batch. Of a document longer than `max_length` an epoch sees
+        one window, another each time."""
+        steps = epoch_steps(self._epochs, self.steps_per_epoch, [self.seed, epoch])
+        for step, index in islice(enumerate(steps), start, None):
+            documents = self.train.read(index)
+            generator = np.random.default_rng([self.seed, epoch, step])
+            lengths = np.array([len(ids) for ids in documents.ids])
+            begins = generator.integers(np.maximum(lengths - self.max_length, 0) + 1)
+            own, counts = own_part(self.ranks, len(index))
+            rows = [
+                ids[begin : begin + self.max_length]
+                for ids, begin in zip(documents.ids[own], begins[own], strict=True)
+            ]
+            yield _LabelledBatch(
+                *self._tensors(rows, documents.labels[own], even=True),
+                weight=self._weight_of(documents.labels) if counts else math.inf,
+                tokens=int(np.minimum(lengths, self.max_length).sum()),
+            )
+
+    def _tensors(
+        self, rows: Sequence[Array], labels: Array, *, even: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        ids, lengths = pad(rows, even=even)
+        arrays = (ids, lengths.astype(np.int64), labels.astype(np.float32))
+        tensors = (torch.from_numpy(array).to(self.machine.device) for array in arrays)
+        return tuple(tensors)  # type: ignore[return-value]
+
+    def capped(self) -> int:
+        """How many documents are longer than what an epoch sees of each."""
+        ids, window = self.train.ids, 1 << 20
+        starts = range(0, len(ids), window)
+        return sum(
+            int((ids.lengths(start, min(start + window, len(ids))) > self.max_length).sum())
+            for start in starts
+        )
+
+    def loss(self, model: Classifier, batch: _LabelledBatch) -> tuple[Tensor, int]:
+        with self.machine.autocast():
+            logits = model(batch.ids, batch.lengths)
+        total = self._total_loss(logits.float(), batch.labels)
+        return total * (self.ranks.size / batch.weight), batch.tokens
+
+    def _total_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.multi_label:
+            return functional.binary_cross_entropy_with_logits(
+                logits, labels, pos_weight=self.weights, reduction="sum"
+            )
+        return functional.cross_entropy(
+            logits, labels.argmax(1), weight=self.weights, reduction="sum"
+        )
+
+    def _weight_of(self, labels: Array) -> float:
+        """What the summed loss of rows with these labels is divided by."""
+        if self.multi_label:
+            return float(labels.size)
+        return (
+            len(labels) if self._balance is None else float(self._balance[labels.argmax(1)].sum())
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        pass
+
+    def valid_tokens(self) -> int:
+        return sum(map(len, self.valid.ids))
+
+    def sample(self, model: Classifier) -> float:
+        self._measure(model, self._sample)
+        return sum(len(self.valid.ids[i]) for i in self._sample) / self.valid_tokens()
+
+    def evaluate(self, model: Classifier, *, quick: bool = False) -> Metrics:
+        return self._measure(model, self.chosen(quick=quick))
+
+    def chosen(self, *, quick: bool) -> Sequence[int]:
+        """The validation documents that an evaluation reads."""
+        return self._quick if quick else range(len(self.valid.ids))
+
+    def calibrate(self, model: Classifier, *, quick: bool = False) -> Metrics:
+        """Make the model's probabilities say how often it is right; the metrics then."""
+        chosen = self.chosen(quick=quick)
+        logits = self._logits_of(model, chosen)
+        labels = self.valid.labels[list(chosen)]
+        temperature = metrics.fit_temperature(logits.cpu().numpy(), labels, self.multi_label)
+        with torch.no_grad():
+            for parameter in model.head.output.parameters():
+                parameter.div_(temperature)
+        return self._metrics(logits / temperature, chosen)
+
+    def _measure(self, model: Classifier, chosen: Sequence[int]) -> Metrics:
+        return self._metrics(self._logits_of(model, chosen), chosen)
+
+    def _logits_of(self, model: Classifier, chosen: Sequence[int]) -> Tensor:
+        model.eval()
+        return self.logits(model, [self.valid.ids[i] for i in chosen])
+
+    def _metrics(self, logits: Tensor, chosen: Sequence[int]) -> Metrics:
+        probabilities = logits.sigmoid() if self.multi_label else logits.softmax(1)
+        return self.metrics_of(probabilities.cpu().numpy(), chosen)
+
+    def metrics_of(self, probabilities: Array, chosen: Sequence[int]) -> Metrics:
+        """The metrics of these probabilities (N, labels) of the chosen validation documents."""
+        matrix = self.valid.labels[list(chosen)]
+        gold: Any
+        if self.multi_label:
+            gold = [
+                {label for label, given in zip(self.labels, row, strict=True) if given}
+                for row in matrix
+            ]
+        else:
+            gold = [self.labels[i] for i in matrix.argmax(1)]
+        return metrics.classification_metrics(
+            gold, probabilities, list(self.labels), self.multi_label
+        )
+
+    def logits(self, model: Classifier, documents: Sequence[Array]) -> Tensor:
+        """Logits (N, labels), long documents being read as the runtime reads them: see
+        `rnntext.runtime.classify.Classifier.logits`."""
+        if not model.config.encoder.bidirectional:
+            return self._read(model, documents)
+        windows, owners = windows_of(documents, self.max_length)
+        share = np.array([len(window) for window in windows]) / np.array(
+            [len(documents[owner]) for owner in owners]
+        )
+        total = torch.zeros(len(documents), len(self.labels), device=self.machine.device)
+        owner = torch.from_numpy(owners).to(self.machine.device)
+        weight = torch.from_numpy(share.astype(np.float32)).to(self.machine.device)
+        return total.index_add_(0, owner, self._read(model, windows) * weight[:, None])
+
+    def _read(self, model: Classifier, rows: Sequence[Array]) -> Tensor:
+        """Logits (N, labels) of rows of any length, the state carried from window to window."""
+        lengths = np.array([len(row) for row in rows])
+        logits = torch.zeros(len(rows), len(self.labels), device=self.machine.device)
+        with torch.no_grad():
+            for index in buckets(lengths, max_rows=256, max_tokens=1 << 15):
+                place = torch.from_numpy(index).to(self.machine.device)
+                logits[place] = self._read_batch(model, [rows[i] for i in index])
+        return logits
+
+    def _read_batch(self, model: Classifier, rows: Sequence[Array]) -> Tensor:
+        longest = max(map(len, rows))
+        if longest <= self.max_length:
+            ids, lengths, _ = self._tensors(rows, np.zeros((1, 1)))
+            found: Tensor = model(ids, lengths)
+            return found
+        views: list[list[Tensor]] = [[] for _ in rows]
+        going = list(range(len(rows)))
+        state: State | None = None
+        for start in range(0, longest, self.max_length):
+            # A row that ends in a window is full of padding after; its state is not needed.
+            left = [place for place, row in enumerate(going) if len(rows[row]) > start]
+            going = [going[place] for place in left]
+            windows = [rows[row][start : start + self.max_length] for row in going]
+            ids, lengths, _ = self._tensors(windows, np.zeros((1, 1)))
+            if state is not None:
+                state = tuple(part[:, left] for part in state)
+            states, state = model.encoder(ids, lengths, state)
+            for row, last, largest, total in zip(
+                going, *model.head.pool(states, lengths), strict=True
+            ):
+                if views[row]:
+                    _, before, sum_before = views[row]
+                    largest, total = torch.maximum(before, largest), sum_before + total
+                views[row] = [last, largest, total]
+        last, largest, total = (torch.stack(view) for view in zip(*views, strict=True))
+        count = torch.tensor([[len(row)] for row in rows], device=total.device)
+        logits: Tensor = model.head.logits(last, largest, total / count)
+        return logits
+
+
+def windows_of(documents: Sequence[Array], max_length: int) -> tuple[list[Array], Array]:
+    """Documents cut into windows of at most `max_length` ids, and which document each is of."""
+    windows: list[Array] = []
+    owners: list[int] = []
+    for owner, ids in enumerate(documents):
+        for start in range(0, max(len(ids), 1), max_length):
+            windows.append(ids[start : start + max_length])
+            owners.append(owner)
+    return windows, np.array(owners, np.int64)

@@ -1,0 +1,143 @@
+"""How long a run is, and its learning rate at every step."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from rnntext.training.engine.schedule import (
+    EVALUATE_AT,
+    Budget,
+    Fall,
+    Plateau,
+    evaluation_steps,
+    fewest_steps,
+    flat_steps,
+    warm,
+)
+
+
+def learning_rate(peak: float, warmup: int, step: int, total: int | None) -> float:
+    fall = 1.0 if total is None else Fall.planned([(0, total)]).share(step)
+    return peak * warm(warmup, step) * fall
+
+
+def test_a_long_run() -> None:
+    """Up to the peak in 100 steps, flat until 40 %, then straight down to a hundredth."""
+    total = 2000
+    rates = [learning_rate(0.5, 100, step, total) for step in range(total)]
+    assert rates[0] == pytest.approx(0.005)
+    assert rates[49] == pytest.approx(0.25)
+    assert rates[99:800] == pytest.approx([0.5] * 701)
+    assert rates[801] < 0.5
+    assert rates[1400] == pytest.approx(0.25)
+    assert rates[1700] == pytest.approx(0.125)
+    assert rates[-1] == pytest.approx(0.005)
+    slopes = {round(a - b, 9) for a, b in pairwise(rates[801:1981])}
+    assert slopes == {round(0.5 / 1200, 9)}
+
+
+def test_without_an_end_it_is_flat() -> None:
+    assert learning_rate(0.5, 100, 9, None) == pytest.approx(0.05)
+    assert {learning_rate(0.5, 100, step, None) for step in (99, 100, 5000, 10**7)} == {0.5}
+    assert learning_rate(0.5, 1, 0, None) == 0.5
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 7, 10, 55, 300])
+def test_a_short_run_still_moves(total: int) -> None:
+    rates = [learning_rate(1.0, 30, step, total) for step in range(total)]
+    assert all(0 < rate <= 1 for rate in rates)
+    # One rise and one fall.
+    top = rates.index(max(rates))
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+
+
+@pytest.mark.parametrize("warmup", [1, 30, 150])
+@pytest.mark.parametrize("total", [1, 50, 300, 999, 2345, 1_000_000])
+def test_in_the_flat_stretch_the_rate_depends_on_the_step_alone(warmup: int, total: int) -> None:
+    """What makes `--steps` repeat a run that `--minutes` ended after so many steps."""
+    flat = flat_steps(total)
+    for step in {*range(0, flat, max(1, flat // 500)), flat - 1}:
+        expected = learning_rate(0.3, warmup, step, None)
+        assert learning_rate(0.3, warmup, step, total) == expected
+
+
+def test_a_run_that_is_shortened_comes_down_from_where_it_is() -> None:
+    """Planned for 1000 steps, and after 700, half way down, for 800."""
+    before, after = Fall.planned([(0, 1000)]), Fall.planned([(0, 1000), (700, 800)])
+    assert before.share(700) == pytest.approx(0.5)
+    shares = [after.share(step) for step in range(700, 800)]
+    assert shares[0] == pytest.approx(0.5)
+    assert shares[50] == pytest.approx(0.25)
+    assert shares[-1] == pytest.approx(0.01)
+    again = Fall.planned([(0, 1000), (700, 800), (750, 760)])
+    assert [again.share(step) for step in (750, 755)] == pytest.approx([0.25, 0.125])
+
+
+def test_evaluation_steps() -> None:
+    assert sorted(evaluation_steps(1000, cost=20)) == [400, 550, 700, 850, 1000]
+    assert evaluation_steps(1, cost=20) == {1}
+    for total in range(1, 40):
+        steps = evaluation_steps(total, cost=0.01)
+        assert total in steps
+        assert min(steps) >= 1
+        assert max(steps) == total
+        # The first is where a timed run has fixed its length.
+        assert min(steps) >= flat_steps(total)
+    assert len(EVALUATE_AT) == 5
+
+
+def test_evaluations_read_little_beside_the_steps() -> None:
+    assert sorted(evaluation_steps(1000, cost=21)) == [550, 700, 850, 1000]
+    assert sorted(evaluation_steps(1000, cost=50)) == [850, 1000]
+    # One there is always: nothing is saved that was not measured.
+    assert evaluation_steps(1000, cost=1e6) == {1000}
+
+
+@pytest.mark.parametrize("flat", [1, 2, 3, 17, 400, 12345])
+def test_fewest_steps_hold_the_flat_stretch(flat: int) -> None:
+    total = fewest_steps(flat)
+    assert flat_steps(total) == flat
+    assert flat_steps(total - 1) <= flat
+    assert total < flat / 0.4 + 1
+
+
+def test_budget() -> None:
+    assert Budget(epochs=3).total_steps(17) == 51
+    assert Budget(steps=40).total_steps(17) == 40
+    assert Budget(deadline=9.0).total_steps(17) is None
+    assert Budget().total_steps(17) is None
+    assert Budget(steps=40, plans=((0, 60), (30, 40))).total_steps(17) == 60
+
+
+def test_plateau_waits_cuts_and_ends() -> None:
+    plateau = Plateau(patience=1, cuts=2, factor=0.5)
+    scales = []
+    for improved in (True, False, True, False, False, False, False, False):
+        assert not plateau.finished
+        cut = plateau.update(improved)
+        scales.append((cut, plateau.scale))
+    assert scales == [
+        (False, 1.0),
+        (False, 1.0),
+        (False, 1.0),
+        (False, 1.0),
+        (True, 0.5),
+        (False, 0.5),
+        (True, 0.25),
+        (False, 0.25),
+    ]
+    assert not plateau.update(False)
+    assert plateau.finished
+
+
+def test_an_improvement_gives_a_plateau_its_patience_back() -> None:
+    plateau = Plateau(patience=2)
+    for _ in range(20):
+        assert not plateau.update(False)
+        assert not plateau.update(False)
+        assert not plateau.update(True)
+    assert not plateau.finished
+    assert plateau.scale == 1.0

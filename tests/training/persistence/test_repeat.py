@@ -1,0 +1,190 @@
+"""A run told so that it can be done again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnntext.cli import main, train
+from rnntext.errors import UsageError
+from rnntext.training.options import TrainingOptions
+from rnntext.training.persistence.repeat import command_of, repeated_options
+
+OPTIONS = {
+    "plain": TrainingOptions("lm", ("text.txt",)),
+    "lm": TrainingOptions(
+        "lm",
+        ("naïve café.txt", "你好 🙂/*.txt", "it's"),
+        valid="valid file.txt",
+        format="text",
+        encoding="latin-1",
+        encoding_errors="replace",
+        preset="small",
+        cell="gru",
+        layers=2,
+        hidden=96,
+        embed=64,
+        tokenizer="word",
+        vocab_size=5000,
+        min_frequency=3,
+        lowercase=False,
+        minutes=1.5,
+        batch_size=8,
+        lr=0.0025,
+        dropout=0.0,
+        bptt=20,
+        seed=7,
+        device="cpu",
+        threads=2,
+    ),
+    "classify": TrainingOptions(
+        "classify",
+        ("hf:some/thing",),
+        text_column="the text",
+        label_column="$label",
+        multi_label=True,
+        label_separator=" | ",
+        split="train[:10%]",
+        lowercase=True,
+        steps=300,
+        class_weights="balanced",
+    ),
+    "tag": TrainingOptions("tag", ("a.conllu",), tag_column="xpos", init="models/my lm", epochs=4),
+}
+
+
+def parsed(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> tuple[TrainingOptions, Path]:
+    """What the command line makes of these words."""
+    found: list[Any] = []
+
+    def instead(chosen: TrainingOptions, out: Path, *_: object, **__: object) -> tuple[None, None]:
+        found.append((chosen, out))
+        return None, None
+
+    monkeypatch.setattr(train, "train", instead)
+    monkeypatch.setattr(train, "show", lambda *_: None)
+    main.make_app()(list(words), standalone_mode=False)
+    (result,) = found
+    return result
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_command_parses_back(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options, directory = OPTIONS[name], Path("models/it's new")
+    words = shlex.split(command_of(options, directory))
+    assert words[0] == "rnntext"
+    assert parsed(words[1:], monkeypatch) == (options, directory)
+
+
+def test_commands_word_for_word() -> None:
+    assert command_of(OPTIONS["plain"], Path("out")) == "rnntext train lm -o out text.txt"
+    assert command_of(OPTIONS["tag"], Path("out")) == (
+        "rnntext train tag -o out --tag-column xpos --init 'models/my lm' --epochs 4 a.conllu"
+    )
+    options = TrainingOptions("classify", ("x",), lowercase=False, multi_label=True)
+    assert command_of(options, Path("m")) == (
+        "rnntext train classify -o m --multi-label --no-lowercase x"
+    )
+
+
+def test_a_name_that_looks_like_a_flag(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = TrainingOptions("lm", ("-odd name.txt", "other"))
+    words = shlex.split(command_of(options, Path("-out")))
+    assert parsed(words[1:], monkeypatch) == (options, Path("-out"))
+
+
+def config_file(path: Path, options: TrainingOptions, steps: int = 1234, **results: object) -> Path:
+    content = {
+        "training": {"options": options.to_json(), "threads": 2},
+        "results": {"steps": steps, "best_step": 99, **results},
+        "data": {"cut_short": bool(results), "read": 700, "train": 70},
+    }
+    path.write_text(json.dumps(content), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_config_is_repeated(name: str, tmp_path: Path) -> None:
+    options = OPTIONS[name]
+    found = repeated_options(config_file(tmp_path / "config.json", options))
+    differs = {
+        field.name: getattr(found, field.name)
+        for field in fields(options)
+        if getattr(found, field.name) != getattr(options, field.name)
+    }
+    # Minutes are another number of steps on another day; the steps taken are the run.
+    assert differs == ({"minutes": None, "steps": 1234} if name == "lm" else {})
+
+
+def test_options_over_those_of_a_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = config_file(tmp_path / "config.json", OPTIONS["lm"])
+    words = ["train", "lm", "--config", str(path), "-o", "new", "--seed", "8", "--epochs", "2"]
+    chosen, _ = parsed(words, monkeypatch)
+    assert (chosen.seed, chosen.epochs, chosen.steps, chosen.minutes) == (8, 2, None, None)
+    assert chosen.data == OPTIONS["lm"].data
+    assert chosen.lowercase is False
+
+
+@pytest.mark.parametrize(
+    ("more", "plans", "part"),
+    [
+        ([], ((0, 9000), (500, 1234)), (700, 70)),
+        (["--seed", "8"], ((0, 9000), (500, 1234)), (700, 70)),
+        (["--steps", "5000"], (), (700, 70)),
+        (["--epochs", "2"], (), (700, 70)),
+        (["--minutes", "3"], (), None),  # it may be time enough for all of the data
+        (["other.txt"], ((0, 9000), (500, 1234)), None),
+    ],
+)
+def test_another_budget_does_without_the_old_plans(
+    more: list[str],
+    plans: tuple[tuple[int, int], ...],
+    part: tuple[int, int] | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = config_file(tmp_path / "config.json", OPTIONS["lm"], plans=[[0, 9000], [500, 1234]])
+    chosen, _ = parsed(["train", "lm", "--config", str(path), "-o", "new", *more], monkeypatch)
+    assert (chosen.plans, chosen.part) == (plans, part)
+    if plans:
+        assert (chosen.steps, chosen.epochs, chosen.minutes) == (1234, None, None)
+    else:
+        asked = {"--steps": chosen.steps, "--epochs": chosen.epochs, "--minutes": chosen.minutes}
+        assert asked.pop(more[0]) == float(more[1])
+        assert set(asked.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "no JSON",
+        "[]",
+        "null",
+        "{}",
+        '{"training": 3, "results": {}}',
+        '{"training": {"options": {}}, "results": {"steps": 1}}',
+        '{"training": {"options": {"task": "lm", "data": ["x"]}}, "results": {}}',
+        '{"training": {"options": {"task": "lm", "data": 5}}, "results": {"steps": 1}}',
+        '{"training": {"options": {"task": "lm"}}, "results": {"steps": 1}}',
+    ],
+)
+def test_another_file_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match="--config"):
+        repeated_options(path)
+
+
+def test_a_file_that_is_not_there_and_one_that_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--config .*nowhere: No such file"):
+        repeated_options(tmp_path / "nowhere")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match=r"--config .*binary is not a checkpoint"):
+        repeated_options(tmp_path / "binary")

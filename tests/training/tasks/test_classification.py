@@ -1,0 +1,231 @@
+"""What a classifier learns from, and that its validation metrics are what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rnntext.metrics import classification_metrics, fit_temperature
+from rnntext.training.tasks import classification as module
+from rnntext.training.tasks.classification import Classification, windows_of
+from rnntext.training.data.examples import LabelledIds, LabelledRows
+from rnntext.training.networks.model import Classifier
+from tests.training.models import (
+    CPU,
+    DOCUMENTS,
+    LABELS,
+    Array,
+    random_model,
+    realistic,
+    share_of_text,
+    softmax,
+)
+
+
+def classification(
+    documents: Sequence[Array],
+    labels: Array,
+    *,
+    valid: tuple[Sequence[Array], Array] | None = None,
+    multi_label: bool = False,
+    balanced: bool = False,
+    batch_size: int = 4,
+    max_length: int = 50,
+    seed: int = 0,
+) -> Classification:
+    given = LabelledIds(list(documents), labels.astype(np.float32))
+    return Classification(
+        LabelledRows.of(given),
+        given if valid is None else LabelledIds(list(valid[0]), valid[1].astype(np.float32)),
+        labels=LABELS,
+        multi_label=multi_label,
+        balanced=balanced,
+        batch_size=batch_size,
+        max_length=max_length,
+        seed=seed,
+        machine=CPU,
+    )
+
+
+def one_hot(*labels: int) -> Array:
+    return np.eye(3)[list(labels)]
+
+
+def logits_alone(model: Classifier, ids: Array) -> Array:
+    with torch.no_grad():
+        logits = model(torch.from_numpy(ids)[None].long(), torch.tensor([len(ids)]))
+    return logits[0].double().numpy()
+
+
+GOLD = one_hot(0, 2, 1, 2, 2)
+
+
+def loss_of_all(objective: Classification, model: Classifier, gold: Array) -> float:
+    """The training loss of all documents as one batch."""
+    (batch,) = objective.batches(0)
+    assert sorted(batch.labels.tolist()) == sorted(gold.tolist())
+    loss, tokens = objective.loss(model, batch)
+    assert tokens == 76
+    return float(loss.detach())
+
+
+def check_metrics(objective: Classification, model: Classifier, expected: dict[str, Any]) -> None:
+    found = objective.evaluate(model.train())
+    assert not model.training
+    assert objective.metric in found
+    assert found["ece"] == pytest.approx(expected["ece"], rel=1e-4)
+    assert {**found, "ece": 0} == {**found, **expected, "ece": 0}
+
+
+def test_classification_evaluation_one_by_one() -> None:
+    model = random_model("classify")
+    objective = classification(DOCUMENTS, GOLD, batch_size=5)
+    logits = np.stack([logits_alone(model, ids) for ids in DOCUMENTS])
+    probabilities = softmax(logits)
+    losses = -np.log(probabilities[np.arange(5), GOLD.argmax(1)])
+    assert loss_of_all(objective, model, GOLD) == pytest.approx(losses.mean(), rel=1e-5)
+    check_metrics(
+        objective, model, classification_metrics(list("acbcc"), probabilities, LABELS, False)
+    )
+
+
+def test_multi_label_evaluation_one_by_one() -> None:
+    model = random_model("classify", multi=True)
+    gold = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1], [1, 0, 0], [0, 0, 1]])
+    objective = classification(DOCUMENTS, gold, multi_label=True, batch_size=5)
+    probabilities = 1 / (1 + np.exp(-np.stack([logits_alone(model, ids) for ids in DOCUMENTS])))
+    losses = -np.log(np.where(gold == 1, probabilities, 1 - probabilities))
+    assert loss_of_all(objective, model, gold) == pytest.approx(losses.mean(), rel=1e-5)
+    sets = [{"a", "b"}, set(), {"b", "c"}, {"a"}, {"c"}]
+    check_metrics(objective, model, classification_metrics(sets, probabilities, LABELS, True))
+
+
+def test_long_documents_are_read_in_windows() -> None:
+    """The logits of 40 tokens in windows of 16: of 16, 16 and 8, by their share."""
+    model = random_model("classify")
+    objective = classification(DOCUMENTS, GOLD, max_length=16)
+    found = objective.logits(model, DOCUMENTS).double().numpy()
+    for row, ids in zip(found, DOCUMENTS, strict=True):
+        parts = [ids[start : start + 16] for start in range(0, len(ids), 16)]
+        want = sum(len(part) / len(ids) * logits_alone(model, part) for part in parts)
+        np.testing.assert_allclose(row, want, rtol=1e-4, atol=1e-5)
+    assert np.abs(found[2] - logits_alone(model, DOCUMENTS[2])).max() > 1e-3
+
+
+def test_windows_of() -> None:
+    documents = [np.arange(5), np.arange(6), np.arange(7)]
+    windows, owners = windows_of(documents, 3)
+    assert [window.tolist() for window in windows] == [
+        [0, 1, 2], [3, 4], [0, 1, 2], [3, 4, 5], [0, 1, 2], [3, 4, 5], [6]
+    ]  # fmt: skip
+    assert owners.tolist() == [0, 0, 1, 1, 2, 2, 2]
+
+
+def test_training_sees_windows_of_long_documents_and_all_of_others() -> None:
+    documents = [np.arange(100, 140), np.arange(5), np.arange(50, 60)]
+    objective = classification(documents, one_hot(0, 1, 2), max_length=10, batch_size=2)
+    starts = set()
+    for epoch in range(12):
+        rows = [
+            ids[row, : lengths[row]].tolist()
+            for ids, lengths, *_ in objective.batches(epoch)
+            for row in range(len(ids))
+        ]
+        long = next(row for row in rows if row[0] >= 100)
+        assert long == list(range(long[0], long[0] + 10))
+        starts.add(long[0])
+        assert sorted(rows)[:2] == [list(range(5)), list(range(50, 60))]
+    assert len(starts) > 5
+    assert min(starts) >= 100
+    assert objective.capped() == 1
+    assert max(starts) <= 130
+
+
+def test_class_weights_by_hand() -> None:
+    """Counts 1, 1 and 3 of 5: weights 5 / (3 * 1), the same, and 5 / (3 * 3)."""
+    model = random_model("classify")
+    objective = classification(DOCUMENTS, GOLD, balanced=True, batch_size=5)
+    weights = np.array([5 / 3, 5 / 3, 5 / 9])
+    probabilities = softmax(np.stack([logits_alone(model, ids) for ids in DOCUMENTS]))
+    gold = GOLD.argmax(1)
+    losses = -np.log(probabilities[np.arange(5), gold]) * weights[gold]
+    want = losses.sum() / weights[gold].sum()
+    assert loss_of_all(objective, model, GOLD) == pytest.approx(want, rel=1e-5)
+    unweighted = loss_of_all(classification(DOCUMENTS, GOLD, batch_size=5), model, GOLD)
+    assert abs(unweighted - want) > 1e-3
+
+
+def test_little_of_a_batch_is_padding() -> None:
+    documents = realistic(5.0, 0.7)
+    labels = one_hot(*(n % 3 for n in range(len(documents))))
+    objective = classification(documents, labels, batch_size=32, max_length=400)
+    assert share_of_text(objective.batches(0)) > 0.9
+
+
+def test_batches_have_few_widths() -> None:
+    documents = [np.zeros(length, np.int32) for length in range(1, 401)]
+    objective = classification(
+        documents, one_hot(*(n % 3 for n in range(400))), batch_size=2, max_length=400
+    )
+    widths = {batch.ids.shape[1] for epoch in range(3) for batch in objective.batches(epoch)}
+    assert max(widths) == 400
+    assert len(widths) < 80  # of 400
+
+
+def test_a_quick_evaluation_and_a_sample_read_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUICK_TOKENS", 41)
+    monkeypatch.setattr(module, "SAMPLE_TOKENS", 10)
+    read: list[list[int]] = []
+    objective = classification(DOCUMENTS, GOLD, batch_size=2)
+    monkeypatch.setattr(objective, "metrics_of", lambda found, chosen: read.append(list(chosen)))
+    model = random_model("classify")
+    objective.evaluate(model, quick=True)
+    share = objective.sample(model)
+    quick, sample = (sum(len(DOCUMENTS[i]) for i in chosen) for chosen in read)
+    assert 41 <= quick < 76
+    assert 10 <= sample < quick
+    assert share == sample / 76
+    assert objective.quick_share == quick / 76
+    assert objective.quick_steps == quick / (76 / objective.steps_per_epoch)
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_calibration_changes_how_sure_the_model_is_and_nothing_else(multi: bool) -> None:
+    model = random_model("classify", multi=multi)
+    objective = classification(DOCUMENTS, GOLD, multi_label=multi)
+    before = np.stack([logits_alone(model, ids) for ids in DOCUMENTS])
+    found = objective.calibrate(model)
+    after = np.stack([logits_alone(model, ids) for ids in DOCUMENTS])
+    ratio = before / after
+    assert ratio == pytest.approx(fit_temperature(before, GOLD, multi), rel=1e-3)
+    assert abs(ratio.mean() - 1) > 0.05
+    check_metrics(objective, model, found)
+
+
+def test_an_epoch_of_documents() -> None:
+    """All of them, in an order of the seed and the epoch; labels stay with their texts."""
+    count = 120
+    documents = [np.full(1 + n % 9, n) for n in range(count)]
+    labels = one_hot(*(n % 3 for n in range(count)))
+    one, two = (classification(documents, labels, batch_size=8) for _ in range(2))
+    orders = []
+    for epoch in range(3):
+        seen = []
+        for ids, lengths, given, *_ in one.batches(epoch):
+            for row in range(len(ids)):
+                number = int(ids[row, 0])
+                seen.append(number)
+                assert int(lengths[row]) == 1 + number % 9
+                assert ids[row, lengths[row] :].eq(0).all()
+                assert int(given[row].argmax()) == number % 3
+        assert len(seen) > 0.9 * count
+        assert len(set(seen)) > 0.9 * count
+        orders.append(seen)
+    assert orders[0] != orders[1] != orders[2]
+    assert [int(i) for ids, *_ in two.batches(2) for i in ids[:, 0]] == orders[2]
+    other = classification(documents, labels, batch_size=8, seed=1)
+    assert [int(i) for ids, *_ in other.batches(2) for i in ids[:, 0]] != orders[2]

@@ -1,0 +1,327 @@
+"""What a language model learns from, and that its validation metrics are what they mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.training.data.store import counts_of
+from rnntext.training.tasks import language_modelling
+from rnntext.training.engine.device import Machine
+from rnntext.training.tasks.language_modelling import LanguageModelling
+from rnntext.training.networks.model import LanguageModel, build_model
+from tests.training.models import CPU, DOCUMENTS, Array, E, H, V, random_model, softmax
+
+
+def language(
+    stream: Any = None,
+    valid: Sequence[Array] = (np.array([1, 2, 0]),),
+    *,
+    batch_size: int = 4,
+    bptt: int = 7,
+    seed: int = 0,
+    unk_id: int | None = None,
+    valid_bytes: int | None = None,
+    dropout_passes: int = 0,
+) -> LanguageModelling:
+    if stream is None:
+        stream = np.random.default_rng(9).integers(V, size=333)
+    return LanguageModelling(
+        stream,
+        valid,
+        counts=counts_of(stream, V),
+        batch_size=batch_size,
+        bptt=bptt,
+        eos_id=0,
+        unk_id=unk_id,
+        valid_bytes=valid_bytes,
+        seed=seed,
+        machine=CPU,
+        dropout_passes=dropout_passes,
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "bptt", "rows"), [(333, 7, 4), (20, 35, 1), (36, 35, 1), (100, 24, 4), (99, 24, 3)]
+)
+def test_windows_cover_each_column_once_an_epoch(size: int, bptt: int, rows: int) -> None:
+    stream = np.arange(size) % V
+    objective = language(stream, bptt=bptt)
+    length = size // rows
+    columns = stream[: rows * length].reshape(rows, length)
+    for epoch in range(6):
+        batches = list(objective.batches(epoch))
+        inputs = torch.cat([batch[0] for batch in batches], dim=1)
+        targets = torch.cat([batch[1] for batch in batches], dim=1)
+        # Every token is read once and every one but each column's first is predicted once.
+        assert np.array_equal(inputs.numpy(), columns[:, :-1])
+        assert np.array_equal(targets.numpy(), columns[:, 1:])
+        for given, wanted, fresh, _ in batches:
+            assert given.shape == wanted.shape
+            assert 1 <= given.shape[1] <= bptt
+            assert fresh.shape == (rows,)
+        widths = [batch[0].shape[1] for batch in batches]
+        assert set(widths[1:-1]) <= {bptt}
+        assert 0 <= len(batches) - objective.steps_per_epoch <= 1
+
+
+class Watched:
+    """A stream that notes what is read of it."""
+
+    def __init__(self, numbers: Array) -> None:
+        self.numbers, self.windows = numbers, list[tuple[int, int]]()
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, window: slice) -> Array:
+        start, stop, _ = window.indices(len(self.numbers))
+        self.windows.append((start, stop))
+        return self.numbers[start:stop]
+
+
+@pytest.mark.parametrize("ahead", [1, 29, 61, 10**6])
+def test_windows_are_the_same_however_far_ahead_is_read(
+    ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [list(language().batches(epoch)) for epoch in (0, 1)]
+    monkeypatch.setattr(language_modelling, "_READ_AHEAD", 4 * ahead)
+    stream = Watched(np.random.default_rng(9).integers(V, size=333))
+    objective = language(stream)
+    for epoch in (0, 1):
+        stream.windows = []
+        for found, given in zip(objective.batches(epoch), wanted[epoch], strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(found[:3], given[:3], strict=True))
+            assert [part.dtype for part in found[:3]] == [part.dtype for part in given[:3]]
+        # A window at most, or as much as is to be read ahead.
+        assert all(b - a <= max(ahead, 8) for a, b in stream.windows)
+        if 29 <= ahead < 83:
+            assert len(stream.windows) < 4 * 83 / (ahead - 8) + 4
+
+
+def test_a_device_holds_a_stream_that_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Machine(torch.device("meta"), torch.float32)
+    for held, reads in ((333, 4), (332, 4 * 12)):
+        monkeypatch.setattr(language_modelling, "_HELD", held)
+        monkeypatch.setattr(language_modelling, "_READ_AHEAD", 4)
+        stream = Watched(np.arange(333))
+        columns = language_modelling._Columns(stream, 4, slice(0, 4), device)
+        for _ in range(2):
+            for start in range(0, 82, 7):
+                assert columns.window(start, min(start + 8, 83)).shape[0] == 4
+        assert len(stream.windows) == reads if held == 333 else len(stream.windows) > reads
+
+
+def widths(objective: LanguageModelling, epoch: int) -> list[Any]:
+    return [(b[0].shape[1], b[2].tolist()) for b in objective.batches(epoch)]
+
+
+def test_the_order_is_the_seeds_and_the_epochs_alone() -> None:
+    one, two, other = language(), language(), language(seed=1)
+    epochs = [widths(one, epoch) for epoch in range(5)]
+    torch.manual_seed(123)
+    np.random.seed(4)
+    assert [widths(two, epoch) for epoch in (4, 2, 0)] == [epochs[4], epochs[2], epochs[0]]
+    assert len({repr(epoch) for epoch in epochs}) > 2
+    assert [widths(other, epoch) for epoch in range(5)] != epochs
+
+
+def test_the_state_goes_from_window_to_window_by_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each window's loss and gradient are those of a model that starts in the state in which
+    the whole text before it ends, and looks no further back than the window."""
+    monkeypatch.setattr(language_modelling, "_FRESH_START", 0.0)
+    objective, model = language(), random_model("lm")
+    for _ in range(2):  # the second time from nothing again
+        read = 0
+        for number, batch in enumerate(objective.batches(1)):
+            model.zero_grad()
+            loss, tokens = objective.loss(model, batch)
+            loss.backward()
+            inputs, targets, *_ = batch
+            assert tokens == inputs.numel()
+            found = {name: p.grad.clone() for name, p in model.named_parameters()}
+            if number in (0, 3, 5):
+                state = None
+                if read:
+                    with torch.no_grad():
+                        _, state = model(objective.columns.window(0, read))
+                model.zero_grad()
+                logits, _ = model(inputs, state)
+                expected = torch.nn.functional.cross_entropy(
+                    logits.reshape(-1, V), targets.reshape(-1)
+                )
+                expected.backward()
+                torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+                for name, parameter in model.named_parameters():
+                    torch.testing.assert_close(
+                        found[name], parameter.grad, rtol=1e-4, atol=1e-6, msg=name
+                    )
+            read += inputs.shape[1]
+        assert number > 5
+
+
+def test_dropout_grows_with_the_passes_over_the_text() -> None:
+    """The same in every process, and wherever a run is taken up again."""
+    model = build_model(ModelConfig("lm", EncoderConfig("gru", V, E, H, 2, False)), 0.6).train()
+    assert isinstance(model, LanguageModel)
+    objective = language(dropout_passes=3)
+    shares = [[batch.dropout_share for batch in objective.batches(epoch)] for epoch in range(4)]
+    assert shares[0][0] == pytest.approx(1 / 3)
+    assert shares[0] == sorted(set(shares[0]))
+    assert shares[0][-1] < shares[1][0] == pytest.approx(2 / 3)
+    assert set(shares[2] + shares[3]) == {1.0}
+    assert [batch.dropout_share for batch in objective.batches(0, 3)] == shares[0][3:]
+    batch = next(objective.batches(0))
+    objective.loss(model, batch)
+    ones = torch.ones(1, 1, 100_000)
+    dropped = [
+        float((layer(ones) == 0).float().mean())
+        for layer in (model.encoder.input_dropout, model.encoder.dropout)
+    ]
+    assert dropped == pytest.approx([0.1, 0.2], abs=0.01)
+    assert {batch.dropout_share for batch in language().batches(0)} == {1.0}
+
+
+def test_some_columns_start_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    objective, model = language(), random_model("lm")
+    first, second, *_ = objective.batches(0)
+    inputs, targets, *_ = second
+
+    def loss_with(fresh: list[bool]) -> float:
+        list(zip(objective.batches(0), range(1), strict=False))  # from nothing
+        objective.loss(model, first._replace(fresh=torch.zeros(4, dtype=torch.bool)))
+        loss, _ = objective.loss(model, second._replace(fresh=torch.tensor(fresh)))
+        return float(loss.detach())
+
+    with torch.no_grad():
+        _, state = model(first[0])
+        carried = model(inputs, state)[0]
+        anew = model(inputs)[0]
+    fresh = [True, False, False, True]
+    logits = torch.where(torch.tensor(fresh)[:, None, None], anew, carried)
+    want = torch.nn.functional.cross_entropy(logits.reshape(-1, V), targets.reshape(-1))
+    assert loss_with(fresh) == pytest.approx(float(want), rel=1e-5)
+    assert loss_with([False] * 4) != pytest.approx(float(want), rel=1e-4)
+
+    monkeypatch.setattr(language_modelling, "_FRESH_START", 0.25)
+    flags = [flag for epoch in range(20) for b in objective.batches(epoch) for flag in b[2]]
+    assert np.mean(flags) == pytest.approx(0.25, abs=0.05)
+
+
+def scores_one_by_one(model: LanguageModel, documents: Sequence[Array]) -> list[Array]:
+    """Log-probabilities of each document's tokens, in float64 from the model's logits."""
+    result = []
+    for document in documents:
+        inputs = np.concatenate([[0], document[:-1]])
+        with torch.no_grad():
+            logits, _ = model(torch.from_numpy(inputs)[None])
+        probabilities = softmax(logits[0].double().numpy())
+        result.append(np.log(probabilities[np.arange(len(document)), document]))
+    return result
+
+
+@pytest.mark.parametrize("exact_rows", [1024, 8])
+def test_exact_evaluation(exact_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language_modelling, "_EXACT_ROWS", exact_rows)
+    model = random_model("lm")
+    valid = [*DOCUMENTS, np.array([], np.int64)]
+    objective = language(valid=valid, unk_id=5, valid_bytes=200)
+    scores = np.concatenate(scores_one_by_one(model, DOCUMENTS))
+    known = np.concatenate(DOCUMENTS) != 5
+    found = objective.evaluate(model)
+    assert found == pytest.approx(
+        {
+            "perplexity": math.exp(-scores.mean()),
+            "perplexity_known": math.exp(-scores[known].mean()),
+            "bits_per_byte": -scores.sum() / math.log(2) / 200,
+            "tokens": 76,
+            "unknown_rate": 1 - known.mean(),
+        },
+        rel=1e-5,
+    )
+    assert 0 < found["unknown_rate"] < 0.5
+    assert not model.training
+
+
+def test_evaluation_without_an_unknown_word_and_with_lost_text() -> None:
+    found = language(valid=DOCUMENTS).evaluate(random_model("lm"))
+    assert found["perplexity_known"] == found["perplexity"]
+    assert found["unknown_rate"] == 0
+    assert found["bits_per_byte"] is None
+
+
+def test_evaluation_leaves_training_where_it_was() -> None:
+    model = random_model("lm")
+    losses = []
+    for evaluate in (False, True):
+        objective = language(valid=DOCUMENTS)
+        windows = objective.batches(0)
+        objective.loss(model, next(windows))
+        if evaluate:
+            objective.evaluate(model, quick=True)
+        losses.append(float(objective.loss(model, next(windows))[0].detach()))
+    assert losses[0] == losses[1]
+
+
+def test_a_quick_evaluation_reads_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language_modelling, "_QUICK_TOKENS", 15)
+    model, document = random_model("lm"), DOCUMENTS[2]
+    objective = language(valid=[document], valid_bytes=99)
+    found = objective.evaluate(model, quick=True)
+    (scores,) = scores_one_by_one(model, [document])
+    assert found["tokens"] == 15
+    assert found["perplexity"] == pytest.approx(math.exp(-scores[:15].mean()), rel=1e-5)
+    assert found["bits_per_byte"] is None
+    monkeypatch.setattr(language_modelling, "_QUICK_TOKENS", 1000)
+    assert language(valid=[document]).evaluate(model, quick=True)["tokens"] == 40
+
+
+def test_a_quick_evaluation_reads_windows_after_some_of_what_stands_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(language_modelling, "_QUICK_WINDOW", 16)
+    monkeypatch.setattr(language_modelling, "_QUICK_CONTEXT", 5)
+    model, document = random_model("lm"), DOCUMENTS[2]
+    found = language(valid=[document]).evaluate(model, quick=True)
+    total = 0.0
+    for start in (0, 16, 32):
+        before = max(0, start - 5)
+        given = 0 if before == 0 else int(document[before - 1])
+        hidden, _ = model.hidden(torch.tensor([[given, *document[before : start + 15].tolist()]]))
+        logits = hidden[:, 0] @ model.encoder.embedding.weight.t() + model.head.bias
+        window = torch.from_numpy(document[before : start + 16]).long()
+        nats = torch.nn.functional.cross_entropy(logits[: len(window)], window, reduction="none")
+        total += float(nats[start - before :].detach().sum())
+    assert found["tokens"] == 40
+    assert found["perplexity"] == pytest.approx(math.exp(total / 40), rel=1e-5)
+
+
+def test_a_sample_is_a_part_of_the_work_of_a_whole_evaluation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(language_modelling, "_SAMPLE_TOKENS", 10)
+    read = []
+    monkeypatch.setattr(
+        LanguageModelling, "_measure", lambda self, model, pieces: read.append(pieces)
+    )
+    share = language(valid=[DOCUMENTS[2]]).sample(random_model("lm"))
+    assert share == 10 / 40
+    assert [len(piece.ids) - 1 for piece in read[0]] == [10]
+
+
+def test_a_quick_evaluation_of_many_documents_reads_its_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(language_modelling, "_QUICK_TOKENS", 15)
+    objective = language(valid=[DOCUMENTS[0]] * 20)
+    assert objective.evaluate(random_model("lm"), quick=True)["tokens"] == 15
+    assert objective.quick_share == 15 / 180
+    assert objective.quick_steps == 15 / (4 * 7)
+    everything = language(valid=[DOCUMENTS[1]])
+    assert (everything.quick_share, everything.quick_steps) == (1, 1 / (4 * 7))
