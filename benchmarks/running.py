@@ -125,7 +125,7 @@ def generation(models: Path) -> None:
         options = GenerationOptions(TOKENS, SamplingOptions(TEMPERATURE), seed=1)
         work: dict[str, Work] = {"PyTorch": partial(peer.generate, rows)}
         for name in ("lm", "lm-int8"):
-            model = LanguageModel.load(models / name, within=True)
+            model = LanguageModel.load(models / name, intra_op=True)
             work[name] = partial(texts_of, model, options, rows)
         compare(f"generate, {rows} at once", "tokens/s", rows * TOKENS, work)
 
@@ -208,7 +208,7 @@ def scoring(data: Path, models: Path) -> None:
     carried: dict[str, Work] = {"PyTorch": partial(peer.score, whole)}
     for name in ("lm", "lm-int8"):
         apart[name] = partial(LanguageModel.load(models / name).score, ids)
-        walking = LanguageModel.load(models / name, within=True)
+        walking = LanguageModel.load(models / name, intra_op=True)
         carried[name] = partial(carried_score, walking, whole)
     compare("score PTB valid, lines", "tokens/s", len(whole), apart, rounds=3)
     compare("score PTB valid, carried", "tokens/s", len(whole), carried, rounds=3)
@@ -216,7 +216,7 @@ def scoring(data: Path, models: Path) -> None:
 
 def carried_score(model: LanguageModel, ids: NDArray[np.int32]) -> float:
     """The log-probability of one text."""
-    return sum(float(piece.scores.sum()) for piece in model.walk([ids]))
+    return sum(float(piece.scores.sum()) for piece in model.score_documents([ids]))
 
 
 def compare(

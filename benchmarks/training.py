@@ -43,7 +43,7 @@ from torch import Tensor, nn
 from rnntext.config import usable_cores
 from rnntext.training.engine.device import Machine, choose_machine
 from rnntext.training.events import Finished, Prepared, Step
-from rnntext.training.options import Conduct, TrainingOptions
+from rnntext.training.options import ExecutionOptions, TrainingOptions
 from rnntext.training.run import run
 
 ROUNDS = 3
@@ -154,7 +154,7 @@ def ptb_options(data: Path, cell: str, hidden: int, **more: Any) -> TrainingOpti
 def our_pace(options: TrainingOptions, directory: Path) -> float:
     """Tokens a second in the second half of a run, batches and all."""
     seen: list[Step] = []
-    for event in run(options, directory, Conduct(force=True)):
+    for event in run(options, directory, ExecutionOptions(force=True)):
         if isinstance(event, Step):
             seen.append(event)
         if isinstance(event, Step) and event.step >= OURS - 10:
@@ -241,7 +241,7 @@ def epochs(data: Path, work: Path) -> None:
 def our_epoch(options: TrainingOptions, directory: Path) -> float:
     """Seconds from the first step to the last."""
     began = 0.0
-    for event in run(options, directory, Conduct(force=True)):
+    for event in run(options, directory, ExecutionOptions(force=True)):
         if isinstance(event, Prepared):
             began = time.perf_counter()
         if isinstance(event, Finished):

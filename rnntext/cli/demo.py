@@ -14,10 +14,10 @@ from rnntext.cli import options, output
 from rnntext.cli.options import Source
 from rnntext.cli.train import train
 from rnntext.errors import UsageError
-from rnntext.training.options import Conduct, TrainingOptions
+from rnntext.training.options import ExecutionOptions, TrainingOptions
 
 if TYPE_CHECKING:
-    from rnntext.training.events import Saved, Timed
+    from rnntext.training.events import Saved, StepTimed
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def demonstrate(directory: Path, quiet: bool = False, threads: int | None = None
         _, end = train(
             chosen,
             directory / run.task,
-            Conduct(cache=False),
+            ExecutionOptions(cache=False),
             stoppable=False,
             quiet=quiet,
             began=time.perf_counter(),
@@ -107,7 +107,7 @@ def find_corpora() -> Path:
     raise UsageError(f"the sample corpora are not in {package}: install rnntext again")
 
 
-def _summary(end: Saved | Timed) -> str:
+def _summary(end: Saved | StepTimed) -> str:
     from rnntext.training.events import Saved
 
     assert isinstance(end, Saved)  # noqa: S101

@@ -98,9 +98,9 @@ def convert(
     graph = graph_of(found, precision, 1.0)
     temperature = None
     if precision == "int8" and model.config.task == "classify":
-        temperature = temperature_on(model.running(graph), valid, reading)
+        temperature = temperature_on(model.with_graph(graph), valid, reading)
         graph = graph_of(found, precision, temperature)
-    after = evaluate(model.running(graph), valid, reading)
+    after = evaluate(model.with_graph(graph), valid, reading)
     known = {"valid": list(valid), "temperature": temperature, "metrics": after, "before": before}
     replace_graph(found, graph, precision, known if precision == "int8" else None)
     facts = {

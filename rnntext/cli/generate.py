@@ -96,9 +96,9 @@ def generate(
     """What the command prints for batches of prompts, piece by piece."""
     from rnntext.runtime.language_model import LanguageModel
 
-    language_model = LanguageModel.load(directory, threads, within=True, when_needed=True)
+    language_model = LanguageModel.load(directory, threads, intra_op=True, when_needed=True)
     # One of two graphs is used. If it is damaged, that is said before a prompt is printed.
-    if not chosen.sampling.plain or language_model.drawing() is None:
+    if not chosen.sampling.plain or language_model.graph_sampler() is None:
         language_model.open()
     first = True
     for prompts in batches:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rnntext.cli.output import console, note
 from rnntext.training.events import (
-    Encoded,
+    EncodedFiles,
     Evaluated,
     Event,
     Finished,
@@ -86,7 +86,7 @@ class Progress:
                 self._show_finished(event)
 
     def _show_finished(self, event: Finished) -> None:
-        if event.hurried:
+        if event.partial_evaluation:
             self.say(
                 "measured on a part of the validation data, because all of them would take too "
                 "long: `rnntext evaluate` measures on all"
@@ -181,7 +181,7 @@ class Progress:
         self.say("  ".join(part for part in parts if part))
 
 
-def _encoded(encoded: Encoded) -> str:
+def _encoded(encoded: EncodedFiles) -> str:
     size = _bytes(encoded.size)
     if encoded.place is not None:
         place = _from_home(encoded.place)

@@ -15,11 +15,11 @@ from rnntext.cli import options, output
 from rnntext.cli.interrupts import Interrupts
 from rnntext.config import TASKS
 from rnntext.errors import UsageError
-from rnntext.training.options import Conduct, TrainingOptions
+from rnntext.training.options import ExecutionOptions, TrainingOptions
 
 if TYPE_CHECKING:
-    from rnntext.training.persistence.tensorboard import Board
-    from rnntext.training.events import Event, Prepared, Saved, Timed
+    from rnntext.training.events import Event, Prepared, Saved, StepTimed
+    from rnntext.training.persistence.tensorboard import TensorBoardLogger
 
 # A time budget counts from here: all of the command's own imports come after.
 _BEGAN = time.perf_counter()
@@ -175,8 +175,8 @@ def command(
         raise UsageError("name the new model's directory with -o DIR")
     if resume and dry_run:
         raise UsageError("--resume and --dry-run exclude each other")
-    conduct = Conduct(force, resume, save_every, not no_cache, tensorboard)
-    prepared, end = train(chosen, out, conduct, dry_run=dry_run, quiet=quiet)
+    execution = ExecutionOptions(force, resume, save_every, not no_cache, tensorboard)
+    prepared, end = train(chosen, out, execution, dry_run=dry_run, quiet=quiet)
     if end is not None:
         show(prepared, end, json)
 
@@ -184,38 +184,38 @@ def command(
 def train(
     chosen: TrainingOptions,
     out: Path | None,
-    conduct: Conduct = Conduct(),  # noqa: B008  (frozen)
+    execution: ExecutionOptions = ExecutionOptions(),  # noqa: B008  (frozen)
     *,
     dry_run: bool = False,
     stoppable: bool = True,
     quiet: bool = False,
     began: float = _BEGAN,
-) -> tuple[Prepared | None, Saved | Timed | None]:
+) -> tuple[Prepared | None, Saved | StepTimed | None]:
     """Run a training, or a dry run, showing its progress on stderr; what it came to: nothing
     in a process that only helps another one. One that is not `stoppable` ends at once where it is
     asked to, and saves nothing."""
     from rnntext.cli.progress import Progress
 
     prepared: Prepared | None = None
-    end: Saved | Timed | None = None
+    end: Saved | StepTimed | None = None
     interrupts = Interrupts()
-    events = _events(chosen, out, conduct, dry_run, began, interrupts)
-    from rnntext.training.events import Finished, Prepared, Saved, Stopped, Timed
-    from rnntext.training.engine.distributed import rank_of_environment
+    events = _events(chosen, out, execution, dry_run, began, interrupts)
+    from rnntext.training.engine.distributed import rank_from_environment
+    from rnntext.training.events import Finished, Prepared, Saved, StepTimed, Stopped
 
-    first = rank_of_environment() == 0
+    first = rank_from_environment() == 0
     if dry_run and not first:
         return None, None
     with ExitStack() as stack:
         board = None
-        if conduct.tensorboard is not None and first:
-            board = stack.enter_context(_board(conduct.tensorboard))
+        if execution.tensorboard is not None and first:
+            board = stack.enter_context(_board(execution.tensorboard))
         stack.callback(interrupts.act)
         progress = stack.enter_context(Progress(quiet=quiet or not first))
         for event in events:
             progress.show(event)
             if board is not None:
-                board.note(event)
+                board.log(event)
                 if board.trouble is not None:
                     progress.say(f"no more figures for TensorBoard: {board.trouble}")
                     board = None
@@ -228,16 +228,16 @@ def train(
                     interrupts.break_off()
                 case Stopped():
                     interrupts.act()
-                case Saved() | Timed():
+                case Saved() | StepTimed():
                     end = event
     interrupts.leave()
     return prepared, end
 
 
-def _board(directory: Path) -> AbstractContextManager[Board]:
-    from rnntext.training.persistence.tensorboard import Board
+def _board(directory: Path) -> AbstractContextManager[TensorBoardLogger]:
+    from rnntext.training.persistence.tensorboard import TensorBoardLogger
 
-    return closing(Board(directory))
+    return closing(TensorBoardLogger(directory))
 
 
 def _options(given: dict[str, Any], config: Path | None) -> TrainingOptions:
@@ -267,7 +267,7 @@ def _options(given: dict[str, Any], config: Path | None) -> TrainingOptions:
     return TrainingOptions(**given)
 
 
-def show(prepared: Prepared | None, end: Saved | Timed, json: bool) -> None:
+def show(prepared: Prepared | None, end: Saved | StepTimed, json: bool) -> None:
     """Print what a run came to: its metrics, or what a dry run found."""
     facts = _facts(prepared, end)
     if json:
@@ -282,7 +282,7 @@ def show(prepared: Prepared | None, end: Saved | Timed, json: bool) -> None:
         output.show_labels(metrics["per_label"], "by label")
 
 
-def _facts(prepared: Prepared | None, end: Saved | Timed) -> dict[str, Any]:
+def _facts(prepared: Prepared | None, end: Saved | StepTimed) -> dict[str, Any]:
     from rnntext.training.events import Saved
 
     if isinstance(end, Saved):
@@ -316,7 +316,7 @@ def _facts(prepared: Prepared | None, end: Saved | Timed) -> dict[str, Any]:
 def _events(
     chosen: TrainingOptions,
     out: Path | None,
-    conduct: Conduct,
+    execution: ExecutionOptions,
     dry_run: bool,
     began: float,
     interrupts: Interrupts,
@@ -329,5 +329,5 @@ def _events(
     from rnntext.training import run
 
     if dry_run or out is None:
-        return run.dry_run(chosen, cache=conduct.cache)
-    return run.run(chosen, out, conduct, stop_asked=interrupts.asked, began=began)
+        return run.dry_run(chosen, cache=execution.cache)
+    return run.run(chosen, out, execution, stop_asked=interrupts.asked, began=began)

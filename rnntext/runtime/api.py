@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rnntext.config import TASK_NAMES, ModelConfig
 from rnntext.errors import UsageError
-from rnntext.runtime.model import TrainedModel, once, open_model
+from rnntext.runtime.model import TrainedModel, call_once, open_model
 
 if TYPE_CHECKING:
     from rnntext.runtime.classify import Classification
@@ -49,7 +49,9 @@ class Runtime:
     @cached_property
     def _walking(self) -> TrainedModel:
         """The model for one text at a time."""
-        return replace(self._model, opened=once(self._model.session.within))
+        return replace(
+            self._model, open_session=call_once(self._model.session.with_intra_op_threads)
+        )
 
     def __reduce__(self) -> tuple[type[Runtime], tuple[Path, int | None]]:
         return (Runtime, (self.directory, self._threads))

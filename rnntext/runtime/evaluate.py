@@ -65,7 +65,7 @@ def evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) ->
     Raises DataError.
     """
     if model.config.task == "lm":
-        walker = LanguageModel(model.by(model.session.within()))
+        walker = LanguageModel(model.with_session(model.session.with_intra_op_threads()))
         return evaluate_language_model(walker, read_lines(paths, options))
     if model.config.task == "classify":
         return _evaluate_classifier(model, paths, options)
@@ -79,7 +79,7 @@ def evaluate_language_model(model: LanguageModel, lines: Iterator[Line]) -> Metr
     tokens = known_tokens = n_bytes = 0
     for batch, size in _batches_of_documents(model, lines):
         n_bytes += size
-        for piece in model.walk(batch):
+        for piece in model.score_documents(batch):
             targets = batch[piece.row][piece.start : piece.start + len(piece.scores)]
             is_known = targets != unknown
             total += float(piece.scores.sum(dtype=np.float64))

@@ -129,7 +129,7 @@ def _side_by_side(
     prompts = {text.prompt: text.ids for text in texts}
     places = {prompt: place for place, prompt in enumerate(prompts)}
     begun = [ids[:-1] for ids in prompts.values()]
-    drawing = model.drawing() if options.sampling.plain else None
+    drawing = model.graph_sampler() if options.sampling.plain else None
     state = (drawing or model).read_on(begun, model.start(len(begun)))
     state = select(state, [places[text.prompt] for text in texts])
     last = np.array([text.ids[-1] for text in texts], np.int64)

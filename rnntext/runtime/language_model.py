@@ -33,7 +33,7 @@ def select(state: State, rows: Sequence[int] | Array) -> State:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class ScoredChunk:
     """Some tokens of a document that was walked along."""
 
     row: int  # the document's number
@@ -42,7 +42,7 @@ class Stretch:
     state: State  # after them, of this row alone
 
 
-class Drawing:
+class GraphSampler:
     """A language model's graph that goes on with texts by itself, several tokens a call. What it
     does for a row is the same whatever the others are."""
 
@@ -115,12 +115,12 @@ class LanguageModel:
         directory: Path,
         threads: int | None = None,
         *,
-        within: bool = False,
+        intra_op: bool = False,
         when_needed: bool = False,
     ) -> LanguageModel:
-        """`within`: for walking along one text (see `Session`); `when_needed`: its graph is opened
+        """`intra_op`: for one long text (see `Session`); `when_needed`: its graph is opened
         then. Raises CheckpointError where the directory holds no sound language model."""
-        return cls(open_model(directory, "lm", threads, within=within, when_needed=when_needed))
+        return cls(open_model(directory, "lm", threads, intra_op=intra_op, when_needed=when_needed))
 
     def each(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Work on several batches at once (see `Session.each`)."""
@@ -128,7 +128,7 @@ class LanguageModel:
 
     def open(self) -> None:
         """Open the graph that predicts, if that is still to be done. Raises CheckpointError."""
-        self._model.opened()
+        self._model.open_session()
 
     def start(self, rows: int = 1) -> State:
         """The state of having read nothing, for so many rows."""
@@ -174,11 +174,11 @@ class LanguageModel:
         )
         return logits, tuple(after)
 
-    def drawing(self) -> Drawing | None:
+    def graph_sampler(self) -> GraphSampler | None:
         """What goes on with texts by itself; None where the checkpoint has no graph for it. Raises
         CheckpointError where that graph is damaged."""
         session = self._model.generation()
-        return None if session is None else Drawing(session, self._parts)
+        return None if session is None else GraphSampler(session, self._parts)
 
     def score(self, lines: Sequence[Array]) -> list[Array]:
         """The log-probability, in nats, of every token of each line (ids with `eos_id` at the
@@ -187,7 +187,7 @@ class LanguageModel:
         lengths = np.array([len(line) for line in lines], np.int64)
 
         def fill(index: Array) -> None:
-            for stretch in self.walk([lines[i] for i in index]):
+            for stretch in self.score_documents([lines[i] for i in index]):
                 line = results[index[stretch.row]]
                 line[stretch.start : stretch.start + len(stretch.scores)] = stretch.scores
 
@@ -195,7 +195,9 @@ class LanguageModel:
             pass
         return results
 
-    def walk(self, documents: Sequence[Array], state: State | None = None) -> Iterator[Stretch]:
+    def score_documents(
+        self, documents: Sequence[Array], state: State | None = None
+    ) -> Iterator[ScoredChunk]:
         """The log-probability, in nats, of every token of some documents side by side.
 
         Each document, of at least one token, starts from `state` (None: from zero) after a
@@ -225,7 +227,7 @@ class LanguageModel:
             state, previous = tuple(after), targets[:, -1]
             for index, number in enumerate(rows):
                 carried = tuple(part[:, index : index + 1] for part in state)
-                yield Stretch(number, start, scores[row == index], carried)
+                yield ScoredChunk(number, start, scores[row == index], carried)
 
     def _run(
         self,

@@ -41,19 +41,21 @@ class TrainedModel:
 
     config: ModelConfig
     tokenizer: Tokenizer
-    opened: Callable[[], Session]  # gives the graph
+    open_session: Callable[[], Session]  # gives the graph
     # Gives the graph that draws text by itself; None where there is none.
     generation: Callable[[], Session | None] = lambda: None
 
     @classmethod
-    def of(cls, config: ModelConfig, tokenizer: Tokenizer, session: Session) -> TrainedModel:
+    def from_session(
+        cls, config: ModelConfig, tokenizer: Tokenizer, session: Session
+    ) -> TrainedModel:
         """A model whose graph is open already."""
         return cls(config, tokenizer, lambda: session)
 
     @property
     def session(self) -> Session:
         """The graph."""
-        return self.opened()
+        return self.open_session()
 
     def batches(self, lengths: Array) -> list[Array]:
         """Which of some whole texts of these lengths are read together: of like length, the
@@ -63,13 +65,13 @@ class TrainedModel:
         rows = min(rows, max(_FEW, share))
         return list(buckets(lengths, max_rows=rows, max_tokens=tokens))[::-1]
 
-    def running(self, graph: bytes) -> TrainedModel:
+    def with_graph(self, graph: bytes) -> TrainedModel:
         """This model with another graph."""
-        return self.by(Session(graph, self.session.threads))
+        return self.with_session(Session(graph, self.session.threads))
 
-    def by(self, session: Session) -> TrainedModel:
+    def with_session(self, session: Session) -> TrainedModel:
         """This model with another session."""
-        return replace(self, opened=lambda: session)
+        return replace(self, open_session=lambda: session)
 
 
 def open_model(
@@ -77,10 +79,10 @@ def open_model(
     task: str | None = None,
     threads: int | None = None,
     *,
-    within: bool = False,
+    intra_op: bool = False,
     when_needed: bool = False,
 ) -> TrainedModel:
-    """Open a checkpoint and see that its files agree; for `within` see `Session`. `when_needed`:
+    """Open a checkpoint and see that its files agree; for `intra_op` see `Session`. `when_needed`:
     the graph is opened when it is asked for.
 
     Raises CheckpointError for a directory that is none, is damaged, or is not of `task`.
@@ -119,18 +121,18 @@ def open_model(
     found.file(checkpoint.GRAPH)  # is there
 
     def open_graph() -> Session:
-        now = _still(found, checkpoint.GRAPH) if when_needed else found
+        now = _unchanged(found, checkpoint.GRAPH) if when_needed else found
         if now is None:
             raise CheckpointError(f"{directory} was replaced while it was read: start again")
         graph = now.file(checkpoint.GRAPH)
-        session = Session(graph, threads, within=within)
+        session = Session(graph, threads, intra_op=intra_op)
         _check_graph(graph, session, config)
         return session
 
-    opened = once(open_graph)
+    opened = call_once(open_graph)
     if not when_needed:
         opened()
-    return TrainedModel(config, tokenizer, opened, once(lambda: _generation(found, threads)))
+    return TrainedModel(config, tokenizer, opened, call_once(lambda: _generation(found, threads)))
 
 
 def _generation(found: Checkpoint, threads: int | None) -> Session | None:
@@ -141,18 +143,18 @@ def _generation(found: Checkpoint, threads: int | None) -> Session | None:
     small = found.config.get("precision") == "int8"
     # In float32 the matrices are not in the graph.
     names = (checkpoint.GENERATION, *(() if small else (checkpoint.WEIGHTS,)))
-    now = _still(found, *names)
+    now = _unchanged(found, *names)
     if now is None:
         return None
     shapes = {} if small else checkpoint.tensor_shapes(now)
     matrices = [name for name, shape in shapes.items() if len(shape) == 2]
     weights = checkpoint.load_tensors(now, matrices) if matrices else {}
-    session = Session(now.file(checkpoint.GENERATION), threads, within=True, weights=weights)
+    session = Session(now.file(checkpoint.GENERATION), threads, intra_op=True, weights=weights)
     # Another may have come while these files were read one after the other.
-    return session if _still(found, *names, verify=False) else None
+    return session if _unchanged(found, *names, verify=False) else None
 
 
-def _still(found: Checkpoint, *names: str, verify: bool = True) -> Checkpoint | None:
+def _unchanged(found: Checkpoint, *names: str, verify: bool = True) -> Checkpoint | None:
     """The checkpoint as it is now, these files verified; None where it is gone, or they or the
     tokenizer are others by now."""
     try:
@@ -166,7 +168,7 @@ def _still(found: Checkpoint, *names: str, verify: bool = True) -> Checkpoint | 
     return now if all(same) else None
 
 
-def once(make: Callable[[], Made]) -> Callable[[], Made]:
+def call_once(make: Callable[[], Made]) -> Callable[[], Made]:
     """What `make` makes, made when it is first asked for, once whatever threads ask."""
     lock = threading.Lock()
     made: list[Made] = []

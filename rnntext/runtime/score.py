@@ -79,7 +79,7 @@ class Scorer:
     @classmethod
     def load(cls, directory: Path, threads: int | None = None, *, carry: bool = False) -> Scorer:
         """Raises CheckpointError where the directory holds no sound language model."""
-        return cls(LanguageModel.load(directory, threads, within=carry), carry=carry)
+        return cls(LanguageModel.load(directory, threads, intra_op=carry), carry=carry)
 
     def score(self, texts: Sequence[str], *, words: bool = False) -> list[LineScore]:
         """The scores of some lines, in order; with `words` those of their words as well."""
@@ -109,7 +109,7 @@ class Scorer:
             return []
         scores = []
         # Every line ends a line, so that they are one document that goes on.
-        for piece in self._model.walk([np.concatenate(lines)], self._carried):
+        for piece in self._model.score_documents([np.concatenate(lines)], self._carried):
             scores.append(piece.scores)
             self._carried = piece.state
         return np.split(np.concatenate(scores), np.cumsum([len(line) for line in lines])[:-1])

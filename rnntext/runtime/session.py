@@ -50,20 +50,20 @@ class Session:
         graph: Path | bytes,
         threads: int | None = None,
         *,
-        within: bool = False,
+        intra_op: bool = False,
         weights: Mapping[str, Array] = MappingProxyType({}),
     ) -> None:
-        """`within`: the threads work within each run, not on several at once; `weights`: those
+        """`intra_op`: the threads work within each run, not on several at once; `weights`: those
         that the graph names and does not hold."""
         self.threads = threads or usable_cores()
         # ONNX Runtime reads weights where they lie: they must live as long as the session.
         self._graph, self._weights = graph, weights
-        self._at_once = 1 if within else self.threads
+        self._at_once = 1 if intra_op else self.threads
         # Of what several calls have begun no more is done at once: each takes memory of its own.
         self._turns = _Turns(self._at_once)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads if within else 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(within)))
+        options.intra_op_num_threads = self.threads if intra_op else 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(intra_op)))
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # The graph is stored as it is meant to run; constants are folded, where int8 weights
@@ -83,9 +83,9 @@ class Session:
             reason = str(error).splitlines()[0]
             raise CheckpointError(f"{name} cannot be run: {reason}") from None
 
-    def within(self) -> Session:
+    def with_intra_op_threads(self) -> Session:
         """The same graph with the threads within each run."""
-        return Session(self._graph, self.threads, within=True, weights=self._weights)
+        return Session(self._graph, self.threads, intra_op=True, weights=self._weights)
 
     def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
         """The named outputs of the graph for these inputs."""

@@ -18,7 +18,7 @@ HUB_PREFIX = "hf:"
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class BufferedSource:
     """What a source that can be read only once gave: see `copies.rereadable`."""
 
     descriptor: int
@@ -38,7 +38,9 @@ class DataOptions:
     encoding: str = "utf-8"
     encoding_errors: str = "strict"
     split: str = "train"  # of an `hf:` data set
-    copies: Mapping[str, Copy] = field(default_factory=dict)  # read in place of these paths
+    copies: Mapping[str, BufferedSource] = field(
+        default_factory=dict
+    )  # read in place of these paths
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:

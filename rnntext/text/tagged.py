@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from sys import intern
 
 from rnntext.errors import DataError, UsageError
+from rnntext.text.bio import span_scheme, to_bio
 from rnntext.text.formats import DataOptions, data_blocks, is_remote, told_format
 from rnntext.text.remote import read_remote
 from rnntext.text.source import extension, peek, printable, source_name
-from rnntext.text.bio import span_scheme, to_bio
 from rnntext.text.tables import Row, looks_like_json, read_rows
 
 TAG_FORMATS = ("conllu", "conll", "jsonl", "parquet")

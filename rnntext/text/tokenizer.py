@@ -26,6 +26,7 @@ import tokenizers
 from rnntext.errors import DataError
 from rnntext.text.chunk_cache import Chunks
 from rnntext.text.decoder import Decoder, PieceDecoder, WordDecoder, byte_characters
+from rnntext.text.vocabulary import KINDS, LOWERCASE, TokenizerConfig, learn, line_end
 from rnntext.text.word_splitting import (
     PRESPLIT_SAMPLE,
     UNKNOWN,
@@ -34,7 +35,6 @@ from rnntext.text.word_splitting import (
     is_presplit,
     split_words,
 )
-from rnntext.text.vocabulary import KINDS, LOWERCASE, TokenizerConfig, learn, line_end
 
 __all__ = [
     "KINDS",

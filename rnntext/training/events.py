@@ -17,7 +17,7 @@ Metrics = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class DataSummary:
     """What can be said of a run's data before it is trained on."""
 
     unit: str  # lines, documents or sentences
@@ -33,7 +33,7 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncodedFiles:
     """What became of the data's text: ids in files."""
 
     size: int  # bytes
@@ -46,8 +46,8 @@ class Encoded:
 class Prepared:
     """The data is read and the model is built; nothing has been trained."""
 
-    summary: Summary
-    encoded: Encoded
+    summary: DataSummary
+    encoded: EncodedFiles
     model: ModelConfig
     tokenizer: str
     parameters: int
@@ -101,11 +101,11 @@ class Finished:
     best_step: int
     # After which step the run came to plan how many in all; none where nothing was planned.
     plans: tuple[tuple[int, int], ...]
-    hurried: bool  # there is no time to measure the model on all validation data
+    partial_evaluation: bool  # there is no time to measure the model on all validation data
 
 
 @dataclass(frozen=True, slots=True)
-class Rested:
+class CheckpointDue:
     """The loop stands between two steps, and what it is may be saved."""
 
     step: int
@@ -136,7 +136,7 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
+class StepTimed:
     """What a dry run measured."""
 
     seconds_per_step: float
@@ -161,5 +161,5 @@ class Saved:
     float_metrics: dict[str, Any] | None = None  # in float32, where the model runs in int8
 
 
-LoopEvent = Step | Evaluated | Rested | Finished
-Event = LoopEvent | Prepared | Resumed | NotSaved | Stopped | Timed | Saved
+LoopEvent = Step | Evaluated | CheckpointDue | Finished
+Event = LoopEvent | Prepared | Resumed | NotSaved | Stopped | StepTimed | Saved

@@ -161,7 +161,7 @@ class TrainingOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Conduct:
+class ExecutionOptions:
     """How a training run is gone about; nothing here changes what it computes."""
 
     force: bool = False  # replace the model that its directory holds

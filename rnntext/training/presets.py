@@ -6,8 +6,9 @@ torch. Every choice depends on the options and the data alone, never on the cloc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
 from rnntext.training.options import TrainingOptions
 
@@ -42,10 +43,27 @@ class Recipe:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     warmup: int = 30  # steps
-    averaging: float = 0.0
-    word_rate: float = 0.0  # times the learning rate, see Optimizer
-    dropout_passes: int = 0  # see LanguageModelling
+    ema_decay: float = 0.0
+    embedding_lr_multiplier: float = 0.0  # times the learning rate, see Optimizer
+    dropout_warmup_epochs: int = 0  # see LanguageModelling
 
+    def to_json(self) -> dict[str, Any]:
+        """The fields by their names in `config.json`."""
+        return {_JSON_NAMES.get(name, name): value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Raises TypeError for a field that there is not."""
+        fields = {name: field for field, name in _JSON_NAMES.items()}
+        return cls(**{fields.get(name, name): given for name, given in value.items()})
+
+
+# Names in `config.json` that are older than the fields' own.
+_JSON_NAMES = {
+    "ema_decay": "averaging",
+    "embedding_lr_multiplier": "word_rate",
+    "dropout_warmup_epochs": "dropout_passes",
+}
 
 # preset: layers, hidden, embed
 _SIZES = {
@@ -121,8 +139,8 @@ def choose_recipe(options: TrainingOptions, characters: int, examples: int) -> R
             max_length=0,
             clip_norm=0.25,
             warmup=30 if tiny else 150,
-            word_rate=4.0,
-            dropout_passes=0 if options.dropout is not None else 4,
+            embedding_lr_multiplier=4.0,
+            dropout_warmup_epochs=0 if options.dropout is not None else 4,
         )  # fmt: skip
     else:
         recipe = Recipe(
@@ -134,7 +152,7 @@ def choose_recipe(options: TrainingOptions, characters: int, examples: int) -> R
             token_dropout=0.3 if task == "classify" else 0.05,
             bptt=0,
             max_length=400 if task == "classify" else LONGEST_SENTENCE,
-            averaging=0.998,
+            ema_decay=0.998,
         )  # fmt: skip
     given: dict[str, Any] = {
         "cell": options.cell,

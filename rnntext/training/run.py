@@ -19,12 +19,8 @@ from rnntext import checkpoint
 from rnntext.config import EncoderConfig, ModelConfig, usable_cores
 from rnntext.errors import CheckpointError, TrainingError, UsageError
 from rnntext.metrics import is_span_tags
-from rnntext.training.data.rereadable import is_read_once
 from rnntext.text.source import source_name
 from rnntext.text.tokenizer import Tokenizer
-from rnntext.training.persistence import resume as resuming
-from rnntext.training.tasks.classification import Classification
-from rnntext.training.networks.crf import forbid_broken_spans
 from rnntext.training.data.loading import (
     Data,
     LabelledData,
@@ -32,34 +28,38 @@ from rnntext.training.data.loading import (
     TaggedData,
     load_data,
 )
+from rnntext.training.data.prepare import Spent
+from rnntext.training.data.rereadable import is_read_once
 from rnntext.training.engine.device import Machine, choose_machine
+from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks, group
+from rnntext.training.engine.loop import MAX_EVALUATION_SHARE, Loop, never
+from rnntext.training.engine.optimizer import OptimizerConfig
+from rnntext.training.engine.schedule import Budget
 from rnntext.training.events import (
+    CheckpointDue,
     Evaluated,
     Event,
     Finished,
     Metrics,
     NotSaved,
     Prepared,
-    Rested,
     Resumed,
     Saved,
     Step,
+    StepTimed,
     Stopped,
-    Timed,
 )
-from rnntext.training.onnx.export import export, verify, weights_of
-from rnntext.training.persistence.pretrained import Init
-from rnntext.training.tasks.language_modelling import LanguageModelling
-from rnntext.training.engine.loop import MEASURED, Loop, never
+from rnntext.training.networks.crf import forbid_broken_spans
 from rnntext.training.networks.model import Classifier, Model, Tagger, build_model
-from rnntext.training.engine.optimizer import Settings
-from rnntext.training.options import Conduct, TrainingOptions
-from rnntext.training.data.prepare import Spent
-from rnntext.training.presets import Recipe, choose_recipe
-from rnntext.training.engine.distributed import ALONE, Ranks, group
+from rnntext.training.onnx.export import export, numpy_weights, verify
+from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.persistence import resume as resuming
+from rnntext.training.persistence.pretrained import PretrainedEncoder
 from rnntext.training.persistence.resume import SavedRun
-from rnntext.training.persistence.saver import Saver, Written
-from rnntext.training.engine.schedule import Budget
+from rnntext.training.persistence.saver import RunRecord, Saver
+from rnntext.training.presets import Recipe, choose_recipe
+from rnntext.training.tasks.classification import Classification
+from rnntext.training.tasks.language_modelling import LanguageModelling
 from rnntext.training.tasks.tagging import Tagging
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class _Setup:
 def run(
     options: TrainingOptions,
     directory: Path,
-    conduct: Conduct = Conduct(),  # noqa: B008  (frozen)
+    execution: ExecutionOptions = ExecutionOptions(),  # noqa: B008  (frozen)
     *,
     stop_asked: Callable[[], bool] = never,
     began: float | None = None,
@@ -101,7 +101,7 @@ def run(
     """
     began = time.perf_counter() if began is None else began
     with group(options.device) as ranks:
-        saved_run = resuming.find(directory, ranks) if conduct.resume else None
+        saved_run = resuming.find(directory, ranks) if execution.resume else None
         if saved_run is not None:
             options = saved_run.merged(options, ranks.size)
             if saved_run.finished:
@@ -111,14 +111,14 @@ def run(
         elif not options.data:
             raise UsageError(f"{directory} holds no run to go on with: name the data files")
         elif ranks.first:
-            checkpoint.check_target(directory, conduct.force)
-        yield from _train(options, directory, conduct, saved_run, stop_asked, began, ranks)
+            checkpoint.check_target(directory, execution.force)
+        yield from _train(options, directory, execution, saved_run, stop_asked, began, ranks)
 
 
 def _train(
     options: TrainingOptions,
     directory: Path,
-    conduct: Conduct,
+    execution: ExecutionOptions,
     saved_run: SavedRun | None,
     stop_asked: Callable[[], bool],
     began: float,
@@ -126,19 +126,19 @@ def _train(
 ) -> Iterator[Event]:
     state, spent = (None, 0.0) if saved_run is None else saved_run.state()
     began -= spent  # the time of a budget, and that which is told, count from the run's start
-    setup = _set_up(options, began, conduct.cache, saved_run, ranks)
+    setup = _set_up(options, began, execution.cache, saved_run, ranks)
     yield setup.prepared
     digest = _digest(setup.data)
     _require_same(ranks, [setup.prepared.summary.fingerprint, digest])
-    hurried = _hurried(setup)
+    partial_evaluation = _hurried(setup)
     loop = Loop(
         setup.model,
         setup.objective,
         _settings(setup.recipe),
         _budget(options, began),
         ranks=ranks,
-        reserve=_reserve(setup, hurried),
-        hurried=hurried,
+        reserve=_reserve(setup, partial_evaluation),
+        partial_evaluation=partial_evaluation,
         save_due=lambda: saver.due(),
         stop_asked=stop_asked,
     )
@@ -150,10 +150,10 @@ def _train(
         yield Resumed(loop.step, changed)
         state = None
     saver = Saver(
-        Written(options, setup.prepared, setup.data.tokenizer, digest),
+        RunRecord(options, setup.prepared, setup.data.tokenizer, digest),
         setup.model,
         directory,
-        conduct,
+        execution,
         began=began,
         resumed=saved_run,
     )
@@ -161,14 +161,14 @@ def _train(
     try:
         for event in loop.events():
             match event:
-                case Rested(step=step, stop=stop):
+                case CheckpointDue(step=step, stop=stop):
                     yield from _rest(saver, loop, stop)
                     if stop:
                         yield Stopped(directory, step)
                         return
                     continue
                 case Step() | Evaluated():
-                    saver.note(event)
+                    saver.log(event)
                 case Finished():
                     finished, state = event, loop.state()
             yield event
@@ -187,13 +187,13 @@ def _train(
             if not stop_asked():
                 raise
             if not saver.is_finished():
-                saver.rest(state)
+                saver.save_state(state)
                 yield Stopped(directory, finished.steps)
 
 
 def _require_same(ranks: Ranks, digests: list[str]) -> None:
     """Raise UsageError where this process has read other data than the first."""
-    if ranks.told(lambda: digests) != digests:
+    if ranks.broadcast(lambda: digests) != digests:
         raise UsageError(
             "the data that this process reads are not those of the first: give every machine the "
             "same files"
@@ -206,20 +206,20 @@ def _rest(saver: Saver, loop: Loop, stop: bool) -> Iterator[Event]:
     if not loop.ranks.first:
         return
     try:
-        saver.rest(state)
+        saver.save_state(state)
     except (CheckpointError, UsageError) as error:
         if stop:
             raise
-        saver.put_off()
+        saver.postpone()
         yield NotSaved(str(error))
 
 
 def _finish(setup: _Setup, saver: Saver, finished: Finished, began: float) -> Saved:
     """Measure, export and save what was learned."""
-    metrics = _measured(setup, finished.hurried)
+    metrics = _measured(setup, finished.partial_evaluation)
     graph = export(setup.model)
     verify(setup.model, graph)
-    quantized = _quantized(setup, finished.hurried) if setup.options.quantize else None
+    quantized = _quantized(setup, finished.partial_evaluation) if setup.options.quantize else None
     saved = Saved(
         directory=saver.directory,
         task=setup.options.task,
@@ -241,14 +241,14 @@ def _finish(setup: _Setup, saver: Saver, finished: Finished, began: float) -> Sa
     return replace(saved, seconds=time.perf_counter() - began)
 
 
-def _settings(recipe: Recipe) -> Settings:
-    return Settings(
+def _settings(recipe: Recipe) -> OptimizerConfig:
+    return OptimizerConfig(
         recipe.learning_rate,
         recipe.weight_decay,
         recipe.clip_norm,
         recipe.warmup,
-        recipe.averaging,
-        recipe.word_rate,
+        recipe.ema_decay,
+        recipe.embedding_lr_multiplier,
     )
 
 
@@ -266,14 +266,16 @@ def _hurried(setup: _Setup) -> bool:
     minutes = setup.options.minutes
     if minutes is None or not setup.options.quantize:
         return False
-    return bool(setup.objective.valid_tokens() / _MEASURED_TOKENS > MEASURED * 60 * minutes)
+    return bool(
+        setup.objective.valid_tokens() / _MEASURED_TOKENS > MAX_EVALUATION_SHARE * 60 * minutes
+    )
 
 
-def _reserve(setup: _Setup, hurried: bool) -> float:
+def _reserve(setup: _Setup, partial_evaluation: bool) -> float:
     """Seconds to keep for what comes after the loop, but for measuring the model."""
     reserve = _SAVING + _SAVING_PER_MILLION * setup.prepared.parameters / 1e6
     if setup.options.quantize:
-        share = setup.objective.quick_share if hurried else 1.0
+        share = setup.objective.quick_share if partial_evaluation else 1.0
         reserve += share * setup.objective.valid_tokens() / _MEASURED_TOKENS
     return reserve
 
@@ -292,25 +294,25 @@ def _digest(data: Data) -> str:
     return digest.hexdigest()
 
 
-def _measured(setup: _Setup, hurried: bool) -> Metrics:
+def _measured(setup: _Setup, partial_evaluation: bool) -> Metrics:
     """The metrics on the validation data, a classifier being calibrated on them first."""
     objective = setup.objective
     measure = objective.calibrate if isinstance(setup.model, Classifier) else objective.evaluate
-    metrics: Metrics = measure(setup.model, quick=hurried)
+    metrics: Metrics = measure(setup.model, quick=partial_evaluation)
     return metrics
 
 
-def _quantized(setup: _Setup, hurried: bool) -> Quantized:
+def _quantized(setup: _Setup, partial_evaluation: bool) -> Quantized:
     # Imported here, because most runs do not need the runtime.
     from rnntext.training.onnx.quantize import quantize
 
     return quantize(
         setup.prepared.model,
-        weights_of(setup.model),
+        numpy_weights(setup.model),
         setup.data.tokenizer,
         setup.objective,
         setup.prepared.threads,
-        quick=hurried,
+        quick=partial_evaluation,
     )
 
 
@@ -326,7 +328,7 @@ def dry_run(options: TrainingOptions, *, cache: bool = True) -> Iterator[Event]:
         if time.perf_counter() - started > 3:
             break
     pace = (time.perf_counter() - started) / taken
-    yield Timed(pace, pace * setup.prepared.steps_per_epoch)
+    yield StepTimed(pace, pace * setup.prepared.steps_per_epoch)
 
 
 def _set_up(
@@ -334,13 +336,13 @@ def _set_up(
     began: float,
     cache: bool,
     saved_run: SavedRun | None = None,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> _Setup:
     threads = options.threads or max(1, usable_cores() // ranks.local_size)
     machine = choose_machine(options.device, threads)
     init = None
     if options.init is not None and saved_run is None:
-        init = Init.load(Path(options.init), options)
+        init = PretrainedEncoder.load(Path(options.init), options)
 
     def spent() -> float:
         # A run that goes on reads what it began with, however late it is.
@@ -358,14 +360,14 @@ def _set_up(
     else:
         recipe = choose_recipe(options, summary.characters, summary.train)
         if init is not None:
-            recipe = init.adapted(recipe)
+            recipe = init.adapt_recipe(recipe)
         config = _model_config(options, data, recipe)
     torch.manual_seed(options.seed)
     model = build_model(config, recipe.dropout, recipe.token_dropout)
     if isinstance(model, Tagger) and is_span_tags(config.labels):
         forbid_broken_spans(model.head.crf, list(config.labels))
     if init is not None:
-        init.give_weights(model)
+        init.copy_weights(model)
     model.to(machine.device)
     if not ranks.first:
         # Each rank drops other units.
@@ -412,8 +414,8 @@ def _load(
         summary = loaded[0].summary
         return [summary.read, summary.train] if summary.cut_short else None
 
-    part = ranks.told(first_load)
-    with ranks.local_first():
+    part = ranks.broadcast(first_load)
+    with ranks.local_rank_zero_first():
         if not ranks.first:
             if part is not None:
                 options = replace(options, part=(part[0], part[1]))
@@ -444,7 +446,7 @@ def _objective(
     data: Data,
     recipe: Recipe,
     machine: Machine,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> Any:
     if isinstance(data, LanguageData):
         return LanguageModelling(
@@ -459,7 +461,7 @@ def _objective(
             seed=options.seed,
             machine=machine,
             ranks=ranks,
-            dropout_passes=recipe.dropout_passes,
+            dropout_warmup_epochs=recipe.dropout_warmup_epochs,
         )
     if isinstance(data, LabelledData):
         return Classification(

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 from tests.cli.test_streams import ESCAPE, on_terminal, plain
 from tests.conftest import RNNTEXT, Outcome, Shell, environment
-from tests.runtime.test_curves import EVALUATION, STEP, log, write_run
+from tests.plotting.test_curves import EVALUATION, STEP, log, write_run
 
 NAME = "naïve café 你好 🙂 [bold]"
 

@@ -20,8 +20,8 @@ from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.records import Record, read_ahead
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
-from rnntext.training.onnx.export import export
 from rnntext.training.networks.model import Model, build_model
+from rnntext.training.onnx.export import export
 from tests.conftest import CORPORA, Shell
 
 torch.set_num_threads(1)
@@ -46,7 +46,7 @@ def random_classifier(
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.normal_(0, 0.5, generator=generator)
-    model = TrainedModel.of(config, TOKENIZER, Session(export(network), threads))
+    model = TrainedModel.from_session(config, TOKENIZER, Session(export(network), threads))
     return Classifier(model), network
 
 
@@ -139,7 +139,9 @@ def test_labels_that_are_as_likely_keep_their_order() -> None:
     _, network = random_classifier()
     for parameter in network.parameters():
         torch.nn.init.zeros_(parameter)
-    model = TrainedModel.of(network.config, TOKENIZER, Session(export(network), threads=1))
+    model = TrainedModel.from_session(
+        network.config, TOKENIZER, Session(export(network), threads=1)
+    )
     (answer,) = Classifier(model).classify(["a"])
     assert list(answer.labels.items()) == [(label, 0.25) for label in LABELS]
 

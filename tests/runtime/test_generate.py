@@ -22,7 +22,7 @@ from rnntext.runtime.generate import (
     in_order,
     stream,
 )
-from rnntext.runtime.language_model import Drawing, LanguageModel, State
+from rnntext.runtime.language_model import GraphSampler, LanguageModel, State
 from rnntext.runtime.sampling import SamplingOptions
 from rnntext.text.tokenizer import Tokenizer
 from tests.conftest import CORPORA, Shell
@@ -66,7 +66,7 @@ class Parrot:
             logits[row, self._ids[place % len(self._ids)]] = 9
         return logits, (places.reshape(1, -1, 1) + 1.0,)
 
-    def drawing(self) -> None:
+    def graph_sampler(self) -> None:
         return None
 
     @property
@@ -89,7 +89,7 @@ def parrot(kind: str = "byte", text: str = SAMPLE, **options: Any) -> Parrot:
 @pytest.fixture(scope="module")
 def model(lm: Path) -> LanguageModel:
     model = LanguageModel.load(lm, threads=1)
-    assert model.drawing() is not None
+    assert model.graph_sampler() is not None
     return model
 
 
@@ -308,7 +308,7 @@ def test_a_text_may_begin_where_a_line_does(kind: str, prompt: str) -> None:
 class Stepping(LanguageModel):
     """A model without a graph that draws."""
 
-    def drawing(self) -> None:
+    def graph_sampler(self) -> None:
         return None
 
 
@@ -333,13 +333,13 @@ def test_a_text_does_not_depend_on_how_much_is_drawn_at_once(
     wanted = texts(model, PROMPTS, sampling=PLAIN, stop=("ed",))
     monkeypatch.setattr("rnntext.runtime.generate._SHORT", short)
     counts: list[int] = []
-    draw = Drawing.draw
+    draw = GraphSampler.draw
 
-    def counted(self: Drawing, last: Array, state: State, uniforms: Array, *more: Any) -> Any:
+    def counted(self: GraphSampler, last: Array, state: State, uniforms: Array, *more: Any) -> Any:
         counts.append(len(uniforms))
         return draw(self, last, state, uniforms, *more)
 
-    monkeypatch.setattr(Drawing, "draw", counted)
+    monkeypatch.setattr(GraphSampler, "draw", counted)
     assert texts(model, PROMPTS, sampling=PLAIN, stop=("ed",)) == wanted
     assert counts == [1] * 25 if short == 0 else counts == [1, 2, 4, 8, 10]
 
@@ -361,7 +361,7 @@ def test_a_checkpoint_without_the_graph_steps(
     assert files.pop(checkpoint.GENERATION)
     checkpoint.save(tmp_path / "m", files, found.config, force=False)
     older = LanguageModel.load(tmp_path / "m", threads=1)
-    assert older.drawing() is None
+    assert older.graph_sampler() is None
     assert texts(older, PROMPTS, sampling=PLAIN) == texts(model, PROMPTS, sampling=PLAIN)
 
 
@@ -382,7 +382,7 @@ def test_a_model_whose_directory_has_another_by_now_goes_on(
         checkpoint.save(directory, files, found.config, force=True)
     else:
         shutil.rmtree(directory)
-    assert older.drawing() is None
+    assert older.graph_sampler() is None
     assert len(texts(older, PROMPTS, sampling=PLAIN)) == len(PROMPTS)
 
 
@@ -393,7 +393,7 @@ def test_what_else_a_directory_holds_may_change(lm: Path, tmp_path: Path) -> Non
     found = checkpoint.load(directory)
     files = {name: found.file(name).read_bytes() for name in found.config["files"]}
     checkpoint.save(directory, {**files, "metrics.jsonl": b"{}\n"}, found.config, force=True)
-    assert model.drawing() is not None
+    assert model.graph_sampler() is not None
     model.open()
     checkpoint.save(directory, {**files, "model.onnx": b"another"}, found.config, force=True)
     late = LanguageModel.load(directory, threads=1, when_needed=True)

@@ -16,9 +16,9 @@ from rnntext.runtime.language_model import LanguageModel, select
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.tokenizer import Tokenizer
-from rnntext.training.onnx.export import weights_of
-from rnntext.training.onnx.build import build
 from rnntext.training.networks.model import build_model
+from rnntext.training.onnx.build import build
+from rnntext.training.onnx.export import numpy_weights
 
 torch.set_num_threads(1)
 
@@ -103,7 +103,7 @@ def random_weights(config: ModelConfig, spread: float = 0.5) -> dict[str, Array]
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0, spread, generator=generator)
-    return weights_of(model)
+    return numpy_weights(model)
 
 
 def random_language_model(
@@ -117,7 +117,7 @@ def random_language_model(
     config = ModelConfig("lm", encoder)
     weights = random_weights(config)
     session = Session(build(config, weights, precision), threads)
-    return LanguageModel(TrainedModel.of(config, tokenizer, session)), weights
+    return LanguageModel(TrainedModel.from_session(config, tokenizer, session)), weights
 
 
 def some_rows(*lengths: int) -> list[Array]:
@@ -246,9 +246,9 @@ def test_threads_change_no_bit(cell: str, precision: str) -> None:
     random = np.random.default_rng(8)
     lines = [random.integers(2000, size=n) for n in (1, 40, 7, 300, 2, 90, *[12] * 64)]
     wanted: list[Array] = []
-    for threads, within in ((1, False), (2, False), (1, True), (2, True), (3, True)):
-        session = Session(graph, threads, within=within)
-        model = LanguageModel(TrainedModel.of(config, tokenizer, session))
+    for threads, intra_op in ((1, False), (2, False), (1, True), (2, True), (3, True)):
+        session = Session(graph, threads, intra_op=intra_op)
+        model = LanguageModel(TrainedModel.from_session(config, tokenizer, session))
         logits, state = model.read(lines[:5], model.start(5))
         found = [*model.score(lines), logits, *state]
         found += [model.score(lines[3:4])[0], model.read(lines[1:2], model.start())[0]]
@@ -273,7 +273,7 @@ def test_walking_gives_every_token_once_and_in_order(
     documents = some_rows(300, 3, 517, 1)
     scores: list[list[Array]] = [[] for _ in documents]
     states: dict[int, Any] = {}
-    for stretch in model.walk(documents):
+    for stretch in model.score_documents(documents):
         assert stretch.start == sum(map(len, scores[stretch.row]))
         assert len(stretch.scores) <= (4 if small else 256)
         scores[stretch.row].append(stretch.scores)
@@ -293,8 +293,8 @@ def test_walking_from_a_state() -> None:
     model, weights = random_language_model()
     first, second = some_rows(9, 8)
     first[-1] = TOKENIZER.eos_id  # a document goes on after a line's end
-    (end,) = [stretch.state for stretch in model.walk([first])]
-    (stretch,) = model.walk([second], end)
+    (end,) = [stretch.state for stretch in model.score_documents([first])]
+    (stretch,) = model.score_documents([second], end)
     whole, _ = Reference(weights).score([*first, *second], TOKENIZER.eos_id)
     np.testing.assert_allclose(stretch.scores, whole[9:], atol=2e-5)
     assert not np.allclose(stretch.scores, model.score([second])[0], atol=1e-3)
@@ -306,7 +306,7 @@ def test_a_large_vocabulary_takes_shorter_steps(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(language, "_SCORES", 6 * V)
     bounded, _ = random_language_model()
     documents = some_rows(20, 7)
-    lengths = [len(s.scores) for s in bounded.walk(documents) if s.row == 0]
+    lengths = [len(s.scores) for s in bounded.score_documents(documents) if s.row == 0]
     # Three steps of two rows; six of the one that is left is not more than three are.
     assert max(lengths) == 3
     for one, other in zip(usual.score(documents), bounded.score(documents), strict=True):

@@ -20,11 +20,11 @@ from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError
 from rnntext.runtime.language_model import LanguageModel
 from rnntext.runtime.score import LINE_END, LineScore, Scorer
-from rnntext.text.word_splitting import split_words
 from rnntext.text.tokenizer import Tokenizer
+from rnntext.text.word_splitting import split_words
 from rnntext.training.networks.model import build_model
 from tests.conftest import CORPORA, TINY, Shell
-from tests.runtime.test_language import Reference, random_language_model
+from tests.runtime.test_language_model import Reference, random_language_model
 
 torch.set_num_threads(1)
 

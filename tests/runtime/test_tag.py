@@ -19,10 +19,10 @@ from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.runtime.tag import TaggedSentence, Tagger
 from rnntext.text.records import Record, read_ahead
-from rnntext.text.word_splitting import split_words
 from rnntext.text.tokenizer import EncodedWords, Tokenizer
-from rnntext.training.onnx.export import export
+from rnntext.text.word_splitting import split_words
 from rnntext.training.networks.model import Model, build_model
+from rnntext.training.onnx.export import export
 
 torch.set_num_threads(1)
 
@@ -53,7 +53,7 @@ def random_tagger(
         network.head.output.bias.zero_()
         for parameter in network.head.crf.parameters():
             parameter.mul_(2 if crf else 0)
-    model = TrainedModel.of(config, TOKENIZER, Session(export(network), threads))
+    model = TrainedModel.from_session(config, TOKENIZER, Session(export(network), threads))
     return Tagger(model), network
 
 

@@ -202,7 +202,7 @@ def test_reading_plain_files_imports_neither_datasets_nor_pyarrow(tmp_path: Path
     path = tmp_path / "a.csv"
     path.write_text("text,label\na,b\n")
     program = (
-        "import sys; from rnntext.text import records, splits, labelled, formats\n"
+        "import sys; from rnntext.text import records, labelled, formats\n"
         "list(labelled.read_labelled([sys.argv[1]], formats.DataOptions()))\n"
         "print([m for m in ('datasets', 'pyarrow', 'torch') if m in sys.modules])"
     )

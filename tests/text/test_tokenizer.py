@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 from rnntext.errors import DataError, UsageError
 from rnntext.text import tokenizer as tokenizer_module
 from rnntext.text import vocabulary
-from rnntext.text.word_splitting import cut, is_presplit, split_words
 from rnntext.text.tokenizer import (
     KINDS,
     Tokenizer,
     TokenizerConfig,
     tokenizer_config_to_json,
 )
+from rnntext.text.word_splitting import cut, is_presplit, split_words
 
 SAMPLE = "naïve café 你好 🙂"
 PROSE = [

@@ -10,13 +10,9 @@ from safetensors.numpy import load_file
 
 from rnntext import checkpoint
 from rnntext.errors import CheckpointError, RnntextError, UsageError
-from rnntext.training.tasks import classification
-from rnntext.training.tasks import language_modelling
-from rnntext.training.engine import loop
-from rnntext.training.data import prepare
-from rnntext.training.persistence import resume
-from rnntext.training.tasks import tagging
 from rnntext.training import run as run_module
+from rnntext.training.data import prepare
+from rnntext.training.engine import loop
 from rnntext.training.events import (
     Evaluated,
     Finished,
@@ -27,8 +23,10 @@ from rnntext.training.events import (
     Saved,
     Stopped,
 )
-from rnntext.training.options import Conduct, TrainingOptions
+from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.persistence import resume
 from rnntext.training.run import run
+from rnntext.training.tasks import classification, language_modelling, tagging
 from tests.conftest import CORPORA
 
 
@@ -42,12 +40,14 @@ def test_a_run_that_goes_on_late_reads_all_that_it_began_with(
         "lm", (str(text),), minutes=5, tokenizer="byte", preset="tiny", threads=1
     )
     out = tmp_path / "model"
-    began = list(run(options, out, Conduct(cache=False), stop_asked=lambda: True))
+    began = list(run(options, out, ExecutionOptions(cache=False), stop_asked=lambda: True))
     assert isinstance(began[-1], Stopped)
     parts = "COPYING", "READING", "ENCODING", "READING_AT_LEAST", "ENCODING_AT_LEAST"
     for name in parts:
         monkeypatch.setattr(prepare, name, 0.0)
-    again = list(run(options, out, Conduct(resume=True, cache=False), stop_asked=lambda: True))
+    again = list(
+        run(options, out, ExecutionOptions(resume=True, cache=False), stop_asked=lambda: True)
+    )
     assert [type(event) for event in again] == [Prepared, Resumed, Stopped]
     first, second = began[0], again[0]
     assert isinstance(first, Prepared)
@@ -62,16 +62,16 @@ def test_a_run_without_time_to_measure_everything_measures_a_part(
 ) -> None:
     names = {"lm": "stories.txt", "classify": "reviews.csv", "tag": "tagged.conllu"}
     data = CORPORA / names[task]
-    monkeypatch.setattr(loop, "MEASURED", 0.0)
+    monkeypatch.setattr(loop, "MAX_EVALUATION_SHARE", 0.0)
     monkeypatch.setattr(language_modelling, "_QUICK_TOKENS", 50)
     for module in (classification, tagging):
         monkeypatch.setattr(module, "QUICK_TOKENS", 50)
     options = TrainingOptions(task, (str(data),), valid=str(data), minutes=0.1, threads=1)
-    events = list(run(options, tmp_path / "model", Conduct(cache=False)))
+    events = list(run(options, tmp_path / "model", ExecutionOptions(cache=False)))
     finished, saved = events[-2:]
     assert isinstance(finished, Finished)
     assert isinstance(saved, Saved)
-    assert finished.hurried
+    assert finished.partial_evaluation
     measured = {event.step: event for event in events if isinstance(event, Evaluated)}
     for name, value in measured[finished.best_step].metrics.items():
         # A classifier is calibrated after that.
@@ -95,10 +95,10 @@ def test_an_int8_model_is_measured_on_a_part_where_all_would_take_too_long(
     options = TrainingOptions(
         task, (str(data),), valid=str(data), minutes=0.1, preset="tiny", threads=1, quantize=True
     )
-    *_, finished, saved = run(options, tmp_path / "model", Conduct(cache=False))
+    *_, finished, saved = run(options, tmp_path / "model", ExecutionOptions(cache=False))
     assert isinstance(finished, Finished)
     assert isinstance(saved, Saved)
-    assert finished.hurried
+    assert finished.partial_evaluation
     assert finished.steps > 5
     assert saved.float_metrics is not None
 
@@ -116,7 +116,7 @@ def test_the_words_of_a_language_model_share_a_second_moment(task: str, tmp_path
     data = CORPORA / {"lm": "stories.txt", "classify": "reviews.csv"}[task]
     options = TrainingOptions(task, (str(data),), steps=9, preset="tiny", threads=1)
     out = tmp_path / "model"
-    events = list(run(options, out, Conduct(cache=False), stop_asked=lambda: True))
+    events = list(run(options, out, ExecutionOptions(cache=False), stop_asked=lambda: True))
     assert isinstance(events[-1], Stopped)
     (file,) = (out / "training-state").glob("*.safetensors")
     moments = {
@@ -149,21 +149,23 @@ def test_what_is_interrupted_after_the_last_step_goes_on_from_there(
         patched.setattr(run_module, "_measured", measured)
         asks = False
         with pytest.raises(KeyboardInterrupt):
-            list(run(options, tmp_path / "other", Conduct(cache=False)))
+            list(run(options, tmp_path / "other", ExecutionOptions(cache=False)))
         assert not (tmp_path / "other").exists()
         asks = True
-        events = list(run(options, out, Conduct(cache=False), stop_asked=lambda: asked))
+        events = list(run(options, out, ExecutionOptions(cache=False), stop_asked=lambda: asked))
     assert [type(event) for event in events[-2:]] == [Finished, Stopped]
     # Asked where nobody looked any more: in the last evaluation.
-    for event in run(options, out, Conduct(resume=True, cache=False), stop_asked=lambda: True):
+    for event in run(
+        options, out, ExecutionOptions(resume=True, cache=False), stop_asked=lambda: True
+    ):
         last = event
     assert isinstance(last, Stopped)
-    *_, resumed, finished, saved = run(options, out, Conduct(resume=True, cache=False))
+    *_, resumed, finished, saved = run(options, out, ExecutionOptions(resume=True, cache=False))
     assert isinstance(resumed, Resumed)
     assert isinstance(finished, Finished)
     assert isinstance(saved, Saved)
     assert resumed.step == finished.steps == saved.steps == 20
-    whole = list(run(options, tmp_path / "whole", Conduct(cache=False)))[-1]
+    whole = list(run(options, tmp_path / "whole", ExecutionOptions(cache=False)))[-1]
     assert isinstance(whole, Saved)
     assert saved.metrics == whole.metrics
     assert saved.reason == whole.reason
@@ -188,9 +190,9 @@ def test_what_is_interrupted_once_it_is_saved_stays_finished(
     out = tmp_path / "model"
     with monkeypatch.context() as patched:
         patched.setattr(checkpoint, "save", save)
-        events = list(run(options, out, Conduct(cache=False), stop_asked=lambda: asked))
+        events = list(run(options, out, ExecutionOptions(cache=False), stop_asked=lambda: asked))
     assert isinstance(events[-1], Finished)
-    (again,) = run(options, out, Conduct(resume=True, cache=False))
+    (again,) = run(options, out, ExecutionOptions(resume=True, cache=False))
     assert isinstance(again, Saved)
     assert again.steps == 12
 
@@ -214,14 +216,16 @@ def test_a_state_that_cannot_be_saved_ends_nothing(
 
     monkeypatch.setattr(checkpoint, "save", save)
     out = tmp_path / "model"
-    events = list(run(options, out, Conduct(save_every=0.0, cache=False)))
+    events = list(run(options, out, ExecutionOptions(save_every=0.0, cache=False)))
     told = [event.reason for event in events if isinstance(event, NotSaved)]
     assert told == ["the directory holds files that are not an rnntext checkpoint"] * 2
     assert isinstance(events[-1], Saved)
     # Where that is the end, the trouble is.
     failures = 1
     with pytest.raises(error):
-        list(run(options, tmp_path / "other", Conduct(cache=False), stop_asked=lambda: True))
+        list(
+            run(options, tmp_path / "other", ExecutionOptions(cache=False), stop_asked=lambda: True)
+        )
 
 
 def test_a_run_goes_on_where_it_was_computed(tmp_path: Path) -> None:
@@ -229,7 +233,9 @@ def test_a_run_goes_on_where_it_was_computed(tmp_path: Path) -> None:
         "tag", (str(CORPORA / "tagged.conllu"),), preset="tiny", steps=12, threads=1, device="cpu"
     )
     out = tmp_path / "model"
-    assert isinstance(list(run(options, out, Conduct(), stop_asked=lambda: True))[-1], Stopped)
+    assert isinstance(
+        list(run(options, out, ExecutionOptions(), stop_asked=lambda: True))[-1], Stopped
+    )
     saved = resume.find(out)
     assert saved is not None
     assert saved.merged(TrainingOptions("tag", ())).device == "cpu"

@@ -91,11 +91,11 @@ class Entry:
 
     def rows(self, name: str) -> Rows:
         """Rows that are read from the disk as they are needed."""
-        return Rows(self.stream(name), self.stream(_edges(name)))
+        return Rows(self.stream(name), self.stream(_offsets(name)))
 
     def rows_in_memory(self, name: str) -> Rows:
         """Rows in memory."""
-        return Rows(self.array(name), self.array(_edges(name)))
+        return Rows(self.array(name), self.array(_offsets(name)))
 
     def text(self, name: str) -> str:
         """A text."""
@@ -126,7 +126,7 @@ class Draft:
 
     def rows(self, name: str, dtype: npt.DTypeLike) -> RowsWriter:
         """Where rows are written one after the other."""
-        return RowsWriter(self.stream(name, dtype), self.stream(_edges(name), "<i8"))
+        return RowsWriter(self.stream(name, dtype), self.stream(_offsets(name), "<i8"))
 
     def text(self, name: str, content: str) -> None:
         """Write a text."""
@@ -169,8 +169,8 @@ class Draft:
         return self._files[name]
 
 
-def _edges(name: str) -> str:
-    return f"{name}.edges"
+def _offsets(name: str) -> str:
+    return f"{name}.offsets"
 
 
 def _digest(content: object) -> str:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnntext.text.batches import buckets
-from rnntext.training.data.store import Array, Numbers, Rows
+from rnntext.training.data.store import Array, IdSequence, Rows
 
 WINDOW = 200_000  # rows that are put into buckets together
 NEIGHBOURS = 64  # of more rows, so many that lie together stay together
 
 
 @dataclass(frozen=True, slots=True)
-class Epochs:
+class BucketedEpochs:
     """All of some rows in random order, batch by batch, as `buckets` makes them.
 
     Of very many rows, buckets are made of as many at a time as WINDOW says, taken from
@@ -63,7 +63,9 @@ class Epochs:
             yield index, lengths if self.longest is None else np.minimum(lengths, self.longest)
 
 
-def columns(stream: Numbers, rows: int, start: int, stop: int, own: slice = slice(None)) -> Array:
+def contiguous_columns(
+    stream: IdSequence, rows: int, start: int, stop: int, own: slice = slice(None)
+) -> Array:
     """Places `start` to `stop` of a stream of ids cut into `rows` equal pieces, of which `own`
     are wanted: (own rows, stop - start).
 

@@ -21,8 +21,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntext.training.data.text_split import require_share
 from rnntext.training.data.store import Array, Rows, counts_of
+from rnntext.training.data.text_split import require_share
 
 MOST_HELD = 1 << 18
 
@@ -30,7 +30,7 @@ Item = TypeVar("Item")
 Strings = tuple[str, ...]
 
 
-class Drawn(Protocol):
+class Split(Protocol):
     """Which examples are for validation."""
 
     def part(
@@ -40,7 +40,7 @@ class Drawn(Protocol):
         `content` is what an example was added with."""
 
 
-class Census:
+class ExampleSplitter:
     """What is known of examples while their parts are chosen."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Census:
         self._keys = array("q")
         self._stratum = array("i")
         self._labels = array("i")
-        self._edges = array("q", [0])
+        self._offsets = array("q", [0])
 
     def add(self, content: Strings, labels: Strings, stratum: Strings = ()) -> None:
         """Tell of the next example: of those with equal `content` all stand in one part, and of
@@ -71,17 +71,17 @@ class Census:
             self._forget()
             return
         self._labels.extend(self._numbers.setdefault(x, len(self._numbers)) for x in distinct)
-        self._edges.append(len(self._labels))
+        self._offsets.append(len(self._labels))
         self._keys.append(hash(content))
         self._stratum.append(self._strata.setdefault(stratum, len(self._strata)))
 
-    def draw(
+    def split(
         self,
         share: float,
         most: int,
         seed: int,
         again: Callable[[], Iterable[tuple[Strings, Strings]]],
-    ) -> Drawn:
+    ) -> Split:
         """Choose `share` of the distinct contents, but about `most` examples at most.
 
         Every label stands in training, so that validation has nothing that cannot be learnt;
@@ -94,9 +94,9 @@ class Census:
             return _ByContent(chosen, seed)
         order = {stratum: rank for rank, stratum in enumerate(sorted(self._strata))}
         ranks = np.array([order[stratum] for stratum in self._strata], np.int32)
-        labels = Rows(np.frombuffer(self._labels, np.int32), np.frombuffer(self._edges, np.int64))
+        labels = Rows(np.frombuffer(self._labels, np.int32), np.frombuffer(self._offsets, np.int64))
         return _ByPlace(
-            draw_examples(
+            choose_examples(
                 np.frombuffer(self._keys, np.int64),
                 ranks[np.frombuffer(self._stratum, np.int32)],
                 labels,
@@ -120,7 +120,7 @@ class _ByPlace:
         return compress(examples, (self.chosen == valid).tobytes())
 
 
-def draw_examples(
+def choose_examples(
     keys: Array, strata: Array, labels: Rows, label_count: int, share: float, seed: int
 ) -> NDArray[np.bool_]:
     """Say of each example whether it is for validation: (examples,) booleans, near `share` of

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnntext.training.data.store import Array, Rows
 from rnntext.text.tokenizer import EncodedWords
+from rnntext.training.data.store import Array, Rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,17 +19,13 @@ import numpy as np
 import tokenizers
 
 from rnntext import __version__
-from rnntext.training.data import cache
-from rnntext.training.data.cache import Entry
-from rnntext.training.data.rereadable import rereadable
 from rnntext.text.formats import HUB_PREFIX, DataOptions
 from rnntext.text.labelled import files_of_classes
 from rnntext.text.lines import text_files
-from rnntext.training.data.store import Array, Numbers
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
-from rnntext.training.events import Encoded, Summary
+from rnntext.training.data import cache
+from rnntext.training.data.cache import Entry
 from rnntext.training.data.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
-from rnntext.training.options import TrainingOptions
 from rnntext.training.data.prepare import (
     COPYING,
     COUNTS,
@@ -43,6 +39,10 @@ from rnntext.training.data.prepare import (
 )
 from rnntext.training.data.prepare_examples import plan_examples
 from rnntext.training.data.prepare_text import plan_text
+from rnntext.training.data.rereadable import rereadable
+from rnntext.training.data.store import Array, IdSequence
+from rnntext.training.events import DataSummary, EncodedFiles
+from rnntext.training.options import TrainingOptions
 
 # Of what is in an entry, and of how it was made, the rules for splits and vocabularies among it:
 # another number, and all is made again.
@@ -58,12 +58,12 @@ _TELLING = (
 @dataclass(frozen=True, slots=True)
 class LanguageData:
     tokenizer: Tokenizer
-    stream: Numbers  # ids of the training text, a line's end after each line
+    stream: IdSequence  # ids of the training text, a line's end after each line
     counts: Array  # how often each id is in it
     valid: list[Array]  # ids of each validation document
     valid_bytes: int | None  # None where the tokenizer loses text
-    summary: Summary
-    encoded: Encoded
+    summary: DataSummary
+    encoded: EncodedFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ class LabelledData:
     labels: tuple[str, ...]
     train: LabelledRows
     valid: LabelledIds
-    summary: Summary
-    encoded: Encoded
+    summary: DataSummary
+    encoded: EncodedFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ class TaggedData:
     labels: tuple[str, ...]
     train: TaggedRows
     valid: list[TaggedIds]
-    summary: Summary
-    encoded: Encoded
+    summary: DataSummary
+    encoded: EncodedFiles
 
 
 Data = LanguageData | LabelledData | TaggedData
@@ -206,10 +206,10 @@ def _files(task: str, paths: list[str], reading: DataOptions) -> Iterator[tuple[
 
 def _data_of(task: str, entry: Entry, tokenizer: Tokenizer | None) -> Data:
     meta = entry.meta
-    summary = Summary(**meta["summary"])
+    summary = DataSummary(**meta["summary"])
     tokenizer = tokenizer or _tokenizer_in(entry)
     place = None if entry.folder is None else str(entry.folder)
-    encoded = Encoded(entry.size, place, entry.reused, entry.trouble)
+    encoded = EncodedFiles(entry.size, place, entry.reused, entry.trouble)
     if task == "lm":
         return LanguageData(
             tokenizer,

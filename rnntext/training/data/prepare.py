@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
 from rnntext.training.data.cache import Draft
 from rnntext.training.data.sampling import spread
-from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
-from rnntext.training.events import Summary
+from rnntext.training.events import DataSummary
 from rnntext.training.options import TrainingOptions
 from rnntext.training.presets import choose_tokenizer
 
@@ -114,7 +114,7 @@ class Fingerprint:
         return self._digest.hexdigest()
 
 
-def write_meta(draft: Draft, tokenizer: Tokenizer, summary: Summary, **more: Any) -> None:
+def write_meta(draft: Draft, tokenizer: Tokenizer, summary: DataSummary, **more: Any) -> None:
     """Write what an entry holds besides ids."""
     draft.text(TOKENIZER, tokenizer.to_json())
     config = tokenizer_config_to_json(tokenizer.config)

@@ -16,17 +16,12 @@ from itertools import islice
 import numpy as np
 
 from rnntext.errors import DataError
-from rnntext.training.data.cache import Draft
-from rnntext.training.data.example_split import Census
 from rnntext.text.formats import DataOptions
 from rnntext.text.source import source_name
-from rnntext.training.data.text_split import Overlap
-from rnntext.training.data.store import id_type
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data import prepare
-from rnntext.training.events import Summary
-from rnntext.training.tasks.examples import Example, Kind, Sentences, Texts
-from rnntext.training.options import TrainingOptions
+from rnntext.training.data.cache import Draft
+from rnntext.training.data.example_split import ExampleSplitter
 from rnntext.training.data.prepare import (
     IDS,
     TARGETS,
@@ -37,6 +32,11 @@ from rnntext.training.data.prepare import (
     Write,
     chunks,
 )
+from rnntext.training.data.store import id_type
+from rnntext.training.data.text_split import Overlap
+from rnntext.training.events import DataSummary
+from rnntext.training.options import TrainingOptions
+from rnntext.training.tasks.examples import Example, Kind, Sentences, Texts
 
 
 def plan_examples(
@@ -60,7 +60,7 @@ def _plan(
     name = source_name(options.data[0])
     most_read, most_encoded = options.part or (None, None)
     everything = kind.reader(options.data, reading)
-    census, places, characters = Census(), dict[str, tuple[str, int]](), 0
+    census, places, characters = ExampleSplitter(), dict[str, tuple[str, int]](), 0
     late = any(copy.cut for copy in reading.copies.values())
     end = prepare.reading_until(spent)
     for example in islice(everything(), most_read):
@@ -85,7 +85,7 @@ def _plan(
     if options.valid is not None:
         train, valid = read, list(kind.reader([options.valid], reading)())
     else:
-        drawn = census.draw(
+        drawn = census.split(
             prepare.VALID_SHARE,
             prepare.VALID_EXAMPLES,
             options.seed,
@@ -144,7 +144,7 @@ def _plan(
                     return
 
         _write_part(kind, draft, TRAIN, tokenizer, labels, seen())
-        summary = Summary(
+        summary = DataSummary(
             unit=kind.unit,
             train=count,
             valid=len(valid),

@@ -16,16 +16,12 @@ from operator import attrgetter
 import numpy as np
 
 from rnntext.errors import DataError
-from rnntext.training.data.cache import Draft
 from rnntext.text.formats import DataOptions
 from rnntext.text.lines import Line, read_lines
 from rnntext.text.source import source_name
-from rnntext.training.data.text_split import Outline, Overlap, part_of
-from rnntext.training.data.store import Array, id_type
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data import prepare
-from rnntext.training.events import Summary
-from rnntext.training.options import TrainingOptions
+from rnntext.training.data.cache import Draft
 from rnntext.training.data.prepare import (
     COUNTS,
     IDS,
@@ -36,6 +32,10 @@ from rnntext.training.data.prepare import (
     Write,
     chunks,
 )
+from rnntext.training.data.store import Array, id_type
+from rnntext.training.data.text_split import Outline, Overlap, select_part
+from rnntext.training.events import DataSummary
+from rnntext.training.options import TrainingOptions
 
 _FEWEST_TOKENS = 20
 
@@ -58,16 +58,16 @@ def plan_text(
     ranges, valid_characters = np.empty((0, 2), np.int64), 0
     if options.valid is None:
         share = min(prepare.VALID_SHARE, prepare.VALID_CHARACTERS / outline.characters)
-        ranges, valid_characters = outline.draw(share, options.seed)
+        ranges, valid_characters = outline.choose_validation(share, options.seed)
 
     def train() -> Iterator[str]:
         lines = islice(read_lines(options.data, reading), outline.lines)
-        return (line.text for line in part_of(lines, ranges, valid=False))
+        return (line.text for line in select_part(lines, ranges, valid=False))
 
     def valid() -> Iterator[Line]:
         if options.valid is not None:
             return read_lines([options.valid], reading)
-        return part_of(read_lines(options.data, reading), ranges, valid=True)
+        return select_part(read_lines(options.data, reading), ranges, valid=True)
 
     if options.valid is None and not (len(ranges) and any(text.strip() for text in train())):
         raise DataError(
@@ -102,7 +102,7 @@ def plan_text(
                 f"{name}: {stream.length} tokens are too few to train on: give more text"
             )
         draft.stream(COUNTS, np.int64).append(counts)
-        summary = Summary(
+        summary = DataSummary(
             unit="lines",
             train=done,
             valid=valid_lines,

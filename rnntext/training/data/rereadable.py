@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from rnntext.errors import DataError, UsageError
 from rnntext.files import no_temporary
-from rnntext.text.formats import Copy, DataOptions
+from rnntext.text.formats import BufferedSource, DataOptions
 from rnntext.text.source import STDIN, read_chunks, source_name
 
 
@@ -32,7 +32,7 @@ def rereadable(
     source cannot be copied, and for one that is named twice and can be read only once; UsageError
     where somebody would have to type the text.
     """
-    copies: dict[str, Copy] = {}
+    copies: dict[str, BufferedSource] = {}
     with ExitStack() as stack:
         for path in paths:
             if not is_read_once(path):
@@ -50,7 +50,7 @@ def rereadable(
                 file.flush()
             except OSError as error:
                 raise no_temporary(f"a copy of {source_name(path)}", error) from error
-            copies[path] = Copy(file.fileno(), cut)
+            copies[path] = BufferedSource(file.fileno(), cut)
         yield replace(options, copies=copies)
 
 

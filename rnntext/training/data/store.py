@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 _WINDOW = 1 << 20  # numbers looked at together where all are looked at
 
 
-class Numbers(Protocol):
+class IdSequence(Protocol):
     """A row of numbers that can be sliced: an array, or a `Stream` that has it on disk."""
 
     def __len__(self) -> int: ...
@@ -37,7 +37,7 @@ def id_type(vocab_size: int) -> np.dtype[Any]:
     return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.int32)
 
 
-def counts_of(numbers: Numbers, size: int) -> Array:
+def counts_of(numbers: IdSequence, size: int) -> Array:
     """How often each number from 0 to `size` - 1 is there."""
     counts = np.zeros(size, np.int64)
     for start in range(0, len(numbers), _WINDOW):
@@ -86,23 +86,23 @@ def _read(file: BinaryIO, start: int, size: int) -> bytes:
 
 class Rows:
     """Rows of numbers of different lengths, laid end to end: row i is
-    `values[edges[i] : edges[i + 1]]`. Both may be on disk; nothing is held for a row."""
+    `values[offsets[i] : offsets[i + 1]]`. Both may be on disk; nothing is held for a row."""
 
-    def __init__(self, values: Numbers, edges: Numbers) -> None:
-        self.values, self._edges = values, edges
+    def __init__(self, values: IdSequence, offsets: IdSequence) -> None:
+        self.values, self._offsets = values, offsets
 
     @classmethod
     def of(cls, rows: Iterable[Array]) -> Rows:
         """The rows in memory."""
         given = list(rows)
-        edges = np.cumsum([0, *map(len, given)], dtype=np.int64)
-        return cls(np.concatenate(given) if given else np.empty(0, np.int32), edges)
+        offsets = np.cumsum([0, *map(len, given)], dtype=np.int64)
+        return cls(np.concatenate(given) if given else np.empty(0, np.int32), offsets)
 
     def __len__(self) -> int:
-        return len(self._edges) - 1
+        return len(self._offsets) - 1
 
     def __getitem__(self, index: int) -> Array:
-        start, stop = self._edges[index : index + 2].tolist()
+        start, stop = self._offsets[index : index + 2].tolist()
         return self.values[start:stop]
 
     def __iter__(self) -> Iterator[Array]:
@@ -111,7 +111,7 @@ class Rows:
     def lengths(self, start: int = 0, stop: int | None = None) -> Array:
         """The lengths of rows `start` to `stop`, that one not included; of all of them."""
         end = len(self) if stop is None else stop
-        return np.diff(self._edges[start : end + 1])
+        return np.diff(self._offsets[start : end + 1])
 
 
 class StreamWriter:
@@ -127,14 +127,14 @@ class StreamWriter:
 
 
 class RowsWriter:
-    """Writes what `Rows` reads: values to one stream, edges (int64) to another."""
+    """Writes what `Rows` reads: values to one stream, offsets (int64) to another."""
 
-    def __init__(self, values: StreamWriter, edges: StreamWriter) -> None:
-        self._values, self._edges = values, edges
-        self._edges.append(np.zeros(1, np.int64))
+    def __init__(self, values: StreamWriter, offsets: StreamWriter) -> None:
+        self._values, self._offsets = values, offsets
+        self._offsets.append(np.zeros(1, np.int64))
 
     def extend(self, rows: Sequence[Array]) -> None:
         if not rows:
             return
-        self._edges.append(self._values.length + np.cumsum([len(row) for row in rows]))
+        self._offsets.append(self._values.length + np.cumsum([len(row) for row in rows]))
         self._values.append(np.concatenate(rows))

@@ -49,7 +49,7 @@ class Outline:
         self.lines += 1
         self.characters += len(line.text) + 1
 
-    def draw(self, share: float, seed: int) -> tuple[Array, int]:
+    def choose_validation(self, share: float, seed: int) -> tuple[Array, int]:
         """Choose validation text: (ranges, 2) the first line of each and the one after its last,
         in order; and how many characters they have, near `share` of all.
 
@@ -122,7 +122,7 @@ def _near_share(sizes: Array, share: float, generator: np.random.Generator) -> l
     return taken or [int(sizes.argmin())]
 
 
-def part_of(lines: Iterator[Line], ranges: Array, *, valid: bool) -> Iterator[Line]:
+def select_part(lines: Iterator[Line], ranges: Array, *, valid: bool) -> Iterator[Line]:
     """The lines inside `ranges` that `Outline.draw` gave, or those outside."""
     position = 0
     for start, stop in ranges.tolist():

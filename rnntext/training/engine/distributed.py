@@ -41,42 +41,42 @@ class Ranks:
         """Whether this is the one that evaluates, plans and writes."""
         return self.rank == 0
 
-    def part(self, total: int) -> slice:
+    def shard(self, total: int) -> slice:
         """This rank's part of so many rows: an equal one, to a row."""
         return slice(self.rank * total // self.size, (self.rank + 1) * total // self.size)
 
-    def largest(self, numbers: Sequence[int]) -> list[int]:
+    def all_reduce_max(self, numbers: Sequence[int]) -> list[int]:
         """Of each number the largest that any rank gave."""
         if self.size == 1:
             return list(numbers)
         tensor = torch.tensor(numbers)
-        with one_line():
+        with one_line_errors():
             distributed.all_reduce(tensor, distributed.ReduceOp.MAX)
         return tensor.tolist()
 
-    def mean(self, value: float) -> float:
+    def all_reduce_mean(self, value: float) -> float:
         """The mean of what the ranks gave."""
         if self.size == 1:
             return value
         tensor = torch.tensor(value, dtype=torch.float64)
-        with one_line():
+        with one_line_errors():
             distributed.all_reduce(tensor)
         return float(tensor) / self.size
 
-    def told(self, find: Callable[[], T]) -> T:
+    def broadcast(self, find: Callable[[], T]) -> T:
         """What the first rank finds, plain JSON, on all of them; the others wait for it."""
         if self.size == 1:
             return find()
         found = find() if self.first else None
-        content = self.told_bytes(lambda: json.dumps(found).encode())
+        content = self.broadcast_bytes(lambda: json.dumps(found).encode())
         return found if self.first else json.loads(content)  # type: ignore[return-value]
 
-    def told_bytes(self, find: Callable[[], bytes]) -> bytes:
+    def broadcast_bytes(self, find: Callable[[], bytes]) -> bytes:
         """The bytes that the first rank finds, on all of them."""
         if self.size == 1:
             return find()
         content = bytearray(find() if self.first else b"")
-        with one_line():
+        with one_line_errors():
             size = torch.tensor([len(content)])
             distributed.broadcast(size, src=0)
             if int(size) == 0:
@@ -89,17 +89,17 @@ class Ranks:
             distributed.broadcast(tensor, src=0)
         return tensor.numpy().tobytes()
 
-    def summed(self, tensor: Tensor) -> Tensor:
+    def all_reduce_sum(self, tensor: Tensor) -> Tensor:
         """The sum of the tensors of all ranks, on the CPU; where each has zeros but in a place of
         its own, all that they have."""
         total = tensor.detach().to("cpu", copy=True)
         if self.size > 1:
-            with one_line():
+            with one_line_errors():
                 distributed.all_reduce(total)
         return total
 
     @contextmanager
-    def local_first(self) -> Iterator[None]:
+    def local_rank_zero_first(self) -> Iterator[None]:
         """What is inside is done by one process of each machine first, then by the others of
         it, so that these find what that one made."""
         if self.local_rank > 0:
@@ -110,31 +110,31 @@ class Ranks:
 
     def _wait(self) -> None:
         if self.size > 1:
-            with one_line():
+            with one_line_errors():
                 distributed.barrier()
 
-    def joined(self, module: nn.Module, device: torch.device) -> nn.Module:
+    def wrap_ddp(self, module: nn.Module, device: torch.device) -> nn.Module:
         """`module` with its gradients averaged over the ranks as they are computed."""
         if self.size == 1:
             return module
         from torch.nn.parallel import DistributedDataParallel
 
         places = [device] if device.type == "cuda" else None
-        with one_line():  # parameters are compared and sent
+        with one_line_errors():  # parameters are compared and sent
             return DistributedDataParallel(module, device_ids=places, gradient_as_bucket_view=True)
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = Ranks()
 
 
-def launched() -> bool:
+def is_distributed() -> bool:
     """Whether `torchrun` started this process as one of several."""
     return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def rank_of_environment() -> int:
+def rank_from_environment() -> int:
     """This process's rank as its environment tells it, 0 where it is by itself."""
-    return int(os.environ["RANK"]) if launched() else 0
+    return int(os.environ["RANK"]) if is_distributed() else 0
 
 
 @contextmanager
@@ -143,8 +143,8 @@ def group(device: str) -> Iterator[Ranks]:
 
     On GPUs gradients go through NCCL, everywhere else through gloo.
     """
-    if not launched():
-        yield ALONE
+    if not is_distributed():
+        yield SINGLE_PROCESS
         return
     ranks = Ranks(
         int(os.environ["RANK"]),
@@ -165,7 +165,7 @@ def group(device: str) -> Iterator[Ranks]:
     # `joined` has this imported, and its defaults hold whatever group there is by then for good.
     from torch.distributed.nn import functional  # noqa: F401
 
-    with one_line():
+    with one_line_errors():
         distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
     try:
         yield ranks
@@ -177,7 +177,7 @@ def group(device: str) -> Iterator[Ranks]:
 
 
 @contextmanager
-def one_line() -> Iterator[None]:
+def one_line_errors() -> Iterator[None]:
     """Say in one line that another process is gone, where that is what went wrong inside."""
     try:
         yield

@@ -18,24 +18,24 @@ from torch import Tensor, nn
 
 from rnntext.errors import TrainingError
 from rnntext.training.engine.device import resident_megabytes
-from rnntext.training.events import Evaluated, Finished, LoopEvent, Rested, Step
-from rnntext.training.engine.loss_meter import Losses
-from rnntext.training.networks.model import Model
+from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks, one_line_errors
+from rnntext.training.engine.loss_meter import LossMeter
 from rnntext.training.engine.objective import Batch, Objective
-from rnntext.training.engine.optimizer import Optimizer, Settings, learned
-from rnntext.training.engine.distributed import ALONE, Ranks, one_line
+from rnntext.training.engine.optimizer import Optimizer, OptimizerConfig, copy_of_weights
 from rnntext.training.engine.schedule import (
     ESTIMATE_AT,
     EVALUATE_AT,
     MOST_EPOCHS,
     Budget,
-    Fall,
-    Plateau,
+    LinearDecay,
+    ReduceOnPlateau,
     evaluation_steps,
     fewest_steps,
     flat_steps,
-    warm,
+    warmup_factor,
 )
+from rnntext.training.events import CheckpointDue, Evaluated, Finished, LoopEvent, Step
+from rnntext.training.networks.model import Model
 
 # A run without a known end is evaluated once an epoch, but not less often than this.
 _LONGEST_UNSEEN = 2000  # steps
@@ -51,7 +51,7 @@ _WORTH_MORE = 0.1
 # How much longer than a sample of it promises the last evaluation may take: it cannot be cut.
 _SPARE = 1.3
 # Of a timed run's time, the most that measuring the model on all validation data may take.
-MEASURED = 0.3
+MAX_EVALUATION_SHARE = 0.3
 # An improvement smaller than this, as a share, does not keep a run going.
 _LEAST_IMPROVEMENT = 1e-3
 
@@ -74,8 +74,9 @@ class Loop:
     weights of the best evaluation.
 
     `reserve` is how many seconds before `budget.deadline`, apart from a last evaluation of
-    all validation data, the loop must be over; `hurried`, that this evaluation is a quick one.
-    `save_due` and `stop_asked` are asked after each step; the answer comes as a `Rested`, at
+    all validation data, the loop must be over; `partial_evaluation`: this evaluation reads a
+    part of the validation data.
+    `save_due` and `stop_asked` are asked after each step; the answer comes as a `CheckpointDue`, at
     which `state` may be called.
     """
 
@@ -83,12 +84,12 @@ class Loop:
         self,
         model: Model,
         objective: Objective,
-        settings: Settings,
+        settings: OptimizerConfig,
         budget: Budget,
         *,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
         reserve: float = 0.0,
-        hurried: bool = False,
+        partial_evaluation: bool = False,
         save_due: Callable[[], bool] = never,
         stop_asked: Callable[[], bool] = never,
         clock: Callable[[], float] = time.perf_counter,
@@ -101,20 +102,20 @@ class Loop:
         self.plans: list[tuple[int, int]] = []
         total = budget.total_steps(objective.steps_per_epoch)
         # Without any budget the run goes on until validation stops improving.
-        self.plateau = Plateau() if total is None and budget.deadline is None else None
+        self.plateau = ReduceOnPlateau() if total is None and budget.deadline is None else None
         self._plan_steps(0, total)
         self.optimizer = Optimizer(model, settings)
-        self.learner = self.ranks.joined(_Learner(model, objective), _device(model))
+        self.learner = self.ranks.wrap_ddp(_Learner(model, objective), _device(model))
         self.step = self.tokens = self.best_step = self.evaluated_step = 0
         self.epoch = self.position = 0  # batches of this epoch that were taken
         self.stepping = self.evaluating = 0.0  # seconds spent in steps and in evaluations
         self.quick_cost = 0.0  # seconds of a quick evaluation
         self.evaluation_cost: float | None = None  # seconds to keep for the last one
-        self.hurried = hurried  # there is no time for one of everything
+        self.partial_evaluation = partial_evaluation  # there is no time for one of everything
         self.looked: tuple[int, float] = (0, 0.0)  # when the plan was looked at: step and time
         self.best: float | None = None
         self.best_weights: dict[str, Tensor] = {}
-        self.losses = Losses(_device(model))
+        self.losses = LossMeter(_device(model))
         self.rate = 0.0
         self.reason = ""
 
@@ -136,7 +137,7 @@ class Loop:
                     self._require_numbers()
                     if not self.losses.finite():
                         raise self._diverged()
-                    yield Rested(self.step, decided.stop)
+                    yield CheckpointDue(self.step, decided.stop)
                 if decided.stop:
                     return
                 if self.reason:
@@ -146,7 +147,9 @@ class Loop:
         if self.evaluated_step != self.step:
             yield self._evaluate()
         if self.budget.deadline is not None and not self.plans:
-            self.hurried = True  # it was over before anybody knew what measuring everything takes
+            self.partial_evaluation = (
+                True  # it was over before anybody knew what measuring everything takes
+            )
         self.model.load_state_dict(self.best_weights)
         self.model.eval()
         yield Finished(
@@ -157,7 +160,7 @@ class Loop:
             reason=self.reason,
             best_step=self.best_step,
             plans=tuple(self.plans),
-            hurried=self.hurried,
+            partial_evaluation=self.partial_evaluation,
         )
 
     def state(self) -> LoopState:
@@ -172,7 +175,7 @@ class Loop:
         for kind, own in _random_states().items():
             of_ranks = own.new_zeros(self.ranks.size, len(own))
             of_ranks[self.ranks.rank] = own
-            tensors[f"random.{kind}"] = self.ranks.summed(of_ranks)
+            tensors[f"random.{kind}"] = self.ranks.all_reduce_sum(of_ranks)
         values = {
             "step": self.step,
             "epoch": self.epoch,
@@ -187,7 +190,7 @@ class Loop:
             "stepping": self.stepping,
             "evaluating": self.evaluating,
             "costs": [self.quick_cost, self.evaluation_cost],
-            "hurried": self.hurried,
+            "hurried": self.partial_evaluation,
             "reason": self.reason,
             "seconds": self.clock() - self.began,
             "ranks": self.ranks.size,
@@ -208,7 +211,7 @@ class Loop:
         self.evaluated_step = values["evaluated_step"]
         self.stepping, self.evaluating = values["stepping"], values["evaluating"]
         self.quick_cost, self.evaluation_cost = values["costs"]
-        self.hurried = values["hurried"]
+        self.partial_evaluation = values["hurried"]
         self.began -= values["seconds"]
         self.looked = (self.step, self.clock() - self.evaluating)
         self.plans = []
@@ -229,12 +232,12 @@ class Loop:
         return self.plans[-1][1] if self.plans else None
 
     def _take_step(self, batch: Batch) -> Tensor:
-        self.rate = self.settings.learning_rate * warm(self.settings.warmup, self.step)
-        if self.fall is not None:
-            self.rate *= self.fall.share(self.step)
+        self.rate = self.settings.learning_rate * warmup_factor(self.settings.warmup, self.step)
+        if self.decay is not None:
+            self.rate *= self.decay.share(self.step)
         if self.plateau is not None:
             self.rate *= self.plateau.scale
-        with one_line():
+        with one_line_errors():
             loss, tokens = self.learner(batch)
             loss.backward()
         norm = self.optimizer.step(self.rate, self.step)
@@ -252,7 +255,7 @@ class Loop:
             plan = self._new_plan()
             over = self._out_of_time()
         asked = [int(self.save_due()) if self.ranks.first else 0, int(self.stop_asked())]
-        plan, over, save, stop = self.ranks.largest([plan, int(over), *asked])
+        plan, over, save, stop = self.ranks.all_reduce_max([plan, int(over), *asked])
         for after, total in self.budget.plans[1:]:
             if after == self.step:
                 plan = total
@@ -265,7 +268,7 @@ class Loop:
         if total is not None:
             # The first plan of a timed run is as if it had been known from the start.
             self.plans.append((step if self.plans else 0, total))
-        self.fall = Fall.planned(self.plans) if self.plans else None
+        self.decay = LinearDecay.planned(self.plans) if self.plans else None
         self.stops = self._evaluation_steps()
 
     def _evaluation_steps(self) -> frozenset[int]:
@@ -315,19 +318,22 @@ class Loop:
     def _sample_evaluation(self) -> None:
         """See how much time an evaluation will take. The first time is slower than those after."""
         began = self.clock()
-        self.objective.sample(self.model)
+        self.objective.evaluate_sample(self.model)
         again = self.clock()
-        share = self.objective.sample(self.model)
+        share = self.objective.evaluate_sample(self.model)
         self.model.train()
         cost = (self.clock() - again) / share
-        self.hurried = self.hurried or _SPARE * cost > MEASURED * (self._deadline - self.began)
+        self.partial_evaluation = (
+            self.partial_evaluation
+            or _SPARE * cost > MAX_EVALUATION_SHARE * (self._deadline - self.began)
+        )
         self._expect_evaluations(cost * self.objective.quick_share)
         self.evaluating += self.clock() - began
 
     def _expect_evaluations(self, quick_cost: float) -> None:
         """All take as many seconds as this one; the last reads more and must not be late."""
         self.quick_cost = quick_cost
-        share = 1.0 if self.hurried else self.objective.quick_share
+        share = 1.0 if self.partial_evaluation else self.objective.quick_share
         self.evaluation_cost = _SPARE * quick_cost / share
 
     def _other_plan(self) -> int:
@@ -382,10 +388,10 @@ class Loop:
 
     def _evaluate(self) -> Evaluated:
         loss = self._told(self.losses.since_evaluation)
-        self.optimizer.exchange_average()
+        self.optimizer.swap_average()
         self._require_numbers()
         started = self.clock()
-        metrics = self.ranks.told(lambda: self.objective.evaluate(self.model, quick=True))
+        metrics = self.ranks.broadcast(lambda: self.objective.evaluate(self.model, quick=True))
         self.evaluated_step = self.step
         self._expect_evaluations(self.clock() - started)
         self.evaluating += self.quick_cost
@@ -398,8 +404,8 @@ class Loop:
         )
         if best:
             self.best, self.best_step = value, self.step
-            self.best_weights = learned(self.model)
-        self.optimizer.exchange_average()
+            self.best_weights = copy_of_weights(self.model)
+        self.optimizer.swap_average()
         if self.plateau is not None and self.plateau.update(improved):
             # A smaller rate goes on from the best place seen.
             self.model.load_state_dict(self.best_weights)
@@ -427,7 +433,7 @@ class Loop:
         )
 
     def _told(self, mean: Callable[[], float]) -> float:
-        loss = self.ranks.mean(mean())
+        loss = self.ranks.all_reduce_mean(mean())
         if not math.isfinite(loss) and self.step:
             raise self._diverged()
         return loss

@@ -15,7 +15,7 @@ from torch import Tensor
 from rnntext.training.engine.distributed import Ranks
 
 
-class Losses:
+class LossMeter:
     """Sums of the losses of steps, kept where they are computed until somebody asks."""
 
     def __init__(self, device: torch.device) -> None:
@@ -52,8 +52,8 @@ class Losses:
 
     def state(self, ranks: Ranks) -> dict[str, Any]:
         return {
-            "reported": ranks.mean(float(self._reported)),
-            "pending": ranks.mean(float(self._pending)),
+            "reported": ranks.all_reduce_mean(float(self._reported)),
+            "pending": ranks.all_reduce_mean(float(self._pending)),
             "steps": [self._reported_steps, self._pending_steps],
         }
 

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
+from rnntext.training.data.epochs import BucketedEpochs
 from rnntext.training.data.store import Array
-from rnntext.training.data.epochs import Epochs
-from rnntext.training.events import Metrics
 from rnntext.training.engine.distributed import Ranks
+from rnntext.training.events import Metrics
 
 Batch = Any
 
@@ -54,18 +54,18 @@ class Objective(Protocol):
     def evaluate(self, model: Any, *, quick: bool = False) -> Metrics:
         """Validation metrics; `quick` looks at a part of the data where all of it is long."""
 
-    def sample(self, model: Any) -> float:
+    def evaluate_sample(self, model: Any) -> float:
         """Do a part of what an evaluation of everything does; how large a part."""
 
 
-def own_part(ranks: Ranks, rows: int) -> tuple[slice, bool]:
+def shard_rows(ranks: Ranks, rows: int) -> tuple[slice, bool]:
     """This rank's part of a batch's rows, and whether it counts: where there is no row for it,
     it takes the first so that it can take part in the step."""
-    own = ranks.part(rows)
+    own = ranks.shard(rows)
     return (own, True) if own.start < own.stop else (slice(0, 1), False)
 
 
-def part_of(lengths: Sequence[int], tokens: int, seed: int) -> list[int]:
+def random_subset(lengths: Sequence[int], tokens: int, seed: int) -> list[int]:
     """Indices of a random part, the same for the same seed: the fewest of so many tokens in all,
     or everything where that is less."""
     order = np.random.default_rng(seed).permutation(len(lengths))
@@ -73,7 +73,7 @@ def part_of(lengths: Sequence[int], tokens: int, seed: int) -> list[int]:
     return sorted(order[: int(np.searchsorted(reached, tokens)) + 1].tolist())
 
 
-def epoch_steps(epochs: Epochs, count: int, seed: Sequence[int]) -> Iterator[Array]:
+def epoch_batches(epochs: BucketedEpochs, count: int, seed: Sequence[int]) -> Iterator[Array]:
     """The batches of an epoch, so many: their number may vary by a few with the jitter of
     lengths, an epoch's does not."""
     again = (epochs.batches(np.random.default_rng(seed)) for _ in repeat(None))

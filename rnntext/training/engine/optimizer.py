@@ -19,17 +19,17 @@ _WITH_A_ROW_FOR_EACH_WORD = ("encoder.embedding.weight", "head.bias")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class OptimizerConfig:
     """How the weights are moved."""
 
     learning_rate: float
     weight_decay: float
     clip_norm: float
     warmup: int  # steps
-    averaging: float = 0.0  # the part that the average of all weights so far keeps at each step
+    ema_decay: float = 0.0  # the part that the average of all weights so far keeps at each step
     # Times the learning rate: that of the parameters with a row for each word, which then share
     # one second moment. 0: these are parameters as all others.
-    word_rate: float = 0.0
+    embedding_lr_multiplier: float = 0.0
 
 
 class Optimizer:
@@ -47,14 +47,14 @@ class Optimizer:
     optimizer is made, which takes over a second of every run.
     """
 
-    def __init__(self, model: nn.Module, settings: Settings) -> None:
+    def __init__(self, model: nn.Module, settings: OptimizerConfig) -> None:
         self._settings = settings
         self._names = [name for name, _ in model.named_parameters()]
         self._parameters = list(model.parameters())
         self._words = [
             index
             for index, name in enumerate(self._names)
-            if settings.word_rate and name in _WITH_A_ROW_FOR_EACH_WORD
+            if settings.embedding_lr_multiplier and name in _WITH_A_ROW_FOR_EACH_WORD
         ]
         self._first = [torch.zeros_like(parameter) for parameter in self._weights()]
         self._second = [
@@ -64,7 +64,7 @@ class Optimizer:
             for index, weight in enumerate(self._weights())
         ]
         self._steps = [torch.zeros((), device=weight.device) for weight in self._weights()]
-        self._average = [weight.clone() for weight in self._weights()] if settings.averaging else []
+        self._average = [weight.clone() for weight in self._weights()] if settings.ema_decay else []
         # Matrices decay; biases and a CRF's scores, which mean something as they are, do not.
         decays = [
             parameter.dim() > 1 and "crf" not in name
@@ -90,7 +90,9 @@ class Optimizer:
         with torch.no_grad():
             torch._foreach_add_(self._steps, 1)
             for index in self._words:
-                self._move_words(index, gradients[index], rate * self._settings.word_rate)
+                self._move_words(
+                    index, gradients[index], rate * self._settings.embedding_lr_multiplier
+                )
             for decay, group in self._groups:
                 if group:
                     torch._fused_adamw_(
@@ -110,7 +112,7 @@ class Optimizer:
                     )
         if self._average:
             # The first steps are soon forgotten.
-            keep = min(self._settings.averaging, (2 + taken) / (11 + taken))
+            keep = min(self._settings.ema_decay, (2 + taken) / (11 + taken))
             torch._foreach_lerp_(self._average, weights, 1 - keep)
         for parameter in self._parameters:
             parameter.grad = None
@@ -131,9 +133,9 @@ class Optimizer:
         tensors = [*self._weights(), *self._average]
         return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
-    def exchange_average(self) -> None:
+    def swap_average(self) -> None:
         """Put the average where the weights are and these where the average is, so that the
-        model can be measured with it; done again, all is as it was. Nothing without averaging."""
+        model can be measured with it; done again, all is as it was. Nothing without an average."""
         for weight, average in zip(self._weights(), self._average, strict=False):
             kept = weight.clone()
             weight.copy_(average)
@@ -165,6 +167,6 @@ class Optimizer:
         return [parameter.detach() for parameter in self._parameters]
 
 
-def learned(model: nn.Module) -> dict[str, Any]:
+def copy_of_weights(model: nn.Module) -> dict[str, Any]:
     """A copy of a model's weights."""
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

@@ -49,7 +49,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Fall:
+class LinearDecay:
     """The way down of the learning rate, as a part of its peak: 1 up to the step `begins`, and
     from `height` there in a straight line to the step `total`."""
 
@@ -72,7 +72,7 @@ class Fall:
         return max(_FLOOR, self.height * (self.total - step) / (self.total - self.begins))
 
 
-def warm(warmup: int, step: int) -> float:
+def warmup_factor(warmup: int, step: int) -> float:
     """The part of the peak that the first steps lead up to, however many follow: a timed run
     takes them before it knows its total."""
     return min(1.0, (step + 1) / warmup)
@@ -95,7 +95,7 @@ def evaluation_steps(total: int, cost: float) -> frozenset[int]:
     return frozenset(max(1, math.ceil(share * total)) for share in EVALUATE_AT[-count:])
 
 
-class Plateau:
+class ReduceOnPlateau:
     """Cuts the rate when validation stops improving, and says when that no longer helps."""
 
     def __init__(self, patience: int = 1, cuts: int = 3, factor: float = 0.3) -> None:

@@ -117,7 +117,7 @@ class RecurrentEncoder(nn.Module):
         widths = [config.embed_size] + [config.output_size] * (config.num_layers - 1)
         self.layers = nn.ModuleList(RecurrentLayer(config, width) for width in widths)
 
-    def ease_dropout(self, share: float) -> None:
+    def scale_dropout(self, share: float) -> None:
         """Use this part of the dropout from now on."""
         self.input_dropout.share = self.dropout.share = share
 

@@ -212,7 +212,7 @@ class _Direction:
         if self._first:
             x = self._of_each_token(x)
         parts = [*self._config.state_names, *(("largest", "total") if shift else ())]
-        loop = graph.within(f"{self._name}.step")
+        loop = graph.subgraph(f"{self._name}.step")
         before = [loop.input(part, TensorProto.FLOAT, shape) for part in parts]
         index = loop.input("index", TensorProto.INT64, ["B"])
         own = loop.input("own", TensorProto.FLOAT, ["B", 1])

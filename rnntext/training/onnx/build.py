@@ -33,8 +33,8 @@ import numpy.typing as npt
 from onnx import TensorProto
 
 from rnntext.config import TASK_NAMES, ModelConfig
-from rnntext.training.onnx.heads import classifier, language_model, tagger
 from rnntext.training.onnx.graph import Graph
+from rnntext.training.onnx.heads import classifier, language_model, tagger
 
 Array = npt.NDArray[Any]
 Weights = Mapping[str, Array]
@@ -64,7 +64,7 @@ def documentation(config: ModelConfig) -> str:
     return f"A {TASK_NAMES[config.task]} made by rnntext.\n\n{__doc__[start:end].rstrip()}\n"
 
 
-def cooled(weights: Weights, temperature: float) -> dict[str, Array]:
+def apply_temperature(weights: Weights, temperature: float) -> dict[str, Array]:
     """A classifier's weights, its logits divided by `temperature`."""
     head = ("head.output.weight", "head.output.bias")
     return {**weights, **{name: weights[name] / np.float32(temperature) for name in head}}

@@ -16,7 +16,7 @@ from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError
-from rnntext.training.onnx.build import build, cooled, documentation
+from rnntext.training.onnx.build import apply_temperature, build, documentation
 from rnntext.training.onnx.generation import generation_files
 
 
@@ -74,5 +74,5 @@ def _load(
     weights = checkpoint.load_tensors(found, checkpoint.tensor_shapes(found))
     if config.task == "classify" and precision == "int8":
         known = found.config.get("quantization", {}).get("temperature")
-        weights = cooled(weights, temperature or known or 1.0)
+        weights = apply_temperature(weights, temperature or known or 1.0)
     return config, weights

@@ -14,9 +14,9 @@ import torch
 
 from rnntext.errors import TrainingError
 from rnntext.runtime.session import Session
+from rnntext.training.networks.model import Classifier, LanguageModel, Model, Tagger
 from rnntext.training.onnx.build import build
 from rnntext.training.onnx.generation import generation_files
-from rnntext.training.networks.model import Classifier, LanguageModel, Model, Tagger
 
 # What export may change a probability by.
 TOLERANCE = 1e-4
@@ -24,7 +24,7 @@ TOLERANCE = 1e-4
 Array = npt.NDArray[Any]
 
 
-def weights_of(model: Model) -> dict[str, Array]:
+def numpy_weights(model: Model) -> dict[str, Array]:
     """The weights in float32, by their names in `model.safetensors`."""
     return {
         name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()
@@ -33,7 +33,7 @@ def weights_of(model: Model) -> dict[str, Array]:
 
 def export(model: Model) -> bytes:
     """The graph of `model` in float32, as the content of `model.onnx`."""
-    return build(model.config, weights_of(model))
+    return build(model.config, numpy_weights(model))
 
 
 def verify(model: Model, graph: bytes) -> float:
@@ -117,7 +117,7 @@ def _drawing_difference(model: LanguageModel, generator: np.random.Generator) ->
     """How far from the uniform number that drew it a token's share of the distribution lies; a
     state that differs by more than a hundredth counts as more than is allowed."""
     config, rows, steps, temperature = model.config.encoder, 3, 20, 0.8
-    weights = weights_of(model)
+    weights = numpy_weights(model)
     (graph,) = generation_files(model.config, weights).values()
     matrices = {name: array for name, array in weights.items() if array.ndim == 2}
     session = Session(graph, threads=1, weights=matrices)

@@ -125,7 +125,7 @@ class _Loops:
             width = graph.integers(len(cell.input_bias))
             shape = graph.add("Concat", [graph.add("Shape", ["ids"]), width], axis=0)
             gates = graph.add("Reshape", [gates, shape])
-            loop = graph.within(f"read{layer}", sharing=True)
+            loop = graph.subgraph(f"read{layer}", sharing=True)
             number, before = self._begun(loop, [layer])
             new = cell.step(loop, loop.add("Gather", [gates, number]), before)
             now = loop.add("Gather", [own, number])
@@ -146,7 +146,7 @@ class _Loops:
         bias = self._bias()
         count = graph.add("Squeeze", [graph.add("Shape", ["uniforms"], start=0, end=1)])
         uniforms = graph.add("Unsqueeze", ["uniforms", graph.integers(2)])  # (K, B, 1)
-        loop = graph.within("draw", sharing=True)
+        loop = graph.subgraph("draw", sharing=True)
         number, before = self._begun(loop, range(self._config.num_layers))
         token = loop.input("token", TensorProto.INT64, ["B"])
         after: list[str] = []

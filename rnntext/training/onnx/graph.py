@@ -38,7 +38,7 @@ class Graph:
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
     keeper: Graph | None = None  # of its constants, where that is not the graph itself
 
-    def within(self, name: str, *, sharing: bool = False) -> Graph:
+    def subgraph(self, name: str, *, sharing: bool = False) -> Graph:
         """An empty graph that may be the body of one of this graph's nodes, and may use all
         that this graph has by then. `sharing`: its constants are this graph's, and so those of
         other bodies."""

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from onnx import TensorProto
 
 from rnntext.config import EncoderConfig
-from rnntext.training.onnx import int8
 from rnntext.training.onnx import bidirectional as two_ways
+from rnntext.training.onnx import int8
 from rnntext.training.onnx.graph import Graph
-from rnntext.training.onnx.unidirectional import walk
+from rnntext.training.onnx.unidirectional import unroll
 
 Array = npt.NDArray[Any]
 Weights = Mapping[str, Array]
@@ -24,7 +24,7 @@ Weights = Mapping[str, Array]
 
 def language_model(graph: Graph, config: EncoderConfig, weights: Weights, *, small: bool) -> None:
     """Scores of every word, or of those that are asked for; `small`: in int8."""
-    walked = walk(graph, config, weights, small=small)
+    walked = unroll(graph, config, weights, small=small)
     for name, size in (("positions", "N"), ("scored", "M"), ("targets", "M")):
         graph.input(name, TensorProto.INT64, [size])
     states = _flat(graph, config, walked.states)
@@ -75,7 +75,7 @@ def classifier(graph: Graph, config: EncoderConfig, weights: Weights, *, small: 
             for view in ("last", "largest", "total")
         )
     else:
-        walked = walk(graph, config, weights, small=small)
+        walked = unroll(graph, config, weights, small=small)
         top = graph.integer(config.num_layers - 1)
         last = graph.add("Gather", [walked.final, top], axis=0)
         largest, total = _pooled(graph, config.hidden_size, walked.states)
@@ -127,7 +127,7 @@ def tagger(graph: Graph, config: EncoderConfig, weights: Weights, *, small: bool
         ]
         words = graph.add("Concat", parts, axis=1)
     else:
-        states = _flat(graph, config, walk(graph, config, weights, small=small).states)
+        states = _flat(graph, config, unroll(graph, config, weights, small=small).states)
         words = graph.add("Gather", [states, "last"], axis=0)
     _linear(graph, words, "head.output", weights, "emissions")
     labels = len(weights["head.output.bias"])

@@ -20,8 +20,8 @@ from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.runtime.tag import Tagger
 from rnntext.text.tokenizer import EncodedWords, Tokenizer
+from rnntext.training.onnx.build import apply_temperature, build
 from rnntext.training.tasks.classification import Classification
-from rnntext.training.onnx.build import build, cooled
 from rnntext.training.tasks.language_modelling import LanguageModelling
 from rnntext.training.tasks.tagging import Tagging
 
@@ -50,7 +50,7 @@ def quantize(
     what a quick evaluation reads of them."""
 
     def opened(graph: bytes) -> TrainedModel:
-        return TrainedModel.of(config, tokenizer, Session(graph, threads))
+        return TrainedModel.from_session(config, tokenizer, Session(graph, threads))
 
     graph = build(config, weights, "int8")
     if isinstance(objective, LanguageModelling):
@@ -62,7 +62,7 @@ def quantize(
     logits = Classifier(opened(graph)).logits(texts)
     labels = objective.valid.labels[list(chosen)]
     temperature = fit_temperature(logits, labels, config.multi_label)
-    graph = build(config, cooled(weights, temperature), "int8")
+    graph = build(config, apply_temperature(weights, temperature), "int8")
     probabilities = Classifier(opened(graph)).probabilities_of_ids(texts)
     metrics = objective.metrics_of(probabilities, chosen)
     return Quantized(graph, metrics, temperature)
@@ -76,7 +76,7 @@ def _language_metrics(
     walker = LanguageModel(model)
     for piece in objective.pieces(quick=quick):
         document = piece.ids[1:]
-        for part in walker.walk([document]):
+        for part in walker.score_documents([document]):
             start = max(part.start, piece.context)
             scores.append(part.scores[start - part.start :])
             targets.append(document[start : part.start + len(part.scores)])

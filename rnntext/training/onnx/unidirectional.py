@@ -42,14 +42,14 @@ _SATURATED = 40.0  # what saturates a gate or cell of a unit of the range
 
 
 @dataclass(frozen=True, slots=True)
-class Walked:
+class EncoderOutputs:
     """Names of what the encoder's last layer gives."""
 
     states: str  # (T, B, H), zero past a row's end
     final: str  # (layers, B, H), after each row's last step
 
 
-def walk(graph: Graph, config: EncoderConfig, weights: Weights, *, small: bool) -> Walked:
+def unroll(graph: Graph, config: EncoderConfig, weights: Weights, *, small: bool) -> EncoderOutputs:
     """Read `ids` on from the state that is given, and give out the state after; `small`: in
     int8."""
     shape: list[int | str] = [config.num_layers, "B", config.hidden_size]
@@ -77,7 +77,7 @@ def walk(graph: Graph, config: EncoderConfig, weights: Weights, *, small: bool) 
         else:
             graph.add("Concat", states, name, axis=0)
         graph.output(name, TensorProto.FLOAT, shape)
-    return Walked(y, f"next_{parts[0]}")
+    return EncoderOutputs(y, f"next_{parts[0]}")
 
 
 def _by_layer(graph: Graph, part: str, layers: int) -> Sequence[str]:

@@ -25,7 +25,7 @@ from rnntext.training.presets import Recipe
 
 
 @dataclass(frozen=True, slots=True)
-class Init:
+class PretrainedEncoder:
     """Another checkpoint's tokenizer, embeddings and encoder, to start from."""
 
     encoder: EncoderConfig
@@ -33,7 +33,7 @@ class Init:
     weights: dict[str, np.ndarray[Any, Any]]
 
     @classmethod
-    def load(cls, directory: Path, options: TrainingOptions) -> Init:
+    def load(cls, directory: Path, options: TrainingOptions) -> PretrainedEncoder:
         source = checkpoint.load(directory)
         encoder = ModelConfig.from_json(source.config["model"]).encoder
         if options.task == "lm" and encoder.bidirectional:
@@ -50,7 +50,7 @@ class Init:
             checkpoint.load_tensors(source, names),
         )
 
-    def adapted(self, recipe: Recipe) -> Recipe:
+    def adapt_recipe(self, recipe: Recipe) -> Recipe:
         """The recipe with this encoder's sizes. A tagger always reads in both directions; a
         classifier reads as the encoder it starts from does."""
         return replace(
@@ -63,8 +63,8 @@ class Init:
             or (recipe.bidirectional and not recipe.bptt and recipe.max_length >= 512),
         )
 
-    def give_weights(self, model: Model) -> None:
-        """Copy what is there. Where the new encoder reads backward too and this one does not,
+    def copy_weights(self, model: Model) -> None:
+        """Copy what is there. Where the new encoder also reads backward and this one does not,
         the forward direction starts by computing exactly what it computed before: the part of
         a layer's input that comes from the backward direction has weights of zero."""
         state = model.state_dict()

@@ -19,12 +19,12 @@ from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data.loading import tokenizer_of
-from rnntext.training.events import Saved
+from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.engine.loop import LoopState
+from rnntext.training.events import Saved
 from rnntext.training.options import TrainingOptions
-from rnntext.training.presets import Recipe
-from rnntext.training.engine.distributed import ALONE, Ranks
 from rnntext.training.persistence.repeat import flag_of
+from rnntext.training.presets import Recipe
 
 TENSORS = checkpoint.TRAINING_STATE + "tensors.safetensors"
 LOOP = checkpoint.TRAINING_STATE + "loop.json"
@@ -50,7 +50,7 @@ class SavedRun:
 
     @property
     def recipe(self) -> Recipe:
-        return Recipe(**self._training["recipe"])
+        return Recipe.from_json(self._training["recipe"])
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -162,7 +162,7 @@ class SavedRun:
         )
 
 
-def find(directory: Path, ranks: Ranks = ALONE) -> SavedRun | None:
+def find(directory: Path, ranks: Ranks = SINGLE_PROCESS) -> SavedRun | None:
     """The run that `directory` holds, None where it is absent or empty. With several ranks the
     first one looks, whose machine may be the only one that has it.
 
@@ -177,7 +177,7 @@ def find(directory: Path, ranks: Ranks = ALONE) -> SavedRun | None:
         sources.append(checkpoint.load(directory))
         return sources[0].config
 
-    config = ranks.told(look)
+    config = ranks.broadcast(look)
     if config is None:
         return None
     try:
@@ -189,7 +189,7 @@ def find(directory: Path, ranks: Ranks = ALONE) -> SavedRun | None:
         ) from None
     names = () if finished else (checkpoint.TOKENIZER, checkpoint.METRICS, TENSORS, LOOP)
     files = {
-        name: ranks.told_bytes(lambda name=name: sources[0].file(name).read_bytes())  # type: ignore[misc]
+        name: ranks.broadcast_bytes(lambda name=name: sources[0].file(name).read_bytes())  # type: ignore[misc]
         for name in names
     }
     return SavedRun(directory, config, options, finished, files)

@@ -20,12 +20,12 @@ from rnntext import __version__, checkpoint
 from rnntext.config import TASK_NAMES
 from rnntext.errors import CheckpointError
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
-from rnntext.training.events import Evaluated, Prepared, Saved, Step
-from rnntext.training.onnx.export import export, verify, weights_of
-from rnntext.training.onnx.generation import generation_files
 from rnntext.training.engine.loop import LoopState
+from rnntext.training.events import Evaluated, Prepared, Saved, Step
 from rnntext.training.networks.model import Model
-from rnntext.training.options import Conduct, TrainingOptions
+from rnntext.training.onnx.export import export, numpy_weights, verify
+from rnntext.training.onnx.generation import generation_files
+from rnntext.training.options import ExecutionOptions, TrainingOptions
 from rnntext.training.persistence.repeat import command_of
 from rnntext.training.persistence.resume import LOOP, TENSORS, SavedRun
 
@@ -39,7 +39,7 @@ _LOGGED_WHOLE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class RunRecord:
     """What is known of a run before its first step and goes into its directory."""
 
     options: TrainingOptions
@@ -53,16 +53,16 @@ class Saver:
 
     def __init__(
         self,
-        written: Written,
+        written: RunRecord,
         model: Model,
         directory: Path,
-        conduct: Conduct,
+        execution: ExecutionOptions,
         *,
         began: float,
         resumed: SavedRun | None = None,
     ) -> None:
         """`began`: the `time.perf_counter` that the run's seconds count from."""
-        self._written, self._model, self._conduct = written, model, conduct
+        self._written, self._model, self._execution = written, model, execution
         self.directory, self._began = directory, began
         self._lines = [] if resumed is None else [resumed.log]
         self._saved_at, self._cost = time.perf_counter(), 0.0
@@ -71,7 +71,7 @@ class Saver:
         self.saved = resumed is not None  # whether the directory holds a state of this run
         self._results: dict[str, Any] | None = None  # of the finished run
 
-    def note(self, event: Step | Evaluated) -> None:
+    def log(self, event: Step | Evaluated) -> None:
         """Write down what is worth a line of the log."""
         if isinstance(event, Evaluated):
             if event.best:
@@ -91,12 +91,12 @@ class Saver:
 
     def due(self) -> bool:
         """Whether it is time to save the state."""
-        every = self._conduct.save_every
+        every = self._execution.save_every
         if every is None:
             every = max(_EVERY, _EVERY_COST * self._cost)
         return time.perf_counter() - self._saved_at >= every
 
-    def rest(self, state: LoopState) -> None:
+    def save_state(self, state: LoopState) -> None:
         """Save all that is needed to go on from here, with the best model so far.
 
         Raises CheckpointError where that cannot be written; what was there is then whole.
@@ -118,12 +118,12 @@ class Saver:
             files.update(self._model_so_far(state))
             results["metrics"], results["best_step"] = self._best
         config = self._config(results, finished=False)
-        checkpoint.save(self.directory, files, config, force=self._conduct.force or self.saved)
+        checkpoint.save(self.directory, files, config, force=self._execution.force or self.saved)
         self.saved, self._exported = True, self._best
         self._saved_at = time.perf_counter()
         self._cost = self._saved_at - started
 
-    def put_off(self) -> None:
+    def postpone(self) -> None:
         """Saving failed: try again when it is due the next time."""
         self._saved_at = time.perf_counter()
 
@@ -140,7 +140,7 @@ class Saver:
             "reason": saved.reason,
             "plans": [list(plan) for plan in saved.plans],
         }
-        weights = weights_of(self._model)
+        weights = numpy_weights(self._model)
         precision = "float32" if temperature is None else "int8"
         files: dict[str, bytes | Path] = {
             **self._common(),
@@ -151,7 +151,7 @@ class Saver:
         }
         self._results = results
         config = self._config(results, finished=True, temperature=temperature)
-        checkpoint.save(self.directory, files, config, force=self._conduct.force or self.saved)
+        checkpoint.save(self.directory, files, config, force=self._execution.force or self.saved)
 
     def is_finished(self) -> bool:
         """Whether the directory holds the finished run, also where `finish` was broken off."""
@@ -186,7 +186,7 @@ class Saver:
         )
         graph = export(model)
         verify(model, graph)
-        weights = weights_of(model)
+        weights = numpy_weights(model)
         return {
             checkpoint.WEIGHTS: checkpoint.serialize_tensors(weights),
             checkpoint.GRAPH: graph,
@@ -207,7 +207,7 @@ class Saver:
             "data": {**asdict(prepared.summary), "valid_digest": self._written.valid_digest},
             "training": {
                 "options": self._written.options.to_json(),
-                "recipe": asdict(prepared.recipe),
+                "recipe": prepared.recipe.to_json(),
                 "machine": prepared.machine,
                 "threads": prepared.threads,
                 "processes": prepared.processes,

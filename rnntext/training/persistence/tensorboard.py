@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
 
-class Board:
+class TensorBoardLogger:
     """Writes each report of steps and each evaluation into `directory`, as they come."""
 
     def __init__(self, directory: Path) -> None:
@@ -37,7 +37,7 @@ class Board:
         self._writer: SummaryWriter | None = None
         self.trouble: str | None = None  # why nothing more can be written
 
-    def note(self, event: Event) -> None:
+    def log(self, event: Event) -> None:
         """Write down a report or an evaluation; other events have no figures."""
         if isinstance(event, Step):
             self._write(

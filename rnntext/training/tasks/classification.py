@@ -18,20 +18,20 @@ from torch.nn import functional
 
 from rnntext import metrics
 from rnntext.text.batches import buckets, pad
+from rnntext.training.data.epochs import BucketedEpochs
+from rnntext.training.data.examples import LabelledIds, LabelledRows
 from rnntext.training.data.store import Array, counts_of
 from rnntext.training.engine.device import Machine
-from rnntext.training.data.epochs import Epochs
-from rnntext.training.events import Metrics
-from rnntext.training.data.examples import LabelledIds, LabelledRows
-from rnntext.training.networks.model import Classifier, State
+from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.engine.objective import (
     QUICK_TOKENS,
     SAMPLE_TOKENS,
-    epoch_steps,
-    own_part,
-    part_of,
+    epoch_batches,
+    random_subset,
+    shard_rows,
 )
-from rnntext.training.engine.distributed import ALONE, Ranks
+from rnntext.training.events import Metrics
+from rnntext.training.networks.model import Classifier, State
 
 
 class _LabelledBatch(NamedTuple):
@@ -59,7 +59,7 @@ class Classification:
         max_length: int,
         seed: int,
         machine: Machine,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.ranks = ranks
         self.train, self.valid, self.labels = train, valid, labels
@@ -74,9 +74,9 @@ class Classification:
             self._balance = balance.astype(np.float32)
             self.weights = torch.from_numpy(self._balance).to(machine.device)
         lengths = [len(ids) for ids in valid.ids]
-        self._quick = part_of(lengths, QUICK_TOKENS, seed)
-        self._sample = part_of(lengths, SAMPLE_TOKENS, seed)
-        self._epochs = Epochs(train.ids, batch_size, batch_size * max_length, max_length)
+        self._quick = random_subset(lengths, QUICK_TOKENS, seed)
+        self._sample = random_subset(lengths, SAMPLE_TOKENS, seed)
+        self._epochs = BucketedEpochs(train.ids, batch_size, batch_size * max_length, max_length)
         self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
         quick = sum(len(valid.ids[i]) for i in self._quick)
         self.quick_share = quick / self.valid_tokens()
@@ -85,13 +85,13 @@ class Classification:
     def batches(self, epoch: int, start: int = 0) -> Iterator[_LabelledBatch]:
         """This rank's part of each batch. Of a document longer than `max_length` an epoch sees
         one window, another each time."""
-        steps = epoch_steps(self._epochs, self.steps_per_epoch, [self.seed, epoch])
+        steps = epoch_batches(self._epochs, self.steps_per_epoch, [self.seed, epoch])
         for step, index in islice(enumerate(steps), start, None):
             documents = self.train.read(index)
             generator = np.random.default_rng([self.seed, epoch, step])
             lengths = np.array([len(ids) for ids in documents.ids])
             begins = generator.integers(np.maximum(lengths - self.max_length, 0) + 1)
-            own, counts = own_part(self.ranks, len(index))
+            own, counts = shard_rows(self.ranks, len(index))
             rows = [
                 ids[begin : begin + self.max_length]
                 for ids, begin in zip(documents.ids[own], begins[own], strict=True)
@@ -151,7 +151,7 @@ class Classification:
     def valid_tokens(self) -> int:
         return sum(map(len, self.valid.ids))
 
-    def sample(self, model: Classifier) -> float:
+    def evaluate_sample(self, model: Classifier) -> float:
         self._measure(model, self._sample)
         return sum(len(self.valid.ids[i]) for i in self._sample) / self.valid_tokens()
 

@@ -16,10 +16,10 @@ import numpy as np
 from rnntext.metrics import is_span_tags
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import Labelled, read_labelled
-from rnntext.training.data.store import Array
 from rnntext.text.tagged import Tagged, tagged_reader
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data.examples import TaggedIds, words_of
+from rnntext.training.data.store import Array
 from rnntext.training.presets import LONGEST_SENTENCE
 
 Example = TypeVar("Example", Labelled, Tagged)

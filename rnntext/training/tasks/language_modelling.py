@@ -19,13 +19,13 @@ from torch.nn import functional
 from rnntext import metrics
 from rnntext.errors import UsageError
 from rnntext.text.batches import buckets, pad
-from rnntext.training.data.store import Array, Numbers
+from rnntext.training.data.epochs import contiguous_columns
+from rnntext.training.data.store import Array, IdSequence
 from rnntext.training.engine.device import Machine
-from rnntext.training.data.epochs import columns
+from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
+from rnntext.training.engine.objective import random_subset
 from rnntext.training.events import Metrics
 from rnntext.training.networks.model import LanguageModel, State
-from rnntext.training.engine.objective import part_of
-from rnntext.training.engine.distributed import ALONE, Ranks
 from rnntext.training.networks.softmax import Softmax
 
 # How often a column of the language model's stream starts again from a zero state, so that the
@@ -48,7 +48,7 @@ _HELD = 1 << 26
 class _Columns:
     """A stream of ids cut into columns (rows, length); windows of some of the rows are read."""
 
-    def __init__(self, stream: Numbers, rows: int, own: slice, machine: Machine) -> None:
+    def __init__(self, stream: IdSequence, rows: int, own: slice, machine: Machine) -> None:
         self.length = len(stream) // rows
         self._stream, self._rows, self._own, self._device = stream, rows, own, machine.device
         held = machine.device.type != "cpu" and len(stream) <= _HELD
@@ -60,7 +60,7 @@ class _Columns:
         """Ids (own rows, stop - start)."""
         if not self._start <= start <= stop <= self._start + self._block.shape[1]:
             end = max(stop, start + self._ahead)
-            block = columns(self._stream, self._rows, start, end, self._own)
+            block = contiguous_columns(self._stream, self._rows, start, end, self._own)
             self._start = start
             self._block = torch.from_numpy(block.astype(np.int32)).to(self._device)
         return self._block[:, start - self._start : stop - self._start].long()
@@ -86,7 +86,7 @@ class LanguageModelling:
     """Predict each token of a stream from those before it, the state carried along
     (truncated back-propagation through time, Williams and Peng 1990).
 
-    Dropout grows in the first `dropout_passes` passes over the text, if any (curriculum dropout,
+    Dropout grows in the first `dropout_warmup_epochs` passes over the text (curriculum dropout,
     Morerio et al. 2017): what was read once cannot have been learned by heart.
     """
 
@@ -95,7 +95,7 @@ class LanguageModelling:
 
     def __init__(
         self,
-        stream: Numbers,
+        stream: IdSequence,
         valid: Sequence[Array],
         *,
         counts: Array,
@@ -106,14 +106,14 @@ class LanguageModelling:
         valid_bytes: int | None,
         seed: int,
         machine: Machine,
-        ranks: Ranks = ALONE,
-        dropout_passes: int = 0,
+        ranks: Ranks = SINGLE_PROCESS,
+        dropout_warmup_epochs: int = 0,
     ) -> None:
         """`stream` and `valid`: ids of the training text and of each validation document, a
         line's end after each line. `counts`: how often each id of the vocabulary is in `stream`.
         `valid_bytes`: the bytes of the validation text, where the tokenizer keeps all of them."""
         self.bptt, self.seed, self.machine = bptt, seed, machine
-        self.dropout_passes = dropout_passes
+        self.dropout_warmup_epochs = dropout_warmup_epochs
         self.eos_id, self.unk_id, self.valid_bytes = eos_id, unk_id, valid_bytes
         # A short text is cut into fewer columns rather than into columns shorter than a window.
         rows = max(1, min(batch_size, len(stream) // (bptt + 1)))
@@ -123,9 +123,9 @@ class LanguageModelling:
                 "give a larger --batch-size or more text"
             )
         self.ranks, self.rows = ranks, rows
-        self.columns = _Columns(stream, rows, ranks.part(rows), machine)
+        self.columns = _Columns(stream, rows, ranks.shard(rows), machine)
         self.valid = [document for document in valid if len(document)]
-        self._quick = part_of([len(document) for document in self.valid], _QUICK_TOKENS, seed)
+        self._quick = random_subset([len(document) for document in self.valid], _QUICK_TOKENS, seed)
         self.steps_per_epoch = max(1, -(-(self.columns.length - 1) // bptt))
         quick = min(_QUICK_TOKENS, self.valid_tokens())
         self.quick_share = quick / self.valid_tokens()
@@ -139,7 +139,7 @@ class LanguageModelling:
         generator = np.random.default_rng([self.seed, epoch])
         if start == 0:
             self._state = None
-        own, length = self.ranks.part(self.rows), self.columns.length
+        own, length = self.ranks.shard(self.rows), self.columns.length
         # Windows end at other places in each epoch; the first is the short one.
         offset = int(generator.integers(self.bptt)) if length > 2 * self.bptt else 0
         edges = chain([0], range(offset or self.bptt, length - 1, self.bptt), [length - 1])
@@ -154,11 +154,15 @@ class LanguageModelling:
 
     def _eased(self, passes: float) -> float:
         """The part of the dropout to be used after so many passes."""
-        return min(1.0, (passes + 1) / self.dropout_passes) if self.dropout_passes else 1.0
+        return (
+            min(1.0, (passes + 1) / self.dropout_warmup_epochs)
+            if self.dropout_warmup_epochs
+            else 1.0
+        )
 
     def loss(self, model: LanguageModel, batch: _Windows) -> tuple[Tensor, int]:
         inputs, targets, fresh, share = batch
-        model.encoder.ease_dropout(share)
+        model.encoder.scale_dropout(share)
         state = self._state
         if state is not None and bool(fresh.any()):
             keep = (~fresh).to(state[0])[None, :, None]  # (1, B, 1)
@@ -187,13 +191,13 @@ class LanguageModelling:
         layers, _, hidden = part.shape
         # Exact: what is bfloat16 is float32 too, and is rounded to itself again.
         everything = torch.zeros(layers, self.rows, hidden)
-        everything[:, self.ranks.part(self.rows)] = part.float().cpu()
-        return self.ranks.summed(everything)
+        everything[:, self.ranks.shard(self.rows)] = part.float().cpu()
+        return self.ranks.all_reduce_sum(everything)
 
     def restore(self, state: dict[str, Tensor]) -> None:
         self.softmax.generator.set_state(state["softmax"])
         parts = [state[name] for name in sorted(state) if name != "softmax"]
-        own = self.ranks.part(self.rows)
+        own = self.ranks.shard(self.rows)
         self._state = tuple(part[:, own].to(self.machine.device) for part in parts) or None
 
     def valid_tokens(self) -> int:
@@ -208,7 +212,7 @@ class LanguageModelling:
         one reads its part in windows, after some of what stands before each."""
         return self._windows() if quick else [self._whole(document) for document in self.valid]
 
-    def sample(self, model: LanguageModel) -> float:
+    def evaluate_sample(self, model: LanguageModel) -> float:
         share = min(1.0, _SAMPLE_TOKENS / self.valid_tokens())
         longest = max(map(len, self.valid))
         taken = [document[: max(1, round(longest * share))] for document in self.valid]

@@ -16,20 +16,20 @@ from torch import Tensor
 
 from rnntext import metrics
 from rnntext.text.batches import buckets, pad
+from rnntext.training.data.epochs import BucketedEpochs
+from rnntext.training.data.examples import TaggedIds, TaggedRows
 from rnntext.training.data.store import Array
 from rnntext.training.engine.device import Machine
-from rnntext.training.data.epochs import Epochs
-from rnntext.training.events import Metrics
-from rnntext.training.data.examples import TaggedIds, TaggedRows
-from rnntext.training.networks.model import Tagger
+from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.engine.objective import (
     QUICK_TOKENS,
     SAMPLE_TOKENS,
-    epoch_steps,
-    own_part,
-    part_of,
+    epoch_batches,
+    random_subset,
+    shard_rows,
 )
-from rnntext.training.engine.distributed import ALONE, Ranks
+from rnntext.training.events import Metrics
+from rnntext.training.networks.model import Tagger
 
 
 class _TaggedBatch(NamedTuple):
@@ -58,7 +58,7 @@ class Tagging:
         batch_size: int,
         seed: int,
         machine: Machine,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.ranks = ranks
         self.train, self.valid, self.labels = train, valid, labels
@@ -67,9 +67,9 @@ class Tagging:
         self.spans = metrics.is_span_tags(labels)
         self.metric = "f1" if self.spans else "accuracy"
         lengths = [len(sentence.ids) for sentence in valid]
-        self._quick = part_of(lengths, QUICK_TOKENS, seed)
-        self._sample = part_of(lengths, SAMPLE_TOKENS, seed)
-        self._epochs = Epochs(train.ids, batch_size, batch_size * 256)
+        self._quick = random_subset(lengths, QUICK_TOKENS, seed)
+        self._sample = random_subset(lengths, SAMPLE_TOKENS, seed)
+        self._epochs = BucketedEpochs(train.ids, batch_size, batch_size * 256)
         self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
         quick = sum(len(valid[i].ids) for i in self._quick)
         self.quick_share = quick / self.valid_tokens()
@@ -77,10 +77,10 @@ class Tagging:
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[_TaggedBatch]:
         """This rank's part of each batch."""
-        steps = epoch_steps(self._epochs, self.steps_per_epoch, [self.seed, epoch])
+        steps = epoch_batches(self._epochs, self.steps_per_epoch, [self.seed, epoch])
         for index in islice(steps, start, None):
             sentences = self.train.read(index)
-            own, counts = own_part(self.ranks, len(index))
+            own, counts = shard_rows(self.ranks, len(index))
             yield _TaggedBatch(
                 *self._tensors(sentences[own], even=True),
                 weight=sum(len(s.tags) for s in sentences) if counts else math.inf,
@@ -115,7 +115,7 @@ class Tagging:
     def valid_tokens(self) -> int:
         return sum(len(sentence.ids) for sentence in self.valid)
 
-    def sample(self, model: Tagger) -> float:
+    def evaluate_sample(self, model: Tagger) -> float:
         sentences = [self.valid[i] for i in self._sample]
         self._measure(model, sentences)
         return sum(len(sentence.ids) for sentence in sentences) / self.valid_tokens()

@@ -169,7 +169,7 @@ def damage_at(path: Path, place: float) -> None:
     path.write_bytes(content)
 
 
-FILES = ["entry.json", "words.txt", "numbers", "rows", "rows.edges"]
+FILES = ["entry.json", "words.txt", "numbers", "rows", "rows.offsets"]
 
 
 @pytest.mark.parametrize("kind", ["first bit", "last bit", "a bit", "cut", "longer", "gone", "dir"])

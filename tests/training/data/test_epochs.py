@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnntext.text.batches import buckets
-from rnntext.training.data.store import Rows
 from rnntext.training.data import epochs as epochs_module
-from rnntext.training.data.epochs import Epochs, columns
+from rnntext.training.data.epochs import BucketedEpochs, contiguous_columns
+from rnntext.training.data.store import Rows
 
 LENGTHS = st.lists(st.integers(0, 60), max_size=80).map(lambda x: np.array(x, np.int64))
 
@@ -24,7 +24,7 @@ def test_an_epoch_of_few_rows_is_their_buckets(
     lengths: np.ndarray, longest: int | None, seed: int
 ) -> None:
     limits = {"max_rows": 6, "max_tokens": 90}
-    epochs = Epochs(rows_of(lengths), longest=longest, **limits)
+    epochs = BucketedEpochs(rows_of(lengths), longest=longest, **limits)
     counted = lengths if longest is None else np.minimum(lengths, longest)
     wanted = list(buckets(counted, **limits, shuffle=np.random.default_rng(seed)))
     found = list(epochs.batches(np.random.default_rng(seed)))
@@ -37,7 +37,7 @@ def test_an_epoch_of_very_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(epochs_module, "WINDOW", 200)
     monkeypatch.setattr(epochs_module, "NEIGHBOURS", 8)
     lengths = np.random.default_rng(3).integers(1, 300, size=3001)
-    epochs = Epochs(rows_of(lengths), 16, 10**6, 200)
+    epochs = BucketedEpochs(rows_of(lengths), 16, 10**6, 200)
     orders = []
     for seed in (0, 1):
         found = list(epochs.batches(np.random.default_rng(seed)))
@@ -59,8 +59,10 @@ def test_an_epoch_of_very_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("size", "rows"), [(17, 3), (15, 3), (5, 5), (4, 1), (3, 7)])
 def test_columns(size: int, rows: int) -> None:
     stream, length = np.arange(100, 100 + size), size // rows
-    found = columns(stream, rows, 0, length)
+    found = contiguous_columns(stream, rows, 0, length)
     assert found.shape == (rows, length)
     assert found.ravel().tolist() == list(range(100, 100 + rows * length))
     for start in range(length):
-        assert np.array_equal(columns(stream, rows, start, start + 2), found[:, start : start + 2])
+        assert np.array_equal(
+            contiguous_columns(stream, rows, start, start + 2), found[:, start : start + 2]
+        )

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnntext.training.data import example_split as census_module
-from rnntext.training.data.example_split import Census
 from rnntext.text.labelled import Labelled
 from rnntext.text.tagged import Tagged
+from rnntext.training.data import example_split as census_module
+from rnntext.training.data.example_split import ExampleSplitter
 
 Item = TypeVar("Item")
 Strings = tuple[str, ...]
@@ -29,8 +29,8 @@ EXAMPLES = st.lists(
 SHARE = st.floats(0, 0.99)
 
 
-def census_of(examples: Iterable[tuple[Strings, Strings, Strings]]) -> Census:
-    census = Census()
+def census_of(examples: Iterable[tuple[Strings, Strings, Strings]]) -> ExampleSplitter:
+    census = ExampleSplitter()
     for content, labels, stratum in examples:
         census.add(content, labels, stratum)
     return census
@@ -48,7 +48,7 @@ def parts(
     def again() -> Iterator[tuple[Strings, Strings]]:
         return (of_example(example)[:2] for example in examples)
 
-    drawn = census_of(map(of_example, examples)).draw(share, most, seed, again)
+    drawn = census_of(map(of_example, examples)).split(share, most, seed, again)
 
     def content(example: Item) -> Strings:
         return of_example(example)[0]

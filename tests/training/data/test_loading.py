@@ -21,11 +21,12 @@ import pytest
 
 from rnntext.errors import DataError
 from rnntext.text import lines
-from rnntext.training.data import sampling as sample
 from rnntext.text.tables import Row
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
 from rnntext.training.data import loading as data_module
 from rnntext.training.data import prepare
+from rnntext.training.data import sampling as sample
+from rnntext.training.data.examples import LabelledIds, LabelledRows
 from rnntext.training.data.loading import (
     Data,
     LabelledData,
@@ -34,7 +35,6 @@ from rnntext.training.data.loading import (
     load_data,
     tokenizer_of,
 )
-from rnntext.training.data.examples import LabelledIds, LabelledRows
 from rnntext.training.options import TrainingOptions
 
 SAMPLE = "naïve café 你好 🙂"
@@ -786,7 +786,7 @@ MEMORY = """
     from rnntext.training.data.loading import load_data
     from rnntext.training.engine.device import choose_machine
     from rnntext.training.presets import choose_recipe
-    from rnntext.training.engine.distributed import ALONE
+    from rnntext.training.engine.distributed import SINGLE_PROCESS
     from rnntext.training.run import _objective
 
     task, folder, megabytes = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
@@ -804,7 +804,7 @@ MEMORY = """
     before = peak()
     data = load_data(options)
     recipe = choose_recipe(options, 1000, 1000)
-    objective = _objective(options, data, recipe, machine, ALONE)
+    objective = _objective(options, data, recipe, machine, SINGLE_PROCESS)
     for number, _ in enumerate(objective.batches(0)):
         if number == 400:
             break

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from rnntext.errors import DataError, UsageError
-from rnntext.training.data.rereadable import rereadable
 from rnntext.text.formats import DataOptions
 from rnntext.text.lines import read_lines
+from rnntext.training.data.rereadable import rereadable
 from tests.text.test_source import piped
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs named pipes")

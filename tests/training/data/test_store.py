@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 
 from rnntext.errors import DataError
 from rnntext.training.data import store
-from rnntext.training.data.store import Array, Rows, RowsWriter, Stream, StreamWriter, counts_of, id_type
+from rnntext.training.data.store import (
+    Array,
+    Rows,
+    RowsWriter,
+    Stream,
+    StreamWriter,
+    counts_of,
+    id_type,
+)
 
 
 def new_file() -> BinaryIO:

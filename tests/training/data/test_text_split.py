@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnntext.training.data import text_split as splits
 from rnntext.text.lines import Line
-from rnntext.training.data.text_split import Outline, Overlap, part_of
+from rnntext.training.data import text_split as splits
+from rnntext.training.data.text_split import Outline, Overlap, select_part
 
 Item = TypeVar("Item")
 SHARE = st.floats(0, 0.99)
@@ -28,7 +28,7 @@ def outline_of(lines: Iterable[Line]) -> Outline:
 
 def validation_lines(lines: Sequence[Line], share: float, seed: int) -> Any:
     """A mask of what is drawn."""
-    ranges, characters = outline_of(lines).draw(share, seed)
+    ranges, characters = outline_of(lines).choose_validation(share, seed)
     mask = np.zeros(len(lines), np.bool_)
     for start, stop in ranges.tolist():
         assert start < stop
@@ -40,9 +40,9 @@ def validation_lines(lines: Sequence[Line], share: float, seed: int) -> Any:
 
 
 def split_lines(lines: Sequence[Line], share: float, seed: int) -> tuple[list[Line], list[Line]]:
-    ranges, _ = outline_of(lines).draw(share, seed)
-    train = part_of(iter(lines), ranges, valid=False)
-    return list(train), list(part_of(iter(lines), ranges, valid=True))
+    ranges, _ = outline_of(lines).choose_validation(share, seed)
+    train = select_part(iter(lines), ranges, valid=False)
+    return list(train), list(select_part(iter(lines), ranges, valid=True))
 
 
 def in_documents(sizes: list[int]) -> list[Line]:

@@ -15,21 +15,21 @@ from torch import Tensor, nn
 
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import TrainingError
-from rnntext.training.networks.crf import FORBIDDEN, forbid_broken_spans
-from rnntext.training.engine.device import Machine
-from rnntext.training.events import Evaluated, Finished, LoopEvent, Rested, Step
 from rnntext.training.data.examples import TaggedIds, TaggedRows
-from rnntext.training.tasks.language_modelling import LanguageModelling
+from rnntext.training.engine.device import Machine
 from rnntext.training.engine.loop import Loop
-from rnntext.training.networks.model import Tagger, build_model
-from rnntext.training.engine.optimizer import Settings
+from rnntext.training.engine.optimizer import OptimizerConfig
 from rnntext.training.engine.schedule import MOST_EPOCHS, Budget, evaluation_steps
+from rnntext.training.events import CheckpointDue, Evaluated, Finished, LoopEvent, Step
+from rnntext.training.networks.crf import FORBIDDEN, forbid_broken_spans
+from rnntext.training.networks.model import Tagger, build_model
+from rnntext.training.tasks.language_modelling import LanguageModelling
 from rnntext.training.tasks.tagging import Tagging
 
 torch.set_num_threads(1)
 
 CPU = Machine(torch.device("cpu"), torch.float32)
-SETTINGS = Settings(learning_rate=0.02, weight_decay=0.01, clip_norm=1.0, warmup=100)
+SETTINGS = OptimizerConfig(learning_rate=0.02, weight_decay=0.01, clip_norm=1.0, warmup=100)
 Scores = Callable[[int], float]
 
 
@@ -97,7 +97,7 @@ class Toy:
         self.evaluations += 1
         return {"score": value, "other": 7}
 
-    def sample(self, model: nn.Module) -> float:
+    def evaluate_sample(self, model: nn.Module) -> float:
         model.eval()
         self.clock.now += self.cost * 0.1
         return 0.1
@@ -119,7 +119,7 @@ def run(
     budget: Budget,
     model: Any = None,
     reserve: float = 0.0,
-    settings: Settings = SETTINGS,
+    settings: OptimizerConfig = SETTINGS,
 ) -> tuple[list[LoopEvent], Any]:
     model = model or toy_model()
     loop = Loop(model, objective, settings, budget, reserve=reserve, clock=objective.clock)
@@ -315,7 +315,7 @@ def test_a_deadline_that_has_passed_still_gives_an_evaluated_model() -> None:
     assert events[-1].reason == "the time is over"
     # What measuring everything would take is not known, and there is no time for it.
     assert isinstance(events[-1], Finished)
-    assert events[-1].hurried
+    assert events[-1].partial_evaluation
     assert torch.equal(model.state_dict()["0.weight"], objective.seen[0]["0.weight"])
 
 
@@ -345,7 +345,7 @@ def test_a_run_that_was_saved_after_its_last_step_takes_no_more(budget: Budget) 
     model, model_again = toy_model(), toy_model(1)
     loop = Loop(model, objective, SETTINGS, budget, save_due=lambda: True, clock=objective.clock)
     for event in loop.events():
-        if isinstance(event, Rested):
+        if isinstance(event, CheckpointDue):
             state = loop.state()
     resumed = Loop(model_again, again, SETTINGS, budget, clock=again.clock)
     resumed.restore(state)
@@ -389,19 +389,19 @@ def test_the_best_weights_come_back(higher: bool) -> None:
     ]
 
 
-@pytest.mark.parametrize("averaging", [0.5, 0.97])
-def test_the_average_is_what_is_measured_and_kept(averaging: float) -> None:
+@pytest.mark.parametrize("ema_decay", [0.5, 0.97])
+def test_the_average_is_what_is_measured_and_kept(ema_decay: float) -> None:
     """And it moves nothing: the steps are those of a run without it."""
     scores = [3.0, 2.0, 1.0, 4.0]
     plain, averaged = (Toy(lambda n: scores[n], steps_per_epoch=9) for _ in range(2))
     run(plain, Budget(epochs=4))
-    _, model = run(averaged, Budget(epochs=4), settings=replace(SETTINGS, averaging=averaging))
+    _, model = run(averaged, Budget(epochs=4), settings=replace(SETTINGS, ema_decay=ema_decay))
     assert len(averaged.stepped_from) == 36
     for one, two in zip(plain.stepped_from, averaged.stepped_from, strict=True):
         assert torch.equal(one, two)
     average = averaged.stepped_from[0].double()
     for step, weight in enumerate(averaged.stepped_from[1:], 1):  # after 1, 2 ... 35 steps
-        keep = min(averaging, (1 + step) / (10 + step))
+        keep = min(ema_decay, (1 + step) / (10 + step))
         average = keep * average + (1 - keep) * weight.double()
         if step % 9 == 0:
             found = averaged.seen[step // 9 - 1]["0.weight"]
@@ -506,7 +506,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 
 def timed_and_repeated(
-    seconds: float, settings: Settings = SETTINGS, **options: float
+    seconds: float, settings: OptimizerConfig = SETTINGS, **options: float
 ) -> tuple[Finished, Any, Any]:
     timed = Toy(lambda n: 1.0 / (n + 1), steps_per_epoch=37, **options)
     torch.manual_seed(1)
@@ -519,10 +519,10 @@ def timed_and_repeated(
     return end, one, two
 
 
-@pytest.mark.parametrize("averaging", [0.0, 0.99])
+@pytest.mark.parametrize("ema_decay", [0.0, 0.99])
 @pytest.mark.parametrize("seconds", [60, 400])
-def test_a_timed_run_is_repeated_to_the_byte_by_its_steps(seconds: float, averaging: float) -> None:
-    settings = replace(SETTINGS, averaging=averaging, warmup=30)
+def test_a_timed_run_is_repeated_to_the_byte_by_its_steps(seconds: float, ema_decay: float) -> None:
+    settings = replace(SETTINGS, ema_decay=ema_decay, warmup=30)
     end, one, two = timed_and_repeated(seconds, settings, pace=0.9)
     assert end.reason == "the steps are done"
     assert end.steps > seconds / 2
@@ -546,7 +546,7 @@ def test_where_evaluating_takes_long_there_is_less_of_it(seconds: int, evaluatio
     assert 0 <= left < 0.2 * seconds
     end = events[-1]
     assert isinstance(end, Finished)
-    assert (end.reason, len(end.plans), end.hurried) == ("the steps are done", 1, False)
+    assert (end.reason, len(end.plans), end.partial_evaluation) == ("the steps are done", 1, False)
     assert len(of_kind(events, Evaluated)) == evaluations
 
 
@@ -558,7 +558,7 @@ def test_where_all_validation_data_would_take_too_long_time_is_kept_for_a_part_o
     took = objective.clock.now - began
     assert took - events[-1].steps - 20 * len(of_kind(events, Evaluated)) == pytest.approx(400)
     assert 900 < took < 1000 - 20
-    assert events[-1].hurried
+    assert events[-1].partial_evaluation
 
 
 def test_a_tagger_in_training_keeps_broken_spans_out() -> None:

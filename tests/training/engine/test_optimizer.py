@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rnntext.training.engine.optimizer import Optimizer, Settings
+from rnntext.training.engine.optimizer import Optimizer, OptimizerConfig
 
 torch.set_num_threads(1)
 
-SETTINGS = Settings(learning_rate=0.02, weight_decay=0.1, clip_norm=0.5, warmup=1)
+SETTINGS = OptimizerConfig(learning_rate=0.02, weight_decay=0.1, clip_norm=0.5, warmup=1)
 
 
 def network() -> nn.Sequential:
@@ -82,7 +82,7 @@ def test_gradients_are_forgotten_and_clipped_together() -> None:
 
 def test_words_keep_the_proportions_of_their_gradients() -> None:
     model = Words()
-    optimizer = Optimizer(model, replace(SETTINGS, clip_norm=1e9, word_rate=3.0))
+    optimizer = Optimizer(model, replace(SETTINGS, clip_norm=1e9, embedding_lr_multiplier=3.0))
     (table,) = model.encoder["embedding"].parameters()
     first, second = torch.zeros_like(table), 0.0
     for step in range(1, 20):
@@ -101,11 +101,11 @@ def test_words_keep_the_proportions_of_their_gradients() -> None:
 
 
 @pytest.mark.parametrize("make", [network, Words])
-@pytest.mark.parametrize("averaging", [0.0, 0.9])
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_it_goes_on_from_its_state_to_the_bit(
-    averaging: float, make: Callable[[], nn.Module]
+    ema_decay: float, make: Callable[[], nn.Module]
 ) -> None:
-    settings = replace(SETTINGS, averaging=averaging, word_rate=2.0)
+    settings = replace(SETTINGS, ema_decay=ema_decay, embedding_lr_multiplier=2.0)
     whole, first = make(), make()
     one, two = Optimizer(whole, settings), Optimizer(first, settings)
     for step in range(10):
@@ -122,26 +122,26 @@ def test_it_goes_on_from_its_state_to_the_bit(
     for step in range(5, 10):
         learn(second, step)
         three.step(0.02, step)
-    three.exchange_average()
-    one.exchange_average()
+    three.swap_average()
+    one.swap_average()
     for a, b in zip(weights(whole), weights(second), strict=True):
         assert torch.equal(a, b)
 
 
 def test_the_average_is_exchanged_there_and_back() -> None:
     model = network()
-    optimizer = Optimizer(model, replace(SETTINGS, averaging=0.9))
+    optimizer = Optimizer(model, replace(SETTINGS, ema_decay=0.9))
     before = weights(model)
     for step in range(3):
         learn(model, step)
         optimizer.step(0.02, step)
     after = weights(model)
-    optimizer.exchange_average()
+    optimizer.swap_average()
     averaged = weights(model)
     for old, mean, new in zip(before, averaged, after, strict=True):
         assert not torch.equal(mean, new)
         assert bool(((mean - old).abs() <= (new - old).abs() + 1e-6).float().mean() > 0.5)
-    optimizer.exchange_average()
+    optimizer.swap_average()
     for one, two in zip(weights(model), after, strict=True):
         assert torch.equal(one, two)
 

@@ -9,18 +9,18 @@ import pytest
 from rnntext.training.engine.schedule import (
     EVALUATE_AT,
     Budget,
-    Fall,
-    Plateau,
+    LinearDecay,
+    ReduceOnPlateau,
     evaluation_steps,
     fewest_steps,
     flat_steps,
-    warm,
+    warmup_factor,
 )
 
 
 def learning_rate(peak: float, warmup: int, step: int, total: int | None) -> float:
-    fall = 1.0 if total is None else Fall.planned([(0, total)]).share(step)
-    return peak * warm(warmup, step) * fall
+    fall = 1.0 if total is None else LinearDecay.planned([(0, total)]).share(step)
+    return peak * warmup_factor(warmup, step) * fall
 
 
 def test_a_long_run() -> None:
@@ -66,13 +66,13 @@ def test_in_the_flat_stretch_the_rate_depends_on_the_step_alone(warmup: int, tot
 
 def test_a_run_that_is_shortened_comes_down_from_where_it_is() -> None:
     """Planned for 1000 steps, and after 700, half way down, for 800."""
-    before, after = Fall.planned([(0, 1000)]), Fall.planned([(0, 1000), (700, 800)])
+    before, after = LinearDecay.planned([(0, 1000)]), LinearDecay.planned([(0, 1000), (700, 800)])
     assert before.share(700) == pytest.approx(0.5)
     shares = [after.share(step) for step in range(700, 800)]
     assert shares[0] == pytest.approx(0.5)
     assert shares[50] == pytest.approx(0.25)
     assert shares[-1] == pytest.approx(0.01)
-    again = Fall.planned([(0, 1000), (700, 800), (750, 760)])
+    again = LinearDecay.planned([(0, 1000), (700, 800), (750, 760)])
     assert [again.share(step) for step in (750, 755)] == pytest.approx([0.25, 0.125])
 
 
@@ -113,7 +113,7 @@ def test_budget() -> None:
 
 
 def test_plateau_waits_cuts_and_ends() -> None:
-    plateau = Plateau(patience=1, cuts=2, factor=0.5)
+    plateau = ReduceOnPlateau(patience=1, cuts=2, factor=0.5)
     scales = []
     for improved in (True, False, True, False, False, False, False, False):
         assert not plateau.finished
@@ -134,7 +134,7 @@ def test_plateau_waits_cuts_and_ends() -> None:
 
 
 def test_an_improvement_gives_a_plateau_its_patience_back() -> None:
-    plateau = Plateau(patience=2)
+    plateau = ReduceOnPlateau(patience=2)
     for _ in range(20):
         assert not plateau.update(False)
         assert not plateau.update(False)

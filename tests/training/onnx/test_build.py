@@ -17,11 +17,11 @@ from onnx import TensorProto, numpy_helper
 
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.runtime.session import Session
-from rnntext.training.onnx.export import weights_of
-from rnntext.training.onnx.build import build, cooled, documentation
-from rnntext.training.onnx.graph import CONTRIBUTED
 from rnntext.training.networks.model import Model, build_model
-from tests.training.test_export import CELLS, E, H, V, random_model
+from rnntext.training.onnx.build import apply_temperature, build, documentation
+from rnntext.training.onnx.export import numpy_weights
+from rnntext.training.onnx.graph import CONTRIBUTED
+from tests.training.onnx.test_export import CELLS, E, H, V, random_model
 
 torch.set_num_threads(1)
 
@@ -52,7 +52,7 @@ def model_of(task: str, cell: str, layers: int, both: bool) -> Model:
 def weights(task: str, cell: str, layers: int, both: bool) -> tuple[Model, dict[str, Array]]:
     """A random model, one of whose embeddings is eight times as large."""
     model = model_of(task, cell, layers, both)
-    found = weights_of(model)
+    found = numpy_weights(model)
     found["encoder.embedding.weight"][ODD] *= 8
     return model, found
 
@@ -139,7 +139,7 @@ def test_int8_is_near_float32_and_is_not_that(
     task: str, cell: str, layers: int, both: bool
 ) -> None:
     model = model_of(task, cell, layers, both)
-    tensors, rows = weights_of(model), rows_of()
+    tensors, rows = numpy_weights(model), rows_of()
     exact, rounded = (
         np.concatenate(read(Session(build(model.config, tensors, name), 1), model, rows)[0])
         for name in ("float32", "int8")
@@ -181,7 +181,7 @@ def test_weights_of_zero_leave_the_bias_alone(task: str, cell: str) -> None:
     bias = "head.bias" if task == "lm" else "head.output.bias"
     tensors = {
         name: array if name == bias else np.zeros_like(array)
-        for name, array in weights_of(model).items()
+        for name, array in numpy_weights(model).items()
     }
     session = Session(build(model.config, tensors, "int8"), threads=1)
     for answer in read(session, model, rows_of())[0]:
@@ -197,7 +197,7 @@ def sized(task: str, cell: str) -> tuple[ModelConfig, dict[str, Array]]:
     encoder = EncoderConfig(cell, 211, 72, 96, 2, task != "lm")
     config = ModelConfig(task, encoder, () if task == "lm" else ("a", "b", "c"), False, 99)
     torch.manual_seed(0)
-    return config, weights_of(build_model(config))
+    return config, numpy_weights(build_model(config))
 
 
 def graphs_in(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
@@ -291,7 +291,7 @@ def test_the_description_names_all_that_goes_in_and_out(
     text = documentation(model.config)
     name = {"lm": "language model", "classify": "classifier", "tag": "tagger"}[task]
     assert text.startswith(f"A {name} made by rnntext.\n")
-    graph = onnx.load_from_string(build(model.config, weights_of(model), precision, text))
+    graph = onnx.load_from_string(build(model.config, numpy_weights(model), precision, text))
     assert graph.doc_string == text
     # The paragraph of every graph, and the task's own.
     parts = re.split(r"^    (?=[a-z])", text, flags=re.MULTILINE)
@@ -311,9 +311,9 @@ def test_the_description_names_all_that_goes_in_and_out(
 def test_facts_are_carried_as_metadata() -> None:
     model = random_model("classify", "gru")
     about = {"rnntext.labels": '["naïve", "café 你好 🙂"]', "b": ""}
-    graph = onnx.load_from_string(build(model.config, weights_of(model), "int8", about=about))
+    graph = onnx.load_from_string(build(model.config, numpy_weights(model), "int8", about=about))
     assert {entry.key: entry.value for entry in graph.metadata_props} == about
-    bare = onnx.load_from_string(build(model.config, weights_of(model)))
+    bare = onnx.load_from_string(build(model.config, numpy_weights(model)))
     assert not bare.metadata_props
     assert not bare.doc_string
 
@@ -333,7 +333,7 @@ def test_a_cooled_classifier_s_logits_are_divided(precision: str) -> None:
     plain = logits(tensors)
     # A power of two changes no digit.
     for temperature, tolerance in ((2.0, 0.0), (0.25, 0.0), (1.7, 1e-6)):
-        found = logits(cooled(tensors, temperature))
+        found = logits(apply_temperature(tensors, temperature))
         np.testing.assert_allclose(found, plain / temperature, rtol=tolerance, atol=tolerance)
     # What was given is left as it was.
     for name, array in tensors.items():

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import TrainingError
 from rnntext.runtime.session import Session
-from rnntext.training.onnx.export import export, verify
 from rnntext.training.networks.model import Classifier, LanguageModel, Model, Tagger, build_model
+from rnntext.training.onnx.export import export, verify
 
 torch.set_num_threads(1)
 

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from rnntext import checkpoint
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import TrainingError
-from rnntext.runtime.language_model import Drawing
+from rnntext.runtime.language_model import GraphSampler
 from rnntext.runtime.sampling import SamplingOptions, choose
 from rnntext.runtime.session import Session
-from rnntext.training.onnx import export as exporting
-from rnntext.training.onnx.export import export, verify, weights_of
-from rnntext.training.onnx.generation import generation_files
 from rnntext.training.networks.model import LanguageModel, Model, build_model
+from rnntext.training.onnx import export as exporting
+from rnntext.training.onnx.export import export, numpy_weights, verify
+from rnntext.training.onnx.generation import generation_files
 
 torch.set_num_threads(1)
 
@@ -47,17 +47,17 @@ def random_model(
     return model
 
 
-def drawing_of(model: Model, precision: str = "float32", threads: int = 1) -> Drawing:
-    weights = weights_of(model)
+def drawing_of(model: Model, precision: str = "float32", threads: int = 1) -> GraphSampler:
+    weights = numpy_weights(model)
     (graph,) = generation_files(model.config, weights, precision).values()
     matrices = {name: array for name, array in weights.items() if array.ndim == 2}
     given = matrices if precision == "float32" else {}
-    session = Session(graph, threads, within=True, weights=given)
-    return Drawing(session, model.config.encoder.state_names)
+    session = Session(graph, threads, intra_op=True, weights=given)
+    return GraphSampler(session, model.config.encoder.state_names)
 
 
 def assert_alone(
-    drawing: Drawing,
+    drawing: GraphSampler,
     first: Array,
     state: tuple[Array, ...],
     uniforms: Array,
@@ -250,7 +250,7 @@ def test_a_likely_token_is_all_there_is_when_it_is_cold() -> None:
 
 def test_in_float32_matrices_stay_in_the_checkpoint_s_own_file() -> None:
     config = ModelConfig("lm", EncoderConfig("lstm", 2000, 64, 64, 2, False))
-    weights = weights_of(build_model(config))
+    weights = numpy_weights(build_model(config))
     (name,) = generation_files(config, weights)
     assert name == checkpoint.GENERATION
     plain, small = (generation_files(config, weights, p)[name] for p in ("float32", "int8"))
@@ -268,7 +268,7 @@ def test_in_float32_matrices_stay_in_the_checkpoint_s_own_file() -> None:
 @pytest.mark.parametrize("task", ["classify", "tag"])
 def test_only_a_language_model_has_one(task: str) -> None:
     config = ModelConfig(task, EncoderConfig("lstm", 20, 4, 6, 1, False), ("a", "b"), False, 99)
-    assert generation_files(config, weights_of(build_model(config))) == {}
+    assert generation_files(config, numpy_weights(build_model(config))) == {}
 
 
 @pytest.mark.parametrize("wrong", ["encoder.layers.0.forward_cell.bias_ih_l0", "head.bias"])

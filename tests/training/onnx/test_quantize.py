@@ -21,14 +21,14 @@ from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.formats import DataOptions
 from rnntext.text.tokenizer import Tokenizer
-from rnntext.training.tasks.classification import Classification
-from rnntext.training.engine.device import Machine
 from rnntext.training.data.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
-from rnntext.training.onnx.export import weights_of
-from rnntext.training.onnx.build import build
-from rnntext.training.tasks.language_modelling import LanguageModelling
+from rnntext.training.engine.device import Machine
 from rnntext.training.networks.model import build_model
+from rnntext.training.onnx.build import build
+from rnntext.training.onnx.export import numpy_weights
 from rnntext.training.onnx.quantize import quantize
+from rnntext.training.tasks.classification import Classification
+from rnntext.training.tasks.language_modelling import LanguageModelling
 from rnntext.training.tasks.tagging import Tagging
 from tests.conftest import CORPORA, TINY, Outcome, Shell
 
@@ -52,7 +52,7 @@ def random_config(task: str, multi: bool = False) -> tuple[ModelConfig, dict[str
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0, 0.8, generator=generator)
-    return config, weights_of(model)
+    return config, numpy_weights(model)
 
 
 def sentences(count: int) -> list[list[str]]:
@@ -142,14 +142,14 @@ def test_the_metrics_are_those_of_evaluate(task: str, multi: bool, tmp_path: Pat
     objective, data = MAKERS[task](config, tmp_path)
     found = quantize(config, weights, TOKENIZER, objective, threads=1)
     options = DataOptions(multi_label=multi)
-    model = TrainedModel.of(config, TOKENIZER, Session(found.graph, threads=1))
+    model = TrainedModel.from_session(config, TOKENIZER, Session(found.graph, threads=1))
     measured = evaluate(model, [str(data)], options)
     assert list(found.metrics) == list(measured)
     for name, value in measured.items():
         approximate = pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
         assert found.metrics[name] == approximate, name
     # They are not those of the float32 graph.
-    whole = model.running(build(config, weights))
+    whole = model.with_graph(build(config, weights))
     name = "ece" if task == "classify" else "perplexity" if task == "lm" else None
     if name is not None:
         assert evaluate(whole, [str(data)], options)[name] != pytest.approx(measured[name], 1e-6)
@@ -165,7 +165,9 @@ def test_a_classifier_is_calibrated_again(multi: bool, tmp_path: Path) -> None:
     valid = objective.valid
 
     def logits(graph: bytes) -> Array:
-        return Classifier(TrainedModel.of(config, TOKENIZER, Session(graph, 1))).logits(valid.ids)
+        return Classifier(TrainedModel.from_session(config, TOKENIZER, Session(graph, 1))).logits(
+            valid.ids
+        )
 
     plain = logits(build(config, weights, "int8"))
     assert found.temperature == fit_temperature(plain, valid.labels, multi)

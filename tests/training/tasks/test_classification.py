@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from rnntext.metrics import classification_metrics, fit_temperature
-from rnntext.training.tasks import classification as module
-from rnntext.training.tasks.classification import Classification, windows_of
 from rnntext.training.data.examples import LabelledIds, LabelledRows
 from rnntext.training.networks.model import Classifier
+from rnntext.training.tasks import classification as module
+from rnntext.training.tasks.classification import Classification, windows_of
 from tests.training.models import (
     CPU,
     DOCUMENTS,
@@ -184,7 +184,7 @@ def test_a_quick_evaluation_and_a_sample_read_a_part(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(objective, "metrics_of", lambda found, chosen: read.append(list(chosen)))
     model = random_model("classify")
     objective.evaluate(model, quick=True)
-    share = objective.sample(model)
+    share = objective.evaluate_sample(model)
     quick, sample = (sum(len(DOCUMENTS[i]) for i in chosen) for chosen in read)
     assert 41 <= quick < 76
     assert 10 <= sample < quick

@@ -12,10 +12,10 @@ import torch
 
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.training.data.store import counts_of
-from rnntext.training.tasks import language_modelling
 from rnntext.training.engine.device import Machine
-from rnntext.training.tasks.language_modelling import LanguageModelling
 from rnntext.training.networks.model import LanguageModel, build_model
+from rnntext.training.tasks import language_modelling
+from rnntext.training.tasks.language_modelling import LanguageModelling
 from tests.training.models import CPU, DOCUMENTS, Array, E, H, V, random_model, softmax
 
 
@@ -28,7 +28,7 @@ def language(
     seed: int = 0,
     unk_id: int | None = None,
     valid_bytes: int | None = None,
-    dropout_passes: int = 0,
+    dropout_warmup_epochs: int = 0,
 ) -> LanguageModelling:
     if stream is None:
         stream = np.random.default_rng(9).integers(V, size=333)
@@ -43,7 +43,7 @@ def language(
         valid_bytes=valid_bytes,
         seed=seed,
         machine=CPU,
-        dropout_passes=dropout_passes,
+        dropout_warmup_epochs=dropout_warmup_epochs,
     )
 
 
@@ -170,7 +170,7 @@ def test_dropout_grows_with_the_passes_over_the_text() -> None:
     """The same in every process, and wherever a run is taken up again."""
     model = build_model(ModelConfig("lm", EncoderConfig("gru", V, E, H, 2, False)), 0.6).train()
     assert isinstance(model, LanguageModel)
-    objective = language(dropout_passes=3)
+    objective = language(dropout_warmup_epochs=3)
     shares = [[batch.dropout_share for batch in objective.batches(epoch)] for epoch in range(4)]
     assert shares[0][0] == pytest.approx(1 / 3)
     assert shares[0] == sorted(set(shares[0]))
@@ -310,7 +310,7 @@ def test_a_sample_is_a_part_of_the_work_of_a_whole_evaluation(
     monkeypatch.setattr(
         LanguageModelling, "_measure", lambda self, model, pieces: read.append(pieces)
     )
-    share = language(valid=[DOCUMENTS[2]]).sample(random_model("lm"))
+    share = language(valid=[DOCUMENTS[2]]).evaluate_sample(random_model("lm"))
     assert share == 10 / 40
     assert [len(piece.ids) - 1 for piece in read[0]] == [10]
 

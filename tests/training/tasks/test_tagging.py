@@ -11,9 +11,9 @@ import torch
 
 from rnntext.metrics import tagging_metrics
 from rnntext.runtime.crf import viterbi
-from rnntext.training.tasks import tagging as module
 from rnntext.training.data.examples import TaggedIds, TaggedRows
 from rnntext.training.networks.model import Tagger
+from rnntext.training.tasks import tagging as module
 from rnntext.training.tasks.tagging import Tagging
 from tests.training.models import (
     CPU,
@@ -177,7 +177,7 @@ def test_a_quick_evaluation_and_a_sample_read_a_part(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(objective, "metrics_of", lambda found, chosen: read.append(list(chosen)))
     model = random_model("tag", TAGS)
     objective.evaluate(model, quick=True)
-    share = objective.sample(model)
+    share = objective.evaluate_sample(model)
     quick, sample = (sum(len(sentence.ids) for sentence in chosen) for chosen in read)
     assert 20 <= quick < tokens
     assert 3 <= sample < quick
