@@ -13,11 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from rnntext.errors import CheckpointError, UsageError
+from rnntext.tasks import TASKS
 
-TASKS = ("lm", "classify", "tag")
 CELLS = ("rnn", "gru", "lstm")
-
-TASK_NAMES = {"lm": "language model", "classify": "classifier", "tag": "tagger"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +71,13 @@ class ModelConfig:
     max_length: int = 0
 
     def __post_init__(self) -> None:
-        one_of("task", self.task, TASKS)
-        if self.task != "lm":
+        one_of("task", self.task, tuple(TASKS))
+        has_labels = TASKS[self.task].has_labels
+        if has_labels:
             if not isinstance(self.max_length, int):
                 raise UsageError(f"max_length must be a number, not {self.max_length!r}")
             at_least("max_length", self.max_length, 1)
-        if (self.task == "lm") == bool(self.labels):
+        if has_labels != bool(self.labels):
             raise UsageError("a classifier and a tagger have labels, a language model has none")
 
     def to_json(self) -> dict[str, Any]:

@@ -118,14 +118,14 @@ class Progress:
     def _show_prepared(self, event: Prepared) -> None:
         summary, encoder = event.summary, event.model.encoder
         self._task_name = event.model.task
-        softmax = ", sampled softmax" if event.sampled_softmax else ""
+        details = "".join(f", {detail}" for detail in event.details)
         processes = f", {event.processes} processes" if event.processes > 1 else ""
         self.say(
             f"{summary.train:,} {summary.unit} to train on, {summary.valid:,} to validate on; "
             f"{encoder.cell} {encoder.num_layers}x{encoder.hidden_size}"
             f"{' bidirectional' if encoder.bidirectional else ''}, {event.tokenizer} vocabulary "
             f"of {encoder.vocab_size:,}, {event.parameters:,} parameters; {event.machine}, "
-            f"{event.threads} threads{softmax}{processes}"
+            f"{event.threads} threads{details}{processes}"
         )
         self.say(_encoded(event.encoded))
         if summary.sampled:
@@ -133,17 +133,8 @@ class Progress:
                 f"the tokenizer was learned from a sample of {summary.sampled:,} characters, "
                 "taken evenly from all of the training data"
             )
-        if event.capped:
-            longest = event.model.max_length
-            self.say(
-                f"{event.capped:,} documents have more than {longest:,} tokens: each pass reads a "
-                f"window of {longest:,} of them, another each time"
-            )
-        if event.pieces > summary.train:
-            self.say(
-                f"the sentences are read in {event.pieces:,} pieces of at most "
-                f"{event.model.max_length:,} tokens: an empty line ends a sentence"
-            )
+        for remark in event.remarks:
+            self.say(remark)
         if summary.duplicates:
             self.say(
                 f"{summary.duplicates:,} of {summary.valid:,} validation {summary.unit} found in "

@@ -13,8 +13,8 @@ import typer
 
 from rnntext.cli import options, output
 from rnntext.cli.interrupts import Interrupts
-from rnntext.config import TASKS
 from rnntext.errors import UsageError
+from rnntext.tasks import TASKS
 from rnntext.training.options import ExecutionOptions, TrainingOptions
 
 if TYPE_CHECKING:

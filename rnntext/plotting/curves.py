@@ -18,13 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntext.checkpoint import CONFIG, METRICS, load_config, read_file
-from rnntext.config import TASK_NAMES
 from rnntext.errors import CheckpointError, UsageError
+from rnntext.tasks import TASKS
 
 AXES = ("steps", "seconds")
 
-# The metric that a task is judged by: the first of these that every run has.
-_MAIN = {"lm": ("perplexity",), "classify": ("micro_f1", "accuracy"), "tag": ("f1", "accuracy")}
 # A point of a smoothed line is the mean over this part of all points.
 _SMOOTH = 1 / 50
 
@@ -115,8 +113,8 @@ def read_runs(directories: Sequence[Path]) -> list[Run]:
     Raises CheckpointError, one line that names the file, and UsageError for several tasks.
     """
     runs = [_read_run(directory) for directory in dict.fromkeys(directories)]
-    names = {task: [run.name for run in runs if run.task == task] for task in TASK_NAMES}
-    found = [f"{TASK_NAMES[task]}: {', '.join(names[task])}" for task in names if names[task]]
+    names = {task: [run.name for run in runs if run.task == task] for task in TASKS}
+    found = [f"{TASKS[task].title}: {', '.join(names[task])}" for task in names if names[task]]
     if len(found) > 1:
         raise UsageError(
             f"these runs share no metric ({'; '.join(found)}): plot one task at a time"
@@ -176,7 +174,7 @@ def smoothed(values: Array) -> Array:
 
 def _main_metric(runs: Sequence[Run]) -> str:
     evaluated = [run.names for run in runs if any(row.event == "evaluation" for row in run.rows)]
-    candidates = _MAIN[runs[0].task]
+    candidates = TASKS[runs[0].task].metrics
     shared = (name for name in candidates if all(name in names for names in evaluated))
     return next(shared, candidates[-1])
 
@@ -202,7 +200,7 @@ def _read_run(directory: Path) -> Run:
     config = load_config(directory)
     model = config.get("model")
     task = model.get("task") if isinstance(model, dict) else None
-    if task not in TASK_NAMES:
+    if not isinstance(task, str) or task not in TASKS:
         raise CheckpointError(f"{directory / CONFIG} does not say which task its model is for")
     path = directory / METRICS
     rows = tuple(_read_rows(path, read_file(directory, METRICS)))

@@ -12,9 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnntext.config import TASK_NAMES, ModelConfig
+from rnntext.config import ModelConfig
 from rnntext.errors import UsageError
 from rnntext.runtime.model import TrainedModel, call_once, open_model
+from rnntext.tasks import TASKS
 
 if TYPE_CHECKING:
     from rnntext.runtime.classify import Classification
@@ -57,7 +58,7 @@ class Runtime:
         return (Runtime, (self.directory, self._threads))
 
     def __repr__(self) -> str:
-        return f"<{TASK_NAMES[self.task]} {self.directory}>"
+        return f"<{TASKS[self.task].title} {self.directory}>"
 
     @property
     def task(self) -> str:
@@ -154,6 +155,6 @@ class Runtime:
             raise TypeError("give a list of texts, not one text")
         if task != self.task:
             raise UsageError(
-                f"{self.directory} is a {TASK_NAMES[self.task]}, "
-                f"and this needs a {TASK_NAMES[task]}"
+                f"{self.directory} is a {TASKS[self.task].title}, "
+                f"and this needs a {TASKS[task].title}"
             )

@@ -16,17 +16,15 @@ import numpy.typing as npt
 
 from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
-from rnntext.config import TASK_NAMES, ModelConfig
+from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError, DataError
 from rnntext.runtime.session import Session
+from rnntext.tasks import TASKS
 from rnntext.text.batches import buckets
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 
 Array = npt.NDArray[Any]
 Made = TypeVar("Made")
-
-# The command that uses a model of each task.
-_COMMANDS = {"lm": "generate", "classify": "classify", "tag": "tag"}
 
 # Rows and tokens, padding included, that go through a graph at once, by whether it reads in two
 # directions: such a graph is a loop, whose steps cost something whatever is in them.
@@ -92,8 +90,8 @@ def open_model(
     config = ModelConfig.from_json(section(found, "model"))
     if task is not None and config.task != task:
         raise CheckpointError(
-            f"{directory} is a {TASK_NAMES[config.task]}, and this needs a {TASK_NAMES[task]}: "
-            f"use it with `rnntext {_COMMANDS[config.task]}`, or name another model with -m"
+            f"{directory} is a {TASKS[config.task].title}, and this needs a {TASKS[task].title}: "
+            f"use it with `rnntext {TASKS[config.task].command}`, or name another model with -m"
         )
     if checkpoint.GRAPH not in found.config["files"] and "training" in found.config:
         raise CheckpointError(

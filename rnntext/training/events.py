@@ -56,9 +56,8 @@ class Prepared:
     machine: str
     threads: int
     processes: int
-    sampled_softmax: bool = False  # a language model does not learn from its whole vocabulary
-    capped: int = 0  # documents of which each epoch sees a window alone
-    pieces: int = 0  # that a tagger's sentences are read in: more than these where some are long
+    details: tuple[str, ...] = ()  # short phrases about how the run learns
+    remarks: tuple[str, ...] = ()  # sentences about the data
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from rnntext.config import CELLS, TASKS, at_least, one_of
+from rnntext.config import CELLS, at_least, one_of
 from rnntext.errors import UsageError
+from rnntext.tasks import TASKS
 
 PRESETS = ("tiny", "small", "medium", "large")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -68,7 +69,7 @@ class TrainingOptions:
     plans: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
-        one_of("task", self.task, TASKS)
+        one_of("task", self.task, tuple(TASKS))
         one_of("--preset", self.preset, PRESETS)
         one_of("--cell", self.cell, CELLS)
         one_of("--tokenizer", self.tokenizer, ("bpe", "word", "char", "byte"))

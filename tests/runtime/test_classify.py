@@ -20,7 +20,8 @@ from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.records import Record, read_ahead
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
-from rnntext.training.networks.model import Model, build_model
+from rnntext.training.networks.build import build_network
+from rnntext.training.networks.encoder import Network
 from rnntext.training.onnx.export import export
 from tests.conftest import CORPORA, Shell
 
@@ -38,10 +39,10 @@ SAMPLE = "naïve café 你好 🙂"
 
 def random_classifier(
     cell: str = "lstm", *, both: bool = False, multi: bool = False, threads: int = 1
-) -> tuple[Classifier, Model]:
+) -> tuple[Classifier, Network]:
     encoder = EncoderConfig(cell, TOKENIZER.vocab_size, E, H, LAYERS, both)
     config = ModelConfig("classify", encoder, LABELS, multi, WINDOW)
-    network = build_model(config).eval()
+    network = build_network(config).eval()
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -56,7 +57,7 @@ def texts_of(*lengths: int) -> list[str]:
     return ["".join(random.choice(letters, size=length)) for length in lengths]
 
 
-def logits_of(network: Model, ids: Array) -> Array:
+def logits_of(network: Network, ids: Array) -> Array:
     """What the network says of a whole text, read in one go."""
     with torch.no_grad():
         rows = torch.from_numpy(ids.astype(np.int64))[None]
@@ -183,7 +184,7 @@ def one_way(run: Shell, lm: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def test_a_trained_model_of_one_direction_reads_on(one_way: Path) -> None:
     config = ModelConfig.from_json(load(one_way).config["model"])
     assert not config.encoder.bidirectional
-    network = build_model(config).eval()
+    network = build_network(config).eval()
     network.load_state_dict(load_file(one_way / "model.safetensors"))
     classifier = Classifier.load(one_way, threads=1)
     tokenizer = Tokenizer.load(

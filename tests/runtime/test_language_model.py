@@ -16,7 +16,7 @@ from rnntext.runtime.language_model import LanguageModel, select
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.tokenizer import Tokenizer
-from rnntext.training.networks.model import build_model
+from rnntext.training.networks.build import build_network
 from rnntext.training.onnx.build import build
 from rnntext.training.onnx.export import numpy_weights
 
@@ -98,7 +98,7 @@ def _sigmoid(x: Array) -> Array:
 
 
 def random_weights(config: ModelConfig, spread: float = 0.5) -> dict[str, Array]:
-    model = build_model(config)
+    model = build_network(config)
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
         for parameter in model.parameters():

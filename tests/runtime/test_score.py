@@ -22,7 +22,7 @@ from rnntext.runtime.language_model import LanguageModel
 from rnntext.runtime.score import LINE_END, LineScore, Scorer
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.text.word_splitting import split_words
-from rnntext.training.networks.model import build_model
+from rnntext.training.networks.build import build_network
 from tests.conftest import CORPORA, TINY, Shell
 from tests.runtime.test_language_model import Reference, random_language_model
 
@@ -104,7 +104,7 @@ def test_a_very_long_line_is_one_text(words: LanguageModel, word_lm: Path) -> No
     assert 19_000 < line.tokens < 21_000
     assert Scorer(words, carry=True).score([text]) == [line]
     config = ModelConfig.from_json(load(word_lm).config["model"])
-    network = build_model(config).eval()
+    network = build_network(config).eval()
     network.load_state_dict(load_torch_file(word_lm / "model.safetensors"))
     ids = torch.from_numpy(words.tokenizer.encode_lines([text])[0]).long()
     before = torch.cat([torch.tensor([words.tokenizer.eos_id]), ids[:-1]])

@@ -21,7 +21,8 @@ from rnntext.runtime.tag import TaggedSentence, Tagger
 from rnntext.text.records import Record, read_ahead
 from rnntext.text.tokenizer import EncodedWords, Tokenizer
 from rnntext.text.word_splitting import split_words
-from rnntext.training.networks.model import Model, build_model
+from rnntext.training.networks.build import build_network
+from rnntext.training.networks.encoder import Network
 from rnntext.training.onnx.export import export
 
 torch.set_num_threads(1)
@@ -38,11 +39,11 @@ SAMPLE = "Mara can't row, [naïve] 你好 🙂."
 
 def random_tagger(
     cell: str = "lstm", *, both: bool = False, crf: bool = True, threads: int = 1
-) -> tuple[Tagger, Model]:
+) -> tuple[Tagger, Network]:
     """Without `crf`, tags say nothing of each other."""
     encoder = EncoderConfig(cell, TOKENIZER.vocab_size, E, H, LAYERS, both)
     config = ModelConfig("tag", encoder, LABELS, False, WINDOW)
-    network = build_model(config).eval()
+    network = build_network(config).eval()
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -67,7 +68,7 @@ def sentences_of(*lengths: int) -> list[list[str]]:
     ]
 
 
-def emissions_of(network: Model, sentence: EncodedWords) -> Array:
+def emissions_of(network: Network, sentence: EncodedWords) -> Array:
     """(words, labels) of a whole sentence, read in one go."""
     arrays = (sentence.ids, [len(sentence.ids)], sentence.first, sentence.last)
     ids, length, first, last = (torch.from_numpy(np.array(a, np.int64)) for a in arrays)
@@ -87,7 +88,7 @@ def pieces_of(sentence: EncodedWords) -> Iterator[slice]:
         start = stop
 
 
-def decoded(network: Model, emissions: Array) -> tuple[Array, Array]:
+def decoded(network: Network, emissions: Array) -> tuple[Array, Array]:
     """The best path of tags, and the probability of each tag on it."""
     crf = [getattr(network.head.crf, n).detach().numpy() for n in ("start", "transitions", "end")]
     words = np.array([len(emissions)])

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.text.batches import even_width
 from rnntext.training.engine.device import Machine
-from rnntext.training.networks.model import Model, build_model
+from rnntext.training.networks.build import build_network
+from rnntext.training.networks.encoder import Network
 
 torch.set_num_threads(1)
 
@@ -33,7 +34,7 @@ def random_model(task: str, labels: Sequence[str] = LABELS, multi: bool = False)
         multi,
         max_length=99,
     )
-    model: Model = build_model(config).eval()
+    model: Network = build_network(config).eval()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():

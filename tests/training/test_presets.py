@@ -6,14 +6,29 @@ from typing import Any
 
 import pytest
 
+from rnntext.training import presets
 from rnntext.training.options import TrainingOptions
-from rnntext.training.presets import choose_preset, choose_recipe, choose_tokenizer
+from rnntext.training.presets import Recipe
+from rnntext.training.tasks.base import get_task
 
 KB, MB = 1_000, 1_000_000
 
 
 def options(task: str = "lm", **given: object) -> TrainingOptions:
     return TrainingOptions(task=task, data=("text",), **given)  # type: ignore[arg-type]
+
+
+def choose_preset(options: TrainingOptions, characters: int) -> str:
+    return get_task(options.task).choose_preset(options, characters)
+
+
+def choose_recipe(options: TrainingOptions, characters: int, examples: int) -> Recipe:
+    return get_task(options.task).choose_recipe(options, characters, examples)
+
+
+def choose_tokenizer(options: TrainingOptions, characters: int) -> tuple[str, int, bool]:
+    defaults = get_task(options.task).tokenizer_defaults
+    return presets.choose_tokenizer(options, characters, defaults)
 
 
 @pytest.mark.parametrize(

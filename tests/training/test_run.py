@@ -26,7 +26,9 @@ from rnntext.training.events import (
 from rnntext.training.options import ExecutionOptions, TrainingOptions
 from rnntext.training.persistence import resume
 from rnntext.training.run import run
-from rnntext.training.tasks import classification, language_modelling, tagging
+from rnntext.training.tasks import classifier as classification
+from rnntext.training.tasks import language_model as language_modelling
+from rnntext.training.tasks import tagger as tagging
 from tests.conftest import CORPORA
 
 
@@ -42,7 +44,7 @@ def test_a_run_that_goes_on_late_reads_all_that_it_began_with(
     out = tmp_path / "model"
     began = list(run(options, out, ExecutionOptions(cache=False), stop_asked=lambda: True))
     assert isinstance(began[-1], Stopped)
-    parts = "COPYING", "READING", "ENCODING", "READING_AT_LEAST", "ENCODING_AT_LEAST"
+    parts = "COPY_SHARE", "SCAN_SHARE", "ENCODE_SHARE", "MIN_SCAN_SHARE", "MIN_ENCODE_SHARE"
     for name in parts:
         monkeypatch.setattr(prepare, name, 0.0)
     again = list(
@@ -140,13 +142,13 @@ def test_what_is_interrupted_after_the_last_step_goes_on_from_there(
 
     asked = False
 
-    def measured(*_: object) -> Metrics:
+    def final_metrics(*_: object, **__: object) -> Metrics:
         nonlocal asked
         asked = asks
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(run_module, "_measured", measured)
+        patched.setattr(classification.Classification, "final_metrics", final_metrics)
         asks = False
         with pytest.raises(KeyboardInterrupt):
             list(run(options, tmp_path / "other", ExecutionOptions(cache=False)))

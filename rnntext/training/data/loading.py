@@ -1,52 +1,39 @@
-"""Training data, from files to what an objective learns from.
+"""Training data, from files to the encoded examples of a task.
 
-Knows: what a run's data come from, by what they are found again in the cache, and what they are
-when they are read from there. Does not know: how text becomes ids, networks or the run.
+Knows: how a run's data are read, the key under which the cache keeps them encoded, and how a cache
+entry becomes a tokenizer, labels and examples. Does not know: any one task (it is handed what
+scans and encodes the files), networks or the run.
 
-The arrays come from the disk as they are needed, whether this run wrote them or another, so that
-both learn from the same.
+Arrays are read from disk as they are needed, whether this run or an earlier one wrote them, so
+that both learn from the same bytes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Generic, Protocol, TypeVar
 
 import numpy as np
 import tokenizers
 
 from rnntext import __version__
 from rnntext.text.formats import HUB_PREFIX, DataOptions
-from rnntext.text.labelled import files_of_classes
-from rnntext.text.lines import text_files
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 from rnntext.training.data import cache
 from rnntext.training.data.cache import Entry
-from rnntext.training.data.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
-from rnntext.training.data.prepare import (
-    COPYING,
-    COUNTS,
-    IDS,
-    TARGETS,
-    TOKENIZER,
-    TRAIN,
-    VALID,
-    Spent,
-    Write,
-)
-from rnntext.training.data.prepare_examples import plan_examples
-from rnntext.training.data.prepare_text import plan_text
+from rnntext.training.data.prepare import COPY_SHARE, TOKENIZER, EntryWriter, ShareSpent
 from rnntext.training.data.rereadable import rereadable
-from rnntext.training.data.store import Array, IdSequence
+from rnntext.training.data.store import Array
 from rnntext.training.events import DataSummary, EncodedFiles
 from rnntext.training.options import TrainingOptions
 
-# Of what is in an entry, and of how it was made, the rules for splits and vocabularies among it:
-# another number, and all is made again.
-_FORMAT = 3
+# The version of a cache entry's content and of the rules that made it, those for splits and
+# vocabularies included: a new number makes old entries unused.
+_FORMAT = 4
 # Options that change what is read or how it is encoded.
 _TELLING = (
     "task", "format", "text_column", "label_column", "tag_column", "multi_label",
@@ -54,79 +41,89 @@ _TELLING = (
     "min_frequency", "lowercase", "part",
 )  # fmt: skip
 
+Examples_co = TypeVar("Examples_co", covariant=True)
+Examples = TypeVar("Examples")
+
+
+class ExampleSource(Protocol[Examples_co]):
+    """What scans, encodes and reads back the examples of a task."""
+
+    def files(self, directory: str) -> Iterator[str]:
+        """The files that are read where a directory is named as data, in order."""
+
+    def plan(
+        self,
+        options: TrainingOptions,
+        reading: DataOptions,
+        tokenizer: Tokenizer | None,
+        spent: ShareSpent,
+    ) -> EntryWriter:
+        """Scan the data and learn a tokenizer, unless one is given; the result encodes the data
+        into a cache entry. Raises DataError for data that cannot be used."""
+
+    def examples(self, entry: Entry) -> Examples_co:
+        """The encoded training and validation data of a cache entry."""
+
 
 @dataclass(frozen=True, slots=True)
-class LanguageData:
+class Data(Generic[Examples]):
+    """The data of a run, encoded."""
+
     tokenizer: Tokenizer
-    stream: IdSequence  # ids of the training text, a line's end after each line
-    counts: Array  # how often each id is in it
-    valid: list[Array]  # ids of each validation document
-    valid_bytes: int | None  # None where the tokenizer loses text
+    labels: tuple[str, ...]  # none for a language model
+    examples: Examples
     summary: DataSummary
     encoded: EncodedFiles
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledData:
-    tokenizer: Tokenizer
-    labels: tuple[str, ...]
-    train: LabelledRows
-    valid: LabelledIds
-    summary: DataSummary
-    encoded: EncodedFiles
-
-
-@dataclass(frozen=True, slots=True)
-class TaggedData:
-    tokenizer: Tokenizer
-    labels: tuple[str, ...]
-    train: TaggedRows
-    valid: list[TaggedIds]
-    summary: DataSummary
-    encoded: EncodedFiles
-
-
-Data = LanguageData | LabelledData | TaggedData
 
 
 def load_data(
+    source: ExampleSource[Examples],
     options: TrainingOptions,
     tokenizer: Tokenizer | None = None,
     *,
-    spent: Spent = lambda: 0.0,
+    spent: ShareSpent = lambda: 0.0,
     keep: bool = True,
-) -> Data:
-    """Read, split and encode what `options` names, or take it from the cache; `tokenizer` is
-    another model's, to go on with. Where too much of a time budget is `spent` a part is used and
-    stated; it is not kept for other runs, nor is anything without `keep`.
+) -> Data[Examples]:
+    """Read, split and encode the data that `options` names, or take them from the cache.
+
+    `tokenizer`: another model's, to continue with; None: one is learned. Where too much of a time
+    budget is spent, a part of the data is used and stated; that part is not kept for other runs,
+    nor is anything if not `keep`. Raises DataError for data that cannot be used.
     """
     paths = [*options.data, *([] if options.valid is None else [options.valid])]
-    with rereadable(paths, data_options(options), lambda: spent() > COPYING) as reading:
+    with rereadable(paths, data_options(options), lambda: spent() > COPY_SHARE) as reading:
 
         def key() -> str | None:
-            return _key(options, paths, reading) if keep else None
+            return _key(source, options, paths, reading) if keep else None
 
-        found = key()
-        name = _name(found, tokenizer)
-        entry = _learned(found, tokenizer) or (cache.find(name) if name is not None else None)
+        data_key = key()
+        name = _entry_name(data_key, tokenizer)
+        entry = _find_own(data_key, tokenizer) or (cache.find(name) if name is not None else None)
         if entry is None:
-            write = _plan(options, reading, tokenizer, spent)
-            # What changed while it was read is not what its name says.
-            entry = cache.build(name, lambda draft: write(draft) and key() == found)
+            write = source.plan(options, reading, tokenizer, spent)
+            # Files that changed while they were read must not be kept under their former digest.
+            entry = cache.build(name, lambda draft: write(draft) and key() == data_key)
     with closing(entry):
-        return _data_of(options.task, entry, tokenizer)
+        place = None if entry.folder is None else str(entry.folder)
+        return Data(
+            tokenizer or _tokenizer_in(entry),
+            tuple(entry.meta.get("labels", ())),
+            source.examples(entry),
+            DataSummary(**entry.meta["summary"]),
+            EncodedFiles(entry.size, place, entry.reused, entry.trouble),
+        )
 
 
-def _name(key: str | None, tokenizer: Tokenizer | None) -> str | None:
-    """The entry's name where these data are encoded with this tokenizer."""
+def _entry_name(key: str | None, tokenizer: Tokenizer | None) -> str | None:
+    """The name of the cache entry of these data, encoded with this tokenizer."""
     if key is None or tokenizer is None:
         return key
     return cache.key_of({"data": key, "given": _content(tokenizer)}, ())
 
 
-def _learned(key: str | None, tokenizer: Tokenizer | None) -> Entry | None:
-    """The entry of a run that learned this very tokenizer from these data, as one that is
-    resumed did."""
+def _find_own(key: str | None, tokenizer: Tokenizer | None) -> Entry | None:
+    """The cache entry of a run that learned this tokenizer from these data, as a resumed run
+    did."""
     if key is None or tokenizer is None:
         return None
     entry = cache.find(key)
@@ -145,7 +142,7 @@ def _tokenizer_in(entry: Entry) -> Tokenizer:
 
 
 def data_options(options: TrainingOptions) -> DataOptions:
-    """How the files of a run are read."""
+    """The options of a run that say how its files are read."""
     return DataOptions(
         format=options.format,
         text_column=options.text_column,
@@ -159,23 +156,14 @@ def data_options(options: TrainingOptions) -> DataOptions:
     )
 
 
-def _plan(
-    options: TrainingOptions,
-    reading: DataOptions,
-    tokenizer: Tokenizer | None,
-    spent: Spent,
-) -> Write:
-    plan = plan_text if options.task == "lm" else plan_examples
-    return plan(options, reading, tokenizer, spent)
-
-
 def _key(
+    source: ExampleSource[Any],
     options: TrainingOptions,
     paths: list[str],
     reading: DataOptions,
 ) -> str | None:
-    """The name of these data in the cache; None for what has no files here, or none that can be
-    read, which is for the readers to say."""
+    """The cache key of these data. None for remote data sets, and for files that cannot be read,
+    which the readers report."""
     if any(path.startswith(HUB_PREFIX) for path in paths):
         return None
     settings = {name: getattr(options, name) for name in _TELLING}
@@ -184,12 +172,14 @@ def _key(
         "seed": options.seed if options.valid is None else None,
     }
     try:
-        return cache.key_of(settings, _files(options.task, paths, reading))
+        return cache.key_of(settings, _files(source, paths, reading))
     except OSError:
         return None
 
 
-def _files(task: str, paths: list[str], reading: DataOptions) -> Iterator[tuple[str, BinaryIO]]:
+def _files(
+    source: ExampleSource[Any], paths: list[str], reading: DataOptions
+) -> Iterator[tuple[str, BinaryIO]]:
     """The files that are read for `paths`, each with its path's number and its name there."""
     for number, path in enumerate(paths):
         copy = reading.copies.get(path)
@@ -197,42 +187,21 @@ def _files(task: str, paths: list[str], reading: DataOptions) -> Iterator[tuple[
             with open(copy.descriptor, "rb", closefd=False) as file:
                 yield f"{number} {os.path.basename(path)}", file
             continue
-        inside = files_of_classes if task == "classify" else text_files
         above = os.path.dirname(path.rstrip(os.sep))
-        for name in inside(path) if os.path.isdir(path) else [path]:
+        for name in source.files(path) if os.path.isdir(path) else [path]:
             with open(name, "rb") as file:
                 yield f"{number} {os.path.relpath(name, above)}", file
-
-
-def _data_of(task: str, entry: Entry, tokenizer: Tokenizer | None) -> Data:
-    meta = entry.meta
-    summary = DataSummary(**meta["summary"])
-    tokenizer = tokenizer or _tokenizer_in(entry)
-    place = None if entry.folder is None else str(entry.folder)
-    encoded = EncodedFiles(entry.size, place, entry.reused, entry.trouble)
-    if task == "lm":
-        return LanguageData(
-            tokenizer,
-            entry.stream(IDS + TRAIN),
-            entry.array(COUNTS),
-            list(entry.rows_in_memory(IDS + VALID)),
-            meta["valid_bytes"],
-            summary,
-            encoded,
-        )
-    labels = tuple(meta["labels"])
-    ids, targets = entry.rows(IDS + TRAIN), entry.rows(TARGETS + TRAIN)
-    valid_ids = entry.rows_in_memory(IDS + VALID)
-    valid_targets = entry.rows_in_memory(TARGETS + VALID)
-    everything = np.arange(len(valid_ids))
-    if task == "classify":
-        valid = LabelledRows(valid_ids, valid_targets, len(labels)).read(everything)
-        train = LabelledRows(ids, targets, len(labels))
-        return LabelledData(tokenizer, labels, train, valid, summary, encoded)
-    sentences = TaggedRows(valid_ids, valid_targets).read(everything)
-    return TaggedData(tokenizer, labels, TaggedRows(ids, targets), sentences, summary, encoded)
 
 
 def tokenizer_of(text: str, config: dict[str, Any]) -> Tokenizer:
     """The tokenizer of a checkpoint."""
     return Tokenizer.load(text, TokenizerConfig(**config))
+
+
+def digest_of(arrays: Iterable[Array], suffix: bytes = b"") -> str:
+    """SHA-256 of some rows of integers, their lengths included, and of the bytes `suffix`."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.int64(len(array)).tobytes() + array.astype(np.int64).tobytes())
+    digest.update(suffix)
+    return digest.hexdigest()

@@ -1,7 +1,8 @@
-"""What every task does to its data on the way from text to ids.
+"""Steps of data preparation that all tasks share: limits, tokenizer, fingerprint, metadata.
 
-Knows: how much of a text a tokenizer is learned from, how much is encoded at once, and what an
-entry of the cache holds besides ids. Does not know: what is learned from the ids.
+Knows: how much text a tokenizer is learned from, how much is encoded at a time, which share of a
+time budget each step may spend, and what a cache entry holds besides ids. Does not know: what is
+learned from the ids.
 """
 
 from __future__ import annotations
@@ -16,51 +17,52 @@ from rnntext.training.data.cache import Draft
 from rnntext.training.data.sampling import spread
 from rnntext.training.events import DataSummary
 from rnntext.training.options import TrainingOptions
-from rnntext.training.presets import choose_tokenizer
+from rnntext.training.presets import TokenizerDefaults, choose_tokenizer
 
-# Writes an entry, and says whether it is all that was asked for: a run that had no time for
-# that leaves nothing to others.
-Write = Callable[[Draft], bool]
+# Writes a cache entry; returns True if it holds all of the data. One that the time budget cut
+# short is not kept for other runs.
+EntryWriter = Callable[[Draft], bool]
 
 TOKENIZER = "tokenizer.json"
 IDS, TARGETS, COUNTS = "ids", "targets", "counts"
-TRAIN, VALID = ".train", ".valid"  # the end of the name of what both parts have
+TRAIN, VALID = ".train", ".valid"  # suffixes of the arrays that both parts have
 
-# Where no validation file is named: this part of the data, but no more than is needed to tell
-# two models apart.
+# The validation share where no file is named, and the size from which two models can be told
+# apart, which bounds it.
 VALID_SHARE = 0.1
 VALID_CHARACTERS = 400_000
 VALID_EXAMPLES = 5000
-# Characters that a tokenizer is learned from. More hardly move a vocabulary, and cost memory:
-# byte pairs of 50 MB of film reviews took 124 MB and 6 s to learn, of 100 MB 146 MB and 12 s.
+# Characters that a tokenizer is learned from. More hardly change a vocabulary and cost memory:
+# BPE on 50 MB of film reviews took 124 MB and 6 s, on 100 MB 146 MB and 12 s.
 TOKENIZER_CHARACTERS = 50_000_000
-# Lines or examples, and characters, that are encoded together.
+# Lines or examples, and characters, that are encoded in one call.
 CHUNK = 10_000
 CHUNK_CHARACTERS = 1 << 20
 
-# What part of a time budget is over; 0 where there is none.
-Spent = Callable[[], float]
-# Until such a part is over what can be read once is copied, data are looked through and data are
-# encoded, and for such a part at least. Each has time of its own: what was read but not encoded
-# would be of no use. Looking through has little, because the same is read up to four times more.
-COPYING, READING, ENCODING = 0.1, 0.06, 0.35
-READING_AT_LEAST, ENCODING_AT_LEAST = 0.05, 0.15
+# The share of the time budget that is spent so far, from 0 to 1 and above; 0 without a budget.
+ShareSpent = Callable[[], float]
+# Each step of preparation ends when this share of the time budget is spent: copying inputs that
+# can be read only once, scanning, encoding. Scanning and encoding get a share of their own in any
+# case, because data that were scanned and not encoded are of no use. Scanning gets little: the
+# same data are read up to four times.
+COPY_SHARE, SCAN_SHARE, ENCODE_SHARE = 0.1, 0.06, 0.35
+MIN_SCAN_SHARE, MIN_ENCODE_SHARE = 0.05, 0.15
 
 Item = TypeVar("Item")
 
 
-def reading_until(spent: Spent) -> float:
-    """The part of a time budget after which looking through, which begins now, has to end."""
-    return max(READING, spent() + READING_AT_LEAST)
+def scan_deadline(spent: ShareSpent) -> float:
+    """The share of the time budget at which a scan that begins now has to end."""
+    return max(SCAN_SHARE, spent() + MIN_SCAN_SHARE)
 
 
-def encoding_until(spent: Spent) -> float:
-    """The part of a time budget after which encoding, which begins now, has to end."""
-    return max(ENCODING, spent() + ENCODING_AT_LEAST)
+def encode_deadline(spent: ShareSpent) -> float:
+    """The share of the time budget at which encoding that begins now has to end."""
+    return max(ENCODE_SHARE, spent() + MIN_ENCODE_SHARE)
 
 
 def chunks(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """The items, as many at a time as are encoded together; `size` is the characters of one."""
+    """Group items into lists that are encoded in one call; `size` gives an item's characters."""
     chunk: list[Item] = []
     characters = 0
     for item in items:
@@ -77,10 +79,11 @@ def learn_tokenizer(
     options: TrainingOptions,
     lines: Iterable[str],
     characters: int,
+    defaults: TokenizerDefaults,
     presplit: bool | None = None,
 ) -> Tokenizer:
-    """A tokenizer for lines of so many characters, or for a sample of them."""
-    kind, size, lowercase = choose_tokenizer(options, characters)
+    """Learn a tokenizer from lines of `characters` in all, or from an evenly spread sample."""
+    kind, size, lowercase = choose_tokenizer(options, characters, defaults)
     return Tokenizer.train(
         kind,
         spread(lines, characters, TOKENIZER_CHARACTERS),
@@ -92,15 +95,16 @@ def learn_tokenizer(
 
 
 def sampled(characters: int, tokenizer: Tokenizer, given: Tokenizer | None) -> int:
-    """The characters that a tokenizer was learned from, where it was not from all; else 0."""
-    # Bytes are known.
+    """Number of characters of the sample that a tokenizer was learned from; 0 where it was
+    learned from all of the text, or was `given`."""
+    # The vocabulary of bytes is fixed.
     if given is not None or tokenizer.config.kind == "byte":
         return 0
     return TOKENIZER_CHARACTERS if characters > TOKENIZER_CHARACTERS else 0
 
 
 class Fingerprint:
-    """The SHA-256 of texts and labels, in their order."""
+    """Incremental SHA-256 of texts and labels."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
@@ -115,7 +119,7 @@ class Fingerprint:
 
 
 def write_meta(draft: Draft, tokenizer: Tokenizer, summary: DataSummary, **more: Any) -> None:
-    """Write what an entry holds besides ids."""
+    """Write the tokenizer and the metadata of a cache entry."""
     draft.text(TOKENIZER, tokenizer.to_json())
     config = tokenizer_config_to_json(tokenizer.config)
     draft.meta.update(tokenizer=config, summary=asdict(summary), **more)

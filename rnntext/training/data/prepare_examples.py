@@ -1,17 +1,19 @@
-"""Labelled texts and tagged sentences, from examples to rows of ids.
+"""Labelled documents and tagged sentences, from files to rows of ids.
 
-Knows: the split into a training and a validation part, which labels there are, and which
-examples nothing can be learnt from. Does not know: where the rows are kept.
+Knows: the split into training and validation data, the set of labels, and which data cannot be
+learned from. Does not know: any one task (its ExampleSchema does), or where the rows are stored.
 
-Validation examples are held as they are, others are not. The data are read four times: to see
-what there is, for the validation part, to learn a tokenizer, and to encode.
+Validation examples are held in memory, training examples are not. The data are read up to four
+times: to scan them, to take the validation part, to learn a tokenizer, and to encode.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
+from typing import Generic
 
 import numpy as np
 
@@ -21,173 +23,213 @@ from rnntext.text.source import source_name
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data import prepare
 from rnntext.training.data.cache import Draft
+from rnntext.training.data.example_schema import Example, ExampleSchema
 from rnntext.training.data.example_split import ExampleSplitter
 from rnntext.training.data.prepare import (
     IDS,
     TARGETS,
     TRAIN,
     VALID,
+    EntryWriter,
     Fingerprint,
-    Spent,
-    Write,
+    ShareSpent,
     chunks,
 )
 from rnntext.training.data.store import id_type
 from rnntext.training.data.text_split import Overlap
 from rnntext.training.events import DataSummary
 from rnntext.training.options import TrainingOptions
-from rnntext.training.tasks.examples import Example, Kind, Sentences, Texts
+
+
+@dataclass(slots=True)
+class _Scan:
+    """Statistics of one pass over the examples."""
+
+    splitter: ExampleSplitter = field(default_factory=ExampleSplitter)
+    # Label -> file and line of its first example.
+    first_seen: dict[str, tuple[str, int]] = field(default_factory=dict)
+    characters: int = 0
+    cut: bool = False  # the time budget ended it, or an input was copied in part
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts(Generic[Example]):
+    """Training and validation data."""
+
+    train: Callable[[], Iterator[Example]]  # reads the training examples, from the start
+    valid: list[Example]
+    count: int  # of training examples
+    characters: int  # of the training examples
 
 
 def plan_examples(
-    options: TrainingOptions, reading: DataOptions, given: Tokenizer | None, spent: Spent
-) -> Write:
-    """Look through the examples and learn a tokenizer, if there is none to go on with; what is
-    returned encodes them. Where too much of a time budget is `spent` for all of them, the summary
-    states the part used. Raises DataError for whatever is wrong with the data."""
-    if options.task == "classify":
-        return _plan(Texts(), options, reading, given, spent)
-    return _plan(Sentences(), options, reading, given, spent)
-
-
-def _plan(
-    kind: Kind[Example],
+    schema: ExampleSchema[Example],
     options: TrainingOptions,
     reading: DataOptions,
     given: Tokenizer | None,
-    spent: Spent,
-) -> Write:
-    name = source_name(options.data[0])
+    spent: ShareSpent,
+) -> EntryWriter:
+    """Scan the examples, split them and learn a tokenizer unless one is given; the result encodes
+    them into a cache entry. Where too much of a time budget is spent for all of them, the summary
+    states the part used. Raises DataError for data that cannot be learned from."""
+    read = schema.reader(options.data, reading)
     most_read, most_encoded = options.part or (None, None)
-    everything = kind.reader(options.data, reading)
-    census, places, characters = ExampleSplitter(), dict[str, tuple[str, int]](), 0
-    late = any(copy.cut for copy in reading.copies.values())
-    end = prepare.reading_until(spent)
-    for example in islice(everything(), most_read):
-        if len(census) and len(census) % prepare.CHUNK == 0 and spent() > end:
-            late = True
-            break
-        own = kind.labels(example)
-        census.add(kind.content(example), own, kind.stratum(example))
-        characters += kind.size(example)
-        for label in own:
-            places.setdefault(label, (example.source, example.line))
-
-    def read() -> Iterator[Example]:
-        return islice(everything(), len(census))
-
-    labels = kind.all_labels(census.counts)
+    scan = _scan(schema, islice(read(), most_read), spent)
+    scan.cut = scan.cut or any(copy.cut for copy in reading.copies.values())
+    labels = schema.label_set(scan.splitter.counts)
     _require_two_labels(options, labels)
-    # Of a part that the clock chose the rest may have a second one.
-    whole = not late and most_read is None
-    if options.task == "classify" and not options.multi_label and whole:
-        _require_second_examples(census.counts, places)
-    if options.valid is not None:
-        train, valid = read, list(kind.reader([options.valid], reading)())
-    else:
-        drawn = census.split(
-            prepare.VALID_SHARE,
-            prepare.VALID_EXAMPLES,
-            options.seed,
-            lambda: ((kind.content(example), kind.labels(example)) for example in read()),
-        )
-
-        def train() -> Iterator[Example]:
-            return drawn.part(read(), kind.content, valid=False)
-
-        valid = list(drawn.part(read(), kind.content, valid=True))
-        characters -= sum(map(kind.size, valid))
-        if not valid:
-            raise DataError(
-                f"{name}: {len(census)} {kind.noun} are too few, or too many of them equal, to "
-                "keep some for validation: give more, or name a validation file with --valid"
-            )
-    examples = len(census) - (0 if options.valid is not None else len(valid))
-    known = set(labels)
-    for example in valid:
-        unseen = set(kind.labels(example)) - known
-        if unseen:
-            raise DataError(
-                f"{example.source}, line {example.line}: the {kind.label} {min(unseen)!r} is not "
-                f"in the training data, which has {_listed(labels)}: take it out, or train "
-                "on it too"
-            )
+    # The unread rest of a part may have a second example.
+    if schema.requires_second_example and not scan.cut and most_read is None:
+        _require_second_examples(scan)
+    parts = _split(schema, options, reading, scan, read)
+    _require_known_labels(schema, parts.valid, labels)
     tokenizer = given or prepare.learn_tokenizer(
         options,
-        (line for example in train() for line in kind.lines(example)),
-        characters,
-        kind.presplit,
+        (line for example in parts.train() for line in schema.lines(example)),
+        parts.characters,
+        schema.tokenizer_defaults,
+        schema.presplit,
     )
 
     def write(draft: Draft) -> bool:
-        counts: Counter[str] = Counter()
-        overlap, fingerprint = Overlap(), Fingerprint()
-        overlap.add_valid(map(kind.content, valid))
-        _write_part(kind, draft, VALID, tokenizer, labels, [valid])
-        count = encoded = 0  # examples, and their characters
-        cut_short = late
-        encode_until = prepare.encoding_until(spent)
-
-        def seen() -> Iterator[list[Example]]:
-            nonlocal count, encoded, cut_short
-            for chunk in chunks(islice(train(), most_encoded), kind.size):
-                count += len(chunk)
-                encoded += sum(map(kind.size, chunk))
-                counts.update(label for example in chunk for label in kind.labels(example))
-                overlap.add_train(map(kind.content, chunk))
-                for example in chunk:
-                    fingerprint.add(kind.content(example))
-                    fingerprint.add(kind.labels(example))
-                yield chunk
-                if count < examples and spent() > encode_until:
-                    cut_short = True
-                    return
-
-        _write_part(kind, draft, TRAIN, tokenizer, labels, seen())
-        summary = DataSummary(
-            unit=kind.unit,
-            train=count,
-            valid=len(valid),
-            characters=encoded,
-            duplicates=overlap.count,
-            fingerprint=fingerprint.hexdigest(),
-            labels=dict(counts),
-            read=len(census),
-            cut_short=cut_short or options.part is not None,
-            sampled=prepare.sampled(characters, tokenizer, given),
+        encoder = _Encoder(schema, draft, tokenizer, labels)
+        encoder.add_valid(parts.valid)
+        complete = encoder.add_train(islice(parts.train(), most_encoded), parts.count, spent)
+        summary = encoder.summary(
+            read=len(scan.splitter),
+            cut_short=scan.cut or not complete or options.part is not None,
+            sampled=prepare.sampled(parts.characters, tokenizer, given),
         )
         prepare.write_meta(draft, tokenizer, summary, labels=labels)
-        return not cut_short
+        return complete and not scan.cut
 
     return write
 
 
-def _write_part(
-    kind: Kind[Example],
-    draft: Draft,
-    part: str,
-    tokenizer: Tokenizer,
-    labels: Sequence[str],
-    examples: Iterable[Sequence[Example]],
-) -> None:
-    numbers = {label: number for number, label in enumerate(labels)}
-    ids = draft.rows(IDS + part, id_type(tokenizer.vocab_size))
-    targets = draft.rows(TARGETS + part, np.int32)
-    for chunk in examples:
-        encoded, learned = kind.encode(tokenizer, chunk, numbers, whole=part == VALID)
-        ids.extend(encoded)
-        targets.extend(learned)
+def _scan(schema: ExampleSchema[Example], examples: Iterable[Example], spent: ShareSpent) -> _Scan:
+    scan, deadline = _Scan(), prepare.scan_deadline(spent)
+    splitter = scan.splitter
+    for example in examples:
+        if len(splitter) and len(splitter) % prepare.CHUNK == 0 and spent() > deadline:
+            scan.cut = True
+            break
+        labels = schema.labels(example)
+        splitter.add(schema.content(example), labels, schema.stratum(example))
+        scan.characters += schema.size(example)
+        for label in labels:
+            scan.first_seen.setdefault(label, (example.source, example.line))
+    return scan
 
 
-def _require_second_examples(
-    counts: Mapping[str, int], places: Mapping[str, tuple[str, int]]
-) -> None:
-    for label, (source, line) in places.items():
-        if counts[label] == 1:
-            raise DataError(
-                f"{source}, line {line}: the label {label!r} is seen only here: "
-                "give it a second example or take it out"
+def _split(
+    schema: ExampleSchema[Example],
+    options: TrainingOptions,
+    reading: DataOptions,
+    scan: _Scan,
+    read_all: Callable[[], Iterator[Example]],
+) -> _Parts[Example]:
+    """The validation file that was named, else a seeded share of the examples."""
+    total = len(scan.splitter)
+
+    def read() -> Iterator[Example]:
+        return islice(read_all(), total)
+
+    if options.valid is not None:
+        valid = list(schema.reader([options.valid], reading)())
+        return _Parts(read, valid, total, scan.characters)
+    split = scan.splitter.split(
+        prepare.VALID_SHARE,
+        prepare.VALID_EXAMPLES,
+        options.seed,
+        lambda: ((schema.content(example), schema.labels(example)) for example in read()),
+    )
+    valid = list(split.part(read(), schema.content, valid=True))
+    if not valid:
+        raise DataError(
+            f"{source_name(options.data[0])}: {total} {schema.noun} are too few, or too many of "
+            "them equal, to keep some for validation: give more, or name a validation file with "
+            "--valid"
+        )
+    return _Parts(
+        lambda: split.part(read(), schema.content, valid=False),
+        valid,
+        total - len(valid),
+        scan.characters - sum(map(schema.size, valid)),
+    )
+
+
+class _Encoder(Generic[Example]):
+    """Encodes both parts into a cache entry and counts what it encodes."""
+
+    def __init__(
+        self,
+        schema: ExampleSchema[Example],
+        draft: Draft,
+        tokenizer: Tokenizer,
+        labels: Sequence[str],
+    ) -> None:
+        self._schema, self._draft, self._tokenizer = schema, draft, tokenizer
+        self._label_ids = {label: number for number, label in enumerate(labels)}
+        self._overlap, self._fingerprint = Overlap(), Fingerprint()
+        self._label_counts: Counter[str] = Counter()
+        self._valid_count = self._train_count = self._train_characters = 0
+
+    def add_valid(self, examples: Sequence[Example]) -> None:
+        self._valid_count = len(examples)
+        self._overlap.add_valid(map(self._schema.content, examples))
+        self._write(VALID, [examples])
+
+    def add_train(self, examples: Iterable[Example], count: int, spent: ShareSpent) -> bool:
+        """Encode examples, `count` in all, until the time budget's share is spent; return True if
+        that was all of them."""
+        deadline = prepare.encode_deadline(spent)
+        complete = True
+
+        def before_deadline() -> Iterator[list[Example]]:
+            nonlocal complete
+            for chunk in chunks(examples, self._schema.size):
+                self._count(chunk)
+                yield chunk
+                if self._train_count < count and spent() > deadline:
+                    complete = False
+                    return
+
+        self._write(TRAIN, before_deadline())
+        return complete
+
+    def summary(self, *, read: int, cut_short: bool, sampled: int) -> DataSummary:
+        return DataSummary(
+            unit=self._schema.unit,
+            train=self._train_count,
+            valid=self._valid_count,
+            characters=self._train_characters,
+            duplicates=self._overlap.count,
+            fingerprint=self._fingerprint.hexdigest(),
+            labels=dict(self._label_counts),
+            read=read,
+            cut_short=cut_short,
+            sampled=sampled,
+        )
+
+    def _count(self, chunk: Sequence[Example]) -> None:
+        schema = self._schema
+        self._train_count += len(chunk)
+        self._train_characters += sum(map(schema.size, chunk))
+        self._label_counts.update(label for example in chunk for label in schema.labels(example))
+        self._overlap.add_train(map(schema.content, chunk))
+        for example in chunk:
+            self._fingerprint.add(schema.content(example))
+            self._fingerprint.add(schema.labels(example))
+
+    def _write(self, part: str, chunks_of_part: Iterable[Sequence[Example]]) -> None:
+        ids = self._draft.rows(IDS + part, id_type(self._tokenizer.vocab_size))
+        targets = self._draft.rows(TARGETS + part, np.int32)
+        for chunk in chunks_of_part:
+            encoded = self._schema.encode(
+                self._tokenizer, chunk, self._label_ids, keep_whole=part == VALID
             )
+            ids.extend(encoded[0])
+            targets.extend(encoded[1])
 
 
 def _require_two_labels(options: TrainingOptions, labels: Sequence[str]) -> None:
@@ -197,6 +239,29 @@ def _require_two_labels(options: TrainingOptions, labels: Sequence[str]) -> None
         raise DataError(f"{name} has {only}: give examples of two or more")
     if not labels:
         raise DataError(f"{name} has no labels: give examples that have some")
+
+
+def _require_second_examples(scan: _Scan) -> None:
+    for label, (source, line) in scan.first_seen.items():
+        if scan.splitter.counts[label] == 1:
+            raise DataError(
+                f"{source}, line {line}: the label {label!r} is seen only here: "
+                "give it a second example or take it out"
+            )
+
+
+def _require_known_labels(
+    schema: ExampleSchema[Example], valid: Sequence[Example], labels: Sequence[str]
+) -> None:
+    known = set(labels)
+    for example in valid:
+        unseen = set(schema.labels(example)) - known
+        if unseen:
+            raise DataError(
+                f"{example.source}, line {example.line}: the {schema.label_noun} "
+                f"{min(unseen)!r} is not in the training data, which has {_listed(labels)}: take "
+                "it out, or train on it too"
+            )
 
 
 def _listed(labels: Sequence[str], most: int = 12) -> str:

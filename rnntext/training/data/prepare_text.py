@@ -1,10 +1,11 @@
-"""Text for a language model, from its lines to a stream of ids.
+"""Running text for a language model, from lines to a stream of ids.
 
-Knows: the split into training and validation text, what is too little of either, and where a
-run that has no more time stops. Does not know: where the ids are kept.
+Knows: the split into training and validation text, the least text that will do, and where a run
+whose time is up stops reading. Does not know: where the ids are stored.
 
-No text is held. It is read four times: to see where it can be split, to learn a tokenizer, to
-encode the validation part, and to encode the rest, which takes ten times as long as reading.
+No text is held in memory. It is read four times: to find where it can be split, to learn a
+tokenizer, to encode the validation part, and to encode the rest, which takes ten times as long as
+reading.
 """
 
 from __future__ import annotations
@@ -27,15 +28,16 @@ from rnntext.training.data.prepare import (
     IDS,
     TRAIN,
     VALID,
+    EntryWriter,
     Fingerprint,
-    Spent,
-    Write,
+    ShareSpent,
     chunks,
 )
 from rnntext.training.data.store import Array, id_type
 from rnntext.training.data.text_split import Outline, Overlap, select_part
 from rnntext.training.events import DataSummary
 from rnntext.training.options import TrainingOptions
+from rnntext.training.presets import TokenizerDefaults
 
 _FEWEST_TOKENS = 20
 
@@ -44,17 +46,19 @@ def plan_text(
     options: TrainingOptions,
     reading: DataOptions,
     given: Tokenizer | None,
-    spent: Spent,
-) -> Write:
-    """Look through the text and learn a tokenizer, if there is none to go on with.
+    spent: ShareSpent,
+    defaults: TokenizerDefaults,
+) -> EntryWriter:
+    """Scan the text and learn a tokenizer unless one is given; the result encodes the text into a
+    cache entry.
 
-    What is returned encodes it. Where too much of a time budget is `spent` for all of it, the
-    summary states the part used. Raises DataError for text that cannot be read or is too little.
+    Where too much of a time budget is spent for all of it, the summary states the part used.
+    Raises DataError for text that cannot be read or is too little.
     """
     name = source_name(options.data[0])
     most_read, most_encoded = options.part or (None, None)
-    outline, late = _outline(read_lines(options.data, reading), most_read, spent)
-    late = late or any(copy.cut for copy in reading.copies.values())
+    outline, cut = _outline(read_lines(options.data, reading), most_read, spent)
+    cut = cut or any(copy.cut for copy in reading.copies.values())
     ranges, valid_characters = np.empty((0, 2), np.int64), 0
     if options.valid is None:
         share = min(prepare.VALID_SHARE, prepare.VALID_CHARACTERS / outline.characters)
@@ -76,7 +80,7 @@ def plan_text(
         )
     lines = outline.lines - int(np.diff(ranges).sum())
     characters = outline.characters - valid_characters
-    tokenizer = given or prepare.learn_tokenizer(options, train(), characters)
+    tokenizer = given or prepare.learn_tokenizer(options, train(), characters, defaults)
 
     def write(draft: Draft) -> bool:
         overlap, fingerprint = Overlap(), Fingerprint()
@@ -84,8 +88,8 @@ def plan_text(
         stream = draft.stream(IDS + TRAIN, id_type(tokenizer.vocab_size))
         counts = np.zeros(tokenizer.vocab_size, np.int64)
         done = encoded = 0  # lines, and their characters
-        cut_short = late
-        end = prepare.encoding_until(spent)
+        cut_short = cut
+        deadline = prepare.encode_deadline(spent)
         for texts in chunks(islice(train(), most_encoded), len):
             ids = np.concatenate(tokenizer.encode_lines(texts))
             stream.append(ids)
@@ -94,7 +98,7 @@ def plan_text(
             overlap.add_train(text for text in texts if text.strip())
             done += len(texts)
             encoded += sum(map(len, texts)) + len(texts)
-            if done < lines and spent() > end:
+            if done < lines and spent() > deadline:
                 cut_short = True
                 break
         if stream.length < _FEWEST_TOKENS:
@@ -119,13 +123,13 @@ def plan_text(
     return write
 
 
-def _outline(lines: Iterable[Line], most: int | None, spent: Spent) -> tuple[Outline, bool]:
-    """The outline of lines, so many at most, and whether there was no time for all of them."""
-    outline, end = Outline(), prepare.reading_until(spent)
+def _outline(lines: Iterable[Line], most: int | None, spent: ShareSpent) -> tuple[Outline, bool]:
+    """The outline of at most `most` lines; and True if the time was too short for all of them."""
+    outline, deadline = Outline(), prepare.scan_deadline(spent)
     for line in lines:
         if outline.lines == most:
             break
-        if outline.lines and outline.lines % prepare.CHUNK == 0 and spent() > end:
+        if outline.lines and outline.lines % prepare.CHUNK == 0 and spent() > deadline:
             return outline, True
         outline.add(line)
     return outline, False
@@ -134,8 +138,8 @@ def _outline(lines: Iterable[Line], most: int | None, spent: Spent) -> tuple[Out
 def _write_documents(
     draft: Draft, tokenizer: Tokenizer, lines: Iterable[Line], overlap: Overlap
 ) -> tuple[int, int | None]:
-    """Write a row for each document; how many lines there are, and how many bytes they have
-    where the tokenizer keeps all of them."""
+    """Write a row of ids for each document. Returns the number of lines, and their bytes, None
+    where the tokenizer loses some of the text."""
     rows = draft.rows(IDS + VALID, id_type(tokenizer.vocab_size))
     n_lines = n_bytes = 0
     keeps_all = not tokenizer.loses_text

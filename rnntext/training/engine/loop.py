@@ -35,7 +35,7 @@ from rnntext.training.engine.schedule import (
     warmup_factor,
 )
 from rnntext.training.events import CheckpointDue, Evaluated, Finished, LoopEvent, Step
-from rnntext.training.networks.model import Model
+from rnntext.training.networks.encoder import Network
 
 # A run without a known end is evaluated once an epoch, but not less often than this.
 _LONGEST_UNSEEN = 2000  # steps
@@ -82,7 +82,7 @@ class Loop:
 
     def __init__(
         self,
-        model: Model,
+        model: Network,
         objective: Objective,
         settings: OptimizerConfig,
         budget: Budget,
@@ -461,7 +461,7 @@ class _Decided:
 class _Learner(nn.Module):
     """Model and objective as one module from batch to loss: what gradients are averaged for."""
 
-    def __init__(self, model: Model, objective: Objective) -> None:
+    def __init__(self, model: Network, objective: Objective) -> None:
         super().__init__()
         self.model = model
         self._objective = objective

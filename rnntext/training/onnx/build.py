@@ -32,7 +32,8 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from rnntext.config import TASK_NAMES, ModelConfig
+from rnntext.config import ModelConfig
+from rnntext.tasks import TASKS
 from rnntext.training.onnx.graph import Graph
 from rnntext.training.onnx.heads import classifier, language_model, tagger
 
@@ -61,7 +62,7 @@ def documentation(config: ModelConfig) -> str:
     """What the inputs and outputs of this model's graph are."""
     assert __doc__ is not None  # noqa: S101
     start, end = __doc__.index("Inputs and outputs"), __doc__.index("A record's answer")
-    return f"A {TASK_NAMES[config.task]} made by rnntext.\n\n{__doc__[start:end].rstrip()}\n"
+    return f"A {TASKS[config.task].title} made by rnntext.\n\n{__doc__[start:end].rstrip()}\n"
 
 
 def apply_temperature(weights: Weights, temperature: float) -> dict[str, Array]:

@@ -14,7 +14,10 @@ import torch
 
 from rnntext.errors import TrainingError
 from rnntext.runtime.session import Session
-from rnntext.training.networks.model import Classifier, LanguageModel, Model, Tagger
+from rnntext.training.networks.classifier import Classifier
+from rnntext.training.networks.encoder import Network
+from rnntext.training.networks.language_model import LanguageModel
+from rnntext.training.networks.tagger import Tagger
 from rnntext.training.onnx.build import build
 from rnntext.training.onnx.generation import generation_files
 
@@ -24,19 +27,19 @@ TOLERANCE = 1e-4
 Array = npt.NDArray[Any]
 
 
-def numpy_weights(model: Model) -> dict[str, Array]:
+def numpy_weights(model: Network) -> dict[str, Array]:
     """The weights in float32, by their names in `model.safetensors`."""
     return {
         name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()
     }
 
 
-def export(model: Model) -> bytes:
+def export(model: Network) -> bytes:
     """The graph of `model` in float32, as the content of `model.onnx`."""
     return build(model.config, numpy_weights(model))
 
 
-def verify(model: Model, graph: bytes) -> float:
+def verify(model: Network, graph: bytes) -> float:
     """The largest difference in a probability between model and graph, over random inputs of
     several lengths, and between a language model and the graph that draws text from it. Raises
     TrainingError where it is above TOLERANCE."""
@@ -61,7 +64,7 @@ def verify(model: Model, graph: bytes) -> float:
 
 
 def _difference(
-    model: Model, session: Session, generator: np.random.Generator, rows: int, steps: int
+    model: Network, session: Session, generator: np.random.Generator, rows: int, steps: int
 ) -> float:
     config = model.config.encoder
     ids = generator.integers(config.vocab_size, size=(rows, steps))
@@ -81,6 +84,7 @@ def _difference(
     lengths_tensor = torch.from_numpy(lengths)
     if isinstance(model, Tagger):
         return _tagger_difference(model, session, feeds, state, lengths_tensor)
+    assert isinstance(model, Classifier)  # noqa: S101
     states, _ = model.encoder(torch.from_numpy(ids), lengths_tensor, state)
     logits = model.head(states, lengths_tensor).numpy()
     if state is not None:

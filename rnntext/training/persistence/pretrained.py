@@ -19,9 +19,10 @@ from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import UsageError
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data.loading import tokenizer_of
-from rnntext.training.networks.model import Model
+from rnntext.training.networks.encoder import Network
 from rnntext.training.options import TrainingOptions
 from rnntext.training.presets import Recipe
+from rnntext.training.tasks.base import InitDirection, get_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class PretrainedEncoder:
     """Another checkpoint's tokenizer, embeddings and encoder, to start from."""
 
     encoder: EncoderConfig
+    bidirectional: bool  # whether the new model's encoder reads in both directions
     tokenizer: Tokenizer
     weights: dict[str, np.ndarray[Any, Any]]
 
@@ -36,7 +38,8 @@ class PretrainedEncoder:
     def load(cls, directory: Path, options: TrainingOptions) -> PretrainedEncoder:
         source = checkpoint.load(directory)
         encoder = ModelConfig.from_json(source.config["model"]).encoder
-        if options.task == "lm" and encoder.bidirectional:
+        direction = get_task(options.task).init_direction
+        if direction is InitDirection.FORWARD and encoder.bidirectional:
             raise UsageError(
                 f"--init {directory}: its encoder reads in both directions, and a language model "
                 "may not see what it predicts; start from a language model"
@@ -44,6 +47,9 @@ class PretrainedEncoder:
         names = [n for n in checkpoint.tensor_shapes(source) if n.startswith("encoder.")]
         return cls(
             encoder,
+            encoder.bidirectional
+            if direction is InitDirection.INHERIT
+            else direction is InitDirection.BOTH,
             tokenizer_of(
                 source.file(checkpoint.TOKENIZER).read_text("utf-8"), source.config["tokenizer"]
             ),
@@ -51,19 +57,17 @@ class PretrainedEncoder:
         )
 
     def adapt_recipe(self, recipe: Recipe) -> Recipe:
-        """The recipe with this encoder's sizes. A tagger always reads in both directions; a
-        classifier reads as the encoder it starts from does."""
+        """The recipe with this encoder's sizes."""
         return replace(
             recipe,
             cell=self.encoder.cell,
             layers=self.encoder.num_layers,
             hidden=self.encoder.hidden_size,
             embed=self.encoder.embed_size,
-            bidirectional=self.encoder.bidirectional
-            or (recipe.bidirectional and not recipe.bptt and recipe.max_length >= 512),
+            bidirectional=self.bidirectional,
         )
 
-    def copy_weights(self, model: Model) -> None:
+    def copy_weights(self, model: Network) -> None:
         """Copy what is there. Where the new encoder also reads backward and this one does not,
         the forward direction starts by computing exactly what it computed before: the part of
         a layer's input that comes from the backward direction has weights of zero."""

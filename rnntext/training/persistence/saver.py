@@ -17,12 +17,12 @@ from typing import Any
 import torch
 
 from rnntext import __version__, checkpoint
-from rnntext.config import TASK_NAMES
 from rnntext.errors import CheckpointError
+from rnntext.tasks import TASKS
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
 from rnntext.training.engine.loop import LoopState
 from rnntext.training.events import Evaluated, Prepared, Saved, Step
-from rnntext.training.networks.model import Model
+from rnntext.training.networks.encoder import Network
 from rnntext.training.onnx.export import export, numpy_weights, verify
 from rnntext.training.onnx.generation import generation_files
 from rnntext.training.options import ExecutionOptions, TrainingOptions
@@ -54,7 +54,7 @@ class Saver:
     def __init__(
         self,
         written: RunRecord,
-        model: Model,
+        model: Network,
         directory: Path,
         execution: ExecutionOptions,
         *,
@@ -245,7 +245,7 @@ class Saver:
         lines = [
             f"# {saved.directory.name}",
             "",
-            f"A {TASK_NAMES[saved.task]} trained with rnntext {__version__}.",
+            f"A {TASKS[saved.task].title} trained with rnntext {__version__}.",
             "",
             f"- encoder: {encoder.cell.upper()}, {encoder.num_layers} layer(s) of "
             f"{encoder.hidden_size}{both}, embeddings of {encoder.embed_size}",

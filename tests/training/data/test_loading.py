@@ -27,17 +27,18 @@ from rnntext.training.data import loading as data_module
 from rnntext.training.data import prepare
 from rnntext.training.data import sampling as sample
 from rnntext.training.data.examples import LabelledIds, LabelledRows
-from rnntext.training.data.loading import (
-    Data,
-    LabelledData,
-    LanguageData,
-    TaggedData,
-    load_data,
-    tokenizer_of,
-)
+from rnntext.training.data.loading import Data, tokenizer_of
 from rnntext.training.options import TrainingOptions
+from rnntext.training.tasks.base import get_task
+from rnntext.training.tasks.classifier import LabelledExamples
+from rnntext.training.tasks.language_model import TextExamples
+from rnntext.training.tasks.tagger import TaggedExamples
 
 SAMPLE = "naïve café 你好 🙂"
+
+
+def load_data(options: TrainingOptions, *args: Any, **more: Any) -> Data[Any]:
+    return data_module.load_data(get_task(options.task), options, *args, **more)
 
 
 @pytest.fixture(autouse=True)
@@ -52,16 +53,18 @@ def write(path: Path, *lines: str) -> str:
     return str(path)
 
 
-def language(*data: str, **options: Any) -> LanguageData:
+def language(*data: str, **options: Any) -> Data[TextExamples]:
     loaded = load_data(TrainingOptions("lm", data, **options))
-    assert isinstance(loaded, LanguageData)
+    assert isinstance(loaded.examples, TextExamples)
     return loaded
 
 
-def texts(loaded: LanguageData) -> tuple[str, list[str]]:
+def texts(loaded: Data[TextExamples]) -> tuple[str, list[str]]:
     """Training text and validation documents, read back from the ids."""
     decode = loaded.tokenizer.decode
-    return decode(loaded.stream[:]), [decode(document) for document in loaded.valid]
+    return decode(loaded.examples.stream[:]), [
+        decode(document) for document in loaded.examples.valid
+    ]
 
 
 # Language models
@@ -80,7 +83,7 @@ def test_training_and_validation_text_are_all_of_it(tmp_path: Path) -> None:
     assert summary.characters == len(train)
     assert summary.duplicates == 0
     assert not summary.cut_short
-    assert loaded.valid_bytes == len("".join(valid).encode())
+    assert loaded.examples.valid_bytes == len("".join(valid).encode())
     digest = b"".join(line.encode() + b"\0" for line in train.splitlines())
     assert summary.fingerprint == hashlib.sha256(digest).hexdigest()
 
@@ -99,7 +102,7 @@ def test_a_named_validation_file(tmp_path: Path) -> None:
     assert texts(loaded) == (Path(path).read_text(), [Path(valid).read_text()])
     # Lines of training that stand in validation, each as often as it stands there.
     assert loaded.summary.duplicates == 3
-    assert loaded.valid_bytes == Path(valid).stat().st_size
+    assert loaded.examples.valid_bytes == Path(valid).stat().st_size
 
 
 def test_each_file_is_a_document(tmp_path: Path) -> None:
@@ -117,7 +120,7 @@ def test_bytes_are_told_only_where_the_tokenizer_keeps_them_all(tmp_path: Path) 
     unknown = write(tmp_path / "unknown", "the dog")
 
     def valid_bytes(valid: str, tokenizer: str, **options: Any) -> int | None:
-        return language(path, valid=valid, tokenizer=tokenizer, **options).valid_bytes
+        return language(path, valid=valid, tokenizer=tokenizer, **options).examples.valid_bytes
 
     assert valid_bytes(known, "char") == 9
     assert valid_bytes(unknown, "char") is None
@@ -160,14 +163,14 @@ def test_a_treebanks_words_stay_apart(tmp_path: Path) -> None:
     words = {word for line in lines for word in line.split()}
     # It has its own unknown word, so no other is left out, however rare.
     assert {tokenizer.token(i) for i in range(tokenizer.vocab_size)} == words | {"<eos>"}
-    tokens = [[tokenizer.token(i) for i in document] for document in loaded.valid]
+    tokens = [[tokenizer.token(i) for i in document] for document in loaded.examples.valid]
     assert tokens == [
         ["the", "board", "will", "<unk>", "N", "years", "<eos>",
          "a", "<unk>", "'s", "fund", "<eos>"]
     ]  # fmt: skip
-    spelled = [tokenizer.token(i) for i in loaded.stream[:]]
+    spelled = [tokenizer.token(i) for i in loaded.examples.stream[:]]
     assert " ".join(spelled).replace(" <eos>", "\n").split() == " ".join(lines * 3).split()
-    assert loaded.valid_bytes is None
+    assert loaded.examples.valid_bytes is None
 
 
 def test_another_models_tokenizer_is_kept(tmp_path: Path) -> None:
@@ -192,7 +195,7 @@ def test_running_out_of_time_uses_a_part_and_states_it(
     answers = itertools.chain([0.0] * 20, itertools.repeat(0.9))
     options = TrainingOptions("lm", (path,), valid=valid, tokenizer="byte")
     loaded = load_data(options, spent=lambda: next(answers))
-    assert isinstance(loaded, LanguageData)
+    assert isinstance(loaded.examples, TextExamples)
     lines = texts(loaded)[0].splitlines()
     assert lines == [f"line {number:03}" for number in range(20)]
     summary = loaded.summary
@@ -226,9 +229,9 @@ def table(path: Path, rows: list[tuple[str, str]]) -> str:
     return write(path, *(json.dumps({"text": text, "label": label}) for text, label in rows))
 
 
-def labelled(*data: str, **options: Any) -> LabelledData:
+def labelled(*data: str, **options: Any) -> Data[LabelledExamples]:
     loaded = load_data(TrainingOptions("classify", data, **{"tokenizer": "byte", **options}))
-    assert isinstance(loaded, LabelledData)
+    assert isinstance(loaded.examples, LabelledExamples)
     return loaded
 
 
@@ -236,9 +239,9 @@ def everything(train: LabelledRows) -> LabelledIds:
     return train.read(range(len(train)))
 
 
-def rows_of(loaded: LabelledData) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+def rows_of(loaded: Data[LabelledExamples]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     sides = []
-    for side in (everything(loaded.train), loaded.valid):
+    for side in (everything(loaded.examples.train), loaded.examples.valid):
         assert (side.labels.sum(1) == 1).all()
         sides.append(
             [
@@ -280,9 +283,9 @@ def test_a_long_sentence_is_learned_in_pieces_that_begin_as_sentences_do(tmp_pat
     rows = [{"words": ["ab"] * 2000, "tags": tags}, {"words": ["ab", "cd"], "tags": ["O", "O"]}]
     path = write(tmp_path / "d.jsonl", *map(json.dumps, rows))
     loaded = load_data(TrainingOptions("tag", (path,), valid=path, tokenizer="byte"))
-    assert isinstance(loaded, TaggedData)
+    assert isinstance(loaded.examples, TaggedExamples)
     assert (loaded.summary.train, loaded.summary.valid) == (2, 2)
-    pieces = loaded.train.read(range(len(loaded.train)))
+    pieces = loaded.examples.train.read(range(len(loaded.examples.train)))
     assert max(len(piece.ids) for piece in pieces) <= 512
     learned = [[loaded.labels[tag] for tag in piece.tags] for piece in pieces]
     assert learned[-1] == ["O", "O"]
@@ -292,7 +295,7 @@ def test_a_long_sentence_is_learned_in_pieces_that_begin_as_sentences_do(tmp_pat
     assert {(one, two) for one, two in zip(flat, tags, strict=True) if one != two} == {
         ("B-x", "I-x")
     }
-    assert [loaded.labels[tag] for tag in loaded.valid[0].tags] == tags
+    assert [loaded.labels[tag] for tag in loaded.examples.valid[0].tags] == tags
 
 
 @pytest.mark.parametrize("task", ["classify", "tag"])
@@ -309,12 +312,12 @@ def test_running_out_of_time_uses_the_first_examples(
     options = TrainingOptions(task, (path,), tokenizer="byte")
     answers = itertools.chain([0.0] * 9, [0.2, 0.2, 0.2], itertools.repeat(0.9))
     cut = load_data(options, spent=lambda: next(answers))
-    assert isinstance(cut, LabelledData | TaggedData)
+    assert isinstance(cut.examples, LabelledExamples | TaggedExamples)
     summary = cut.summary
     assert (summary.read, summary.valid, summary.train) == (90, 9, 20)
     assert summary.cut_short
     assert cut.encoded.place is None
-    assert len(cut.train) == 20
+    assert len(cut.examples.train) == 20
     whole = load_data(options).summary
     assert (whole.read, whole.train, whole.cut_short) == (200, 180, False)
     again = load_data(replace(options, part=(summary.read, summary.train))).summary
@@ -388,11 +391,11 @@ def test_several_labels_and_none(tmp_path: Path) -> None:
     path = write(tmp_path / "d.jsonl", *lines)
     loaded = labelled(path, multi_label=True)
     assert loaded.labels == ("x", "y", "z")
-    for side in (everything(loaded.train), loaded.valid):
+    for side in (everything(loaded.examples.train), loaded.examples.valid):
         for ids, row in zip(side.ids, side.labels, strict=True):
             number = int(loaded.tokenizer.decode(ids).split()[1])
             assert row.tolist() == [float(place < number % 4) for place in range(3)]
-    assert len(loaded.train.ids) + len(loaded.valid.ids) == 40
+    assert len(loaded.examples.train.ids) + len(loaded.examples.valid.ids) == 40
 
 
 def test_no_labels_at_all(tmp_path: Path) -> None:
@@ -412,8 +415,8 @@ def test_an_empty_text_is_an_empty_line(tokenizer: str, tmp_path: Path) -> None:
     rows = [(f"text text {n}", "ab"[n % 2]) for n in range(8)]
     valid = table(tmp_path / "v.jsonl", [("", "a"), ("text", "b")])
     loaded = labelled(table(tmp_path / "d.jsonl", rows), valid=valid, tokenizer=tokenizer)
-    assert loaded.valid.ids[0].tolist() == [loaded.tokenizer.eos_id]
-    assert loaded.valid.ids[1].tolist() != [loaded.tokenizer.eos_id]
+    assert loaded.examples.valid.ids[0].tolist() == [loaded.tokenizer.eos_id]
+    assert loaded.examples.valid.ids[1].tolist() != [loaded.tokenizer.eos_id]
 
 
 # Taggers
@@ -428,9 +431,9 @@ def columns(path: Path, *sentences: str) -> str:
     return write(path, *lines)
 
 
-def tagged(*data: str, **options: Any) -> TaggedData:
+def tagged(*data: str, **options: Any) -> Data[TaggedExamples]:
     loaded = load_data(TrainingOptions("tag", data, **{"tokenizer": "byte", **options}))
-    assert isinstance(loaded, TaggedData)
+    assert isinstance(loaded.examples, TaggedExamples)
     return loaded
 
 
@@ -439,8 +442,8 @@ def test_words_keep_their_tags(tmp_path: Path) -> None:
     loaded = tagged(columns(tmp_path / "d.conll", *given))
     assert loaded.labels == ("ADJ", "NOUN", "SYM", "VERB", "X")
     found = []
-    train = loaded.train.read(range(27))
-    for sentence in (*train, *loaded.valid):
+    train = loaded.examples.train.read(range(27))
+    for sentence in (*train, *loaded.examples.valid):
         words = [
             loaded.tokenizer.decode(sentence.ids[a : b + 1])
             for a, b in zip(sentence.first, sentence.last, strict=True)
@@ -448,7 +451,7 @@ def test_words_keep_their_tags(tmp_path: Path) -> None:
         tags = [loaded.labels[tag] for tag in sentence.tags]
         found.append(" ".join(f"{word}/{tag}" for word, tag in zip(words, tags, strict=True)))
     assert sorted(found) == sorted(given)
-    assert len(loaded.valid) == 3
+    assert len(loaded.examples.valid) == 3
     summary = loaded.summary
     assert (summary.unit, summary.train, summary.valid) == ("sentences", 27, 3)
     assert sum(summary.labels.values()) == sum(len(s.tags) for s in train)
@@ -495,7 +498,7 @@ def test_a_taggers_words_are_the_treebanks(tmp_path: Path) -> None:
     path = columns(tmp_path / "d.conll", *(f"well,/X o'clock's/Y {n}/Z" for n in range(9)))
     loaded = tagged(path, tokenizer="word")
     assert loaded.tokenizer.config.presplit
-    every = (*loaded.train.read(range(len(loaded.train))), *loaded.valid)
+    every = (*loaded.examples.train.read(range(len(loaded.examples.train))), *loaded.examples.valid)
     assert all(np.array_equal(s.first, s.last) and len(s.ids) == 3 for s in every)
     assert "o'clock's" in {loaded.tokenizer.token(i) for i in range(loaded.tokenizer.vocab_size)}
 
@@ -519,15 +522,20 @@ def treebank(tmp_path: Path) -> str:
 DATA: dict[str, Callable[[Path], str]] = {"lm": story, "classify": reviews, "tag": treebank}
 
 
-def content(data: Data) -> list[Any]:
+def content(data: Data[Any]) -> list[Any]:
     """All that is learned from, in a form that can be compared."""
-    if isinstance(data, LanguageData):
-        parts: list[Any] = [data.stream[:], data.counts, *data.valid, data.valid_bytes]
-    elif isinstance(data, LabelledData):
-        sides = (everything(data.train), data.valid)
+    if isinstance(data.examples, TextExamples):
+        parts: list[Any] = [
+            data.examples.stream[:],
+            data.examples.counts,
+            *data.examples.valid,
+            data.examples.valid_bytes,
+        ]
+    elif isinstance(data.examples, LabelledExamples):
+        sides = (everything(data.examples.train), data.examples.valid)
         parts = [data.labels, *(part for side in sides for part in (*side.ids, side.labels))]
     else:
-        every = (*data.train.read(range(len(data.train))), *data.valid)
+        every = (*data.examples.train.read(range(len(data.examples.train))), *data.examples.valid)
         parts = [data.labels, *(x for s in every for x in (s.ids, s.first, s.last, s.tags))]
     plain = [part.tolist() if isinstance(part, np.ndarray) else part for part in parts]
     return [*plain, data.summary, data.tokenizer.to_json(), data.tokenizer.config]
@@ -549,7 +557,7 @@ def test_the_second_run_reads_no_text(
     first = load_data(options)
     (entry,) = cache.iterdir()
     assert (first.encoded.place, first.encoded.reused) == (str(entry), False)
-    monkeypatch.setattr(data_module, "_plan", no_text)
+    monkeypatch.setattr(type(get_task(task)), "plan", no_text)
     second = load_data(options)
     assert (second.encoded.place, second.encoded.reused) == (str(entry), True)
     files = [path for path in entry.iterdir() if path.name != "entry.json"]
@@ -637,7 +645,7 @@ def test_of_a_directory_names_and_files_count(tmp_path: Path) -> None:
     assert load_data(options).encoded.reused
     (tmp_path / "data" / "a").rename(tmp_path / "data" / "c")
     renamed = load_data(options)
-    assert isinstance(renamed, LabelledData)
+    assert isinstance(renamed.examples, LabelledExamples)
     assert not renamed.encoded.reused
     assert renamed.labels == ("b", "c")
     write(tmp_path / "data" / "c" / "9.txt", "new")
@@ -785,9 +793,8 @@ MEMORY = """
     from rnntext.training.options import TrainingOptions
     from rnntext.training.data.loading import load_data
     from rnntext.training.engine.device import choose_machine
-    from rnntext.training.presets import choose_recipe
     from rnntext.training.engine.distributed import SINGLE_PROCESS
-    from rnntext.training.run import _objective
+    from rnntext.training.tasks.base import get_task
 
     task, folder, megabytes = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     options = TrainingOptions(task, (str(folder / "data"),), tokenizer="byte", batch_size=32)
@@ -802,9 +809,10 @@ MEMORY = """
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
     before = peak()
-    data = load_data(options)
-    recipe = choose_recipe(options, 1000, 1000)
-    objective = _objective(options, data, recipe, machine, SINGLE_PROCESS)
+    task = get_task(task)
+    data = load_data(task, options)
+    recipe = task.choose_recipe(options, 1000, 1000)
+    objective = task.objective(options, data, recipe, machine, SINGLE_PROCESS)
     for number, _ in enumerate(objective.batches(0)):
         if number == 400:
             break

@@ -21,10 +21,11 @@ from rnntext.training.engine.loop import Loop
 from rnntext.training.engine.optimizer import OptimizerConfig
 from rnntext.training.engine.schedule import MOST_EPOCHS, Budget, evaluation_steps
 from rnntext.training.events import CheckpointDue, Evaluated, Finished, LoopEvent, Step
+from rnntext.training.networks.build import build_network
 from rnntext.training.networks.crf import FORBIDDEN, forbid_broken_spans
-from rnntext.training.networks.model import Tagger, build_model
-from rnntext.training.tasks.language_modelling import LanguageModelling
-from rnntext.training.tasks.tagging import Tagging
+from rnntext.training.networks.tagger import Tagger
+from rnntext.training.tasks.language_model import LanguageModelling
+from rnntext.training.tasks.tagger import Tagging
 
 torch.set_num_threads(1)
 
@@ -453,7 +454,7 @@ def test_matrices_decay_and_nothing_else() -> None:
         "tag", EncoderConfig("gru", 9, 4, 5, 1, True), tuple(labels), max_length=99
     )
     torch.manual_seed(0)
-    model = build_model(config)
+    model = build_network(config)
     assert isinstance(model, Tagger)
     forbid_broken_spans(model.head.crf, labels)
 
@@ -494,7 +495,7 @@ def language_run(budget: Budget, seed: int = 3) -> Any:
         machine=CPU,
     )
     torch.manual_seed(seed)
-    model = build_model(ModelConfig("lm", EncoderConfig("lstm", 17, 5, 7, 2, False)), 0.3)
+    model = build_network(ModelConfig("lm", EncoderConfig("lstm", 17, 5, 7, 2, False)), 0.3)
     list(Loop(model, objective, SETTINGS, budget).events())
     return model
 
@@ -583,7 +584,7 @@ def test_a_tagger_in_training_keeps_broken_spans_out() -> None:
     config = ModelConfig(
         "tag", EncoderConfig("gru", 9, 4, 5, 1, True), tuple(labels), max_length=99
     )
-    model = build_model(config)
+    model = build_network(config)
     assert isinstance(model, Tagger)
     forbid_broken_spans(model.head.crf, labels)
     events = list(Loop(model, objective, SETTINGS, Budget(steps=150)).events())

@@ -12,18 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rnntext.config import EncoderConfig, ModelConfig
-from rnntext.training.networks.model import (
-    Classifier,
-    ClassifierHead,
-    LanguageModel,
+from rnntext.training.networks.build import build_network
+from rnntext.training.networks.classifier import Classifier, ClassifierHead
+from rnntext.training.networks.encoder import (
     LockedDropout,
     RecurrentEncoder,
-    Tagger,
-    TaggerHead,
     TokenDropout,
-    build_model,
     make_cell,
 )
+from rnntext.training.networks.language_model import LanguageModel
+from rnntext.training.networks.tagger import Tagger, TaggerHead
 
 torch.set_num_threads(1)
 
@@ -436,7 +434,7 @@ def test_a_fresh_lstm_keeps_its_cell() -> None:
 @pytest.mark.parametrize("hidden", [E, H])
 def test_tied_weights_are_stored_once(hidden: int) -> None:
     config = ModelConfig("lm", EncoderConfig("gru", V, E, hidden, 1, False))
-    model = randomised(build_model(config))
+    model = randomised(build_network(config))
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     vocabulary_sized = {name for name, shape in shapes.items() if V in shape}
     assert vocabulary_sized == {"encoder.embedding.weight", "head.bias"}
@@ -489,16 +487,16 @@ def test_a_words_vector_by_hand() -> None:
 @pytest.mark.parametrize(("task", "kind"), [("lm", LanguageModel), ("classify", Classifier)])
 def test_build_model_makes_what_the_task_says(task: str, kind: type) -> None:
     torch.manual_seed(3)
-    one = build_model(model_config(task, "gru"))
+    one = build_network(model_config(task, "gru"))
     torch.manual_seed(3)
-    two = build_model(model_config(task, "gru"))
+    two = build_network(model_config(task, "gru"))
     assert type(one) is kind
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_a_tagger_has_dropout_where_it_was_asked_for() -> None:
-    model = build_model(model_config("tag", "gru"), 0.4, 0.05)
+    model = build_network(model_config("tag", "gru"), 0.4, 0.05)
     assert isinstance(model, Tagger)
     assert model.encoder.dropout.probability == 0.4
     assert model.encoder.input_dropout.probability == 0.2

@@ -17,7 +17,8 @@ from onnx import TensorProto, numpy_helper
 
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.runtime.session import Session
-from rnntext.training.networks.model import Model, build_model
+from rnntext.training.networks.build import build_network
+from rnntext.training.networks.encoder import Network
 from rnntext.training.onnx.build import apply_temperature, build, documentation
 from rnntext.training.onnx.export import numpy_weights
 from rnntext.training.onnx.graph import CONTRIBUTED
@@ -44,12 +45,12 @@ def rows_of(lengths: tuple[int, ...] = LENGTHS) -> list[Array]:
     return [random.integers(ODD, size=length) for length in lengths]
 
 
-def model_of(task: str, cell: str, layers: int, both: bool) -> Model:
+def model_of(task: str, cell: str, layers: int, both: bool) -> Network:
     """A random model; one of two layers needs no projection to meet its embeddings."""
     return random_model(task, cell, layers, both, embed=H if layers == 2 else E)
 
 
-def weights(task: str, cell: str, layers: int, both: bool) -> tuple[Model, dict[str, Array]]:
+def weights(task: str, cell: str, layers: int, both: bool) -> tuple[Network, dict[str, Array]]:
     """A random model, one of whose embeddings is eight times as large."""
     model = model_of(task, cell, layers, both)
     found = numpy_weights(model)
@@ -57,7 +58,7 @@ def weights(task: str, cell: str, layers: int, both: bool) -> tuple[Model, dict[
     return model, found
 
 
-def start(model: Model, rows: int) -> dict[str, Array]:
+def start(model: Network, rows: int) -> dict[str, Array]:
     """What is carried into a graph that has read nothing."""
     config = model.config.encoder
     if config.bidirectional:
@@ -72,7 +73,7 @@ def start(model: Model, rows: int) -> dict[str, Array]:
 
 
 def read(
-    session: Session, model: Model, rows: list[Array], before: dict[str, Array] | None = None
+    session: Session, model: Network, rows: list[Array], before: dict[str, Array] | None = None
 ) -> tuple[list[Array], dict[str, Array]]:
     """What the graph says of each row, a line for each token or one for all; what it carries on.
 
@@ -197,7 +198,7 @@ def sized(task: str, cell: str) -> tuple[ModelConfig, dict[str, Array]]:
     encoder = EncoderConfig(cell, 211, 72, 96, 2, task != "lm")
     config = ModelConfig(task, encoder, () if task == "lm" else ("a", "b", "c"), False, 99)
     torch.manual_seed(0)
-    return config, numpy_weights(build_model(config))
+    return config, numpy_weights(build_network(config))
 
 
 def graphs_in(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import TrainingError
 from rnntext.runtime.session import Session
-from rnntext.training.networks.model import Classifier, LanguageModel, Model, Tagger, build_model
+from rnntext.training.networks.build import build_network
+from rnntext.training.networks.classifier import Classifier
+from rnntext.training.networks.encoder import Network
+from rnntext.training.networks.language_model import LanguageModel
+from rnntext.training.networks.tagger import Tagger
 from rnntext.training.onnx.export import export, verify
 
 torch.set_num_threads(1)
@@ -28,10 +32,10 @@ B, T = 4, 7
 
 def random_model(
     task: str, cell: str, layers: int = 1, both: bool = False, embed: int = E, multi: bool = False
-) -> Model:
+) -> Network:
     labels = () if task == "lm" else ("a", "b", "c")
     config = ModelConfig(task, EncoderConfig(cell, V, embed, H, layers, both), labels, multi, 99)
-    model = build_model(config).eval()
+    model = build_network(config).eval()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -44,7 +48,7 @@ def random_ids(rows: int = B, steps: int = T, seed: int = 0) -> NDArray[np.int64
 
 
 def language_feeds(
-    model: Model, ids: NDArray[np.int64], state: list[NDArray[np.float32]] | None = None
+    model: Network, ids: NDArray[np.int64], state: list[NDArray[np.float32]] | None = None
 ) -> dict[str, NDArray[np.generic]]:
     """Every position wanted and scored, with the id after its own as the target."""
     rows, steps = ids.shape
@@ -64,7 +68,7 @@ def language_feeds(
     }
 
 
-def nothing_read(model: Model, rows: int = B) -> dict[str, NDArray[np.generic]]:
+def nothing_read(model: Network, rows: int = B) -> dict[str, NDArray[np.generic]]:
     """What a classifier or tagger of one direction carries before it has read anything."""
     config = model.config.encoder
     if config.bidirectional:
@@ -233,7 +237,7 @@ def test_verify_takes_no_number_for_a_difference() -> None:
 def test_the_bytes_are_the_weights_alone(kind: str) -> None:
     model = KINDS[kind]()
     graph = export(model)
-    again = build_model(model.config)
+    again = build_network(model.config)
     again.load_state_dict(model.state_dict())
     assert export(again) == graph
     parsed = onnx.load_from_string(graph)

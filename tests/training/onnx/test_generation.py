@@ -17,7 +17,9 @@ from rnntext.errors import TrainingError
 from rnntext.runtime.language_model import GraphSampler
 from rnntext.runtime.sampling import SamplingOptions, choose
 from rnntext.runtime.session import Session
-from rnntext.training.networks.model import LanguageModel, Model, build_model
+from rnntext.training.networks.build import build_network
+from rnntext.training.networks.encoder import Network
+from rnntext.training.networks.language_model import LanguageModel
 from rnntext.training.onnx import export as exporting
 from rnntext.training.onnx.export import export, numpy_weights, verify
 from rnntext.training.onnx.generation import generation_files
@@ -38,7 +40,7 @@ def random_model(
     cell: str = "lstm", layers: int = 1, embed: int = H, vocabulary: int = V, spread: float = 0.5
 ) -> LanguageModel:
     config = ModelConfig("lm", EncoderConfig(cell, vocabulary, embed, H, layers, False))
-    model = build_model(config).eval()
+    model = build_network(config).eval()
     assert isinstance(model, LanguageModel)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -47,7 +49,7 @@ def random_model(
     return model
 
 
-def drawing_of(model: Model, precision: str = "float32", threads: int = 1) -> GraphSampler:
+def drawing_of(model: Network, precision: str = "float32", threads: int = 1) -> GraphSampler:
     weights = numpy_weights(model)
     (graph,) = generation_files(model.config, weights, precision).values()
     matrices = {name: array for name, array in weights.items() if array.ndim == 2}
@@ -154,7 +156,7 @@ def test_threads_change_no_bit(precision: str) -> None:
     """Of matrices that are large enough to be shared out among them."""
     config = ModelConfig("lm", EncoderConfig("lstm", 3000, 160, 160, 2, False))
     torch.manual_seed(3)
-    model = build_model(config).eval()
+    model = build_network(config).eval()
     random = np.random.default_rng(10)
     state = tuple(random.uniform(-1, 1, (2, 17, 160)).astype(np.float32) for _ in range(2))
     first, uniforms = random.integers(3000, size=17), random.random((6, 17))
@@ -250,7 +252,7 @@ def test_a_likely_token_is_all_there_is_when_it_is_cold() -> None:
 
 def test_in_float32_matrices_stay_in_the_checkpoint_s_own_file() -> None:
     config = ModelConfig("lm", EncoderConfig("lstm", 2000, 64, 64, 2, False))
-    weights = numpy_weights(build_model(config))
+    weights = numpy_weights(build_network(config))
     (name,) = generation_files(config, weights)
     assert name == checkpoint.GENERATION
     plain, small = (generation_files(config, weights, p)[name] for p in ("float32", "int8"))
@@ -268,7 +270,7 @@ def test_in_float32_matrices_stay_in_the_checkpoint_s_own_file() -> None:
 @pytest.mark.parametrize("task", ["classify", "tag"])
 def test_only_a_language_model_has_one(task: str) -> None:
     config = ModelConfig(task, EncoderConfig("lstm", 20, 4, 6, 1, False), ("a", "b"), False, 99)
-    assert generation_files(config, numpy_weights(build_model(config))) == {}
+    assert generation_files(config, numpy_weights(build_network(config))) == {}
 
 
 @pytest.mark.parametrize("wrong", ["encoder.layers.0.forward_cell.bias_ih_l0", "head.bias"])

@@ -23,13 +23,13 @@ from rnntext.text.formats import DataOptions
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
 from rnntext.training.engine.device import Machine
-from rnntext.training.networks.model import build_model
+from rnntext.training.networks.build import build_network
 from rnntext.training.onnx.build import build
 from rnntext.training.onnx.export import numpy_weights
 from rnntext.training.onnx.quantize import quantize
-from rnntext.training.tasks.classification import Classification
-from rnntext.training.tasks.language_modelling import LanguageModelling
-from rnntext.training.tasks.tagging import Tagging
+from rnntext.training.tasks.classifier import Classification
+from rnntext.training.tasks.language_model import LanguageModelling
+from rnntext.training.tasks.tagger import Tagging
 from tests.conftest import CORPORA, TINY, Outcome, Shell
 
 torch.set_num_threads(1)
@@ -47,7 +47,7 @@ def random_config(task: str, multi: bool = False) -> tuple[ModelConfig, dict[str
     labels = {"lm": (), "classify": LABELS, "tag": ("O", "B-X", "I-X", "B-Y")}[task]
     # Texts of more tokens than 50 are read in windows.
     config = ModelConfig(task, encoder, labels, multi, 0 if task == "lm" else 50)
-    model = build_model(config)
+    model = build_network(config)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -13,9 +13,10 @@ import torch
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.training.data.store import counts_of
 from rnntext.training.engine.device import Machine
-from rnntext.training.networks.model import LanguageModel, build_model
-from rnntext.training.tasks import language_modelling
-from rnntext.training.tasks.language_modelling import LanguageModelling
+from rnntext.training.networks.build import build_network
+from rnntext.training.networks.language_model import LanguageModel
+from rnntext.training.tasks import language_model as language_modelling
+from rnntext.training.tasks.language_model import LanguageModelling
 from tests.training.models import CPU, DOCUMENTS, Array, E, H, V, random_model, softmax
 
 
@@ -168,7 +169,7 @@ def test_the_state_goes_from_window_to_window_by_value(monkeypatch: pytest.Monke
 
 def test_dropout_grows_with_the_passes_over_the_text() -> None:
     """The same in every process, and wherever a run is taken up again."""
-    model = build_model(ModelConfig("lm", EncoderConfig("gru", V, E, H, 2, False)), 0.6).train()
+    model = build_network(ModelConfig("lm", EncoderConfig("gru", V, E, H, 2, False)), 0.6).train()
     assert isinstance(model, LanguageModel)
     objective = language(dropout_warmup_epochs=3)
     shares = [[batch.dropout_share for batch in objective.batches(epoch)] for epoch in range(4)]

@@ -12,9 +12,9 @@ import torch
 from rnntext.metrics import tagging_metrics
 from rnntext.runtime.crf import viterbi
 from rnntext.training.data.examples import TaggedIds, TaggedRows
-from rnntext.training.networks.model import Tagger
-from rnntext.training.tasks import tagging as module
-from rnntext.training.tasks.tagging import Tagging
+from rnntext.training.networks.tagger import Tagger
+from rnntext.training.tasks import tagger as module
+from rnntext.training.tasks.tagger import Tagging
 from tests.training.models import (
     CPU,
     Array,

@@ -1,7 +1,7 @@
-"""What a language model learns: to predict each token of a text.
+"""The task `lm`: learning to predict each token of running text from those before it.
 
-Knows: a stream of ids, of which windows are read, and how the state is carried along. Does not
-know: files, tokenizers, optimisers or when to stop.
+Knows: its defaults, windows along a stream of ids, how the recurrent state is carried from window
+to window, and how the model is evaluated. Does not know: optimizers or when to stop.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -19,14 +19,28 @@ from torch.nn import functional
 from rnntext import metrics
 from rnntext.errors import UsageError
 from rnntext.text.batches import buckets, pad
+from rnntext.text.formats import DataOptions
+from rnntext.text.lines import text_files
+from rnntext.text.tokenizer import Tokenizer
+from rnntext.training.data.cache import Entry
 from rnntext.training.data.epochs import contiguous_columns
+from rnntext.training.data.loading import Data, digest_of
+from rnntext.training.data.prepare import COUNTS, IDS, TRAIN, VALID, EntryWriter, ShareSpent
+from rnntext.training.data.prepare_text import plan_text
 from rnntext.training.data.store import Array, IdSequence
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.engine.objective import random_subset
 from rnntext.training.events import Metrics
-from rnntext.training.networks.model import LanguageModel, State
+from rnntext.training.networks.encoder import State
+from rnntext.training.networks.language_model import LanguageModel
 from rnntext.training.networks.softmax import Softmax
+from rnntext.training.options import TrainingOptions
+from rnntext.training.presets import Recipe, TokenizerDefaults
+from rnntext.training.tasks.base import InitDirection, Task, TaskObjective
+
+if TYPE_CHECKING:
+    from rnntext.runtime.model import TrainedModel
 
 # How often a column of the language model's stream starts again from a zero state, so that the
 # model also learns what to say when it has read nothing yet.
@@ -82,7 +96,7 @@ class _Windows(NamedTuple):
     dropout_share: float
 
 
-class LanguageModelling:
+class LanguageModelling(TaskObjective):
     """Predict each token of a stream from those before it, the state carried along
     (truncated back-propagation through time, Williams and Peng 1990).
 
@@ -200,6 +214,9 @@ class LanguageModelling:
         own = self.ranks.shard(self.rows)
         self._state = tuple(part[:, own].to(self.machine.device) for part in parts) or None
 
+    def details(self) -> tuple[str, ...]:
+        return ("sampled softmax",) if self.softmax.sampled else ()
+
     def valid_tokens(self) -> int:
         return sum(map(len, self.valid))
 
@@ -218,6 +235,20 @@ class LanguageModelling:
         taken = [document[: max(1, round(longest * share))] for document in self.valid]
         self._measure(model, list(map(self._whole, taken)))
         return sum(map(len, taken)) / self.valid_tokens()
+
+    def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
+        from rnntext.runtime.language_model import LanguageModel as RunningModel
+
+        running = RunningModel(model)
+        scores: list[Array] = []
+        targets: list[Array] = []
+        for piece in self.pieces(quick=quick):
+            document = piece.ids[1:]
+            for chunk in running.score_documents([document]):
+                start = max(chunk.start, piece.context)
+                scores.append(chunk.scores[start - chunk.start :])
+                targets.append(document[start : chunk.start + len(chunk.scores)])
+        return self.metrics_of(scores, targets, None if quick else self.valid_bytes)
 
     def _whole(self, document: Array) -> Piece:
         return Piece(np.concatenate([[self.eos_id], document]), 0)
@@ -293,3 +324,116 @@ class LanguageModelling:
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.machine.device)
+
+
+@dataclass(frozen=True, slots=True)
+class TextExamples:
+    """Encoded running text; a line's end stands after each line."""
+
+    stream: IdSequence  # ids of the training text
+    counts: Array  # how often each id of the vocabulary occurs in it
+    valid: list[Array]  # ids of each validation document
+    valid_bytes: int | None  # None where the tokenizer loses text
+
+
+# Characters of training text below which a model is tiny, and from which on it is medium.
+_TINY_TEXT, _LARGE_TEXT = 400_000, 50_000_000
+
+
+class LanguageModelTask(Task[TextExamples]):
+    """Language models read in one direction, in long rows that never end."""
+
+    name = "lm"
+    sizes: ClassVar = {
+        "tiny": (1, 160, 160),
+        "small": (2, 256, 256),
+        "medium": (2, 400, 400),
+        "large": (2, 650, 650),
+    }
+    tokenizer_defaults = TokenizerDefaults(2.5)
+    init_direction = InitDirection.FORWARD
+
+    def files(self, directory: str) -> Iterator[str]:
+        return text_files(directory)
+
+    def plan(
+        self,
+        options: TrainingOptions,
+        reading: DataOptions,
+        tokenizer: Tokenizer | None,
+        spent: ShareSpent,
+    ) -> EntryWriter:
+        return plan_text(options, reading, tokenizer, spent, self.tokenizer_defaults)
+
+    def examples(self, entry: Entry) -> TextExamples:
+        return TextExamples(
+            entry.stream(IDS + TRAIN),
+            entry.array(COUNTS),
+            list(entry.rows_in_memory(IDS + VALID)),
+            entry.meta["valid_bytes"],
+        )
+
+    def validation_digest(self, examples: TextExamples) -> str:
+        return digest_of(examples.valid)
+
+    def choose_preset(self, options: TrainingOptions, characters: int) -> str:
+        if characters < _TINY_TEXT:
+            return "tiny"
+        # A run over a large text that may end before it has read all of it is too short for a
+        # medium model. Minutes count as steps do, because steps repeat such a run.
+        limited = options.minutes is not None or options.steps is not None
+        return "small" if characters < _LARGE_TEXT or limited else "medium"
+
+    def default_recipe(
+        self,
+        options: TrainingOptions,
+        size: tuple[int, int, int],
+        characters: int,
+        examples: int,
+    ) -> Recipe:
+        layers, hidden, embed = size
+        if options.hidden is not None and options.embed is None:
+            # Tied input and output embeddings need no projection where both widths are equal.
+            embed = options.hidden
+        tiny = characters < _TINY_TEXT
+        return Recipe(
+            "lstm", layers, hidden, embed,
+            bidirectional=False,
+            batch_size=16 if tiny else 32 if characters < _LARGE_TEXT else 64,
+            learning_rate=2e-3,
+            # The less text there is, the more often it is read.
+            dropout=0.6 if tiny else 0.3,
+            token_dropout=0.0,
+            bptt=35,
+            max_length=0,
+            clip_norm=0.25,
+            warmup=30 if tiny else 150,
+            embedding_lr_multiplier=4.0,
+            dropout_warmup_epochs=0 if options.dropout is not None else 4,
+        )  # fmt: skip
+
+    def objective(
+        self,
+        options: TrainingOptions,
+        data: Data[TextExamples],
+        recipe: Recipe,
+        machine: Machine,
+        ranks: Ranks,
+    ) -> LanguageModelling:
+        return LanguageModelling(
+            data.examples.stream,
+            data.examples.valid,
+            counts=data.examples.counts,
+            batch_size=recipe.batch_size,
+            bptt=recipe.bptt,
+            eos_id=data.tokenizer.eos_id,
+            unk_id=data.tokenizer.unk_id,
+            valid_bytes=data.examples.valid_bytes,
+            seed=options.seed,
+            machine=machine,
+            ranks=ranks,
+            dropout_warmup_epochs=recipe.dropout_warmup_epochs,
+        )
+
+
+TASK = LanguageModelTask()

@@ -1,0 +1,81 @@
+"""What the preparation of labelled examples asks of a task.
+
+Knows: the parts of an example that a split, a tokenizer and an encoder need. Does not know: any
+one task, or what becomes of the ids.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from rnntext.text.formats import DataOptions
+from rnntext.text.tokenizer import Tokenizer
+from rnntext.training.data.store import Array
+from rnntext.training.presets import TokenizerDefaults
+
+
+class SourcedExample(Protocol):
+    """An example that says where it was read."""
+
+    @property
+    def source(self) -> str: ...  # the name of its file, for messages
+
+    @property
+    def line(self) -> int: ...  # from 1
+
+
+Example = TypeVar("Example", bound=SourcedExample)
+
+
+class ExampleSchema(ABC, Generic[Example]):
+    """How the examples of one task are read, split and encoded."""
+
+    unit: str  # examples in counts: "documents"
+    noun: str  # examples where there are too few: "examples"
+    label_noun: str  # "label" or "tag"
+    presplit: bool | None = None  # words are given; None: the tokenizer finds out
+    # Refuse a label that has one example: it could not be both learned and validated.
+    requires_second_example: bool = False
+    tokenizer_defaults: TokenizerDefaults
+
+    @abstractmethod
+    def reader(self, paths: Sequence[str], reading: DataOptions) -> Callable[[], Iterator[Example]]:
+        """A function that reads `paths` from the start each time it is called."""
+
+    @abstractmethod
+    def content(self, example: Example) -> tuple[str, ...]:
+        """The input that is learned from; examples of equal content stay in one part."""
+
+    @abstractmethod
+    def labels(self, example: Example) -> tuple[str, ...]:
+        """The example's labels, with repetitions."""
+
+    @abstractmethod
+    def stratum(self, example: Example) -> tuple[str, ...]:
+        """The stratum of a stratified split; each gives validation its share."""
+
+    @abstractmethod
+    def size(self, example: Example) -> int:
+        """Number of characters."""
+
+    @abstractmethod
+    def lines(self, example: Example) -> Iterable[str]:
+        """The lines that a tokenizer is learned from."""
+
+    @abstractmethod
+    def label_set(self, seen: Iterable[str]) -> tuple[str, ...]:
+        """The labels to learn, sorted, given those seen in the data."""
+
+    @abstractmethod
+    def encode(
+        self,
+        tokenizer: Tokenizer,
+        examples: Sequence[Example],
+        label_ids: Mapping[str, int],
+        *,
+        keep_whole: bool,
+    ) -> tuple[list[Array], list[Array]]:
+        """A row of token ids and a row of targets for each example. Unless `keep_whole`, a long
+        example may become several rows."""

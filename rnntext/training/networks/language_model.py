@@ -1,0 +1,58 @@
+"""The language model's network: the shared encoder, and scores of the next token.
+
+Knows: ids and a state in, logits and a state out. Does not know: losses, batches or text.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.training.networks.encoder import Network, State
+
+
+class LanguageModelHead(nn.Module):
+    """Scores of the next token; the output weights are the embeddings (Press and Wolf 2017)."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        # The states meet the embeddings in the embeddings' width.
+        self.projection = (
+            nn.Linear(config.output_size, config.embed_size)
+            if config.output_size != config.embed_size
+            else None
+        )
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, states: Tensor) -> Tensor:  # (..., output_size) -> (..., E)
+        if self.projection is None:
+            return states
+        projected: Tensor = self.projection(states)
+        return projected
+
+
+class LanguageModel(Network):
+    """The encoder under a language model's head."""
+
+    def __init__(self, config: ModelConfig, dropout: float = 0.0) -> None:
+        super().__init__(config, dropout, 0.0)
+        self.head = LanguageModelHead(config.encoder)
+
+    def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """ids (B, T), state -> logits (B, T, V), state."""
+        states, state = self.hidden(ids, state)
+        logits = torch.addmm(
+            self.head.bias, states.flatten(0, 1), self.encoder.embedding.weight.t()
+        )
+        return logits.view(*states.shape[:2], -1).transpose(0, 1), state
+
+    def hidden(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """ids (B, T), state -> what meets the output embeddings (T, B, E), state."""
+        states, state = self.encoder(ids, None, state)
+        return self.head(states), state
+
+
+def build(config: ModelConfig, dropout: float, token_dropout: float) -> LanguageModel:
+    """A language model; it has no token dropout, for it predicts every token."""
+    return LanguageModel(config, dropout)

@@ -1,0 +1,352 @@
+"""The task `tag`: learning the tag of each word of a sentence.
+
+Knows: its examples and defaults, batches of sentences and their loss, and how long sentences are
+read in pieces. Does not know: optimizers or when to stop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnntext import metrics
+from rnntext.config import ModelConfig
+from rnntext.text.batches import buckets, pad
+from rnntext.text.formats import DataOptions
+from rnntext.text.lines import text_files
+from rnntext.text.tagged import Tagged, tagged_reader
+from rnntext.text.tokenizer import EncodedWords, Tokenizer
+from rnntext.training.data.cache import Entry
+from rnntext.training.data.epochs import BucketedEpochs
+from rnntext.training.data.example_schema import ExampleSchema
+from rnntext.training.data.examples import TaggedIds, TaggedRows, words_of
+from rnntext.training.data.loading import Data, digest_of
+from rnntext.training.data.prepare import IDS, TARGETS, TRAIN, VALID, EntryWriter, ShareSpent
+from rnntext.training.data.prepare_examples import plan_examples
+from rnntext.training.data.store import Array
+from rnntext.training.engine.device import Machine
+from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
+from rnntext.training.engine.objective import (
+    QUICK_TOKENS,
+    SAMPLE_TOKENS,
+    epoch_batches,
+    random_subset,
+    shard_rows,
+)
+from rnntext.training.events import Metrics
+from rnntext.training.networks.crf import forbid_broken_spans
+from rnntext.training.networks.encoder import Network
+from rnntext.training.networks.tagger import Tagger
+from rnntext.training.options import TrainingOptions
+from rnntext.training.presets import Recipe, TokenizerDefaults
+from rnntext.training.tasks.base import InitDirection, Task, TaskObjective
+
+if TYPE_CHECKING:
+    from rnntext.runtime.model import TrainedModel
+
+
+class _TaggedBatch(NamedTuple):
+    ids: Tensor  # (B, T)
+    lengths: Tensor  # (B)
+    first: Tensor  # (B, W)
+    last: Tensor  # (B, W)
+    tags: Tensor  # (B, W)
+    words: Tensor  # (B)
+    weight: float  # words of the whole batch, of all ranks
+    tokens: int  # of the whole batch
+
+
+class Tagging(TaskObjective):
+    """Predict the tag of each word of a sentence."""
+
+    higher_is_better = True
+
+    def __init__(
+        self,
+        train: TaggedRows,
+        valid: Sequence[TaggedIds],
+        *,
+        labels: Sequence[str],
+        max_length: int,
+        batch_size: int,
+        seed: int,
+        machine: Machine,
+        ranks: Ranks = SINGLE_PROCESS,
+        sentence_count: int | None = None,
+    ) -> None:
+        """`sentence_count`: sentences that the rows of `train` come from; None: as many."""
+        self.ranks = ranks
+        self.train, self.valid, self.labels = train, valid, labels
+        self.sentence_count = len(train) if sentence_count is None else sentence_count
+        self.max_length = max_length
+        self.batch_size, self.seed, self.machine = batch_size, seed, machine
+        self.spans = metrics.is_span_tags(labels)
+        self.metric = "f1" if self.spans else "accuracy"
+        lengths = [len(sentence.ids) for sentence in valid]
+        self._quick = random_subset(lengths, QUICK_TOKENS, seed)
+        self._sample = random_subset(lengths, SAMPLE_TOKENS, seed)
+        self._epochs = BucketedEpochs(train.ids, batch_size, batch_size * 256)
+        self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
+        quick = sum(len(valid[i].ids) for i in self._quick)
+        self.quick_share = quick / self.valid_tokens()
+        self.quick_steps = quick / (len(train.ids.values) / self.steps_per_epoch)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[_TaggedBatch]:
+        """This rank's part of each batch."""
+        steps = epoch_batches(self._epochs, self.steps_per_epoch, [self.seed, epoch])
+        for index in islice(steps, start, None):
+            sentences = self.train.read(index)
+            own, counts = shard_rows(self.ranks, len(index))
+            yield _TaggedBatch(
+                *self._tensors(sentences[own], even=True),
+                weight=sum(len(s.tags) for s in sentences) if counts else math.inf,
+                tokens=sum(len(s.ids) for s in sentences),
+            )
+
+    def _tensors(
+        self, sentences: Sequence[TaggedIds], *, even: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        ids, lengths = pad([s.ids for s in sentences], even=even)
+        first, words = pad([s.first for s in sentences], even=even)
+        last, _ = pad([s.last for s in sentences], even=even)
+        tags, _ = pad([s.tags for s in sentences], even=even)
+        arrays = (ids, lengths, first, last, tags, words)
+        tensors = (
+            torch.from_numpy(array.astype(np.int64)).to(self.machine.device) for array in arrays
+        )
+        return tuple(tensors)  # type: ignore[return-value]
+
+    def loss(self, model: Tagger, batch: _TaggedBatch) -> tuple[Tensor, int]:
+        with self.machine.autocast():
+            emissions = model(batch.ids, batch.lengths, batch.first, batch.last)
+        likelihood = model.head.crf.log_likelihood(emissions.float(), batch.tags, batch.words)
+        return likelihood.sum() * (-self.ranks.size / batch.weight), batch.tokens
+
+    def remarks(self) -> tuple[str, ...]:
+        if len(self.train) == self.sentence_count:
+            return ()
+        return (
+            f"the sentences are read in {len(self.train):,} pieces of at most "
+            f"{self.max_length:,} tokens: an empty line ends a sentence",
+        )
+
+    def valid_tokens(self) -> int:
+        return sum(len(sentence.ids) for sentence in self.valid)
+
+    def evaluate_sample(self, model: Tagger) -> float:
+        sentences = [self.valid[i] for i in self._sample]
+        self._measure(model, sentences)
+        return sum(len(sentence.ids) for sentence in sentences) / self.valid_tokens()
+
+    def evaluate(self, model: Tagger, *, quick: bool = False) -> Metrics:
+        return self._measure(model, self.chosen(quick=quick))
+
+    def chosen(self, *, quick: bool) -> Sequence[TaggedIds]:
+        """The validation sentences that an evaluation reads."""
+        return [self.valid[i] for i in self._quick] if quick else self.valid
+
+    def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
+        from rnntext.runtime.tag import Tagger as RunningTagger
+
+        chosen = self.chosen(quick=quick)
+        sentences = [EncodedWords(s.ids, s.first, s.last) for s in chosen]
+        predicted = [
+            [self.labels[tag] for tag in tags.tolist()]
+            for tags, _ in RunningTagger(model).tag_ids(sentences)
+        ]
+        return self.metrics_of(predicted, chosen)
+
+    def _measure(self, model: Tagger, chosen: Sequence[TaggedIds]) -> Metrics:
+        model.eval()
+        pieces = [(n, p) for n, s in enumerate(chosen) for p in s.pieces(self.max_length)]
+        tags: list[Array] = [np.empty(0, np.int64)] * len(pieces)
+        lengths = np.array([len(piece.ids) for _, piece in pieces])
+        with torch.no_grad():
+            for index in buckets(lengths, max_rows=256, max_tokens=1 << 15):
+                ids, sizes, first, last, _, words = self._tensors([pieces[i][1] for i in index])
+                emissions = model(ids, sizes, first, last)
+                paths = model.head.crf.decode(emissions, words).cpu().numpy()
+                for place, path, count in zip(index, paths, words.tolist(), strict=True):
+                    tags[place] = path[:count]
+        predicted: list[list[str]] = [[] for _ in chosen]
+        for (sentence, _), path in zip(pieces, tags, strict=True):
+            predicted[sentence] += [self.labels[tag] for tag in path]
+        return self.metrics_of(predicted, chosen)
+
+    def metrics_of(
+        self, predicted: Sequence[Sequence[str]], chosen: Sequence[TaggedIds]
+    ) -> Metrics:
+        """The metrics of these tags of the chosen validation sentences."""
+        gold = [[self.labels[tag] for tag in sentence.tags] for sentence in chosen]
+        return metrics.tagging_metrics(gold, predicted, self.spans)
+
+
+# Tokens that a tagger reads at a time; a longer sentence is cut between words.
+_MAX_LENGTH = 512
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedExamples:
+    """Encoded sentences with their tags."""
+
+    train: TaggedRows
+    valid: list[TaggedIds]
+
+
+class SentenceSchema(ExampleSchema[Tagged]):
+    """How tagged sentences are read, split and encoded."""
+
+    unit, noun, label_noun = "sentences", "sentences", "tag"
+    presplit = True
+
+    def __init__(self, defaults: TokenizerDefaults) -> None:
+        self.tokenizer_defaults = defaults
+
+    def reader(self, paths: Sequence[str], reading: DataOptions) -> Callable[[], Iterator[Tagged]]:
+        return tagged_reader(paths, reading)
+
+    def content(self, example: Tagged) -> tuple[str, ...]:
+        return example.words
+
+    def labels(self, example: Tagged) -> tuple[str, ...]:
+        return example.tags
+
+    def stratum(self, example: Tagged) -> tuple[str, ...]:
+        return ()
+
+    def size(self, example: Tagged) -> int:
+        return sum(map(len, example.words)) + len(example.words)
+
+    def lines(self, example: Tagged) -> Iterable[str]:
+        return (" ".join(example.words),)
+
+    def label_set(self, seen: Iterable[str]) -> tuple[str, ...]:
+        tags = set(seen)
+        # A type of span that only begins in the data may also continue, and the other way round.
+        types = {tag[2:] for tag in tags if tag.startswith(("B-", "I-"))}
+        if types and all(tag == "O" or tag[:2] in ("B-", "I-") for tag in tags):
+            tags |= {f"{prefix}-{kind}" for kind in types for prefix in "BI"} | {"O"}
+        return tuple(sorted(tags))
+
+    def encode(
+        self,
+        tokenizer: Tokenizer,
+        examples: Sequence[Tagged],
+        label_ids: Mapping[str, int],
+        *,
+        keep_whole: bool,
+    ) -> tuple[list[Array], list[Array]]:
+        encoded = [
+            TaggedIds(
+                e.ids, e.first, e.last, np.array([label_ids[tag] for tag in s.tags], np.int32)
+            )
+            for s, e in zip(
+                examples, tokenizer.encode_words([s.words for s in examples]), strict=True
+            )
+        ]
+        if not keep_whole:
+            encoded = [piece for sentence in encoded for piece in sentence.pieces(_MAX_LENGTH)]
+            if metrics.is_span_tags(label_ids):
+                _begin_spans(encoded, label_ids)
+        return [sentence.ids for sentence in encoded], [words_of(s) for s in encoded]
+
+
+def _begin_spans(sentences: Sequence[TaggedIds], label_ids: Mapping[str, int]) -> None:
+    """Make a span that continues in the first word of a piece begin there: I-X becomes B-X."""
+    begins = {label_ids[t]: label_ids[f"B-{t[2:]}"] for t in label_ids if t.startswith("I-")}
+    for sentence in sentences:
+        first = int(sentence.tags[0])
+        sentence.tags[0] = begins.get(first, first)
+
+
+class TaggerTask(Task[TaggedExamples]):
+    """Taggers read in both directions, whatever model they start from."""
+
+    name = "tag"
+    sizes: ClassVar = {
+        "tiny": (1, 64, 64),
+        "small": (1, 128, 128),
+        "medium": (2, 200, 200),
+        "large": (2, 384, 300),
+    }
+    tokenizer_defaults = TokenizerDefaults(10.0)
+    init_direction = InitDirection.BOTH
+
+    def files(self, directory: str) -> Iterator[str]:
+        return text_files(directory)
+
+    def plan(
+        self,
+        options: TrainingOptions,
+        reading: DataOptions,
+        tokenizer: Tokenizer | None,
+        spent: ShareSpent,
+    ) -> EntryWriter:
+        schema = SentenceSchema(self.tokenizer_defaults)
+        return plan_examples(schema, options, reading, tokenizer, spent)
+
+    def examples(self, entry: Entry) -> TaggedExamples:
+        valid = TaggedRows(entry.rows_in_memory(IDS + VALID), entry.rows_in_memory(TARGETS + VALID))
+        train = TaggedRows(entry.rows(IDS + TRAIN), entry.rows(TARGETS + TRAIN))
+        return TaggedExamples(train, valid.read(np.arange(len(valid))))
+
+    def validation_digest(self, examples: TaggedExamples) -> str:
+        return digest_of(
+            array for sentence in examples.valid for array in (sentence.ids, sentence.tags)
+        )
+
+    def default_recipe(
+        self,
+        options: TrainingOptions,
+        size: tuple[int, int, int],
+        characters: int,
+        examples: int,
+    ) -> Recipe:
+        return Recipe(
+            "lstm", *size,
+            bidirectional=True,
+            batch_size=16 if examples < 2000 else 32,
+            learning_rate=3e-3,
+            dropout=0.4,
+            token_dropout=0.05,
+            bptt=0,
+            max_length=_MAX_LENGTH,
+            ema_decay=0.998,
+        )  # fmt: skip
+
+    def build_network(self, config: ModelConfig, recipe: Recipe) -> Network:
+        network = super().build_network(config, recipe)
+        assert isinstance(network, Tagger)  # noqa: S101
+        if metrics.is_span_tags(config.labels):
+            forbid_broken_spans(network.head.crf, list(config.labels))
+        return network
+
+    def objective(
+        self,
+        options: TrainingOptions,
+        data: Data[TaggedExamples],
+        recipe: Recipe,
+        machine: Machine,
+        ranks: Ranks,
+    ) -> Tagging:
+        return Tagging(
+            data.examples.train,
+            data.examples.valid,
+            labels=data.labels,
+            max_length=recipe.max_length,
+            batch_size=recipe.batch_size,
+            seed=options.seed,
+            machine=machine,
+            ranks=ranks,
+            sentence_count=data.summary.train,
+        )
+
+
+TASK = TaggerTask()
