@@ -9,11 +9,11 @@ import pytest
 from onnx import TensorProto
 
 from rnntext.runtime.session import Session
-from rnntext.training.onnx.graph import Graph
+from rnntext.training.onnx.graph_builder import GraphBuilder
 
 
 def session(threads: int) -> Session:
-    graph = Graph()
+    graph = GraphBuilder()
     graph.add("Identity", [graph.input("x", TensorProto.FLOAT, [1])], "y")
     graph.output("y", TensorProto.FLOAT, [1])
     return Session(graph.to_bytes("", {}), threads)

@@ -1,49 +1,43 @@
-"""An encoder of two directions, as loops over the steps of a batch.
+"""A bidirectional encoder, built from loops over the time steps of a batch.
 
-Knows: how rows of different lengths are read in both directions, and how states are pooled as they
-come. Does not know: what a cell computes in a step, or what is made of the states.
+Knows: how rows of different lengths are read in both directions, and how hidden states are pooled
+inside the loop. Does not know: what a cell computes in a step, or what is computed from the states.
 
-Both directions have to see a whole text before anything is said of it, so there are many texts to
-read side by side, and what counts is a step's work for all of them:
-    - The first layer multiplies each distinct token of a batch once, not each token. ONNX's own
-      LSTM spends half its time on these products.
-    - A classifier's views are pooled step by step; the states are never written out.
-    - Gates stay in PyTorch's order, and states in int8 need no scale looked up.
-Against ONNX Runtime's LSTM that takes three quarters of the time for 128 lines of 24 tokens (96
-units, AVX2), in int8 two thirds; against its GRU 0.7, its vanilla RNN 0.3. A single line takes
-three times as long (1.4 ms), for a step has 16 nodes.
+Both directions need a whole text before they give an answer, so the caller can batch many texts,
+and what counts is the time of a step for the whole batch:
+    - The first layer projects each distinct token of a batch once, not every token. ONNX's own LSTM
+      spends half of its time on these products.
+    - A classifier's states are pooled step by step and never written out.
+    - Gates keep PyTorch's order, and hidden states have a fixed scale in int8.
+For 128 lines of 24 tokens (96 units, AVX2) this takes three quarters of the time of ONNX Runtime's
+LSTM, two thirds in int8; 0.7 of the time of its GRU, and 0.3 of its vanilla RNN. A single line
+takes three times as long (1.4 ms), because a step has 16 nodes.
 
-Padding: a row's state is zero at every step that is not its own, so that it does not matter where
-in the rectangle the row stands. Rows start at step 0; a direction whose last state is wanted reads
-them so that they end together.
+Padding: the state of a row is zero at padding steps, so padding may come before or after the row's
+tokens. Rows are left-aligned, from step 0. A direction whose last state is needed reads the rows so
+that all of them end at its last step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from onnx import TensorProto, numpy_helper
 
 from rnntext.config import EncoderConfig
 from rnntext.training.onnx import int8
 from rnntext.training.onnx.cells import Cell
-from rnntext.training.onnx.graph import Graph
+from rnntext.training.onnx.common import MAX_POOL_PADDING, Weights
+from rnntext.training.onnx.graph_builder import Array, GraphBuilder
 
-Array = npt.NDArray[Any]
-Weights = Mapping[str, Array]
-
-DIRECTIONS = ("forward", "backward")
-# Lower than any state, which is at least -1.
-LOWEST = -1e4
+_DIRECTIONS = ("forward", "backward")
 
 
 @dataclass(frozen=True, slots=True)
-class Pooled:
-    """Names of what a direction makes of a row, (B, H) each."""
+class PooledStates:
+    """Names of the pooled hidden states of one direction, (B, H) each."""
 
     last: str
     largest: str
@@ -51,213 +45,215 @@ class Pooled:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
-    """Names of where the rows of a batch stand in its T steps."""
+class _PaddedBatch:
+    """Names of two arrays that arrange rows of input in T steps of B texts."""
 
-    index: str  # (T, B) int64: which row of what is read each step reads
-    own: str  # (T, B, 1): 1 where a step is the row's own, else 0
+    index: str  # (T, B) int64: the row of the layer's input that each step reads
+    mask: str  # (T, B, 1): 1 at tokens, 0 at padding
 
 
-def pooled(
-    graph: Graph, config: EncoderConfig, weights: Weights, *, small: bool
-) -> tuple[Pooled, Pooled]:
-    """What the last layer's two directions make of `ids`; `small`: in int8."""
-    x, rows = _below(graph, config, weights, small)
+def encode_pooled(
+    graph: GraphBuilder, config: EncoderConfig, weights: Weights, *, quantized: bool
+) -> tuple[PooledStates, PooledStates]:
+    """The last layer's states for `ids`, pooled over time, forward and backward."""
+    x, batch = _lower_layers(graph, config, weights, quantized)
     top = config.num_layers - 1
-    ending = _ending_together(graph, rows)
-    # Backward, rows that start together end together.
+    right_aligned = _right_align(graph, batch)
+    # Left-aligned rows all end at the backward direction's last step.
     forward, backward = (
-        _Direction(graph, config, weights, small, top, direction).pool(x, where)
-        for direction, where in zip(DIRECTIONS, (ending, rows), strict=True)
+        _Direction(graph, config, weights, quantized, top, direction).pooled(x, aligned)
+        for direction, aligned in zip(_DIRECTIONS, (right_aligned, batch), strict=True)
     )
     return forward, backward
 
 
-def states(
-    graph: Graph, config: EncoderConfig, weights: Weights, *, small: bool
+def encode(
+    graph: GraphBuilder, config: EncoderConfig, weights: Weights, *, quantized: bool
 ) -> tuple[str, str]:
-    """The last layer's states by direction, (T, B, H) each."""
-    x, rows = _below(graph, config, weights, small)
-    return _layer(graph, config, weights, small, config.num_layers - 1, x, rows)
+    """The last layer's states for `ids`, forward and backward, (T, B, H) each."""
+    x, batch = _lower_layers(graph, config, weights, quantized)
+    return _layer(graph, config, weights, quantized, config.num_layers - 1, x, batch)
 
 
-def _below(graph: Graph, config: EncoderConfig, weights: Weights, small: bool) -> tuple[str, _Rows]:
-    """What the last layer reads, and in which rows."""
-    x, rows = _tokens(graph, weights["encoder.embedding.weight"], small)
+def _lower_layers(
+    graph: GraphBuilder, config: EncoderConfig, weights: Weights, quantized: bool
+) -> tuple[str, _PaddedBatch]:
+    """The input of the last layer (N, I), and its arrangement in steps."""
+    x, batch = _distinct_tokens(graph, weights["encoder.embedding.weight"], quantized)
     for number in range(config.num_layers - 1):
-        both = _layer(graph, config, weights, small, number, x, rows)
-        x = graph.add("Concat", both, axis=2)  # (T, B, 2H)
-        x = graph.add("Reshape", [x, graph.integers(-1, config.output_size)])
+        states = _layer(graph, config, weights, quantized, number, x, batch)
+        x = graph.add("Concat", states, axis=2)  # (T, B, 2H)
+        x = graph.add("Reshape", [x, graph.int_vector(-1, config.output_size)])  # (T * B, 2H)
         if number == 0:
-            rows = _Rows(_places(graph, rows.index), rows.own)
-    return x, rows
+            batch = _PaddedBatch(_flat_index(graph, batch.index), batch.mask)
+    return x, batch
 
 
 def _layer(
-    graph: Graph,
+    graph: GraphBuilder,
     config: EncoderConfig,
     weights: Weights,
-    small: bool,
+    quantized: bool,
     number: int,
     x: str,
-    rows: _Rows,
+    batch: _PaddedBatch,
 ) -> tuple[str, str]:
-    """x (N, I) -> states by direction, (T, B, H) each."""
+    """x (N, I) -> states, forward and backward, (T, B, H) each."""
     forward, backward = (
-        _Direction(graph, config, weights, small, number, direction).read(x, rows)
-        for direction in DIRECTIONS
+        _Direction(graph, config, weights, quantized, number, direction).states(x, batch)
+        for direction in _DIRECTIONS
     )
     return forward, backward
 
 
-# Where rows stand
+# The arrangement of rows in steps
 
 
-def _tokens(graph: Graph, table: Array, small: bool) -> tuple[str, _Rows]:
-    """The embeddings of a batch's distinct tokens (U, E), and where they stand."""
+def _distinct_tokens(
+    graph: GraphBuilder, table: Array, quantized: bool
+) -> tuple[str, _PaddedBatch]:
+    """The embeddings of a batch's distinct tokens (U, E), and their arrangement in steps."""
     ids = graph.add("Transpose", ["ids"], perm=[1, 0])  # (T, B)
-    flat = graph.add("Reshape", [ids, graph.integers(-1)])
-    ones = graph.add("Expand", [graph.integer(1), graph.add("Shape", [flat])])
+    flat = graph.add("Reshape", [ids, graph.int_vector(-1)])
+    ones = graph.add("Expand", [graph.int_scalar(1), graph.add("Shape", [flat])])
     zero = numpy_helper.from_array(np.zeros(1, np.int64))
-    none = graph.add("ConstantOfShape", [graph.integers(len(table))], value=zero)
-    met = graph.add("ScatterElements", [none, flat, ones])  # (V): 1 for each that occurs
-    distinct = graph.add("Reshape", [graph.add("NonZero", [met]), graph.integers(-1)])
-    # What number an id has among those that occur.
-    number = graph.add("Sub", [graph.add("CumSum", [met, graph.integer(0)]), graph.integer(1)])
-    index = graph.add("Gather", [number, ids])
+    zeros = graph.add("ConstantOfShape", [graph.int_vector(len(table))], value=zero)
+    occurs = graph.add("ScatterElements", [zeros, flat, ones])  # (V): 1 for ids in the batch
+    distinct = graph.add("Reshape", [graph.add("NonZero", [occurs]), graph.int_vector(-1)])
+    # The position of each id among the distinct ones: (V).
+    position = graph.add("CumSum", [occurs, graph.int_scalar(0)])
+    position = graph.add("Sub", [position, graph.int_scalar(1)])
+    index = graph.add("Gather", [position, ids])
     lengths = graph.add("Cast", ["lengths"], to=TensorProto.INT64)
-    own = graph.add("Less", [graph.steps(ids), lengths])
-    return _embeddings(graph, table, distinct, small), _Rows(index, _as_numbers(graph, own))
+    valid = graph.add("Less", [graph.step_numbers(ids), lengths])
+    embeddings = _embeddings(graph, table, distinct, quantized)
+    return embeddings, _PaddedBatch(index, _float_mask(graph, valid))
 
 
-def _embeddings(graph: Graph, table: Array, tokens: str, small: bool) -> str:
-    if not small:
-        return graph.add("Gather", [graph.constant("embedding", table), tokens])
-    scale = np.maximum(np.abs(table).max(axis=1), 1e-8) / int8.LARGEST
-    quantized = np.round(table / scale[:, None]).astype(np.int8)
-    found = graph.add("Gather", [graph.constant("embedding.int8", quantized), tokens])
+def _embeddings(graph: GraphBuilder, table: Array, ids: str, quantized: bool) -> str:
+    if not quantized:
+        return graph.add("Gather", [graph.constant("embedding", table), ids])
+    scale = np.maximum(np.abs(table).max(axis=1), 1e-8) / int8.MAX_INT8
+    table_int8 = np.round(table / scale[:, None]).astype(np.int8)
+    rows = graph.add("Gather", [graph.constant("embedding.int8", table_int8), ids])
     scales = graph.constant("embedding.scale", scale.astype(np.float32)[:, None])
-    return graph.add(
-        "Mul",
-        [
-            graph.add("Cast", [found], to=TensorProto.FLOAT),
-            graph.add("Gather", [scales, tokens]),
-        ],
-    )
+    rows = graph.add("Cast", [rows], to=TensorProto.FLOAT)
+    return graph.add("Mul", [rows, graph.add("Gather", [scales, ids])])
 
 
-def _as_numbers(graph: Graph, own: str) -> str:
+def _float_mask(graph: GraphBuilder, valid: str) -> str:
     """(T, B) bool -> (T, B, 1) float."""
-    numbers = graph.add("Cast", [own], to=TensorProto.FLOAT)
-    return graph.add("Unsqueeze", [numbers, graph.integers(2)])
+    mask = graph.add("Cast", [valid], to=TensorProto.FLOAT)
+    return graph.add("Unsqueeze", [mask, graph.int_vector(2)])
 
 
-def _places(graph: Graph, index: str) -> str:
-    """The number of each place in (T, B), where it is when T and B are one axis."""
+def _flat_index(graph: GraphBuilder, index: str) -> str:
+    """(T, B): t * B + b, the row of (T * B, ...) that holds step t of text b."""
     shape = graph.add("Shape", [index])
     count = graph.add("ReduceProd", [shape], keepdims=0)
-    every = graph.add("Range", [graph.integer(0), count, graph.integer(1)])
-    return graph.add("Reshape", [every, shape])
+    rows = graph.add("Range", [graph.int_scalar(0), count, graph.int_scalar(1)])
+    return graph.add("Reshape", [rows, shape])
 
 
-def _ending_together(graph: Graph, rows: _Rows) -> _Rows:
-    """The same rows, each with its padding before it."""
-    steps = graph.add("Shape", [rows.index], start=0, end=1)
-    missing = graph.add("Sub", [steps, graph.add("Cast", ["lengths"], to=TensorProto.INT64)])
-    source = graph.add("Sub", [graph.steps(rows.index), missing])  # (T, B)
-    own = graph.add("GreaterOrEqual", [source, graph.integer(0)])
-    source = graph.add("Max", [source, graph.integer(0)])
-    index = graph.add("GatherElements", [rows.index, source], axis=0)
-    return _Rows(index, _as_numbers(graph, own))
+def _right_align(graph: GraphBuilder, batch: _PaddedBatch) -> _PaddedBatch:
+    """The same batch with each row's padding before its tokens."""
+    steps = graph.add("Shape", [batch.index], start=0, end=1)
+    padding = graph.add("Sub", [steps, graph.add("Cast", ["lengths"], to=TensorProto.INT64)])
+    source = graph.add("Sub", [graph.step_numbers(batch.index), padding])  # (T, B)
+    valid = graph.add("GreaterOrEqual", [source, graph.int_scalar(0)])
+    source = graph.add("Max", [source, graph.int_scalar(0)])
+    index = graph.add("GatherElements", [batch.index, source], axis=0)
+    return _PaddedBatch(index, _float_mask(graph, valid))
 
 
-# A direction of a layer
+# One direction of a layer
 
 
 class _Direction:
-    """The loop over one direction's steps."""
+    """The loop over the steps of one direction of one layer."""
 
     def __init__(
         self,
-        graph: Graph,
+        graph: GraphBuilder,
         config: EncoderConfig,
         weights: Weights,
-        small: bool,
+        quantized: bool,
         number: int,
         direction: str,
     ) -> None:
-        self._graph, self._config, self._small = graph, config, small
-        self._first, self._backward = number == 0, direction == "backward"
+        self._graph, self._config, self._quantized = graph, config, quantized
+        self._first_layer, self._backward = number == 0, direction == "backward"
         self._name = f"layer{number}.{direction}"
         prefix = f"encoder.layers.{number}.{direction}_cell."
-        self._cell = Cell(config.cell, weights, prefix, small=small)
+        self._cell = Cell(config.cell, weights, prefix, quantized=quantized)
 
-    def read(self, x: str, rows: _Rows) -> str:
-        """The states (T, B, H) of what x (N, I) holds for each step."""
-        return self._scan(x, rows)[-1]
+    def states(self, x: str, batch: _PaddedBatch) -> str:
+        """x (N, I), arranged by `batch` -> hidden states (T, B, H)."""
+        return self._scan(x, batch)[-1]
 
-    def pool(self, x: str, rows: _Rows) -> Pooled:
-        """What is made of those states; the rows end together."""
+    def pooled(self, x: str, batch: _PaddedBatch) -> PooledStates:
+        """The same states, pooled over time. All rows must end at the loop's last step."""
         graph = self._graph
-        # 0 at a row's own steps, LOWEST at others.
-        other = graph.add("Sub", [graph.number(1), rows.own])
-        shift = graph.add("Mul", [other, graph.number(LOWEST)])
-        last, *_, largest, total = self._scan(x, rows, shift)
-        return Pooled(last, largest, total)
+        # Added to the states in max pooling: 0 at tokens, MAX_POOL_PADDING at padding.
+        padding = graph.add("Sub", [graph.float_scalar(1), batch.mask])
+        shift = graph.add("Mul", [padding, graph.float_scalar(MAX_POOL_PADDING)])
+        last, *_, largest, total = self._scan(x, batch, shift)
+        return PooledStates(last, largest, total)
 
-    def _scan(self, x: str, rows: _Rows, shift: str = "") -> Sequence[str]:
-        """With `shift` the last state, the largest and the total, else all states (T, B, H)."""
+    def _scan(self, x: str, batch: _PaddedBatch, shift: str = "") -> Sequence[str]:
+        """The final state, followed by all hidden states (T, B, H), or with `shift` by the largest
+        and the total (B, H)."""
         graph = self._graph
         shape: list[int | str] = ["B", self._config.hidden_size]
-        if self._first:
-            x = self._of_each_token(x)
+        if self._first_layer:
+            x = self._project_embeddings(x)
         parts = [*self._config.state_names, *(("largest", "total") if shift else ())]
         loop = graph.subgraph(f"{self._name}.step")
-        before = [loop.input(part, TensorProto.FLOAT, shape) for part in parts]
+        state = [loop.input(part, TensorProto.FLOAT, shape) for part in parts]
         index = loop.input("index", TensorProto.INT64, ["B"])
-        own = loop.input("own", TensorProto.FLOAT, ["B", 1])
-        gates = loop.add("Gather", [x, index])
-        if not self._first:
-            gates = self._cell.entering(loop, gates)
-        after = self._cell.step(loop, gates, before, own)
+        mask = loop.input("own", TensorProto.FLOAT, ["B", 1])
+        rows = loop.add("Gather", [x, index])
+        projected = rows if self._first_layer else self._cell.project_input(loop, rows)
+        next_state = self._cell.step(loop, projected, state, mask)
         names = [f"{self._name}.{part}" for part in parts]
-        starts = [self._filled(0.0)] * len(parts)
+        starts = [self._full(0.0)] * len(parts)
         if shift:
-            starts[-2] = self._filled(LOWEST)
-            seen = loop.add("Add", [after[0], loop.input("shift", TensorProto.FLOAT, ["B", 1])])
-            after.append(loop.add("Max", [before[-2], seen]))
-            after.append(loop.add("Add", [before[-1], after[0]]))
+            starts[-2] = self._full(MAX_POOL_PADDING)
+            shift_now = loop.input("shift", TensorProto.FLOAT, ["B", 1])
+            shifted = loop.add("Add", [next_state[0], shift_now])
+            next_state.append(loop.add("Max", [state[-2], shifted]))
+            next_state.append(loop.add("Add", [state[-1], next_state[0]]))
         else:
-            # What is carried on and what is given out are two outputs of the loop.
-            after.append(loop.add("Identity", [after[0]]))
+            # The loop has separate outputs for the next state and for the states of all steps.
+            next_state.append(loop.add("Identity", [next_state[0]]))
             names.append(f"{self._name}.states")
         reverse = int(self._backward)
-        for name in after:
+        for name in next_state:
             loop.output(name, TensorProto.FLOAT, shape)
-        steps = [rows.index, rows.own, *([shift] if shift else [])]
-        return graph.add_many(
+        scanned = [batch.index, batch.mask, *([shift] if shift else [])]
+        return graph.add_with_outputs(
             "Scan",
-            [*starts, *steps],
+            [*starts, *scanned],
             names,
             body=loop.body(),
-            num_scan_inputs=len(steps),
-            scan_input_directions=[reverse] * len(steps),
+            num_scan_inputs=len(scanned),
+            scan_input_directions=[reverse] * len(scanned),
             **({} if shift else {"scan_output_directions": [reverse]}),
         )
 
-    def _of_each_token(self, x: str) -> str:
-        """What each distinct token's embedding (U, E) gives to the gates: (U, gates * H)."""
+    def _project_embeddings(self, x: str) -> str:
+        """The input projection of distinct tokens' embeddings (U, E) -> (U, gates * H)."""
         graph, matrix = self._graph, self._cell.input_weights
-        if self._small:
-            weights = int8.stored(graph, f"{self._name}.W", matrix)
+        if self._quantized:
+            weights = int8.add_dequantized(graph, f"{self._name}.W", matrix)
         else:
             weights = graph.constant(f"{self._name}.W", matrix)
         bias = graph.constant(f"{self._name}.B", self._cell.input_bias)
         return graph.add("Gemm", [x, weights, bias], transB=1)
 
-    def _filled(self, value: float) -> str:
-        """(B, H)"""
+    def _full(self, value: float) -> str:
+        """(B, H), filled with `value`."""
         graph = self._graph
-        units = graph.integers(self._config.hidden_size)
-        shape = graph.add("Concat", [graph.add("Shape", ["lengths"]), units], axis=0)
-        return graph.add("Expand", [graph.number(value), shape])
+        hidden = graph.int_vector(self._config.hidden_size)
+        shape = graph.add("Concat", [graph.add("Shape", ["lengths"]), hidden], axis=0)
+        return graph.add("Expand", [graph.float_scalar(value), shape])

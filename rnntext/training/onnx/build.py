@@ -34,8 +34,8 @@ from onnx import TensorProto
 
 from rnntext.config import ModelConfig
 from rnntext.tasks import TASKS
-from rnntext.training.onnx.graph import Graph
-from rnntext.training.onnx.heads import classifier, language_model, tagger
+from rnntext.training.onnx import classifier, language_model, tagger
+from rnntext.training.onnx.graph_builder import GraphBuilder
 
 Array = npt.NDArray[Any]
 Weights = Mapping[str, Array]
@@ -50,11 +50,11 @@ def build(
 ) -> bytes:
     """The content of `model.onnx`: `weights` are named as in `model.safetensors`, float32; the
     file carries a description and facts `about` it by name."""
-    graph = Graph()
+    graph = GraphBuilder()
     graph.input("ids", TensorProto.INT64, ["B", "T"])
     graph.input("lengths", TensorProto.INT32, ["B"])
-    make = {"lm": language_model, "classify": classifier, "tag": tagger}[config.task]
-    make(graph, config.encoder, weights, small=precision == "int8")
+    task = {"lm": language_model, "classify": classifier, "tag": tagger}[config.task]
+    task.add_nodes(graph, config.encoder, weights, quantized=precision == "int8")
     return graph.to_bytes(description, about)
 
 

@@ -1,27 +1,28 @@
-"""What a recurrent cell computes in one step, as nodes of a loop's body.
+"""One step of a recurrent cell, as nodes in the body of a loop.
 
-Knows: the order of gates, which is PyTorch's, where biases stand, and products in float32 or int8.
-Does not know: where a step's input comes from, or how often a step is made.
+Knows: the order of gates (PyTorch's), where biases are added, and products in float32 or int8.
+Does not know: where the input of a step comes from, or how many steps there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import numpy.typing as npt
+from collections.abc import Callable, Sequence
 
 from rnntext.training.onnx import int8
-from rnntext.training.onnx.graph import Graph
+from rnntext.training.onnx.common import Weights
+from rnntext.training.onnx.graph_builder import GraphBuilder
 
-Array = npt.NDArray[Any]
-Weights = Mapping[str, Array]
-# A weight by its name in `model.safetensors` -> its name in a graph.
-Placed = Callable[[str], str]
+# Takes the name of a weight in `model.safetensors`, adds it to the graph as an external
+# initializer, and returns its name there.
+AddExternal = Callable[[str], str]
 
 
 class Cell:
-    """A layer's cell of one direction."""
+    """The cell of one layer and one direction.
+
+    A step has two parts: `project_input` multiplies the input by the input weights, for any number
+    of steps in one product; `step` adds the product with the hidden state and applies the gates.
+    """
 
     def __init__(
         self,
@@ -29,75 +30,89 @@ class Cell:
         weights: Weights,
         prefix: str,
         *,
-        small: bool,
+        quantized: bool,
         name: str = "",
-        placed: Placed | None = None,
+        add_external: AddExternal | None = None,
     ) -> None:
-        """`prefix` begins the names of the cell's weights, `name` those of its nodes; `small`: in
-        int8; `placed`: where matrices in float32 are, None: in the body."""
-        self._kind, self._small, self._name, self._placed = kind, small, name, placed
+        """`prefix` begins the names of the cell's weights, `name` those of its nodes.
+        `add_external`: adds float32 matrices to the graph; None: they are stored in the body."""
+        self._kind, self._quantized, self._name = kind, quantized, name
+        self._add_external = add_external
         self._matrices = {
             letter: (f"{prefix}{tensor}_l0", weights[f"{prefix}{tensor}_l0"])
             for letter, tensor in (("W", "weight_ih"), ("R", "weight_hh"))
         }
         self.input_weights = self._matrices["W"][1]
         bias, self._recurrent_bias = (weights[f"{prefix}bias_{of}_l0"] for of in ("ih", "hh"))
-        # A GRU's reset gate stands before the other bias.
+        # A GRU multiplies its reset gate by the hidden state's product and bias, so the two biases
+        # stay apart.
         self.input_bias = bias if kind == "gru" else bias + self._recurrent_bias
 
-    def entering(self, loop: Graph, x: str) -> str:
-        """What x (B, I) gives to each gate: (B, gates * H)."""
-        if self._small:
-            matrix = self._matrices["W"][1]
-            return int8.product(loop, x, f"{self._name}W", matrix, self.input_bias)
-        bias = loop.constant(f"{self._name}B", self.input_bias)
-        return self._product(loop, x, "W", bias)
+    def project_input(self, graph: GraphBuilder, x: str) -> str:
+        """The input projection of x (N, I) for all gates: (N, gates * H)."""
+        if self._quantized:
+            name = f"{self._name}W"
+            return int8.linear(graph, x, name, self.input_weights, self.input_bias)
+        return self._linear(graph, x, "W", graph.constant(f"{self._name}B", self.input_bias))
 
-    def step(self, loop: Graph, gates: str, before: Sequence[str], own: str = "") -> list[str]:
-        """The state (B, H) each after a step, of what enters the gates and the state before; zero
-        in the rows where `own` (B, 1) is."""
+    def step(
+        self, loop: GraphBuilder, projected: str, state: Sequence[str], mask: str = ""
+    ) -> list[str]:
+        """The next state, (B, H) each, from the projected input (B, gates * H) and the state. It
+        is zero in the rows where `mask` (B, 1) is zero."""
         step = {"rnn": self._rnn, "gru": self._gru, "lstm": self._lstm}[self._kind]
-        return step(loop, gates, before, own)
+        return step(loop, projected, state, mask)
 
-    def _product(self, loop: Graph, states: str, letter: str, bias: str) -> str:
-        """states (B, K) times a matrix (N, K), and a bias (N) or (B, N) added."""
+    def _linear(self, graph: GraphBuilder, x: str, letter: str, bias: str) -> str:
+        """x (B, K) times the matrix W or R (N, K), plus a bias (N) or (B, N)."""
         tensor, matrix = self._matrices[letter]
         name = f"{self._name}{letter}"
-        if self._small:
-            return loop.add("Add", [int8.product(loop, states, name, matrix), bias])
-        place = self._placed(tensor) if self._placed else loop.constant(name, matrix)
-        return loop.add("Gemm", [states, place, bias], transB=1)
+        if self._quantized:
+            return graph.add("Add", [int8.linear(graph, x, name, matrix), bias])
+        add_external = self._add_external
+        weights = add_external(tensor) if add_external else graph.constant(name, matrix)
+        return graph.add("Gemm", [x, weights, bias], transB=1)
 
-    def _rnn(self, loop: Graph, gates: str, before: Sequence[str], own: str) -> list[str]:
-        total = self._product(loop, before[0], "R", gates)
-        return [_masked(loop, loop.add("Tanh", [total]), own)]
+    def _rnn(
+        self, loop: GraphBuilder, projected: str, state: Sequence[str], mask: str
+    ) -> list[str]:
+        total = self._linear(loop, state[0], "R", projected)
+        return [_masked(loop, loop.add("Tanh", [total]), mask)]
 
-    def _gru(self, loop: Graph, gates: str, before: Sequence[str], own: str) -> list[str]:
-        hidden = before[0]
+    def _gru(
+        self, loop: GraphBuilder, projected: str, state: Sequence[str], mask: str
+    ) -> list[str]:
+        hidden = state[0]
         bias = loop.constant(f"{self._name}bias", self._recurrent_bias)
-        recurrent = self._product(loop, hidden, "R", bias)
-        # PyTorch's order: reset, update, new.
-        inputs = loop.split(gates, f"{self._name}input", 3)
-        states = loop.split(recurrent, f"{self._name}state", 3)
+        recurrent = self._linear(loop, hidden, "R", bias)
+        # PyTorch's order: reset, update, candidate.
+        from_input = loop.split(projected, f"{self._name}input", 3)
+        from_hidden = loop.split(recurrent, f"{self._name}state", 3)
         reset, update = (
             loop.add("Sigmoid", [loop.add("Add", pair)])
-            for pair in list(zip(inputs, states, strict=True))[:2]
+            for pair in list(zip(from_input, from_hidden, strict=True))[:2]
         )
-        new = loop.add("Add", [inputs[2], loop.add("Mul", [reset, states[2]])])
-        new = loop.add("Tanh", [new])
-        kept = loop.add("Mul", [update, loop.add("Sub", [hidden, new])])
-        return [_masked(loop, loop.add("Add", [new, kept]), own)]
+        gated = loop.add("Mul", [reset, from_hidden[2]])
+        candidate = loop.add("Tanh", [loop.add("Add", [from_input[2], gated])])
+        kept = loop.add("Mul", [update, loop.add("Sub", [hidden, candidate])])
+        return [_masked(loop, loop.add("Add", [candidate, kept]), mask)]
 
-    def _lstm(self, loop: Graph, gates: str, before: Sequence[str], own: str) -> list[str]:
-        total = self._product(loop, before[0], "R", gates)
-        # PyTorch's order: input, forget, cell, output.
-        entering, forgetting, new, leaving = loop.split(total, f"{self._name}gate", 4)
-        kept = loop.add("Mul", [loop.add("Sigmoid", [forgetting]), before[1]])
-        new = loop.add("Mul", [loop.add("Sigmoid", [entering]), loop.add("Tanh", [new])])
-        cell = _masked(loop, loop.add("Add", [kept, new]), own)
-        hidden = loop.add("Mul", [loop.add("Sigmoid", [leaving]), loop.add("Tanh", [cell])])
+    def _lstm(
+        self, loop: GraphBuilder, projected: str, state: Sequence[str], mask: str
+    ) -> list[str]:
+        total = self._linear(loop, state[0], "R", projected)
+        # PyTorch's order: input, forget, candidate, output.
+        gates = loop.split(total, f"{self._name}gate", 4)
+        input_gate, forget_gate, candidate, output_gate = gates
+        kept = loop.add("Mul", [loop.add("Sigmoid", [forget_gate]), state[1]])
+        written = loop.add(
+            "Mul", [loop.add("Sigmoid", [input_gate]), loop.add("Tanh", [candidate])]
+        )
+        cell = _masked(loop, loop.add("Add", [kept, written]), mask)
+        # Zero where the cell state is zero, so it needs no mask.
+        hidden = loop.add("Mul", [loop.add("Sigmoid", [output_gate]), loop.add("Tanh", [cell])])
         return [hidden, cell]
 
 
-def _masked(loop: Graph, states: str, own: str) -> str:
-    return loop.add("Mul", [states, own]) if own else states
+def _masked(loop: GraphBuilder, states: str, mask: str) -> str:
+    return loop.add("Mul", [states, mask]) if mask else states

@@ -1,206 +1,210 @@
-"""An encoder of one direction, by ONNX's own recurrent operators.
+"""A unidirectional encoder, built from ONNX's own recurrent operators.
 
-Knows: ONNX's order of gates, states that go in and come out, and what holds the range of an int8
-layer still. Does not know: what is made of the states.
+Knows: ONNX's order of gates, the state as input and output, and how an int8 layer keeps a fixed
+quantization range. Does not know: what is computed from the hidden states.
 
-A model that reads on where it stopped may have one short text to read, step after step, so a step
-has to be quick however few rows it has.
+A model that resumes from a saved state may have a single short text to read, step after step, so a
+step has to be fast with few rows.
 
-int8: ONNX Runtime's dynamically quantised LSTM takes the range of its inputs over the whole batch.
-Two units more in each layer (RANGE) hold that range still: one is always 1, one always -1, which
-no state of an LSTM exceeds, and none of the others listens to them. So the scale is the same for
-every batch and a record's answer the same to the bit. The embeddings, which the first layer reads,
-carry two such columns. There is no such kernel for the GRU and the vanilla RNN: their weights are
-stored as int8 and multiplied out when the graph is loaded.
+int8: ONNX Runtime's dynamically quantized LSTM computes the quantization range of its input over
+the whole batch. Each layer therefore has two sentinel units, which pin that range: the hidden state
+of one is always 1, of the other always -1, which no state of an LSTM exceeds. Their outgoing
+weights are zero. So the scale is the same for every batch, and the answer to a record is the same
+to the bit. The embeddings, which the first layer reads, have two such columns. ONNX Runtime has no
+such kernel for the GRU and the vanilla RNN: their weights are stored as int8 and dequantized when
+the graph is loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from onnx import TensorProto
 
 from rnntext.config import EncoderConfig
 from rnntext.training.onnx import int8
-from rnntext.training.onnx.graph import CONTRIBUTED, Graph
+from rnntext.training.onnx.common import Weights
+from rnntext.training.onnx.graph_builder import CONTRIB_DOMAIN, Array, GraphBuilder
 
-Array = npt.NDArray[Any]
-Weights = Mapping[str, Array]
-
-# Where each of ONNX's gates stands among PyTorch's: ONNX has input, output, forget, cell and
-# update, reset, hidden; PyTorch input, forget, cell, output and reset, update, new.
+# The index of each of ONNX's gates in PyTorch's order. ONNX: input, output, forget, cell and
+# update, reset, hidden. PyTorch: input, forget, cell, output and reset, update, new.
 _GATES = {"rnn": (0,), "gru": (1, 0, 2), "lstm": (0, 3, 1, 2)}
 _OPERATORS = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 
-_RANGE = 2
-_SATURATED = 40.0  # what saturates a gate or cell of a unit of the range
+_SENTINELS = 2
+_SATURATED = 40.0  # saturates the gates and the cell state of a sentinel unit
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderOutputs:
-    """Names of what the encoder's last layer gives."""
+    """Names of the encoder's outputs in the graph."""
 
-    states: str  # (T, B, H), zero past a row's end
-    final: str  # (layers, B, H), after each row's last step
+    states: str  # (T, B, H): hidden states of the last layer, zero at padding
+    final_hidden: str  # (layers, B, H): hidden states after the last token of each row
 
 
-def unroll(graph: Graph, config: EncoderConfig, weights: Weights, *, small: bool) -> EncoderOutputs:
-    """Read `ids` on from the state that is given, and give out the state after; `small`: in
-    int8."""
+def encode(
+    graph: GraphBuilder, config: EncoderConfig, weights: Weights, *, quantized: bool
+) -> EncoderOutputs:
+    """Read `ids`, starting from the state in the inputs `hidden` and `cell`. The state after the
+    last step becomes the outputs `next_hidden` and `next_cell`."""
     shape: list[int | str] = [config.num_layers, "B", config.hidden_size]
     parts = config.state_names
     for part in parts:
         graph.input(part, TensorProto.FLOAT, shape)
-    with_range = small and config.cell == "lstm"
-    x = _embeddings(graph, weights["encoder.embedding.weight"], small, with_range)
-    starts = [_wide(graph, part, config.hidden_size) for part in parts] if with_range else parts
-    befores = [_by_layer(graph, start, config.num_layers) for start in starts]
-    y = ""
+    sentinels = quantized and config.cell == "lstm"
+    x = _embeddings(graph, weights["encoder.embedding.weight"], quantized, sentinels)
+    starts = (
+        [_append_sentinels(graph, p, config.hidden_size) for p in parts] if sentinels else parts
+    )
+    starts_by_layer = [_split_layers(graph, start, config.num_layers) for start in starts]
+    states = ""
     finals: list[Sequence[str]] = []
     for index in range(config.num_layers):
-        layer = _int8_lstm if with_range else partial(_layer, small=small)
-        before = [layers[index] for layers in befores]
-        y, final = layer(graph, config, weights, index, x, before)
-        x = y = graph.add("Squeeze", [y, graph.integers(1)])  # (T, B, H)
+        layer = _int8_lstm if sentinels else partial(_layer, quantized=quantized)
+        state = [layers[index] for layers in starts_by_layer]
+        states, final = layer(graph, config, weights, index, x, state)
+        x = states = graph.add("Squeeze", [states, graph.int_vector(1)])  # (T, B, H)
         finals.append(final)
-    if with_range:
-        y = graph.rows(y, 0, config.hidden_size, 2)
-    for part, states in zip(parts, zip(*finals, strict=True), strict=False):
+    if sentinels:
+        states = graph.slice(states, 0, config.hidden_size, 2)
+    for part, layers in zip(parts, zip(*finals, strict=True), strict=False):
         name = f"next_{part}"
-        if with_range:
-            graph.rows(graph.add("Concat", states, axis=0), 0, config.hidden_size, 2, name)
+        if sentinels:
+            graph.slice(graph.add("Concat", layers, axis=0), 0, config.hidden_size, 2, name)
         else:
-            graph.add("Concat", states, name, axis=0)
+            graph.add("Concat", layers, name, axis=0)
         graph.output(name, TensorProto.FLOAT, shape)
-    return EncoderOutputs(y, f"next_{parts[0]}")
+    return EncoderOutputs(states, f"next_{parts[0]}")
 
 
-def _by_layer(graph: Graph, part: str, layers: int) -> Sequence[str]:
+def _split_layers(graph: GraphBuilder, part: str, layers: int) -> Sequence[str]:
     """(layers, B, H) -> (1, B, H) for each layer."""
     if layers == 1:
         return [part]
-    return graph.add_many("Split", [part], [f"{part}{index}" for index in range(layers)], axis=0)
+    names = [f"{part}{index}" for index in range(layers)]
+    return graph.add_with_outputs("Split", [part], names, axis=0)
 
 
-def _wide(graph: Graph, part: str, hidden: int) -> str:
-    """A part of the state with the range's units: (layers, B, H + 2)."""
-    # tanh of a saturated cell is 1: the state that the range's units have at every step.
-    end = {"hidden": 1.0, "cell": _SATURATED}[part]
-    units = np.zeros(hidden + _RANGE, np.float32)
-    units[hidden:] = end, -end
-    room = graph.add("Pad", [part, graph.integers(0, 0, 0, 0, 0, _RANGE)])
-    return graph.add("Add", [room, graph.constant(f"range.{part}", units)])
+def _append_sentinels(graph: GraphBuilder, part: str, hidden: int) -> str:
+    """Append the sentinel units to `hidden` or `cell`: (layers, B, H + 2)."""
+    # tanh of a saturated cell state is 1, the sentinels' hidden state at every step.
+    value = {"hidden": 1.0, "cell": _SATURATED}[part]
+    units = np.zeros(hidden + _SENTINELS, np.float32)
+    units[hidden:] = value, -value
+    padded = graph.add("Pad", [part, graph.int_vector(0, 0, 0, 0, 0, _SENTINELS)])
+    return graph.add("Add", [padded, graph.constant(f"range.{part}", units)])
 
 
-def _embeddings(graph: Graph, table: Array, small: bool, with_range: bool) -> str:
-    """(T, B, E), with the range's columns (T, B, E + 2)."""
-    steps = graph.add("Transpose", ["ids"], perm=[1, 0])
-    if not small:
-        return graph.add("Gather", [graph.constant("embedding", table), steps], axis=0)
-    # One scale for the whole table, because the layer that reads it has one scale as well.
-    scale = max(float(np.abs(table).max()), 1e-8) / int8.LARGEST
-    quantized = np.round(table / scale).astype(np.int8)
-    if with_range:
-        # 255 steps of one scale: the layer's own rounding then changes nothing.
-        ends = np.array([int8.LARGEST, -int8.LARGEST - 1], np.int8)
-        quantized = np.concatenate([quantized, np.tile(ends, (len(table), 1))], axis=1)
-    found = graph.add("Gather", [graph.constant("embedding.int8", quantized), steps], axis=0)
-    scales = graph.constant("embedding.scale", np.array(scale, np.float32))
-    return graph.add("Mul", [graph.add("Cast", [found], to=TensorProto.FLOAT), scales])
+def _embeddings(graph: GraphBuilder, table: Array, quantized: bool, sentinels: bool) -> str:
+    """The embeddings of `ids` (T, B, E), with sentinel columns (T, B, E + 2)."""
+    ids = graph.add("Transpose", ["ids"], perm=[1, 0])  # (T, B)
+    if not quantized:
+        return graph.add("Gather", [graph.constant("embedding", table), ids], axis=0)
+    # One scale for the whole table, because the layer that reads it also has only one.
+    rounded, scale = int8.quantize_embeddings(table)
+    table_int8 = rounded.astype(np.int8)
+    if sentinels:
+        # The range is then 255 steps of this scale, so that the layer's own quantization changes
+        # nothing.
+        limits = np.array([int8.MAX_INT8, -int8.MAX_INT8 - 1], np.int8)
+        table_int8 = np.concatenate([table_int8, np.tile(limits, (len(table), 1))], axis=1)
+    rows = graph.add("Gather", [graph.constant("embedding.int8", table_int8), ids], axis=0)
+    scale_name = graph.constant("embedding.scale", np.array(scale, np.float32))
+    return int8.dequantize(graph, rows, scale_name)
 
 
 def _layer(
-    graph: Graph,
+    graph: GraphBuilder,
     config: EncoderConfig,
     weights: Weights,
     index: int,
     x: str,
-    before: Sequence[str],
-    small: bool,
+    state: Sequence[str],
+    quantized: bool,
 ) -> tuple[str, Sequence[str]]:
-    """x (T, B, I) -> states (T, 1, B, H), the state after (1, B, H) each."""
+    """x (T, B, I) -> hidden states (T, 1, B, H), and the final state (1, B, H) each."""
     names = []
     for name, array in _parameters(config.cell, weights, index).items():
-        if small and name != "B":
-            names.append(int8.stored(graph, f"layer{index}.{name}", array))
+        if quantized and name != "B":
+            names.append(int8.add_dequantized(graph, f"layer{index}.{name}", array))
         else:
             names.append(graph.constant(f"layer{index}.{name}", array))
     attributes: dict[str, Any] = {"linear_before_reset": 1} if config.cell == "gru" else {}
-    y, *final = graph.add_many(
+    states, *final = graph.add_with_outputs(
         _OPERATORS[config.cell],
-        [x, *names, "lengths", *before],
+        [x, *names, "lengths", *state],
         [f"layer{index}.y", f"layer{index}.h", f"layer{index}.c"][: 1 + config.state_parts],
         hidden_size=config.hidden_size,
         **attributes,
     )
-    return y, final
+    return states, final
 
 
 def _int8_lstm(
-    graph: Graph,
+    graph: GraphBuilder,
     config: EncoderConfig,
     weights: Weights,
     index: int,
     x: str,
-    before: Sequence[str],
+    state: Sequence[str],
 ) -> tuple[str, Sequence[str]]:
-    """What `_layer` does, but x and the states have the range's columns and units."""
+    """The same as `_layer`, in int8; x and the states have the sentinel units."""
     name = f"layer{index}"
-    input_weights, state_weights, bias = _with_range(_parameters("lstm", weights, index))
+    input_weights, recurrent_weights, bias = _add_sentinels(_parameters("lstm", weights, index))
     inputs = [x]
     scales = []
-    for letter, matrix in (("W", input_weights), ("R", state_weights)):
-        # (1, 4 * H, I): a scale for each row; the operator wants (1, I, 4 * H).
-        quantized, scale = int8.quantize(matrix)
-        inputs.append(graph.constant(f"{name}.{letter}.int8", quantized.transpose(0, 2, 1)))
+    for letter, matrix in (("W", input_weights), ("R", recurrent_weights)):
+        # The scales are those of the rows of (1, 4 * H, I), but the operator wants (1, I, 4 * H).
+        weights_int8, scale = int8.quantize(matrix)
+        inputs.append(graph.constant(f"{name}.{letter}.int8", weights_int8.transpose(0, 2, 1)))
         scales += [
             graph.constant(f"{name}.{letter}.scale", scale),
             graph.constant(f"{name}.zero", np.zeros(scale.shape, np.int8)),
         ]
-    y, *final = graph.add_many(
+    states, *final = graph.add_with_outputs(
         "DynamicQuantizeLSTM",
-        [*inputs, graph.constant(f"{name}.B", bias), "lengths", *before, "", *scales],
+        [*inputs, graph.constant(f"{name}.B", bias), "lengths", *state, "", *scales],
         [f"{name}.y", f"{name}.h", f"{name}.c"],
-        domain=CONTRIBUTED,
-        hidden_size=config.hidden_size + _RANGE,
+        domain=CONTRIB_DOMAIN,
+        hidden_size=config.hidden_size + _SENTINELS,
     )
-    return y, final
+    return states, final
 
 
 def _parameters(cell: str, weights: Weights, index: int) -> dict[str, Array]:
-    """W, R and B of ONNX's recurrent operators, with an axis 0 of one direction."""
+    """W, R and B of ONNX's recurrent operators; axis 0 is the direction, of size 1."""
     prefix = f"encoder.layers.{index}.forward_cell."
 
-    def ordered(name: str) -> Array:
+    def reorder_gates(name: str) -> Array:
         gates = np.split(weights[f"{prefix}{name}_l0"], len(_GATES[cell]))
-        return np.concatenate([gates[index] for index in _GATES[cell]])
+        return np.concatenate([gates[gate] for gate in _GATES[cell]])
 
     return {
-        "W": ordered("weight_ih")[None],
-        "R": ordered("weight_hh")[None],
-        "B": np.concatenate([ordered("bias_ih"), ordered("bias_hh")])[None],
+        "W": reorder_gates("weight_ih")[None],
+        "R": reorder_gates("weight_hh")[None],
+        "B": np.concatenate([reorder_gates("bias_ih"), reorder_gates("bias_hh")])[None],
     }
 
 
-def _with_range(parameters: dict[str, Array]) -> tuple[Array, Array, Array]:
-    """An LSTM layer's parameters with two units more whose states are 1 and -1 for ever."""
+def _add_sentinels(parameters: dict[str, Array]) -> tuple[Array, Array, Array]:
+    """W, R and B of an LSTM layer with two more units, whose states stay 1 and -1."""
     hidden = parameters["R"].shape[-1]
-    more = [(0, 0), (0, _RANGE), (0, _RANGE)]
-    # Gates apart, so that each gets its two units: (gates, H, ...).
-    rows = np.pad(parameters["W"].reshape(4, hidden, -1), more)
-    recurrent = np.pad(parameters["R"].reshape(4, hidden, hidden), more)
-    gates = np.pad(parameters["B"].reshape(8, hidden), more[:2])
-    # ONNX's order: input, output, forget, cell. Nothing comes in, nothing is forgotten.
+    padding = [(0, 0), (0, _SENTINELS), (0, _SENTINELS)]
+    # One axis for the gates, so that each gate gets two units: (gates, H, ...).
+    input_weights = np.pad(parameters["W"].reshape(4, hidden, -1), padding)
+    recurrent_weights = np.pad(parameters["R"].reshape(4, hidden, hidden), padding)
+    bias = np.pad(parameters["B"].reshape(8, hidden), padding[:2])
+    # ONNX's order: input, output, forget, cell. The input gate is closed, the others are open.
     for gate, value in enumerate((-_SATURATED, _SATURATED, _SATURATED)):
-        gates[gate, hidden:] = value
-    wide = 4 * (hidden + _RANGE)
+        bias[gate, hidden:] = value
+    rows = 4 * (hidden + _SENTINELS)
     return (
-        rows.reshape(1, wide, -1),
-        recurrent.reshape(1, wide, -1),
-        gates.reshape(1, 2 * wide),
+        input_weights.reshape(1, rows, -1),
+        recurrent_weights.reshape(1, rows, -1),
+        bias.reshape(1, 2 * rows),
     )

@@ -21,7 +21,7 @@ from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network
 from rnntext.training.onnx.build import apply_temperature, build, documentation
 from rnntext.training.onnx.export import numpy_weights
-from rnntext.training.onnx.graph import CONTRIBUTED
+from rnntext.training.onnx.graph_builder import CONTRIB_DOMAIN
 from tests.training.onnx.test_export import CELLS, E, H, V, random_model
 
 torch.set_num_threads(1)
@@ -268,7 +268,7 @@ def test_only_int8_needs_onnx_runtime_s_own_operators(
         node.op_type
         for g in graphs_in(small.graph)
         for node in g.node
-        if node.domain == CONTRIBUTED
+        if node.domain == CONTRIB_DOMAIN
     )
     if both:
         # Each direction multiplies its states, and from the second layer on what it reads.
@@ -279,7 +279,7 @@ def test_only_int8_needs_onnx_runtime_s_own_operators(
             "MatMulIntegerToFloat": 2 if task == "lm" else 0,
         }
     assert own == Counter(wanted)
-    domains = {"", CONTRIBUTED} if own else {""}
+    domains = {"", CONTRIB_DOMAIN} if own else {""}
     assert {opset.domain for opset in small.opset_import} == domains
 
 
