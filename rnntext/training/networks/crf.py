@@ -1,7 +1,7 @@
-"""The linear-chain conditional random field (Lafferty, McCallum and Pereira 2001) in training.
+"""Linear-chain conditional random field (Lafferty, McCallum and Pereira 2001), for training.
 
-Knows: the likelihood of a tag sequence given emissions, and the likeliest sequence, on any device.
-Does not know: probabilities of single tags, which `runtime/crf.py` has, in NumPy.
+Knows: the likelihood of a tag sequence given its emissions, and Viterbi decoding, on any device.
+Does not know: the marginal probabilities of single tags (`runtime/crf.py` has them, in NumPy).
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-# The score of what may not be: small enough to vanish in a sum of exponentials, large enough
-# to stay finite when several of them add up.
+# The score of a forbidden transition: low enough that its exponential is 0 in a sum, high enough
+# that several of them add up to a finite number.
 FORBIDDEN = -1e4
 
 
 class ConditionalRandomField(nn.Module):
-    """Scores of starting with, moving between and ending with tags."""
+    """Scores of the first tag, of transitions between tags, and of the last tag."""
 
     def __init__(self, num_labels: int) -> None:
         super().__init__()
@@ -24,54 +24,58 @@ class ConditionalRandomField(nn.Module):
         self.end = nn.Parameter(torch.zeros(num_labels))
 
     def log_likelihood(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
-        """emissions (B, W, L), tags (B, W), lengths (B) of at least 1 -> (B), in nats."""
+        """Log-likelihood of tags (B, W) given emissions (B, W, L): (B), in nats. `lengths` (B) are
+        at least 1."""
         return self.score(emissions, tags, lengths) - self.log_partition(emissions, lengths)
 
     def score(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
-        """The score of the given tags, before normalisation: (B)."""
+        """Unnormalized score of a tag sequence: (B)."""
         words = emissions.shape[1]
         valid = torch.arange(words, device=tags.device) < lengths[:, None]  # (B, W)
         emitted = emissions.gather(2, tags[..., None]).squeeze(2) * valid  # (B, W)
-        moved = self.transitions[tags[:, :-1], tags[:, 1:]] * valid[:, 1:]  # (B, W - 1)
-        final = tags.gather(1, lengths[:, None] - 1).squeeze(1)  # (B)
-        return self.start[tags[:, 0]] + emitted.sum(1) + moved.sum(1) + self.end[final]
+        transitions = self.transitions[tags[:, :-1], tags[:, 1:]] * valid[:, 1:]  # (B, W - 1)
+        last = tags.gather(1, lengths[:, None] - 1).squeeze(1)  # (B)
+        return self.start[tags[:, 0]] + emitted.sum(1) + transitions.sum(1) + self.end[last]
 
     def log_partition(self, emissions: Tensor, lengths: Tensor) -> Tensor:
-        """The logarithm of the sum over all tag sequences, by the forward recursion: (B)."""
+        """Logarithm of the partition function, the sum over all tag sequences, by the forward
+        algorithm: (B)."""
         alpha = self.start + emissions[:, 0]  # (B, L)
         for word in range(1, emissions.shape[1]):
             # (B, from, 1) + (from, to) -> (B, to)
-            following = torch.logsumexp(alpha[:, :, None] + self.transitions, dim=1)
-            following = following + emissions[:, word]
-            alpha = torch.where((word < lengths)[:, None], following, alpha)
+            next_alpha = torch.logsumexp(alpha[:, :, None] + self.transitions, dim=1)
+            next_alpha = next_alpha + emissions[:, word]
+            alpha = torch.where((word < lengths)[:, None], next_alpha, alpha)
         return torch.logsumexp(alpha + self.end, dim=1)
 
     def decode(self, emissions: Tensor, lengths: Tensor) -> Tensor:
-        """The likeliest tags (Viterbi 1967): (B, W); what is past a row's length means nothing."""
+        """The tag sequence with the highest score (Viterbi 1967): (B, W). Tags at padding have no
+        meaning."""
         words = emissions.shape[1]
         score = self.start + emissions[:, 0]  # (B, L)
-        came_from: list[Tensor] = []  # of each later word, (B, L)
-        stay = torch.arange(score.shape[1], device=score.device).expand_as(score)
+        backpointers: list[Tensor] = []  # of each word but the first, (B, L)
+        same_tag = torch.arange(score.shape[1], device=score.device).expand_as(score)
         for word in range(1, words):
             best, previous = (score[:, :, None] + self.transitions).max(dim=1)  # (B, to)
-            inside = (word < lengths)[:, None]
-            score = torch.where(inside, best + emissions[:, word], score)
-            came_from.append(torch.where(inside, previous, stay))
+            valid = (word < lengths)[:, None]
+            score = torch.where(valid, best + emissions[:, word], score)
+            backpointers.append(torch.where(valid, previous, same_tag))
         tag = (score + self.end).argmax(1)  # (B)
         path = [tag]
-        for previous in reversed(came_from):
+        for previous in reversed(backpointers):
             tag = previous.gather(1, tag[:, None]).squeeze(1)
             path.append(tag)
         return torch.stack(path[::-1], dim=1)
 
 
-def forbid_broken_spans(field: ConditionalRandomField, labels: list[str]) -> None:
-    """For BIO tags: no `I-X` at a sentence's start, nor after anything but `B-X` and `I-X`."""
+def forbid_broken_spans(crf: ConditionalRandomField, labels: list[str]) -> None:
+    """Forbid transitions that are invalid in BIO tagging: `I-X` may only follow `B-X` or `I-X`,
+    and may not start a sentence."""
     with torch.no_grad():
         for to, label in enumerate(labels):
             if not label.startswith("I-"):
                 continue
-            field.start[to] = FORBIDDEN
-            for came_from, before in enumerate(labels):
-                if before not in (label, "B-" + label[2:]):
-                    field.transitions[came_from, to] = FORBIDDEN
+            crf.start[to] = FORBIDDEN
+            for previous, previous_label in enumerate(labels):
+                if previous_label not in (label, "B-" + label[2:]):
+                    crf.transitions[previous, to] = FORBIDDEN

@@ -1,4 +1,4 @@
-"""The conditional random field's loss against the sum over every tag sequence there is."""
+"""The conditional random field compared with brute-force enumeration of all tag sequences."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ B, W, L = 5, 4, 3  # sentences, words, labels
 LENGTHS = torch.tensor([4, 1, 3, 2, 4])
 
 
-def random_field(seed: int, labels: int = L) -> ConditionalRandomField:
+def random_crf(seed: int, labels: int = L) -> ConditionalRandomField:
     generator = torch.Generator().manual_seed(seed)
-    field = ConditionalRandomField(labels).double()
+    crf = ConditionalRandomField(labels).double()
     with torch.no_grad():
-        for parameter in field.parameters():
+        for parameter in crf.parameters():
             parameter.normal_(0, 1.5, generator=generator)
-    return field
+    return crf
 
 
 def random_emissions(seed: int, labels: int = L) -> Tensor:
@@ -33,32 +33,32 @@ def random_emissions(seed: int, labels: int = L) -> Tensor:
     return torch.from_numpy(values)
 
 
-def path_score(field: ConditionalRandomField, emissions: Tensor, path: tuple[int, ...]) -> float:
-    """Of one sentence, term by term."""
-    start, transitions, end = (p.detach() for p in (field.start, field.transitions, field.end))
+def path_score(crf: ConditionalRandomField, emissions: Tensor, path: tuple[int, ...]) -> float:
+    """The score of one sentence's tag path, added up term by term."""
+    start, transitions, end = (p.detach() for p in (crf.start, crf.transitions, crf.end))
     total = float(start[path[0]]) + float(end[path[-1]])
     total += sum(float(emissions[word, tag]) for word, tag in enumerate(path))
     return total + sum(float(transitions[a, b]) for a, b in itertools.pairwise(path))
 
 
 def all_scores(
-    field: ConditionalRandomField, emissions: Tensor, length: int
+    crf: ConditionalRandomField, emissions: Tensor, length: int
 ) -> dict[tuple[int, ...], float]:
     labels = emissions.shape[1]
     paths = itertools.product(range(labels), repeat=length)
-    return {path: path_score(field, emissions, path) for path in paths}
+    return {path: path_score(crf, emissions, path) for path in paths}
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_everything_equals_enumeration(seed: int) -> None:
-    field, emissions = random_field(seed), random_emissions(seed)
+    crf, emissions = random_crf(seed), random_emissions(seed)
     tags = torch.from_numpy(np.random.default_rng(seed).integers(L, size=(B, W)))
-    scores = field.score(emissions, tags, LENGTHS).detach()
-    partitions = field.log_partition(emissions, LENGTHS).detach()
-    likelihoods = field.log_likelihood(emissions, tags, LENGTHS).detach()
-    decoded = field.decode(emissions, LENGTHS)
+    scores = crf.score(emissions, tags, LENGTHS).detach()
+    partitions = crf.log_partition(emissions, LENGTHS).detach()
+    likelihoods = crf.log_likelihood(emissions, tags, LENGTHS).detach()
+    decoded = crf.decode(emissions, LENGTHS)
     for row, length in enumerate(LENGTHS.tolist()):
-        every = all_scores(field, emissions[row], length)
+        every = all_scores(crf, emissions[row], length)
         path = tuple(tags[row, :length].tolist())
         partition = math.log(math.fsum(map(math.exp, every.values())))
         assert float(scores[row]) == pytest.approx(every[path], rel=1e-9)
@@ -68,47 +68,47 @@ def test_everything_equals_enumeration(seed: int) -> None:
 
 
 def test_probabilities_of_all_sequences_sum_to_one() -> None:
-    field, emissions = random_field(1), random_emissions(1)[:1, :3]
+    crf, emissions = random_crf(1), random_emissions(1)[:1, :3]
     tags = torch.tensor(list(itertools.product(range(L), repeat=3)))
-    likelihoods = field.log_likelihood(
+    likelihoods = crf.log_likelihood(
         emissions.expand(len(tags), -1, -1), tags, torch.full((len(tags),), 3)
     )
     assert float(likelihoods.detach().exp().sum()) == pytest.approx(1, rel=1e-9)
 
 
-def test_padding_counts_for_nothing() -> None:
-    field, emissions = random_field(2), random_emissions(2)
+def test_padding_has_no_effect() -> None:
+    crf, emissions = random_crf(2), random_emissions(2)
     tags = torch.from_numpy(np.random.default_rng(2).integers(L, size=(B, W)))
     padding = torch.arange(W) >= LENGTHS[:, None]
     other = emissions.masked_fill(padding[..., None], 50.0)
     other_tags = torch.where(padding, (tags + 1) % L, tags)
-    expected = field.log_likelihood(emissions, tags, LENGTHS)
-    assert torch.equal(field.log_likelihood(other, other_tags, LENGTHS), expected)
-    decoded = field.decode(emissions, LENGTHS)
-    assert torch.equal(field.decode(other, LENGTHS)[~padding], decoded[~padding])
+    expected = crf.log_likelihood(emissions, tags, LENGTHS)
+    assert torch.equal(crf.log_likelihood(other, other_tags, LENGTHS), expected)
+    decoded = crf.decode(emissions, LENGTHS)
+    assert torch.equal(crf.decode(other, LENGTHS)[~padding], decoded[~padding])
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_decoding_agrees_with_the_runtimes(seed: int) -> None:
     labels = 6
-    field, emissions = random_field(seed, labels), random_emissions(seed, labels)
+    crf, emissions = random_crf(seed, labels), random_emissions(seed, labels)
     if seed % 2:
-        forbid_broken_spans(field, ["B-x", "B-y", "I-x", "I-y", "O", "B-z"])
-    found = field.decode(emissions, LENGTHS)
-    scores = [p.detach().numpy() for p in (field.start, field.transitions, field.end)]
+        forbid_broken_spans(crf, ["B-x", "B-y", "I-x", "I-y", "O", "B-z"])
+    found = crf.decode(emissions, LENGTHS)
+    scores = [p.detach().numpy() for p in (crf.start, crf.transitions, crf.end)]
     expected = viterbi(emissions.numpy(), LENGTHS.numpy(), *scores)
     for row, path in enumerate(expected):
         assert found[row, : len(path)].tolist() == path.tolist()
 
 
 def test_gradients_equal_finite_differences() -> None:
-    field, emissions = random_field(3), random_emissions(3)[:3, :3].clone()
+    crf, emissions = random_crf(3), random_emissions(3)[:3, :3].clone()
     tags = torch.from_numpy(np.random.default_rng(3).integers(L, size=(3, 3)))
-    inputs = (emissions.requires_grad_(), field.start, field.transitions, field.end)
+    inputs = (emissions.requires_grad_(), crf.start, crf.transitions, crf.end)
     lengths, rows = torch.tensor([2, 3, 1]), torch.tensor([1.0, 2.0, 3.0])
 
     def loss() -> Tensor:
-        return (field.log_likelihood(emissions, tags, lengths) * rows).sum()
+        return (crf.log_likelihood(emissions, tags, lengths) * rows).sum()
 
     grads = torch.autograd.grad(loss(), inputs)
     step = 1e-5
@@ -136,14 +136,14 @@ def is_legal(tags: list[str]) -> bool:
 
 
 def test_a_broken_span_is_never_decoded() -> None:
-    """Emissions that want broken spans as much as a network can."""
-    field = ConditionalRandomField(len(SPAN_LABELS))
-    forbid_broken_spans(field, SPAN_LABELS)
+    """Even if the emissions strongly favour broken spans."""
+    crf = ConditionalRandomField(len(SPAN_LABELS))
+    forbid_broken_spans(crf, SPAN_LABELS)
     rng = np.random.default_rng(4)
     emissions = torch.from_numpy(rng.normal(scale=30, size=(200, 7, 5)).astype(np.float32))
     emissions[..., 2:4] += 60
     lengths = torch.from_numpy(rng.integers(1, 8, size=200))
-    paths = field.decode(emissions, lengths)
+    paths = crf.decode(emissions, lengths)
     greedy = emissions.argmax(2)
     broken = 0
     for path, wanted, length in zip(paths, greedy, lengths, strict=True):
@@ -152,22 +152,22 @@ def test_a_broken_span_is_never_decoded() -> None:
     assert broken > 150
 
 
-def test_a_broken_span_has_no_probability_and_a_whole_one_keeps_its_own() -> None:
-    field = ConditionalRandomField(len(SPAN_LABELS))
-    forbid_broken_spans(field, SPAN_LABELS)
+def test_broken_spans_have_probability_zero_and_valid_ones_are_renormalized() -> None:
+    crf = ConditionalRandomField(len(SPAN_LABELS))
+    forbid_broken_spans(crf, SPAN_LABELS)
     paths = list(itertools.product(range(5), repeat=3))
     tags = torch.tensor(paths)
     emissions = torch.from_numpy(np.random.default_rng(5).normal(size=(3, 5)))
     legal = torch.tensor([is_legal([SPAN_LABELS[tag] for tag in path]) for path in paths])
-    likelihoods = field.log_likelihood(
+    likelihoods = crf.log_likelihood(
         emissions.float().expand(len(paths), -1, -1), tags, torch.full((len(paths),), 3)
     ).detach()
     assert (likelihoods[~legal] < FORBIDDEN / 2).all()
-    alone = torch.tensor([path_score(field, emissions, path) for path in paths])[legal]
+    alone = torch.tensor([path_score(crf, emissions, path) for path in paths])[legal]
     torch.testing.assert_close(likelihoods[legal].exp(), alone.softmax(0), rtol=1e-3, atol=1e-6)
 
 
 def test_without_spans_nothing_is_forbidden() -> None:
-    field = ConditionalRandomField(3)
-    forbid_broken_spans(field, ["ADJ", "B-x", "O"])
-    assert all(not bool(parameter.any()) for parameter in field.parameters())
+    crf = ConditionalRandomField(3)
+    forbid_broken_spans(crf, ["ADJ", "B-x", "O"])
+    assert all(not bool(parameter.any()) for parameter in crf.parameters())

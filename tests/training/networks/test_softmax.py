@@ -1,4 +1,4 @@
-"""The language model's training loss against plain cross-entropy, and what sampling estimates."""
+"""Softmax compared with plain cross-entropy, and the statistics of its sampled estimate."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from rnntext.training.networks.softmax import Softmax
 torch.set_num_threads(1)
 
 N, E, V = 7, 3, 12  # positions, embedding, vocabulary
-HEAD, SAMPLES = 4, 6  # of the tail of 8
-# Each id's count: the head is ids 2, 5, 11 and 7, in that order.
+FREQUENT, SAMPLES = 4, 6  # ids; the other 8 are rare
+# Frequency of each id: the most frequent are 2, 5, 11 and 7, in that order.
 COUNTS = torch.tensor([3, 1, 90, 2, 0, 80, 5, 9, 4, 4, 1, 70])
 
 
@@ -39,44 +39,44 @@ def exact(
     return loss.detach(), torch.autograd.grad(loss, (states, weight, bias))
 
 
-def small(monkeypatch: pytest.MonkeyPatch, samples: int = SAMPLES) -> Softmax:
-    """One that samples from this tiny vocabulary."""
-    monkeypatch.setattr(softmax_module, "_SAMPLED_FROM", V)
+def sampled_softmax(monkeypatch: pytest.MonkeyPatch, samples: int = SAMPLES) -> Softmax:
+    """A Softmax that samples from the tiny vocabulary of these tests."""
+    monkeypatch.setattr(softmax_module, "_MIN_SAMPLED_VOCABULARY", V)
     loss = Softmax(COUNTS, torch.float32)
     order = torch.argsort(COUNTS, descending=True, stable=True)
-    loss.head, loss.tail, loss.samples = order[:HEAD], order[HEAD:], samples
+    loss.frequent, loss.rare, loss.num_samples = order[:FREQUENT], order[FREQUENT:], samples
     assert loss.sampled
     return loss
 
 
 def draw(monkeypatch: pytest.MonkeyPatch, sample: tuple[int, ...]) -> None:
-    """Have the next losses draw these places of the tail."""
-    rest = [place for place in range(V - HEAD) if place not in sample]
+    """Make the next losses sample these positions among the rare ids."""
+    rest = [index for index in range(V - FREQUENT) if index not in sample]
     monkeypatch.setattr(
         softmax_module.torch, "randperm", lambda *_, **__: torch.tensor([*sample, *rest])
     )
 
 
-# Full
+# Full softmax
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.25])
 def test_the_full_loss_and_its_gradients_are_cross_entropys(factor: float) -> None:
-    given = inputs()
-    want_loss, want = exact(*given)
-    loss = Softmax(COUNTS, torch.float32)(*given)
-    found = torch.autograd.grad(loss * factor, given[:3])
+    arguments = inputs()
+    want_loss, want = exact(*arguments)
+    loss = Softmax(COUNTS, torch.float32)(*arguments)
+    found = torch.autograd.grad(loss * factor, arguments[:3])
     torch.testing.assert_close(loss.detach(), want_loss, rtol=1e-6, atol=0)
     for gradient, expected in zip(found, want, strict=True):
         torch.testing.assert_close(gradient, expected * factor, rtol=1e-5, atol=1e-7)
 
 
-def test_half_precision_is_near() -> None:
-    given = inputs()
-    want_loss, want = exact(*given)
-    loss = Softmax(COUNTS, torch.bfloat16)(*given)
+def test_bfloat16_is_close() -> None:
+    arguments = inputs()
+    want_loss, want = exact(*arguments)
+    loss = Softmax(COUNTS, torch.bfloat16)(*arguments)
     torch.testing.assert_close(loss.detach(), want_loss, rtol=0.02, atol=0.02)
-    for gradient, expected in zip(torch.autograd.grad(loss, given[:3]), want, strict=True):
+    for gradient, expected in zip(torch.autograd.grad(loss, arguments[:3]), want, strict=True):
         assert gradient.dtype == torch.float32
         torch.testing.assert_close(gradient, expected, rtol=0.05, atol=0.01)
 
@@ -89,24 +89,24 @@ def test_an_impossible_target_has_a_finite_loss() -> None:
         assert torch.isfinite(gradient).all()
 
 
-# Sampled
+# Sampled softmax
 
 
 def test_only_a_large_vocabulary_is_sampled() -> None:
     assert not Softmax(torch.ones(4999), torch.float32).sampled
     large = Softmax(torch.arange(20_000), torch.float32)
     assert large.sampled
-    assert large.head.tolist() == list(range(19_999, 17_999, -1))  # the commonest tenth
-    assert large.samples == 3000
-    assert sorted(torch.cat([large.head, large.tail]).tolist()) == list(range(20_000))
+    assert large.frequent.tolist() == list(range(19_999, 17_999, -1))  # the most frequent tenth
+    assert large.num_samples == 3000
+    assert sorted(torch.cat([large.frequent, large.rare]).tolist()) == list(range(20_000))
 
 
 def test_sampling_everything_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = inputs()
-    want_loss, want = exact(*given)
-    loss = small(monkeypatch, samples=V - HEAD)(*given)
+    arguments = inputs()
+    want_loss, want = exact(*arguments)
+    loss = sampled_softmax(monkeypatch, samples=V - FREQUENT)(*arguments)
     torch.testing.assert_close(loss.detach(), want_loss, rtol=1e-6, atol=0)
-    for gradient, expected in zip(torch.autograd.grad(loss, given[:3]), want, strict=True):
+    for gradient, expected in zip(torch.autograd.grad(loss, arguments[:3]), want, strict=True):
         torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=1e-7)
 
 
@@ -114,12 +114,12 @@ def test_sampling_everything_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_partition_function_is_estimated_without_bias(
     target: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over all samples there are: the mean of exp(loss) = Z / exp(target's logit)."""
+    """The mean of exp(loss) = Z / exp(target's logit), over every possible sample, is exact."""
     states, weight, bias, _ = inputs(rows=1)
     targets = torch.tensor([target])
-    loss = small(monkeypatch, samples=3)
+    loss = sampled_softmax(monkeypatch, samples=3)
     ratios = []
-    for sample in itertools.combinations(range(V - HEAD), 3):
+    for sample in itertools.combinations(range(V - FREQUENT), 3):
         draw(monkeypatch, sample)
         ratios.append(math.exp(float(loss(states, weight, bias, targets).detach())))
     want = math.exp(float(exact(states, weight, bias, targets)[0]))
@@ -129,25 +129,26 @@ def test_the_partition_function_is_estimated_without_bias(
 
 
 def test_one_sample_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Targets in the head, in the sample and in neither: each counts once, a sampled word for
-    its share of the tail, a target that is in neither for its own row alone."""
-    tail = torch.argsort(COUNTS, descending=True, stable=True).tolist()[HEAD:]
+    """Targets that are frequent, sampled and neither. A target counts once in its own row. In
+    other rows a sampled id counts for its share of the rare ids; a target that is neither
+    frequent nor sampled does not count."""
+    rare = torch.argsort(COUNTS, descending=True, stable=True).tolist()[FREQUENT:]
     states, weight, bias, _ = inputs(rows=4)
-    targets = torch.tensor([2, tail[0], tail[6], tail[7]])
+    targets = torch.tensor([2, rare[0], rare[6], rare[7]])
     sample = (0, 1, 2)
     draw(monkeypatch, sample)
-    loss = small(monkeypatch, samples=3)(states, weight, bias, targets)
+    loss = sampled_softmax(monkeypatch, samples=3)(states, weight, bias, targets)
 
     logits = states @ weight.t() + bias
     expected = torch.zeros(())
     for row, target in enumerate(targets.tolist()):
         partition = logits[row, target].exp()
-        for word in (2, 5, 11, 7):
-            if word != target:
-                partition = partition + logits[row, word].exp()
-        for place in sample:
-            if tail[place] != target:
-                partition = partition + 8 / 3 * logits[row, tail[place]].exp()
+        for token in (2, 5, 11, 7):
+            if token != target:
+                partition = partition + logits[row, token].exp()
+        for index in sample:
+            if rare[index] != target:
+                partition = partition + 8 / 3 * logits[row, rare[index]].exp()
         expected = expected + (partition.log() - logits[row, target]) / 4
     torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
     want = torch.autograd.grad(expected, (states, weight, bias))
@@ -163,17 +164,17 @@ def distance(found: Sequence[Tensor], want: Sequence[Tensor]) -> float:
 
 
 def test_the_expected_gradient_approaches_the_exact_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over all samples there are of each size: the larger, the nearer."""
-    given = inputs(scale=0.5)
-    _, want = exact(*given)
+    """Over every possible sample of each size: larger samples come closer."""
+    arguments = inputs(scale=0.5)
+    _, want = exact(*arguments)
     size = distance(want, [torch.zeros_like(w) for w in want])
     distances = []
     for samples in (2, 4, 6):
-        loss = small(monkeypatch, samples)
+        loss = sampled_softmax(monkeypatch, samples)
         found = []
-        for sample in itertools.combinations(range(V - HEAD), samples):
+        for sample in itertools.combinations(range(V - FREQUENT), samples):
             draw(monkeypatch, sample)
-            found.append(torch.autograd.grad(loss(*given), given[:3]))
+            found.append(torch.autograd.grad(loss(*arguments), arguments[:3]))
         means = [torch.stack(gradients).mean(0) for gradients in zip(*found, strict=True)]
         distances.append(distance(means, want))
         single = np.mean([distance(gradients, want) for gradients in found])
@@ -186,17 +187,17 @@ def test_the_mean_over_many_draws_approaches_the_exact_gradient(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.manual_seed(0)
-    given = inputs(scale=0.5)
-    _, want = exact(*given)
-    loss = small(monkeypatch)
-    found = [torch.autograd.grad(loss(*given), given[1])[0] for _ in range(600)]
+    arguments = inputs(scale=0.5)
+    _, want = exact(*arguments)
+    loss = sampled_softmax(monkeypatch)
+    found = [torch.autograd.grad(loss(*arguments), arguments[1])[0] for _ in range(600)]
     mean = torch.stack(found).mean(0)
     single = np.mean([distance([gradient], [want[1]]) for gradient in found])
     assert distance([mean], [want[1]]) < single / 4
 
 
-def test_few_sizes_of_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many targets are in neither the head nor the sample."""
+def test_matrix_products_have_few_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many targets are neither frequent nor sampled."""
     size = 6000
     loss = Softmax(torch.arange(size), torch.float32)
     weight, bias = torch.randn(size, 2), torch.zeros(size)
@@ -206,32 +207,32 @@ def test_few_sizes_of_products(monkeypatch: pytest.MonkeyPatch) -> None:
         widths.append(logits.shape[1])
         return original(logits, targets)
 
-    original = softmax_module._loss_and_error
-    monkeypatch.setattr(softmax_module, "_loss_and_error", spied)
+    original = softmax_module._loss_and_logits_grad
+    monkeypatch.setattr(softmax_module, "_loss_and_logits_grad", spied)
     for rows in range(1, 200, 7):
         loss(torch.randn(rows, 2), weight, bias, torch.randperm(size)[:rows])
     assert len(widths) == 29
     assert len(set(widths)) <= 4
-    assert min(widths) >= loss.samples + len(loss.head)
+    assert min(widths) >= loss.num_samples + len(loss.frequent)
 
 
-def test_filling_up_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = inputs()
+def test_padding_the_candidates_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = inputs()
     results = []
-    for multiple in (1, 17):  # 17 is more than there are: all of the head fills up
-        monkeypatch.setattr(softmax_module, "_MULTIPLE", multiple)
+    for multiple in (1, 17):  # 17: padding with all frequent ids
+        monkeypatch.setattr(softmax_module, "_CANDIDATE_MULTIPLE", multiple)
         draw(monkeypatch, (0, 1, 2))
-        loss = small(monkeypatch, samples=3)(*given)
-        results.append((loss, *torch.autograd.grad(loss, given[:3])))
-    for plain, filled in zip(*results, strict=True):
-        torch.testing.assert_close(filled, plain, rtol=1e-6, atol=1e-7)
+        loss = sampled_softmax(monkeypatch, samples=3)(*arguments)
+        results.append((loss, *torch.autograd.grad(loss, arguments[:3])))
+    for plain, padded in zip(*results, strict=True):
+        torch.testing.assert_close(padded, plain, rtol=1e-6, atol=1e-7)
 
 
-def test_each_loss_draws_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the same again from the same place, whatever else draws."""
-    given = inputs()
-    loss, again = small(monkeypatch), small(monkeypatch)
-    losses = [float(loss(*given).detach()) for _ in range(8)]
+def test_each_loss_draws_a_new_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same samples from the same seed, even if the global generator is used in between."""
+    arguments = inputs()
+    loss, again = sampled_softmax(monkeypatch), sampled_softmax(monkeypatch)
+    losses = [float(loss(*arguments).detach()) for _ in range(8)]
     assert len(set(losses)) > 4
     torch.rand(3)
-    assert [float(again(*given).detach()) for _ in range(8)] == losses
+    assert [float(again(*arguments).detach()) for _ in range(8)] == losses
