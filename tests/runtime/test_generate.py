@@ -26,6 +26,7 @@ from rnntext.runtime.language_model import GraphSampler, LanguageModel, State
 from rnntext.runtime.sampling import SamplingOptions
 from rnntext.text.tokenizer import Tokenizer
 from tests.conftest import CORPORA, Shell
+from tests.runtime.models import fixed_language_model
 
 Array = NDArray[Any]
 
@@ -305,24 +306,20 @@ def test_a_text_may_begin_where_a_line_does(kind: str, prompt: str) -> None:
 # Drawn by the model's own graph
 
 
-class Stepping(LanguageModel):
-    """A model without a graph that draws."""
-
-    def graph_sampler(self) -> None:
-        return None
-
-
-def test_drawing_is_stepping_and_choosing(lm: Path, model: LanguageModel) -> None:
-    """Also where some texts end amid what is drawn at once."""
-    stepping = Stepping.load(lm, threads=1)
+def test_the_sampling_graph_gives_the_texts_of_stepping_and_choosing() -> None:
+    """Also where some texts end before the last token of a call."""
+    sampling = fixed_language_model()
+    stepping = fixed_language_model(with_sampler=False)
+    assert sampling.graph_sampler() is not None
+    assert stepping.graph_sampler() is None
     options: dict[str, Any] = {"sampling": PLAIN, "length": 70}
     for more in ({}, {"stop": ("ed", "\n")}, {"single_line": True}):
-        drawn = texts(model, PROMPTS, 3, **options, **more)
-        assert drawn == texts(stepping, PROMPTS, 3, **options, **more)
-        reasons = {found.finish_reason for found in drawn}
+        sampled = texts(sampling, PROMPTS, 3, **options, **more)
+        assert sampled == texts(stepping, PROMPTS, 3, **options, **more)
+        reasons = {found.finish_reason for found in sampled}
         assert "length" in reasons
         assert (len(reasons) > 1) == bool(more)
-        assert len({found.tokens for found in drawn}) > 1 or not more
+        assert len({found.tokens for found in sampled}) > 1 or not more
 
 
 @pytest.mark.parametrize("short", [0.0, 1e9])
