@@ -60,7 +60,7 @@ class Classifier:
         return list(self.answers(texts))
 
     def answers(self, texts: Sequence[str]) -> Iterator[Classification]:
-        """What `classify` gives. Reading begins at once (see `Session.each`); answers are ranked as
+        """What `classify` gives. Reading begins at once (see `Session.map`); answers are ranked as
         they are taken, for of many labels all would fill memory."""
         return self._ranked(texts, self._begin(self._model.tokenizer.encode(texts)))
 
@@ -131,7 +131,7 @@ class Classifier:
         time."""
         lengths = np.array([len(row) for row in rows], np.int64)
         order = self._model.batches(lengths)
-        found = self._model.session.each(
+        found = self._model.session.map(
             lambda index: self._read_batch([rows[i] for i in index], window), order
         )
 

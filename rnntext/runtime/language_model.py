@@ -122,9 +122,9 @@ class LanguageModel:
         then. Raises CheckpointError where the directory holds no sound language model."""
         return cls(open_model(directory, "lm", threads, intra_op=intra_op, when_needed=when_needed))
 
-    def each(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-        """Work on several batches at once (see `Session.each`)."""
-        return self._model.session.each(work, items)
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """Apply `function` to every item on the session's thread pool (see `Session.map`)."""
+        return self._model.session.map(function, items)
 
     def open(self) -> None:
         """Open the graph that predicts, if that is still to be done. Raises CheckpointError."""
@@ -191,7 +191,7 @@ class LanguageModel:
                 line = results[index[stretch.row]]
                 line[stretch.start : stretch.start + len(stretch.scores)] = stretch.scores
 
-        for _ in self.each(fill, self._model.batches(lengths)):
+        for _ in self.map(fill, self._model.batches(lengths)):
             pass
         return results
 

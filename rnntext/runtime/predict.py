@@ -132,7 +132,7 @@ class Predictor:
             return self._answers([places[i] for i in batch], logits, state, top_k)
 
         results: dict[int, Predictions] = {}
-        for batch, found in zip(batches, self._model.each(answers, batches), strict=True):
+        for batch, found in zip(batches, self._model.map(answers, batches), strict=True):
             for i, (words, unexplored) in zip(batch.tolist(), found, strict=True):
                 results[i] = Predictions(texts[i], words, unexplored)
         return [results[i] for i in range(len(texts))]

@@ -1,15 +1,17 @@
-"""A graph in ONNX Runtime, and work spread over threads.
+"""A graph in ONNX Runtime, and a thread pool that runs several batches in parallel.
 
-Knows: how a session is made and run. Does not know: what the graph computes.
+Knows: how an inference session is configured and run. Does not know: what the graph computes.
 
-Where there are many batches each run takes one thread, and several are run at once. That is
-quicker than ONNX Runtime's own threads, which meet after every step of a recurrence
-(its bidirectional LSTM of 128 units, lines of 26 tokens, two cores: 9,600 lines a second against
-7,700). Where there is one text to walk along, step after step, the threads are
-within each run and spin while they wait for the next, for a step is too short to be woken for
-(one step of a 2x256 LSTM with 10,000 words: 0.14 ms against 0.25 ms). A result depends neither on
-the number of threads nor on what else is in a batch: to the bit, but for a vanilla RNN of one
-direction, which ONNX Runtime computes otherwise, and there but for rounding.
+Threads are used in one of two ways. With many batches, each run takes one thread and several runs
+proceed in parallel. That is faster than ONNX Runtime's intra-op threads, which synchronize after
+every step of a recurrence (its bidirectional LSTM of 128 units, lines of 26 tokens, two cores:
+9,600 lines a second against 7,700). With a single text that is read step after step, intra-op
+threads share each run, and spin while they wait for the next one, because a step is shorter than
+the time to wake a thread (one step of a 2x256 LSTM with 10,000 words: 0.14 ms against 0.25 ms).
+
+A result depends neither on the number of threads nor on the rest of the batch. It is equal to the
+bit, except for a unidirectional vanilla RNN, for which ONNX Runtime takes another code path: there
+it is equal up to rounding.
 """
 
 from __future__ import annotations
@@ -27,10 +29,11 @@ import numpy.typing as npt
 
 from rnntext.config import usable_cores
 from rnntext.errors import CheckpointError
+from rnntext.private import onnxruntime_errors
 
-# From release 1.29 on ONNX Runtime tells its makers which models are run and keeps an identifier
-# of the machine in the user's cache directory. Importing it begins that, unless this is set
-# (https://github.com/microsoft/onnxruntime/pull/27379).
+# Since release 1.29 ONNX Runtime reports to its makers which models are run, and stores an
+# identifier of the machine in the user's cache directory. The import starts that, unless this
+# variable is set before it (https://github.com/microsoft/onnxruntime/pull/27379).
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
@@ -41,9 +44,11 @@ Array = npt.NDArray[Any]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_LOAD_ERRORS = onnxruntime_errors(onnxruntime)
+
 
 class Session:
-    """Runs one graph; safe to share between threads."""
+    """An inference session of one graph. It is safe to share between threads."""
 
     def __init__(
         self,
@@ -53,21 +58,22 @@ class Session:
         intra_op: bool = False,
         weights: Mapping[str, Array] = MappingProxyType({}),
     ) -> None:
-        """`intra_op`: the threads work within each run, not on several at once; `weights`: those
-        that the graph names and does not hold."""
+        """`threads`: None is one for each usable core. `intra_op`: the threads share each run;
+        otherwise each of several runs has one thread. `weights`: initializers that the graph names
+        but does not contain. Raises CheckpointError if ONNX Runtime cannot run the graph."""
         self.threads = threads or usable_cores()
-        # ONNX Runtime reads weights where they lie: they must live as long as the session.
+        # ONNX Runtime reads the weights in place: they must live as long as the session.
         self._graph, self._weights = graph, weights
-        self._at_once = 1 if intra_op else self.threads
-        # Of what several calls have begun no more is done at once: each takes memory of its own.
-        self._turns = _Turns(self._at_once)
+        self._max_parallel_runs = 1 if intra_op else self.threads
+        # Shared by all calls of `map`, because every run in progress takes memory of its own.
+        self._run_slots = FairSemaphore(self._max_parallel_runs)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads if intra_op else 1
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(intra_op)))
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # The graph is stored as it is meant to run; constants are folded, where int8 weights
-        # are multiplied out.
+        # The stored graph needs no rewriting. The basic level folds constants, which dequantizes
+        # int8 weights once.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         try:
             if weights:
@@ -78,64 +84,75 @@ class Session:
                 options,
                 providers=["CPUExecutionProvider"],
             )
-        except _FAILURES as error:
+        except _LOAD_ERRORS as error:
             name = graph if isinstance(graph, Path) else "the graph"
             reason = str(error).splitlines()[0]
             raise CheckpointError(f"{name} cannot be run: {reason}") from None
 
     def with_intra_op_threads(self) -> Session:
-        """The same graph with the threads within each run."""
+        """Return a session of the same graph in which the threads share each run."""
         return Session(self._graph, self.threads, intra_op=True, weights=self._weights)
 
     def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-        """The named outputs of the graph for these inputs."""
+        """Compute the named outputs of the graph for these inputs."""
         return list(map(np.asarray, self._session.run(list(outputs), dict(feeds))))
 
     def shapes(self) -> dict[str, list[int | str]]:
-        """Shapes of the graph's inputs and outputs by name; a free size is a string."""
+        """Shapes of the graph's inputs and outputs by name. A dynamic axis is a string."""
         values = [*self._session.get_inputs(), *self._session.get_outputs()]
         return {value.name: list(value.shape) for value in values}
 
-    def each(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-        """`work` done on every item, on several at once; results in order. Where there are several
-        items and threads it begins now, and goes on while nobody asks for results."""
-        if self._at_once == 1 or len(items) < 2:
-            return map(work, items)
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """Apply `function` to every item on a thread pool; return the results in order.
+
+        With several items and threads, all items are submitted before this returns, and they are
+        processed whether or not results are read. Otherwise an item is processed when its result
+        is read.
+        """
+        if self._max_parallel_runs == 1 or len(items) < 2:
+            return map(function, items)
         # Imported and started here, because a single batch needs neither.
         from concurrent.futures import ThreadPoolExecutor
 
-        def in_turn(item: Item) -> Result:
-            with self._turns:
-                return work(item)
+        def run_one(item: Item) -> Result:
+            with self._run_slots:
+                return function(item)
 
-        # Threads of its own, which end with the last item: a process that was forked has none of
-        # its parent's.
-        pool = ThreadPoolExecutor(self._at_once)
-        begun = [pool.submit(in_turn, item) for item in items]
+        # A pool for each call, whose threads end with its last item: a forked process has none of
+        # its parent's threads.
+        pool = ThreadPoolExecutor(self._max_parallel_runs)
+        futures = [pool.submit(run_one, item) for item in items]
         pool.shutdown(wait=False)
-        return _Results(begun)
+        return _OrderedResults(futures)
 
 
-class _Results(Iterator[Result]):
-    """Results in order; what nobody waits for any more is not begun."""
+class _OrderedResults(Iterator[Result]):
+    """Results of futures in the order of submission; cancels the remaining futures when deleted.
 
-    def __init__(self, begun: Sequence[Future[Result]]) -> None:
-        self._left = list(reversed(begun))
+    Not a generator: one that was never started would not run its `finally`.
+    """
+
+    def __init__(self, futures: Sequence[Future[Result]]) -> None:
+        self._remaining = list(reversed(futures))
 
     def __next__(self) -> Result:
-        if not self._left:
+        if not self._remaining:
             raise StopIteration
-        return self._left.pop().result()
+        return self._remaining.pop().result()
 
     def __del__(self) -> None:
-        # Also where nothing was ever asked for, as after Ctrl-C: the process waits for its threads.
-        for future in self._left:
+        # After Ctrl-C the interpreter joins all threads before it exits: cancelling is what ends
+        # them soon.
+        for future in self._remaining:
             future.cancel()
 
 
-class _Turns:
-    """So many at once, those that wait in the order in which they came. `threading.Semaphore` lets
-    the thread that has just ended go first, and one call would wait for all of another's work."""
+class FairSemaphore:
+    """A semaphore for at most `count` holders; waiting threads get it first in, first out.
+
+    `threading.Semaphore` lets a thread that has just released it take it again before the threads
+    that wait, so that one call of `Session.map` would wait for all of another call's items.
+    """
 
     def __init__(self, count: int) -> None:
         self._lock = threading.Lock()
@@ -147,10 +164,10 @@ class _Turns:
             if self._free:
                 self._free -= 1
                 return
-            gate = threading.Lock()
-            gate.acquire()
-            self._waiting.append(gate)
-        gate.acquire()  # until somebody's turn is handed over
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        turn.acquire()  # blocks until a holder releases it in `__exit__`
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
@@ -158,16 +175,3 @@ class _Turns:
                 self._waiting.popleft().release()
             else:
                 self._free += 1
-
-
-_STATE = onnxruntime.capi.onnxruntime_pybind11_state
-# What ONNX Runtime raises for a file that is no graph, or not one it can run.
-_FAILURES = (
-    _STATE.Fail,
-    _STATE.InvalidArgument,
-    _STATE.InvalidGraph,
-    _STATE.InvalidProtobuf,
-    _STATE.NoSuchFile,
-    _STATE.NotImplemented,
-    _STATE.RuntimeException,
-)

@@ -63,7 +63,7 @@ class Tagger:
     def answers(
         self, texts: Sequence[str], *, pretokenized: bool = False
     ) -> Iterator[TaggedSentence]:
-        """What `tag` gives. Reading begins at once (see `Session.each`)."""
+        """What `tag` gives. Reading begins at once (see `Session.map`)."""
         words = [[w for w in t.split(" ") if w] if pretokenized else split_words(t) for t in texts]
         return self._tagged(words, texts, self._begin(self._model.tokenizer.encode_words(words)))
 
@@ -100,7 +100,7 @@ class Tagger:
             rows = [[piece] for sentence in pieces for piece in sentence]
         lengths = np.array([sum(len(piece.ids) for piece in row) for row in rows], np.int64)
         order = self._model.batches(lengths)
-        read = self._model.session.each(lambda index: self._read([rows[i] for i in index]), order)
+        read = self._model.session.map(lambda index: self._read([rows[i] for i in index]), order)
 
         def joined() -> list[Answer]:
             found: list[list[Answer]] = [[] for _ in rows]

@@ -36,7 +36,7 @@ class Known:
         self.prompts: list[tuple[int, ...]] = []  # what was read from the start
         self.largest = 0  # rows of one call
 
-    each = staticmethod(map)
+    map = staticmethod(map)
 
     def start(self, rows: int = 1) -> tuple[Array, ...]:
         return (np.zeros((1, rows, 1)),)

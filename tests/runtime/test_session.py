@@ -1,15 +1,20 @@
-"""Work on several batches at once."""
+"""A session's thread pool: order of results, cancelling, errors and fairness."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from onnx import TensorProto
 
-from rnntext.runtime.session import Session
+from rnntext.errors import CheckpointError
+from rnntext.runtime.session import FairSemaphore, Session
 from rnntext.training.onnx.graph_builder import GraphBuilder
+
+TIMEOUT = 30  # seconds until a test that would hang fails
 
 
 def session(threads: int) -> Session:
@@ -19,79 +24,145 @@ def session(threads: int) -> Session:
     return Session(graph.to_bytes("", {}), threads)
 
 
-def doubled(number: int) -> int:
-    time.sleep((number % 3) / 1000)
-    return 2 * number
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("count", [0, 1, 2, 40])
 def test_results_are_in_order(threads: int, count: int) -> None:
-    found = session(threads).each(doubled, range(count))
-    assert list(found) == [2 * number for number in range(count)]
+    """Also where every second item ends before the one in front of it."""
+    ended = [threading.Event() for _ in range(count)]
+
+    def double(number: int) -> int:
+        if threads > 1 and count > 1 and number % 2 == 0:
+            assert ended[number + 1].wait(TIMEOUT)
+        ended[number].set()
+        return 2 * number
+
+    results = session(threads).map(double, range(count))
+    assert list(results) == [2 * number for number in range(count)]
 
 
-def test_several_begin_before_anybody_asks() -> None:
-    begun = threading.Barrier(3, timeout=30)
-    found = session(2).each(lambda _: begun.wait(), range(2))
-    begun.wait()
-    assert len(list(found)) == 2
+def test_items_are_processed_before_a_result_is_read() -> None:
+    started = threading.Barrier(3, timeout=TIMEOUT)
+    results = session(2).map(lambda _: started.wait(), range(2))
+    started.wait()
+    assert len(list(results)) == 2
 
 
 @pytest.mark.parametrize("taken", [0, 1])
-def test_what_nobody_wants_is_not_done(taken: int) -> None:
-    done: list[int] = []
-    first = threading.Event()
+def test_deleting_the_results_cancels_what_has_not_started(taken: int) -> None:
+    processed: list[int] = []
+    go = threading.Event()
 
-    def work(number: int) -> None:
+    def process(number: int) -> None:
         if number:
-            assert first.wait(30)
-        done.append(number)
+            assert go.wait(TIMEOUT)
+        processed.append(number)
 
-    before = threading.active_count()
-    found = session(2).each(work, range(100))
+    before = set(threading.enumerate())
+    results = session(2).map(process, range(100))
     for _ in range(taken):
-        next(found)
-    del found
-    first.set()
-    deadline = time.monotonic() + 30
-    while threading.active_count() > before:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    assert len(done) < 10
+        next(results)
+    workers = set(threading.enumerate()) - before
+    del results
+    go.set()
+    for worker in workers:
+        worker.join(TIMEOUT)
+        assert not worker.is_alive()
+    assert len(processed) <= 3  # the first, and one in each thread
 
 
 def test_calls_take_turns() -> None:
-    """A call that comes while another's work is done does not wait for all of it."""
+    """A call that comes during another one gets its turns before the rest of that one's items,
+    and both together have no more threads at work than one of them may have."""
     shared = session(2)
-    done: list[str] = []
-    most = now = 0
+    short_call_waits, short_call_ended = threading.Event(), threading.Event()
     lock = threading.Lock()
+    running = most = 0
 
-    def work(name: str) -> None:
-        nonlocal most, now
+    def process(wait_for: threading.Event | None) -> None:
+        nonlocal running, most
         with lock:
-            now += 1
-            most = max(most, now)
-        time.sleep(0.01)
+            running += 1
+            most = max(most, running)
+        if wait_for is not None:
+            assert wait_for.wait(TIMEOUT)
         with lock:
-            now -= 1
-            done.append(name)
+            running -= 1
 
-    long, short = shared.each(work, ["long"] * 40), shared.each(work, ["short"] * 4)
-    assert len(list(short)) == 4
-    assert len(list(long)) == 40
+    # Two items hold both slots; those behind them end only after all of the short call.
+    long = shared.map(process, [short_call_waits] * 2 + [short_call_ended] * 10)
+    wait_until(lambda: running == 2)
+    short = shared.map(process, [None, None])
+    wait_until(lambda: len(shared._run_slots._waiting) == 2)
+    short_call_waits.set()
+    assert len(list(short)) == 2
+    short_call_ended.set()
+    assert len(list(long)) == 12
     assert most == 2
-    assert "short" not in done[20:]
 
 
-def test_an_error_is_raised_where_its_result_is_taken() -> None:
-    def work(number: int) -> int:
+def test_a_fair_semaphore_is_first_in_first_out() -> None:
+    semaphore = FairSemaphore(2)
+    entered: list[int] = []
+
+    def enter(number: int) -> None:
+        with semaphore:
+            entered.append(number)
+
+    threads = [threading.Thread(target=enter, args=(number,)) for number in range(6)]
+    with semaphore:
+        with semaphore:
+            for number, thread in enumerate(threads):
+                thread.start()
+                wait_until(lambda: len(semaphore._waiting) == number + 1)  # noqa: B023
+            assert entered == []
+        # One slot is free now, and is handed from each thread to the next.
+        for thread in threads:
+            thread.join(TIMEOUT)
+    assert entered == list(range(6))
+
+
+def test_a_fair_semaphore_lets_nobody_overtake() -> None:
+    semaphore = FairSemaphore(1)
+    entered: list[str] = []
+
+    def enter() -> None:
+        with semaphore:
+            entered.append("waiting")
+
+    waiting = threading.Thread(target=enter)
+    with semaphore:
+        waiting.start()
+        wait_until(lambda: len(semaphore._waiting) == 1)
+    with semaphore:
+        entered.append("releasing")
+    waiting.join(TIMEOUT)
+    assert entered == ["waiting", "releasing"]
+
+
+def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "naïve.onnx"
+    path.write_bytes(b"no graph")
+    for graph, name in ((path, str(path)), (b"no graph", "the graph")):
+        with pytest.raises(CheckpointError) as caught:
+            Session(graph)
+        assert str(caught.value).startswith(f"{name} cannot be run: ")
+        assert "\n" not in str(caught.value)
+
+
+def test_an_error_is_raised_where_its_result_is_read() -> None:
+    def process(number: int) -> int:
         if number == 2:
             raise ValueError("two")
         return number
 
-    found = session(2).each(work, range(4))
-    assert [next(found), next(found)] == [0, 1]
+    results = session(2).map(process, range(4))
+    assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ValueError, match="two"):
-        next(found)
+        next(results)
