@@ -17,6 +17,12 @@ from rnntext.tasks import TASKS
 
 CELLS = ("rnn", "gru", "lstm")
 
+# The CRF's score of a transition that is not allowed: small enough to vanish in a sum of
+# exponentials, large enough to stay finite when several of them add up.
+FORBIDDEN_SCORE = -1e4
+# The start of max pooling, and its value of padding: below every hidden state, which is >= -1.
+POOLING_FLOOR = -1e4
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:

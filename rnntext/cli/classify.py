@@ -89,7 +89,7 @@ def classify(
         return output.tsv_line([*fields, record.text] if with_text else fields)
 
     form = as_json if json else _coloured(chosen) if output.on_terminal() else as_tsv
-    for batch, found in read_ahead(batches, classifier.answers):
+    for batch, found in read_ahead(batches, classifier.stream):
         yield "".join(form(r, answer) for r, answer in zip(batch, found, strict=True))
 
 

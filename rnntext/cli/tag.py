@@ -56,7 +56,7 @@ def tag(
 
     tagger = Tagger.load(directory, threads)
     form = _coloured() if output.on_terminal() and not json else _columns
-    begin = partial(tagger.answers, pretokenized=pretokenized)
+    begin = partial(tagger.stream, pretokenized=pretokenized)
     for batch, found in read_ahead(batches, begin):
         if json:
             lines = (_json(r.row, answer) for r, answer in zip(batch, found, strict=True))

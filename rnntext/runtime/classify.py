@@ -1,6 +1,6 @@
-"""Texts to labels with their probabilities.
+"""Classification of texts: labels with their probabilities.
 
-Knows: how a classifier's graph is fed and its scores are read. Does not know: input, output or
+Knows: how to feed a classifier's graph and how to read its logits. Does not know: input, output or
 consoles.
 """
 
@@ -14,20 +14,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rnntext.config import POOLING_FLOOR
+from rnntext.probabilities import label_probabilities
 from rnntext.runtime.model import TrainedModel, open_model
-from rnntext.text.batches import pad
+from rnntext.text.batches import pad, split_into_windows
 
 Array = npt.NDArray[Any]
 
-# Texts whose labels are ranked at once.
-_RANKED = 256
-# Below every state, which is at least -1.
-_LOWEST = -1e4
+_TEXTS_PER_RANKING = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """One text's labels, likeliest first, each with its probability."""
+    """The labels of one text with their probabilities, most probable first."""
 
     text: str
     labels: dict[str, float]
@@ -42,131 +41,127 @@ class Classification:
 
 
 class Classifier:
-    """A trained classifier; safe to share between threads."""
+    """A trained classifier. It is safe to share between threads."""
 
     def __init__(self, model: TrainedModel) -> None:
         self._model = model
         self.labels = model.config.labels
-        self._names = np.array(self.labels, object)
+        self._label_array = np.array(self.labels, object)
         self.multi_label = model.config.multi_label
 
     @classmethod
     def load(cls, directory: Path, threads: int | None = None) -> Classifier:
-        """Raises CheckpointError where the directory holds no sound classifier."""
+        """Load a checkpoint. Raises CheckpointError if it is not an intact classifier."""
         return cls(open_model(directory, "classify", threads))
 
     def classify(self, texts: Sequence[str]) -> list[Classification]:
-        """The labels of each text, in order."""
-        return list(self.answers(texts))
+        """Classify each text; results in order."""
+        return list(self.stream(texts))
 
-    def answers(self, texts: Sequence[str]) -> Iterator[Classification]:
-        """What `classify` gives. Reading begins at once (see `Session.map`); answers are ranked as
-        they are taken, for of many labels all would fill memory."""
-        return self._ranked(texts, self._begin(self._model.tokenizer.encode(texts)))
+    def stream(self, texts: Sequence[str]) -> Iterator[Classification]:
+        """Yield the results of `classify`.
 
-    def _ranked(
-        self, texts: Sequence[str], logits: Callable[[], Array]
+        Inference starts when this is called (see `Session.map`). Labels are ranked as results are
+        read: with many labels the ranked results of all texts would fill memory.
+        """
+        return self._rank_labels(texts, self._submit(self._model.tokenizer.encode(texts)))
+
+    def _rank_labels(
+        self, texts: Sequence[str], wait_for_logits: Callable[[], Array]
     ) -> Iterator[Classification]:
-        probabilities = self._probabilities(logits())
-        for start in range(0, len(texts), _RANKED):
-            part = probabilities[start : start + _RANKED]
-            # Equal probabilities keep the labels' own order.
+        probabilities = label_probabilities(wait_for_logits(), self.multi_label)
+        for start in range(0, len(texts), _TEXTS_PER_RANKING):
+            batch = texts[start : start + _TEXTS_PER_RANKING]
+            part = probabilities[start : start + len(batch)]
+            # A stable sort: labels of equal probability keep their own order.
             order = np.argsort(-part, axis=1, kind="stable")
             ranked = np.take_along_axis(part, order, axis=1).tolist()
-            named = self._names[order].tolist()
-            for text, names, row in zip(texts[start : start + _RANKED], named, ranked, strict=True):
-                yield Classification(text, dict(zip(names, row, strict=True)))
+            ranked_labels = self._label_array[order].tolist()
+            for text, labels, row in zip(batch, ranked_labels, ranked, strict=True):
+                yield Classification(text, dict(zip(labels, row, strict=True)))
 
     def probabilities(self, texts: Sequence[str]) -> Array:
-        """(N, labels): a distribution in each row, or with several labels a probability each."""
+        """Probabilities (N, labels) of texts. With `multi_label` each label has its own; otherwise
+        a row sums to 1."""
         return self.probabilities_of_ids(self._model.tokenizer.encode(texts))
 
     def probabilities_of_ids(self, texts: Sequence[Array]) -> Array:
-        """What `probabilities` gives, of texts that are encoded already."""
-        return self._probabilities(self.logits(texts))
-
-    def _probabilities(self, logits: Array) -> Array:
-        if self.multi_label:
-            return np.asarray(1 / (1 + np.exp(-logits)))
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+        """Return the same as `probabilities`, for encoded texts."""
+        return label_probabilities(self.logits(texts), self.multi_label)
 
     def logits(self, texts: Sequence[Array]) -> Array:
-        """(N, labels) in float64, before softmax or sigmoid.
+        """Logits (N, labels) of encoded texts, in float64.
 
-        A text of more tokens than the model's `max_length` is read in windows of that many. An
-        encoder of one direction carries its state and what it pools from one to the next, so
-        that the text is read as a whole. One of two directions reads each by itself, and the
-        text's scores are their mean by length.
+        A text longer than the model's `max_length` is read in windows of that many tokens. A
+        unidirectional encoder carries its state and its pooled values from window to window, so
+        the result is that of the whole text. A bidirectional one reads each window by itself, and
+        the text's logits are the mean of its windows' logits, weighted by length.
         """
-        return self._begin(texts)()
+        return self._submit(texts)()
 
-    def _begin(self, texts: Sequence[Array]) -> Callable[[], Array]:
-        """What waits for the logits of texts that are being read."""
-        # A text without a single token is read as an empty line.
-        empty = np.array([self._model.tokenizer.eos_id], np.int32)
-        rows = [ids if len(ids) else empty for ids in texts]
-        window = self._model.config.max_length
+    def _submit(self, texts: Sequence[Array]) -> Callable[[], Array]:
+        """Submit texts to the thread pool. Return a function that waits for the logits."""
+        # A text without any token is read as an empty line.
+        empty_line = np.array([self._model.tokenizer.eos_id], np.int32)
+        rows = [ids if len(ids) else empty_line for ids in texts]
+        max_length = self._model.config.max_length
         if not self._model.config.encoder.bidirectional:
-            return self._begin_rows(rows, window)
-        windows = [
-            ids[start : start + window] for ids in rows for start in range(0, len(ids), window)
-        ]
-        read = self._begin_rows(windows, window)
+            return self._submit_rows(rows, max_length)
+        windows, owners = split_into_windows(rows, max_length)
+        wait_for_windows = self._submit_rows(windows, max_length)
         if len(windows) == len(rows):
-            return read
+            return wait_for_windows
         lengths = np.array([len(ids) for ids in rows])
-        owner = np.repeat(np.arange(len(rows)), -(-lengths // window))
-        share = np.array([len(part) for part in windows]) / lengths[owner]
+        weights = np.array([len(window) for window in windows]) / lengths[owners]
 
         def mean() -> Array:
             logits = np.zeros((len(rows), len(self.labels)))
-            np.add.at(logits, owner, read() * share[:, None])
+            np.add.at(logits, owners, wait_for_windows() * weights[:, None])
             return logits
 
         return mean
 
-    def _begin_rows(self, rows: Sequence[Array], window: int) -> Callable[[], Array]:
-        """What waits for the logits (N, labels) of rows of any length, `window` tokens at a
-        time."""
+    def _submit_rows(self, rows: Sequence[Array], max_length: int) -> Callable[[], Array]:
+        """Submit rows of any length, read in windows of `max_length` with the state carried on.
+        Return a function that waits for the logits (N, labels)."""
         lengths = np.array([len(row) for row in rows], np.int64)
-        order = self._model.batches(lengths)
-        found = self._model.session.map(
-            lambda index: self._read_batch([rows[i] for i in index], window), order
+        batches = self._model.batches(lengths)
+        results = self._model.session.map(
+            lambda batch: self._read_batch([rows[i] for i in batch], max_length), batches
         )
 
-        def joined() -> Array:
+        def collect() -> Array:
             logits = np.empty((len(rows), len(self.labels)))
-            for index, part in zip(order, found, strict=True):
-                logits[index] = part
+            for batch, part in zip(batches, results, strict=True):
+                logits[batch] = part
             return logits
 
-        return joined
+        return collect
 
-    def _read_batch(self, rows: Sequence[Array], window: int) -> Array:
-        carried = self._start(len(rows))
+    def _read_batch(self, rows: Sequence[Array], max_length: int) -> Array:
+        carried = self._initial_state(len(rows))
         logits = np.empty((len(rows), len(self.labels)), np.float32)
-        for start in range(0, max(map(len, rows)), window):
-            going = [row for row, ids in enumerate(rows) if len(ids) > start]
-            ids, left = pad([rows[row][start : start + window] for row in going])
-            feeds = {name: part.take(going, axis) for name, (axis, part) in carried.items()}
+        for start in range(0, max(map(len, rows)), max_length):
+            active = [row for row, ids in enumerate(rows) if len(ids) > start]
+            ids, lengths = pad([rows[row][start : start + max_length] for row in active])
+            feeds = {name: part.take(active, axis) for name, (axis, part) in carried.items()}
             outputs = ["logits", *(f"next_{name}" for name in carried)]
-            feeds.update(ids=ids, lengths=left)
-            logits[going], *after = self._model.session.run(outputs, feeds)
+            feeds.update(ids=ids, lengths=lengths)
+            logits[active], *after = self._model.session.run(outputs, feeds)
             for (axis, part), new in zip(carried.values(), after, strict=True):
-                part[(slice(None),) * axis + (going,)] = new
+                part[(slice(None),) * axis + (active,)] = new
         return logits
 
-    def _start(self, rows: int) -> dict[str, tuple[int, Array]]:
-        """What is carried from window to window by name, with its axis of rows: the state, and
-        what was pooled. Nothing where the encoder reads in both directions."""
+    def _initial_state(self, rows: int) -> dict[str, tuple[int, Array]]:
+        """The state and the pooled values before the first token, by name, each with its batch
+        axis. Empty for a bidirectional encoder, which carries nothing from window to window."""
         encoder = self._model.config.encoder
         if encoder.bidirectional:
             return {}
         shape = (encoder.num_layers, rows, encoder.hidden_size)
         return {
             **{part: (1, np.zeros(shape, np.float32)) for part in encoder.state_names},
-            "largest": (0, np.full(shape[1:], _LOWEST, np.float32)),
+            "largest": (0, np.full(shape[1:], POOLING_FLOOR, np.float32)),
             "total": (0, np.zeros(shape[1:], np.float32)),
             "count": (0, np.zeros(rows, np.float32)),
         }

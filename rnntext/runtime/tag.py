@@ -1,6 +1,6 @@
-"""Sentences of words to tags with their probabilities.
+"""Tagging of words in sentences: tags with their probabilities.
 
-Knows: how a tagger's graph is fed and its emissions decoded. Does not know: input, output or
+Knows: how to feed a tagger's graph and how to decode its emissions. Does not know: input, output or
 consoles.
 """
 
@@ -20,15 +20,15 @@ from rnntext.text.batches import pad
 from rnntext.text.tokenizer import EncodedWords, split_words
 
 Array = npt.NDArray[Any]
-Answer = tuple[Array, Array]  # the tags' numbers and their probabilities, (words) each
+TagIds = tuple[Array, Array]  # label ids and their probabilities, (words) each
 
-# Pairs of labels that are looked at at once, of all sentences together: 8 MB of them.
-_PAIRS = 1 << 20
+# Pairs of labels, over all sentences, that one call of Viterbi compares: 8 MB in float64.
+_MAX_LABEL_PAIRS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class TaggedSentence:
-    """Words, the tag of each, and how probable that tag is given the whole sentence."""
+    """Words, the tag of each, and each tag's probability given the whole sentence."""
 
     text: str
     words: list[str]
@@ -37,123 +37,133 @@ class TaggedSentence:
 
 
 class Tagger:
-    """A trained tagger; safe to share between threads."""
+    """A trained tagger. It is safe to share between threads."""
 
     def __init__(self, model: TrainedModel) -> None:
         self._model = model
         self.labels = model.config.labels
-        self._parts: tuple[str, ...] = ()
+        # Names of the arrays that make up the carried state; none for a bidirectional encoder.
+        self._state_names: tuple[str, ...] = ()
         if not model.config.encoder.bidirectional:
-            self._parts = model.config.encoder.state_names
-        # The CRF's parameters, which are the same whatever is read.
+            self._state_names = model.config.encoder.state_names
+        # The CRF's parameters are outputs of the graph that do not depend on its input.
         token = EncodedWords(*(np.zeros(1, np.int32) for _ in range(3)))
         names = ["start", "transitions", "end"]
-        self._crf = model.session.run(names, {**_feeds([token]), **self._start(1)})
+        self._crf = model.session.run(names, {**_feeds([token]), **self._initial_state(1)})
 
     @classmethod
     def load(cls, directory: Path, threads: int | None = None) -> Tagger:
-        """Raises CheckpointError where the directory holds no sound tagger."""
+        """Load a checkpoint. Raises CheckpointError if it is not an intact tagger."""
         return cls(open_model(directory, "tag", threads))
 
     def tag(self, texts: Sequence[str], *, pretokenized: bool = False) -> list[TaggedSentence]:
         """Tag each text as one sentence, split into words by the tokenizer's WORD_PATTERN, or
         with `pretokenized` at spaces alone."""
-        return list(self.answers(texts, pretokenized=pretokenized))
+        return list(self.stream(texts, pretokenized=pretokenized))
 
-    def answers(
+    def stream(
         self, texts: Sequence[str], *, pretokenized: bool = False
     ) -> Iterator[TaggedSentence]:
-        """What `tag` gives. Reading begins at once (see `Session.map`)."""
+        """Yield the results of `tag`. Inference starts when this is called (see `Session.map`)."""
         words = [[w for w in t.split(" ") if w] if pretokenized else split_words(t) for t in texts]
-        return self._tagged(words, texts, self._begin(self._model.tokenizer.encode_words(words)))
+        wait_for_tags = self._submit(self._model.tokenizer.encode_words(words))
+        return self._tagged_sentences(words, texts, wait_for_tags)
 
     def tag_words(self, sentences: Sequence[Sequence[str]]) -> list[TaggedSentence]:
-        """Tag sentences that are words already."""
+        """Tag sentences that are already split into words."""
         texts = [" ".join(words) for words in sentences]
-        found = self._begin(self._model.tokenizer.encode_words(sentences))
-        return list(self._tagged(sentences, texts, found))
+        wait_for_tags = self._submit(self._model.tokenizer.encode_words(sentences))
+        return list(self._tagged_sentences(sentences, texts, wait_for_tags))
 
-    def _tagged(
+    def _tagged_sentences(
         self,
         sentences: Sequence[Sequence[str]],
         texts: Sequence[str],
-        found: Callable[[], Sequence[Answer]],
+        wait_for_tags: Callable[[], Sequence[TagIds]],
     ) -> Iterator[TaggedSentence]:
-        for text, words, (tags, likely) in zip(texts, sentences, found(), strict=True):
-            labels = [self.labels[tag] for tag in tags.tolist()]
-            yield TaggedSentence(text, list(words), labels, likely.tolist())
+        for text, words, (ids, probabilities) in zip(
+            texts, sentences, wait_for_tags(), strict=True
+        ):
+            tags = [self.labels[label] for label in ids.tolist()]
+            yield TaggedSentence(text, list(words), tags, probabilities.tolist())
 
-    def tag_ids(self, sentences: Sequence[EncodedWords]) -> list[Answer]:
-        """Of each sentence the tags' numbers in `labels` and their probabilities, (words) each.
+    def tag_ids(self, sentences: Sequence[EncodedWords]) -> list[TagIds]:
+        """Return the label ids of each sentence's words and their probabilities, (words) each.
 
-        A sentence of more tokens than the model's `max_length` is read and decoded in pieces cut
-        between words; an encoder of one direction carries its state from one to the next.
+        A sentence of more tokens than the model's `max_length` is read and decoded in pieces that
+        end between words. A unidirectional encoder carries its state from piece to piece.
         """
-        return self._begin(sentences)()
+        return self._submit(sentences)()
 
-    def _begin(self, sentences: Sequence[EncodedWords]) -> Callable[[], list[Answer]]:
-        """What waits for the answers to sentences that are being read."""
+    def _submit(self, sentences: Sequence[EncodedWords]) -> Callable[[], list[TagIds]]:
+        """Submit sentences to the thread pool. Return a function that waits for the tags."""
         pieces = [list(words.pieces(self._model.config.max_length)) for words in sentences]
         rows = pieces
-        if not self._parts:
-            # Nothing goes from piece to piece, so they may be read side by side.
+        if not self._state_names:
+            # No state is carried, so the pieces of a sentence may be read in parallel.
             rows = [[piece] for sentence in pieces for piece in sentence]
         lengths = np.array([sum(len(piece.ids) for piece in row) for row in rows], np.int64)
-        order = self._model.batches(lengths)
-        read = self._model.session.map(lambda index: self._read([rows[i] for i in index]), order)
+        batches = self._model.batches(lengths)
+        results = self._model.session.map(
+            lambda batch: self._read_batch([rows[i] for i in batch]), batches
+        )
 
-        def joined() -> list[Answer]:
-            found: list[list[Answer]] = [[] for _ in rows]
-            for index, answers in zip(order, read, strict=True):
-                for i, answer in zip(index, answers, strict=True):
-                    found[i] = answer
-            in_order = iter([answer for row in found for answer in row])
-            return [_joined([next(in_order) for _ in sentence]) for sentence in pieces]
+        def collect() -> list[TagIds]:
+            tags_of_row: list[list[TagIds]] = [[] for _ in rows]
+            for batch, batch_tags in zip(batches, results, strict=True):
+                for i, tags in zip(batch, batch_tags, strict=True):
+                    tags_of_row[i] = tags
+            tags_of_piece = iter([tags for row in tags_of_row for tags in row])
+            return [_concatenate([next(tags_of_piece) for _ in sentence]) for sentence in pieces]
 
-        return joined
+        return collect
 
-    def _read(self, rows: Sequence[Sequence[EncodedWords]]) -> list[list[Answer]]:
-        """The tags of every piece of some rows and their probabilities."""
-        found: list[list[Answer]] = [[] for _ in rows]
-        state = self._start(len(rows))
-        going = list(range(len(rows)))
+    def _read_batch(self, rows: Sequence[Sequence[EncodedWords]]) -> list[list[TagIds]]:
+        """Tag the pieces of each row, one piece of every row at a time."""
+        tags_of_row: list[list[TagIds]] = [[] for _ in rows]
+        state = self._initial_state(len(rows))
+        active = list(range(len(rows)))
         for step in range(max(map(len, rows), default=0)):
-            left = [place for place, row in enumerate(going) if len(rows[row]) > step]
-            state = {name: part[:, left] for name, part in state.items()}
-            going = [going[place] for place in left]
-            batch = [rows[row][step] for row in going]
+            kept = [place for place, row in enumerate(active) if len(rows[row]) > step]
+            state = {name: part[:, kept] for name, part in state.items()}
+            active = [active[place] for place in kept]
+            batch = [rows[row][step] for row in active]
             outputs = ["emissions", *(f"next_{name}" for name in state)]
             emissions, *after = self._model.session.run(outputs, {**_feeds(batch), **state})
             state = dict(zip(state, after, strict=True))
-            for row, answer in zip(going, self._decode(batch, emissions), strict=True):
-                found[row].append(answer)
-        return found
+            for row, tags in zip(active, self._decode(batch, emissions), strict=True):
+                tags_of_row[row].append(tags)
+        return tags_of_row
 
-    def _start(self, rows: int) -> dict[str, Array]:
+    def _initial_state(self, rows: int) -> dict[str, Array]:
         encoder = self._model.config.encoder
         shape = (encoder.num_layers, rows, encoder.hidden_size)
-        return {part: np.zeros(shape, np.float32) for part in self._parts}
+        return {part: np.zeros(shape, np.float32) for part in self._state_names}
 
-    def _decode(self, batch: Sequence[EncodedWords], found: Array) -> Iterator[Answer]:
-        """found (N, labels): the emissions of all words, one sentence after the other. What the
-        search takes for a sentence grows with the square of the number of labels."""
-        rows = max(1, _PAIRS // len(self.labels) ** 2)
+    def _decode(self, batch: Sequence[EncodedWords], emissions: Array) -> Iterator[TagIds]:
+        """Decode emissions (N, labels) of all words, one sentence after the other.
+
+        Sentences are decoded in groups, because Viterbi's memory for each one grows with the square
+        of the number of labels.
+        """
+        group_size = max(1, _MAX_LABEL_PAIRS // len(self.labels) ** 2)
         ends = np.cumsum([0, *(len(sentence.first) for sentence in batch)])
-        for start in range(0, len(batch), rows):
-            some = batch[start : start + rows]
-            yield from self._decode_some(some, found[ends[start] : ends[start + len(some)]])
+        for start in range(0, len(batch), group_size):
+            group = batch[start : start + group_size]
+            yield from self._decode_group(group, emissions[ends[start] : ends[start + len(group)]])
 
-    def _decode_some(self, batch: Sequence[EncodedWords], found: Array) -> Iterator[Answer]:
-        words = np.array([len(sentence.first) for sentence in batch])
-        emissions = np.zeros((len(batch), int(words.max()), len(self.labels)), np.float32)
-        emissions[np.arange(emissions.shape[1]) < words[:, None]] = found  # (B, W, labels)
+    def _decode_group(self, group: Sequence[EncodedWords], flat: Array) -> Iterator[TagIds]:
+        words = np.array([len(sentence.first) for sentence in group])
+        emissions = np.zeros((len(group), int(words.max()), len(self.labels)), np.float32)
+        emissions[np.arange(emissions.shape[1]) < words[:, None]] = flat  # (B, W, labels)
         paths = viterbi(emissions, words, *self._crf)
-        likely = marginals(emissions, words, *self._crf)
+        probabilities = marginals(emissions, words, *self._crf)
         for number, path in enumerate(paths):
-            yield path, likely[number, np.arange(len(path)), path]
+            yield path, probabilities[number, np.arange(len(path)), path]
 
 
 def _feeds(batch: Sequence[EncodedWords]) -> dict[str, Array]:
+    """Inputs of the graph. `first` and `last` index tokens in step-major order: step * B + row."""
     ids, lengths = pad([sentence.ids for sentence in batch])
     row = np.repeat(np.arange(len(batch)), [len(sentence.first) for sentence in batch])
     first = np.concatenate([sentence.first for sentence in batch]).astype(np.int64)
@@ -166,9 +176,9 @@ def _feeds(batch: Sequence[EncodedWords]) -> dict[str, Array]:
     }
 
 
-def _joined(pieces: Sequence[Answer]) -> Answer:
+def _concatenate(pieces: Sequence[TagIds]) -> TagIds:
     if len(pieces) == 1:
         return pieces[0]
     empty = np.empty(0, np.int64), np.empty(0, np.float32)
-    tags, likely = zip(empty, *pieces, strict=True)
-    return np.concatenate(tags), np.concatenate(likely)
+    ids, probabilities = zip(empty, *pieces, strict=True)
+    return np.concatenate(ids), np.concatenate(probabilities)

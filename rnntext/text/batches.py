@@ -1,7 +1,7 @@
 """Sequences of ids to rectangular batches.
 
-Knows: padding, and buckets of like length. Does not know: text, labels or tensors. Padding is id 0
-at a row's end and is told from a token by the row's length alone.
+Knows: padding, windows of long sequences, and buckets of like length. Does not know: text, labels
+or tensors. Padding is id 0 at a row's end and is told from a token by the row's length alone.
 """
 
 from __future__ import annotations
@@ -36,6 +36,23 @@ def even_width(longest: int) -> int:
     """
     step = 1 << max(0, longest.bit_length() - 5)
     return -(-longest // step) * step
+
+
+def split_into_windows(
+    documents: Sequence[Array], max_length: int
+) -> tuple[list[Array], npt.NDArray[np.int64]]:
+    """Split each document (ids) into windows of at most `max_length` ids; an empty one is one
+    empty window.
+
+    Returns the windows in order, and the index of the document of each window.
+    """
+    windows: list[Array] = []
+    owners: list[int] = []
+    for owner, ids in enumerate(documents):
+        for start in range(0, max(len(ids), 1), max_length):
+            windows.append(ids[start : start + max_length])
+            owners.append(owner)
+    return windows, np.array(owners, np.int64)
 
 
 def buckets(

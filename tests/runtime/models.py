@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rnntext.training.networks.model import build_model
 
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.runtime.language_model import LanguageModel
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.tokenizer import Tokenizer
-from rnntext.training.networks.model import build_model
 from rnntext.training.onnx.build import build
 from rnntext.training.onnx.export import numpy_weights
 from rnntext.training.onnx.generation import generation_files

@@ -212,7 +212,7 @@ def test_what_is_no_classifier(lm: Path, tmp_path: Path) -> None:
 def test_batches_that_are_answered_side_by_side(both: bool) -> None:
     classifier, _ = random_classifier(both=both, threads=2)
     batches = [[Record(text) for text in texts_of(*range(size))] for size in (90, 1, 40, 70)]
-    found = read_ahead([*batches, []], classifier.answers)
+    found = read_ahead([*batches, []], classifier.stream)
     for wanted, (batch, answers) in zip(batches, found, strict=True):
         assert batch == wanted
         assert list(answers) == classifier.classify([record.text for record in batch])

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from rnntext.config import FORBIDDEN_SCORE
 from rnntext.runtime.crf import marginals, viterbi
 
-FORBIDDEN = -1e4
 Array = NDArray[np.float32]
 Crf = tuple[Array, NDArray[np.int64], Array, Array, Array]
 
@@ -85,15 +85,15 @@ def test_equals_enumeration(seed: int, batch: int, width: int, labels: int) -> N
 def test_forbidden_transitions_equal_enumeration(seed: int) -> None:
     emissions, lengths, start, transitions, end = random_crf(seed)
     ruled_out = np.random.default_rng(seed + 100).random(transitions.shape) < 0.4
-    transitions[ruled_out] = FORBIDDEN
-    start[seed % 3] = FORBIDDEN
+    transitions[ruled_out] = FORBIDDEN_SCORE
+    start[seed % 3] = FORBIDDEN_SCORE
     check_against_enumeration((emissions, lengths, start, transitions, end))
 
 
 def test_everything_forbidden_is_still_a_distribution() -> None:
     emissions, lengths, start, transitions, end = random_crf(0)
-    transitions[:] = FORBIDDEN
-    start[:] = FORBIDDEN
+    transitions[:] = FORBIDDEN_SCORE
+    start[:] = FORBIDDEN_SCORE
     check_against_enumeration((emissions, lengths, start, transitions, end))
 
 
@@ -101,7 +101,7 @@ def test_the_only_way_on_is_far_behind() -> None:
     """The path that transitions allow is e^-2000 of the greedy one at its first word."""
     emissions = np.zeros((1, 2, 3), np.float32)
     emissions[0, 0] = [2000, 0, -1]
-    transitions = np.full((3, 3), FORBIDDEN, np.float32)
+    transitions = np.full((3, 3), FORBIDDEN_SCORE, np.float32)
     transitions[1, 2] = 0
     zeros = np.zeros(3, np.float32)
     arguments = (emissions, np.array([2]), zeros, transitions, zeros)

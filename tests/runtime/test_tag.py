@@ -233,7 +233,7 @@ def test_batches_that_are_answered_side_by_side() -> None:
     batches = [
         [Record(" ".join(words)) for words in sentences_of(*range(1, size))] for size in (60, 2, 40)
     ]
-    found = read_ahead([*batches, []], tagger.answers)
+    found = read_ahead([*batches, []], tagger.stream)
     for wanted, (batch, answers) in zip(batches, found, strict=True):
         assert batch == wanted
         assert list(answers) == tagger.tag([record.text for record in batch])

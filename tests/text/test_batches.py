@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnntext.text.batches import buckets, even_width, pad
+from rnntext.text.batches import buckets, even_width, pad, split_into_windows
 
 LENGTHS = st.lists(st.integers(0, 60), max_size=80).map(lambda x: np.array(x, np.int64))
 
@@ -42,6 +42,17 @@ def test_pad_to_an_even_width() -> None:
     assert batch.shape == (2, 38)
     assert lengths.tolist() == [37, 3]
     assert not batch[0, 37:].any()
+
+
+def test_documents_are_split_into_windows() -> None:
+    documents = [np.arange(5), np.arange(6), np.arange(0), np.arange(7)]
+    windows, owners = split_into_windows(documents, 3)
+    assert [window.tolist() for window in windows] == [
+        [0, 1, 2], [3, 4], [0, 1, 2], [3, 4, 5], [], [0, 1, 2], [3, 4, 5], [6]
+    ]  # fmt: skip
+    assert owners.tolist() == [0, 0, 1, 1, 2, 3, 3, 3]
+    windows, owners = split_into_windows([], 3)
+    assert (windows, owners.tolist()) == ([], [])
 
 
 @settings(max_examples=150, deadline=None)

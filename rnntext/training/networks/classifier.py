@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.config import POOLING_FLOOR, EncoderConfig, ModelConfig
 from rnntext.training.networks.encoder import Network
 
 
@@ -40,7 +40,7 @@ class ClassifierHead(nn.Module):
                 [last[:, : self.hidden_size], states[0, :, self.hidden_size :]], dim=-1
             )
         valid = torch.arange(steps, device=states.device)[:, None] < lengths  # (T, B)
-        largest = states.masked_fill(~valid[..., None], -1e4).amax(0)  # (B, H)
+        largest = states.masked_fill(~valid[..., None], POOLING_FLOOR).amax(0)  # (B, H)
         return last, largest, states.masked_fill(~valid[..., None], 0.0).sum(0)
 
     def logits(self, last: Tensor, largest: Tensor, mean: Tensor) -> Tensor:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-# The score of a forbidden transition: low enough that its exponential is 0 in a sum, high enough
-# that several of them add up to a finite number.
-FORBIDDEN = -1e4
+from rnntext.config import FORBIDDEN_SCORE
 
 
 class ConditionalRandomField(nn.Module):
@@ -75,7 +73,7 @@ def forbid_broken_spans(crf: ConditionalRandomField, labels: list[str]) -> None:
         for to, label in enumerate(labels):
             if not label.startswith("I-"):
                 continue
-            crf.start[to] = FORBIDDEN
+            crf.start[to] = FORBIDDEN_SCORE
             for previous, previous_label in enumerate(labels):
                 if previous_label not in (label, "B-" + label[2:]):
-                    crf.transitions[previous, to] = FORBIDDEN
+                    crf.transitions[previous, to] = FORBIDDEN_SCORE

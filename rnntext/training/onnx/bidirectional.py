@@ -26,10 +26,10 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
-from rnntext.config import EncoderConfig
+from rnntext.config import POOLING_FLOOR, EncoderConfig
 from rnntext.training.onnx import int8
 from rnntext.training.onnx.cells import Cell
-from rnntext.training.onnx.common import MAX_POOL_PADDING, Weights
+from rnntext.training.onnx.common import Weights
 from rnntext.training.onnx.graph_builder import Array, GraphBuilder
 
 _DIRECTIONS = ("forward", "backward")
@@ -194,9 +194,9 @@ class _Direction:
     def pooled(self, x: str, batch: _PaddedBatch) -> PooledStates:
         """The same states, pooled over time. All rows must end at the loop's last step."""
         graph = self._graph
-        # Added to the states in max pooling: 0 at tokens, MAX_POOL_PADDING at padding.
+        # Added to the states in max pooling: 0 at tokens, POOLING_FLOOR at padding.
         padding = graph.add("Sub", [graph.float_scalar(1), batch.mask])
-        shift = graph.add("Mul", [padding, graph.float_scalar(MAX_POOL_PADDING)])
+        shift = graph.add("Mul", [padding, graph.float_scalar(POOLING_FLOOR)])
         last, *_, largest, total = self._scan(x, batch, shift)
         return PooledStates(last, largest, total)
 
@@ -218,7 +218,7 @@ class _Direction:
         names = [f"{self._name}.{part}" for part in parts]
         starts = [self._full(0.0)] * len(parts)
         if shift:
-            starts[-2] = self._full(MAX_POOL_PADDING)
+            starts[-2] = self._full(POOLING_FLOOR)
             shift_now = loop.input("shift", TensorProto.FLOAT, ["B", 1])
             shifted = loop.add("Add", [next_state[0], shift_now])
             next_state.append(loop.add("Max", [state[-2], shifted]))

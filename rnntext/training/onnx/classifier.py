@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from onnx import TensorProto
 
-from rnntext.config import EncoderConfig
+from rnntext.config import POOLING_FLOOR, EncoderConfig
 from rnntext.training.onnx import bidirectional, common, unidirectional
-from rnntext.training.onnx.common import MAX_POOL_PADDING, Weights
+from rnntext.training.onnx.common import Weights
 from rnntext.training.onnx.graph_builder import GraphBuilder
 
 
@@ -46,7 +46,7 @@ def _pool(graph: GraphBuilder, hidden: int, states: str) -> tuple[str, str]:
     lengths = graph.add("Cast", ["lengths"], to=TensorProto.INT64)
     valid = graph.add("Less", [graph.step_numbers(states), lengths])
     valid = graph.add("Unsqueeze", [valid, graph.int_vector(2)])  # (T, B, 1)
-    masked = graph.add("Where", [valid, states, graph.float_scalar(MAX_POOL_PADDING)])
+    masked = graph.add("Where", [valid, states, graph.float_scalar(POOLING_FLOOR)])
     # Takes half the time of ReduceMax, which compares the values one after the other.
     rows = graph.add("Transpose", [masked], perm=[1, 2, 0])  # (B, H, T)
     largest = graph.add("Squeeze", [graph.add("GlobalMaxPool", [rows]), graph.int_vector(2)])

@@ -14,9 +14,6 @@ from rnntext.training.onnx.graph_builder import Array, GraphBuilder
 # Float32 arrays by their names in `model.safetensors`.
 Weights = Mapping[str, Array]
 
-# Padding has this value in max pooling. Hidden states are never below -1.
-MAX_POOL_PADDING = -1e4
-
 
 def linear(graph: GraphBuilder, x: str, name: str, weights: Weights, output: str = "") -> str:
     """The linear layer whose weights are `name`.weight and `name`.bias, in float32."""

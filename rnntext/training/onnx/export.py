@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rnntext.config import POOLING_FLOOR
 from rnntext.errors import TrainingError
+from rnntext.probabilities import label_probabilities, softmax
 from rnntext.runtime.session import Session
 from rnntext.training.networks.classifier import Classifier
 from rnntext.training.networks.encoder import Network
@@ -89,9 +91,12 @@ def _difference(
     logits = model.head(states, lengths_tensor).numpy()
     if state is not None:
         zeros = np.zeros((rows, config.hidden_size), np.float32)
-        feeds.update(largest=zeros - 1e4, total=zeros, count=zeros[:, 0])
+        feeds.update(largest=zeros + POOLING_FLOOR, total=zeros, count=zeros[:, 0])
     (found,) = session.run(["logits"], feeds)
-    return float(np.abs(_probabilities(model, found) - _probabilities(model, logits)).max())
+    several = model.config.multi_label
+    return float(
+        np.abs(label_probabilities(found, several) - label_probabilities(logits, several)).max()
+    )
 
 
 def _language_model_difference(
@@ -110,9 +115,9 @@ def _language_model_difference(
     expected, _ = model(torch.from_numpy(feeds["ids"]), state)
     logits = expected.numpy()[row, step]
     found, scores = session.run(["logits", "log_probabilities"], feeds)
-    chosen = np.take_along_axis(_softmax(logits), targets[:, None], 1)[:, 0]
+    chosen = np.take_along_axis(softmax(logits), targets[:, None], 1)[:, 0]
     return max(
-        float(np.abs(_softmax(found) - _softmax(logits)).max()),
+        float(np.abs(softmax(found) - softmax(logits)).max()),
         float(np.abs(np.exp(scores) - chosen).max()),
     )
 
@@ -150,7 +155,7 @@ def _drawing_difference(model: LanguageModel, generator: np.random.Generator) ->
             np.concatenate([given[row, : lengths[row]], first[[row]], drawn[:-1]])[None]
         )
         logits, end = model(own, tuple(torch.from_numpy(part[:, [row]]) for part in state))
-        odds = _softmax(logits[0, -steps:].double().numpy() / temperature)
+        odds = softmax(logits[0, -steps:].double().numpy() / temperature)
         share = np.take_along_axis(odds, drawn[:, None], 1)[:, 0]
         upper = np.take_along_axis(odds.cumsum(1), drawn[:, None], 1)[:, 0]
         outside = np.maximum(uniforms[:, row] - upper, upper - share - uniforms[:, row])
@@ -186,20 +191,9 @@ def _tagger_difference(
     labels = expected.shape[-1]
     parameters = (model.head.crf.start, model.head.crf.transitions, model.head.crf.end)
     return max(
-        float(np.abs(_softmax(found) - _softmax(expected.reshape(-1, labels))).max()),
+        float(np.abs(softmax(found) - softmax(expected.reshape(-1, labels))).max()),
         *(
             float(np.abs(given - parameter.numpy()).max())
             for given, parameter in zip(crf, parameters, strict=True)
         ),
     )
-
-
-def _probabilities(model: Classifier, logits: Array) -> Array:
-    if model.config.multi_label:
-        return np.asarray(1 / (1 + np.exp(-logits)))
-    return _softmax(logits)
-
-
-def _softmax(logits: Array) -> Array:
-    shifted = np.exp(logits - logits.max(-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(-1, keepdims=True))

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnntext import metrics
-from rnntext.text.batches import buckets, pad
+from rnntext.text.batches import buckets, pad, split_into_windows
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import Labelled, files_of_classes, read_labelled
 from rnntext.text.tokenizer import Tokenizer
@@ -237,7 +237,7 @@ class Classification(TaskObjective):
         `rnntext.runtime.classify.Classifier.logits`."""
         if not model.config.encoder.bidirectional:
             return self._read(model, documents)
-        windows, owners = windows_of(documents, self.max_length)
+        windows, owners = split_into_windows(documents, self.max_length)
         share = np.array([len(window) for window in windows]) / np.array(
             [len(documents[owner]) for owner in owners]
         )
@@ -285,17 +285,6 @@ class Classification(TaskObjective):
         count = torch.tensor([[len(row)] for row in rows], device=total.device)
         logits: Tensor = model.head.logits(last, largest, total / count)
         return logits
-
-
-def windows_of(documents: Sequence[Array], max_length: int) -> tuple[list[Array], Array]:
-    """Documents cut into windows of at most `max_length` ids, and which document each is of."""
-    windows: list[Array] = []
-    owners: list[int] = []
-    for owner, ids in enumerate(documents):
-        for start in range(0, max(len(ids), 1), max_length):
-            windows.append(ids[start : start + max_length])
-            owners.append(owner)
-    return windows, np.array(owners, np.int64)
 
 
 @dataclass(frozen=True, slots=True)

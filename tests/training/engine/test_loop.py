@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.config import FORBIDDEN_SCORE, EncoderConfig, ModelConfig
 from rnntext.errors import TrainingError
 from rnntext.training.data.examples import TaggedIds, TaggedRows
 from rnntext.training.engine.device import Machine
@@ -22,7 +22,7 @@ from rnntext.training.engine.optimizer import OptimizerConfig
 from rnntext.training.engine.schedule import MOST_EPOCHS, Budget, evaluation_steps
 from rnntext.training.events import CheckpointDue, Evaluated, Finished, LoopEvent, Step
 from rnntext.training.networks.build import build_network
-from rnntext.training.networks.crf import FORBIDDEN, forbid_broken_spans
+from rnntext.training.networks.crf import forbid_broken_spans
 from rnntext.training.networks.tagger import Tagger
 from rnntext.training.tasks.language_model import LanguageModelling
 from rnntext.training.tasks.tagger import Tagging
@@ -588,8 +588,10 @@ def test_a_tagger_in_training_keeps_broken_spans_out() -> None:
     assert isinstance(model, Tagger)
     forbid_broken_spans(model.head.crf, labels)
     events = list(Loop(model, objective, SETTINGS, Budget(steps=150)).events())
-    assert float(model.head.crf.start.detach()[1]) == pytest.approx(FORBIDDEN, rel=1e-3)
-    assert float(model.head.crf.transitions.detach()[2, 1]) == pytest.approx(FORBIDDEN, rel=1e-3)
+    assert float(model.head.crf.start.detach()[1]) == pytest.approx(FORBIDDEN_SCORE, rel=1e-3)
+    assert float(model.head.crf.transitions.detach()[2, 1]) == pytest.approx(
+        FORBIDDEN_SCORE, rel=1e-3
+    )
     evaluated = of_kind(events, Evaluated)
     assert evaluated[-1].metrics["f1"] == 1.0
     assert evaluated[-1].loss < evaluated[0].loss / 3

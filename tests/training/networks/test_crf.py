@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from rnntext.config import FORBIDDEN_SCORE
 from rnntext.runtime.crf import viterbi
-from rnntext.training.networks.crf import FORBIDDEN, ConditionalRandomField, forbid_broken_spans
+from rnntext.training.networks.crf import ConditionalRandomField, forbid_broken_spans
 
 torch.set_num_threads(1)
 
@@ -162,7 +163,7 @@ def test_broken_spans_have_probability_zero_and_valid_ones_are_renormalized() ->
     likelihoods = crf.log_likelihood(
         emissions.float().expand(len(paths), -1, -1), tags, torch.full((len(paths),), 3)
     ).detach()
-    assert (likelihoods[~legal] < FORBIDDEN / 2).all()
+    assert (likelihoods[~legal] < FORBIDDEN_SCORE / 2).all()
     alone = torch.tensor([path_score(crf, emissions, path) for path in paths])[legal]
     torch.testing.assert_close(likelihoods[legal].exp(), alone.softmax(0), rtol=1e-3, atol=1e-6)
 

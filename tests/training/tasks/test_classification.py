@@ -13,7 +13,7 @@ from rnntext.metrics import classification_metrics, fit_temperature
 from rnntext.training.data.examples import LabelledIds, LabelledRows
 from rnntext.training.networks.classifier import Classifier
 from rnntext.training.tasks import classifier as module
-from rnntext.training.tasks.classifier import Classification, windows_of
+from rnntext.training.tasks.classifier import Classification
 from tests.training.models import (
     CPU,
     DOCUMENTS,
@@ -114,15 +114,6 @@ def test_long_documents_are_read_in_windows() -> None:
         want = sum(len(part) / len(ids) * logits_alone(model, part) for part in parts)
         np.testing.assert_allclose(row, want, rtol=1e-4, atol=1e-5)
     assert np.abs(found[2] - logits_alone(model, DOCUMENTS[2])).max() > 1e-3
-
-
-def test_windows_of() -> None:
-    documents = [np.arange(5), np.arange(6), np.arange(7)]
-    windows, owners = windows_of(documents, 3)
-    assert [window.tolist() for window in windows] == [
-        [0, 1, 2], [3, 4], [0, 1, 2], [3, 4, 5], [0, 1, 2], [3, 4, 5], [6]
-    ]  # fmt: skip
-    assert owners.tolist() == [0, 0, 1, 1, 2, 2, 2]
 
 
 def test_training_sees_windows_of_long_documents_and_all_of_others() -> None:
