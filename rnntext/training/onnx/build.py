@@ -26,19 +26,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from onnx import TensorProto
 
 from rnntext.config import ModelConfig
 from rnntext.tasks import TASKS
-from rnntext.training.onnx import classifier, language_model, tagger
+from rnntext.training.onnx.common import Weights, task_graph
 from rnntext.training.onnx.graph_builder import GraphBuilder
-
-Array = npt.NDArray[Any]
-Weights = Mapping[str, Array]
 
 
 def build(
@@ -48,24 +42,25 @@ def build(
     description: str = "",
     about: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
-    """The content of `model.onnx`: `weights` are named as in `model.safetensors`, float32; the
-    file carries a description and facts `about` it by name."""
+    """The content of `model.onnx`. `weights`: float32, by their names in `model.safetensors`;
+    `description` and the entries of `about` become the file's doc string and metadata."""
     graph = GraphBuilder()
     graph.input("ids", TensorProto.INT64, ["B", "T"])
     graph.input("lengths", TensorProto.INT32, ["B"])
-    task = {"lm": language_model, "classify": classifier, "tag": tagger}[config.task]
-    task.add_nodes(graph, config.encoder, weights, quantized=precision == "int8")
+    quantized = precision == "int8"
+    task_graph(config).add_nodes(graph, config.encoder, weights, quantized=quantized)
     return graph.to_bytes(description, about)
 
 
 def documentation(config: ModelConfig) -> str:
-    """What the inputs and outputs of this model's graph are."""
+    """A description of the inputs and outputs of this model's graph."""
     assert __doc__ is not None  # noqa: S101
     start, end = __doc__.index("Inputs and outputs"), __doc__.index("A record's answer")
     return f"A {TASKS[config.task].title} made by rnntext.\n\n{__doc__[start:end].rstrip()}\n"
 
 
-def apply_temperature(weights: Weights, temperature: float) -> dict[str, Array]:
-    """A classifier's weights, its logits divided by `temperature`."""
-    head = ("head.output.weight", "head.output.bias")
-    return {**weights, **{name: weights[name] / np.float32(temperature) for name in head}}
+def other_graphs(
+    config: ModelConfig, weights: Weights, precision: str = "float32"
+) -> dict[str, bytes]:
+    """The graphs that a checkpoint has beside `model.onnx`, by file name."""
+    return task_graph(config).other_graphs(config, weights, precision)

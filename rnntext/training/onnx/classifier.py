@@ -7,13 +7,20 @@ classifier pools a text that arrives in pieces. Does not know: how a text is rea
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 from onnx import TensorProto
 
 from rnntext.config import POOLING_FLOOR, EncoderConfig
+from rnntext.probabilities import label_probabilities
 from rnntext.training.onnx import bidirectional, common, unidirectional
-from rnntext.training.onnx.common import Weights
-from rnntext.training.onnx.graph_builder import GraphBuilder
+from rnntext.training.onnx.common import RandomBatch, TaskGraph, Weights
+from rnntext.training.onnx.graph_builder import Array, GraphBuilder
+
+if TYPE_CHECKING:
+    from rnntext.runtime.session import Session
+    from rnntext.training.networks.classifier import Classifier
 
 
 def add_nodes(
@@ -67,3 +74,26 @@ def _accumulate(
     before = graph.input(name, TensorProto.FLOAT, shape)
     graph.output(f"next_{name}", TensorProto.FLOAT, shape)
     return graph.add(operator, [before, pooled], f"next_{name}")
+
+
+def apply_temperature(weights: Weights, temperature: float) -> dict[str, Array]:
+    """The weights with those of the output layer divided by `temperature`, and so the logits."""
+    head = ("head.output.weight", "head.output.bias")
+    return {**weights, **{name: weights[name] / np.float32(temperature) for name in head}}
+
+
+def _difference(model: Classifier, session: Session, batch: RandomBatch) -> float:
+    states, _ = model.encoder(batch.ids, batch.lengths, batch.state)
+    logits = model.head(states, batch.lengths).numpy()
+    feeds = dict(batch.feeds)
+    if batch.state is not None:
+        zeros = np.zeros((len(feeds["ids"]), model.config.encoder.hidden_size), np.float32)
+        feeds.update(largest=zeros + POOLING_FLOOR, total=zeros, count=zeros[:, 0])
+    (found,) = session.run(["logits"], feeds)
+    several = model.config.multi_label
+    return float(
+        np.abs(label_probabilities(found, several) - label_probabilities(logits, several)).max()
+    )
+
+
+GRAPH = TaskGraph(add_nodes, _difference, apply_temperature=apply_temperature)

@@ -1,8 +1,7 @@
-"""A checkpoint's graph made anew: in other numbers, or as one file for other runtimes.
+"""Rebuild a checkpoint's graph: in another precision, or as one file for other runtimes.
 
-Knows: that the weights in float32 are always there to make a graph from, and what a file must
-say about itself to be used without rnntext. Does not know: torch, how a graph is built, or
-whether it is any good.
+Knows: that a checkpoint always has its float32 weights, and the metadata that a file needs to be
+used without rnntext. Does not know: PyTorch, how a graph is built, or how good it is.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError
-from rnntext.training.onnx.build import apply_temperature, build, documentation
-from rnntext.training.onnx.generation import generation_files
+from rnntext.training.onnx.build import build, documentation, other_graphs
+from rnntext.training.onnx.common import Weights, task_graph
 
 
 def graph_of(found: Checkpoint, precision: str, temperature: float | None = None) -> bytes:
-    """The graph of a checkpoint in `precision`; in int8 a classifier's logits are divided by
-    `temperature`, None being the one it was calibrated with before.
+    """The graph of a checkpoint in `precision`. In int8 a classifier's logits are divided by
+    `temperature` (None: the temperature that it was calibrated with before).
 
     Raises CheckpointError.
     """
@@ -30,8 +29,8 @@ def graph_of(found: Checkpoint, precision: str, temperature: float | None = None
 
 
 def one_file(found: Checkpoint, precision: str) -> bytes:
-    """The content of one ONNX file that needs nothing else: its description says what its inputs
-    and outputs are, its metadata hold the task, the labels and the tokenizer.
+    """The content of one self-contained ONNX file: its doc string describes its inputs and
+    outputs, its metadata hold the task, the labels and the tokenizer.
 
     Raises CheckpointError.
     """
@@ -50,8 +49,8 @@ def one_file(found: Checkpoint, precision: str) -> bytes:
 def replace_graph(
     found: Checkpoint, graph: bytes, precision: str, quantization: Mapping[str, Any] | None = None
 ) -> None:
-    """Save the checkpoint's next generation, which runs `graph`; `quantization` says what is
-    known of an int8 one, None: nothing new. Raises CheckpointError."""
+    """Save the checkpoint again with `graph`. `quantization`: its entry in config.json about an
+    int8 graph (None: as it is). Raises CheckpointError."""
     if not found.config.get("training", {}).get("finished", True):
         raise CheckpointError(
             f"{found.directory} holds a run that is not finished: go on with `rnntext train "
@@ -62,17 +61,16 @@ def replace_graph(
         config["quantization"] = quantization
     files: dict[str, bytes | Path] = {name: found.file(name) for name in found.config["files"]}
     files[checkpoint.GRAPH] = graph
-    if found.config["model"]["task"] == "lm":
-        files.update(generation_files(*_load(found, precision, None), precision))
+    files.update(other_graphs(*_load(found, precision, None), precision))
     checkpoint.save(found.directory, files, config, force=True)
 
 
 def _load(
     found: Checkpoint, precision: str, temperature: float | None
-) -> tuple[ModelConfig, dict[str, Any]]:
+) -> tuple[ModelConfig, Weights]:
     config = ModelConfig.from_json(found.config["model"])
-    weights = checkpoint.load_tensors(found, checkpoint.tensor_shapes(found))
-    if config.task == "classify" and precision == "int8":
+    weights: Weights = checkpoint.load_tensors(found, checkpoint.tensor_shapes(found))
+    if precision == "int8":
         known = found.config.get("quantization", {}).get("temperature")
-        weights = apply_temperature(weights, temperature or known or 1.0)
+        weights = task_graph(config).apply_temperature(weights, temperature or known or 1.0)
     return config, weights

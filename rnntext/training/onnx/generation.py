@@ -25,16 +25,21 @@ id by id.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import TensorProto
 
 from rnntext import checkpoint
 from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.probabilities import softmax
 from rnntext.training.onnx import int8
 from rnntext.training.onnx.cells import AddExternal, Cell
-from rnntext.training.onnx.common import Weights
-from rnntext.training.onnx.graph_builder import GraphBuilder
+from rnntext.training.onnx.common import TOLERANCE, Weights
+from rnntext.training.onnx.graph_builder import Array, GraphBuilder
+
+if TYPE_CHECKING:
+    from rnntext.training.networks.language_model import LanguageModel
 
 _BLOCK = 128
 _EMBEDDING = "encoder.embedding.weight"
@@ -45,10 +50,63 @@ def generation_files(
     config: ModelConfig, weights: Weights, precision: str = "float32"
 ) -> dict[str, bytes]:
     """The content of `generation.onnx` by its file name in the checkpoint of a language model;
-    empty for other tasks. `weights` are named as in `model.safetensors`."""
-    if config.task != "lm":
-        return {}
+    `weights` are named as in `model.safetensors`."""
     return {checkpoint.GENERATION: _build(config, weights, precision)}
+
+
+def difference(model: LanguageModel, generator: np.random.Generator) -> float:
+    """The largest distance of a uniform number from the interval of the token that it sampled, in
+    the network's cumulative distribution; a state that is off by 1 % counts as TOLERANCE."""
+    import torch
+
+    from rnntext.runtime.session import Session
+
+    config, rows, steps, temperature = model.config.encoder, 3, 20, 0.8
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    (graph,) = generation_files(model.config, weights).values()
+    matrices = {name: array for name, array in weights.items() if array.ndim == 2}
+    session = Session(graph, threads=1, weights=matrices)
+    shape = (config.num_layers, rows, config.hidden_size)
+    state = [generator.uniform(-1, 1, shape).astype(np.float32) for _ in config.state_names]
+    # The prompt, up to four tokens of a row, and the token after it.
+    prompt = generator.integers(config.vocab_size, size=(rows, 4))
+    lengths = np.array([4, 0, 2])
+    first = generator.integers(config.vocab_size, size=rows)
+    uniforms = generator.random((steps, rows))
+    sampled, *next_state = session.run(
+        ["tokens", *(f"next_{part}" for part in config.state_names)],
+        {
+            "ids": prompt.T.copy(),
+            "lengths": lengths,
+            "token": first,
+            **dict(zip(config.state_names, state, strict=True)),
+            "uniforms": uniforms,
+            "rate": np.array(1 / temperature, np.float32),
+            "excluded": np.zeros(0, np.int64),
+        },
+    )
+    differences: list[Array] = []
+    for row, tokens in enumerate(sampled.T):
+        ids = np.concatenate([prompt[row, : lengths[row]], first[[row]], tokens[:-1]])
+        logits, end = model(
+            torch.from_numpy(ids[None]),
+            tuple(torch.from_numpy(part[:, [row]]) for part in state),
+        )
+        probabilities = softmax(logits[0, -steps:].double().numpy() / temperature)
+        mass = np.take_along_axis(probabilities, tokens[:, None], 1)[:, 0]
+        upper = np.take_along_axis(probabilities.cumsum(1), tokens[:, None], 1)[:, 0]
+        differences.append(np.maximum(uniforms[:, row] - upper, upper - mass - uniforms[:, row]))
+        # States have no scale of their own. One that is off by 1 % is far from what a wrong graph
+        # would give, and how much that matters shows in the probabilities.
+        differences += [
+            (
+                np.abs(found[:, row] - part[:, 0].numpy())
+                / np.maximum(np.abs(part[:, 0].numpy()), 1)
+                * (TOLERANCE / 1e-2)
+            ).ravel()
+            for found, part in zip(next_state, end, strict=True)
+        ]
+    return float(np.max(np.concatenate(differences)))
 
 
 def _build(config: ModelConfig, weights: Weights, precision: str) -> bytes:

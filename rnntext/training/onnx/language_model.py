@@ -7,13 +7,20 @@ a text is read, or how text is generated (`generation.py`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+import numpy as np
 from onnx import TensorProto
 
 from rnntext.config import EncoderConfig
-from rnntext.training.onnx import common, int8, unidirectional
-from rnntext.training.onnx.common import Weights
+from rnntext.probabilities import softmax
+from rnntext.training.onnx import common, generation, int8, unidirectional
+from rnntext.training.onnx.common import RandomBatch, TaskGraph, Weights
 from rnntext.training.onnx.graph_builder import GraphBuilder
+
+if TYPE_CHECKING:
+    from rnntext.runtime.session import Session
+    from rnntext.training.networks.language_model import LanguageModel
 
 
 def add_nodes(
@@ -63,3 +70,30 @@ def _int8_logits(
     normalized = int8_linear(graph, x, "output", embeddings)
     scaled = graph.add("Mul", [normalized, largest])
     return graph.add("Add", [scaled, graph.constant("head.bias", bias)], name)
+
+
+def _difference(model: LanguageModel, session: Session, batch: RandomBatch) -> float:
+    rows, steps = batch.feeds["ids"].shape
+    # Every token that is not padding.
+    step, row = np.nonzero(np.arange(steps)[:, None] < batch.feeds["lengths"])
+    targets = batch.generator.integers(model.config.encoder.vocab_size, size=len(step))
+    positions = step * rows + row
+    expected, _ = model(batch.ids, batch.state)
+    logits = expected.numpy()[row, step]
+    found, scores = session.run(
+        ["logits", "log_probabilities"],
+        {**batch.feeds, "positions": positions, "scored": positions, "targets": targets},
+    )
+    chosen = np.take_along_axis(softmax(logits), targets[:, None], 1)[:, 0]
+    return max(
+        float(np.abs(softmax(found) - softmax(logits)).max()),
+        float(np.abs(np.exp(scores) - chosen).max()),
+    )
+
+
+GRAPH = TaskGraph(
+    add_nodes,
+    _difference,
+    other_graphs=generation.generation_files,
+    difference_of_others=generation.difference,
+)

@@ -16,7 +16,8 @@ from rnntext.config import ModelConfig
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.tokenizer import Tokenizer
-from rnntext.training.onnx.build import apply_temperature, build
+from rnntext.training.onnx.build import build
+from rnntext.training.onnx.common import task_graph
 
 Array = npt.NDArray[Any]
 
@@ -59,6 +60,6 @@ def quantize(
     graph = build(config, weights, "int8")
     temperature = objective.fit_temperature(opened(graph), quick=quick)
     if temperature is not None:
-        graph = build(config, apply_temperature(weights, temperature), "int8")
+        graph = build(config, task_graph(config).apply_temperature(weights, temperature), "int8")
     metrics = objective.evaluate_runtime(opened(graph), quick=quick)
     return Quantized(graph, metrics, 1.0 if temperature is None else temperature)

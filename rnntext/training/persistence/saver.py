@@ -23,8 +23,8 @@ from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
 from rnntext.training.engine.loop import LoopState
 from rnntext.training.events import Evaluated, Prepared, Saved, Step
 from rnntext.training.networks.encoder import Network
+from rnntext.training.onnx.build import other_graphs
 from rnntext.training.onnx.export import export, numpy_weights, verify
-from rnntext.training.onnx.generation import generation_files
 from rnntext.training.options import ExecutionOptions, TrainingOptions
 from rnntext.training.persistence.repeat import command_of
 from rnntext.training.persistence.resume import LOOP, TENSORS, SavedRun
@@ -146,7 +146,7 @@ class Saver:
             **self._common(),
             checkpoint.WEIGHTS: checkpoint.serialize_tensors(weights),
             checkpoint.GRAPH: graph,
-            **generation_files(self._model.config, weights, precision),
+            **other_graphs(self._model.config, weights, precision),
             checkpoint.MODEL_CARD: self._model_card(saved).encode("utf-8", "replace"),
         }
         self._results = results
@@ -190,7 +190,7 @@ class Saver:
         return {
             checkpoint.WEIGHTS: checkpoint.serialize_tensors(weights),
             checkpoint.GRAPH: graph,
-            **generation_files(model.config, weights),
+            **other_graphs(model.config, weights),
         }
 
     def _config(

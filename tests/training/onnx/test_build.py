@@ -19,7 +19,8 @@ from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.runtime.session import Session
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network
-from rnntext.training.onnx.build import apply_temperature, build, documentation
+from rnntext.training.onnx.build import build, documentation
+from rnntext.training.onnx.classifier import apply_temperature
 from rnntext.training.onnx.export import numpy_weights
 from rnntext.training.onnx.graph_builder import CONTRIB_DOMAIN
 from tests.training.onnx.test_export import CELLS, E, H, V, random_model

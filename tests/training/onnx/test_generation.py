@@ -20,7 +20,8 @@ from rnntext.runtime.session import Session
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network
 from rnntext.training.networks.language_model import LanguageModel
-from rnntext.training.onnx import export as exporting
+from rnntext.training.onnx import generation
+from rnntext.training.onnx.build import other_graphs
 from rnntext.training.onnx.export import export, numpy_weights, verify
 from rnntext.training.onnx.generation import generation_files
 
@@ -270,7 +271,7 @@ def test_in_float32_matrices_stay_in_the_checkpoint_s_own_file() -> None:
 @pytest.mark.parametrize("task", ["classify", "tag"])
 def test_only_a_language_model_has_one(task: str) -> None:
     config = ModelConfig(task, EncoderConfig("lstm", 20, 4, 6, 1, False), ("a", "b"), False, 99)
-    assert generation_files(config, numpy_weights(build_network(config))) == {}
+    assert other_graphs(config, numpy_weights(build_network(config))) == {}
 
 
 @pytest.mark.parametrize("wrong", ["encoder.layers.0.forward_cell.bias_ih_l0", "head.bias"])
@@ -283,6 +284,6 @@ def test_a_graph_that_draws_otherwise_is_not_saved(
     def changed(config: ModelConfig, weights: dict[str, Array]) -> dict[str, bytes]:
         return generation_files(config, {**weights, wrong: weights[wrong][::-1].copy()})
 
-    monkeypatch.setattr(exporting, "generation_files", changed)
+    monkeypatch.setattr(generation, "generation_files", changed)
     with pytest.raises(TrainingError, match="differs from the trained model"):
         verify(model, export(model))
