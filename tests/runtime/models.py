@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rnntext.training.networks.model import build_model
 
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.runtime.language_model import LanguageModel
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.tokenizer import Tokenizer
+from rnntext.training.networks.build import build_network
 from rnntext.training.onnx.build import build
 from rnntext.training.onnx.export import numpy_weights
 from rnntext.training.onnx.generation import generation_files
@@ -40,7 +40,7 @@ def fixed_language_model(*, with_sampler: bool = True) -> LanguageModel:
     random = np.random.default_rng(7)
     weights = {
         name: random.normal(0, 0.8, array.shape).astype(np.float32)
-        for name, array in numpy_weights(build_model(config)).items()
+        for name, array in numpy_weights(build_network(config)).items()
     }
     weights["head.bias"][:] = 0
     weights["head.bias"][tokenizer.eos_id] = 3

@@ -1,4 +1,5 @@
-"""The graph in int8: a row's answer is its own, near the float32 one, small, and said to be so."""
+"""The graphs of all tasks: results that do not depend on the batch, int8 compared with float32,
+file size, names and documentation."""
 
 from __future__ import annotations
 
@@ -30,37 +31,40 @@ torch.set_num_threads(1)
 Array = NDArray[Any]
 
 TASKS = ("lm", "classify", "tag")
-# Task, cell, layers, both directions.
+# Task, cell, layers, bidirectional.
 KINDS = [
     kind
     for kind in product(TASKS, CELLS, (1, 2), (False, True))
     if not (kind[0] == "lm" and kind[3])
 ]
-ONE_WAY = [kind[:3] for kind in KINDS if not kind[3]]
+UNIDIRECTIONAL = [kind[:3] for kind in KINDS if not kind[3]]
 LENGTHS = (3, 7, 1, 5, 2)
-ODD = V - 1  # the id whose embedding is far larger than all others
+OUTLIER = V - 1  # an id whose embedding is far larger than all others
 
 
-def rows_of(lengths: tuple[int, ...] = LENGTHS) -> list[Array]:
+def random_rows(lengths: tuple[int, ...] = LENGTHS) -> list[Array]:
     random = np.random.default_rng(0)
-    return [random.integers(ODD, size=length) for length in lengths]
+    return [random.integers(OUTLIER, size=length) for length in lengths]
 
 
-def model_of(task: str, cell: str, layers: int, both: bool) -> Network:
-    """A random model; one of two layers needs no projection to meet its embeddings."""
-    return random_model(task, cell, layers, both, embed=H if layers == 2 else E)
+def model_of(task: str, cell: str, layers: int, bidirectional: bool) -> Network:
+    """A random model. With two layers, states are as wide as embeddings, so that a language model
+    has no projection."""
+    return random_model(task, cell, layers, bidirectional, embed=H if layers == 2 else E)
 
 
-def weights(task: str, cell: str, layers: int, both: bool) -> tuple[Network, dict[str, Array]]:
-    """A random model, one of whose embeddings is eight times as large."""
-    model = model_of(task, cell, layers, both)
-    found = numpy_weights(model)
-    found["encoder.embedding.weight"][ODD] *= 8
-    return model, found
+def model_with_outlier(
+    task: str, cell: str, layers: int, bidirectional: bool
+) -> tuple[Network, dict[str, Array]]:
+    """A random model and its weights, in which the embedding of OUTLIER is eight times as large."""
+    model = model_of(task, cell, layers, bidirectional)
+    tensors = numpy_weights(model)
+    tensors["encoder.embedding.weight"][OUTLIER] *= 8
+    return model, tensors
 
 
-def start(model: Network, rows: int) -> dict[str, Array]:
-    """What is carried into a graph that has read nothing."""
+def initial_state(model: Network, rows: int) -> dict[str, Array]:
+    """The inputs that carry the state, before any token is read."""
     config = model.config.encoder
     if config.bidirectional:
         return {}
@@ -76,24 +80,24 @@ def start(model: Network, rows: int) -> dict[str, Array]:
 def read(
     session: Session, model: Network, rows: list[Array], before: dict[str, Array] | None = None
 ) -> tuple[list[Array], dict[str, Array]]:
-    """What the graph says of each row, a line for each token or one for all; what it carries on.
+    """The outputs of each row, (tokens, width) or in a classifier (1, width), and the next state.
 
-    Padding is the odd id, which a graph that looked at it could not overlook.
+    Padding has the id OUTLIER, so that a graph that reads padding gives a clearly different result.
     """
     lengths = np.array([len(row) for row in rows], np.int32)
-    ids = np.full((len(rows), lengths.max()), ODD)
+    ids = np.full((len(rows), lengths.max()), OUTLIER)
     for number, row in enumerate(rows):
         ids[number, : len(row)] = row
-    before = start(model, len(rows)) if before is None else before
+    before = initial_state(model, len(rows)) if before is None else before
     feeds = {"ids": ids, "lengths": lengths, **before}
     # Every token of row 0, of row 1, ...
-    places = np.concatenate([np.arange(len(row)) * len(rows) + n for n, row in enumerate(rows)])
+    positions = np.concatenate([np.arange(len(row)) * len(rows) + n for n, row in enumerate(rows)])
     task = model.config.task
     if task == "lm":
         targets = (np.concatenate(rows) + 1) % V
-        feeds.update(positions=places, scored=places, targets=targets)
+        feeds.update(positions=positions, scored=positions, targets=targets)
     elif task == "tag":
-        feeds.update(first=places, last=places)
+        feeds.update(first=positions, last=positions)
     names = {"lm": ["logits", "log_probabilities"], "classify": ["logits"], "tag": ["emissions"]}
     found = session.run([*names[task], *(f"next_{name}" for name in before)], feeds)
     outputs, after = found[: len(names[task])], found[len(names[task]) :]
@@ -110,38 +114,38 @@ def assert_same(found: Array, wanted: Array, *, exact: bool) -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
-@pytest.mark.parametrize(("task", "cell", "layers", "both"), KINDS)
-def test_a_row_has_the_same_answer_whatever_it_is_among(
-    task: str, cell: str, layers: int, both: bool, precision: str
+@pytest.mark.parametrize(("task", "cell", "layers", "bidirectional"), KINDS)
+def test_the_result_of_a_row_does_not_depend_on_the_batch(
+    task: str, cell: str, layers: int, bidirectional: bool, precision: str
 ) -> None:
-    model, tensors = weights(task, cell, layers, both)
+    model, tensors = model_with_outlier(task, cell, layers, bidirectional)
     session = Session(build(model.config, tensors, precision), threads=1)
-    # ONNX Runtime's vanilla RNN is the one that multiplies otherwise for other numbers of rows.
-    exact = both or cell != "rnn"
-    rows = rows_of()
+    # Only in ONNX Runtime's vanilla RNN the order of additions depends on the number of rows.
+    exact = bidirectional or cell != "rnn"
+    rows = random_rows()
     alone = [read(session, model, [row])[0][0] for row in rows]
-    odd = np.full(9, ODD)
+    outliers = np.full(9, OUTLIER)
     order = [2, 4, 0, 3, 1]
     for batch, places in (
         (rows, range(len(rows))),
         ([rows[i] for i in order], order),
-        ([odd, *rows], [None, *range(len(rows))]),
-        ([rows[1], odd, odd[:1]], [1, None, None]),
+        ([outliers, *rows], [None, *range(len(rows))]),
+        ([rows[1], outliers, outliers[:1]], [1, None, None]),
     ):
         answers, _ = read(session, model, batch)
         for answer, place in zip(answers, places, strict=True):
             if place is not None:
                 assert_same(answer, alone[place], exact=exact)
-    # And it is an answer to this row.
+    # The rows have different results.
     assert len({answer.tobytes() for answer in alone}) == len(rows)
 
 
-@pytest.mark.parametrize(("task", "cell", "layers", "both"), KINDS)
-def test_int8_is_near_float32_and_is_not_that(
-    task: str, cell: str, layers: int, both: bool
+@pytest.mark.parametrize(("task", "cell", "layers", "bidirectional"), KINDS)
+def test_int8_is_close_to_float32_but_not_equal(
+    task: str, cell: str, layers: int, bidirectional: bool
 ) -> None:
-    model = model_of(task, cell, layers, both)
-    tensors, rows = numpy_weights(model), rows_of()
+    model = model_of(task, cell, layers, bidirectional)
+    tensors, rows = numpy_weights(model), random_rows()
     exact, rounded = (
         np.concatenate(read(Session(build(model.config, tensors, name), 1), model, rows)[0])
         for name in ("float32", "int8")
@@ -152,13 +156,15 @@ def test_int8_is_near_float32_and_is_not_that(
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
-@pytest.mark.parametrize(("task", "cell", "layers"), ONE_WAY)
-def test_reading_on_is_reading_the_whole(task: str, cell: str, layers: int, precision: str) -> None:
-    model, tensors = weights(task, cell, layers, False)
+@pytest.mark.parametrize(("task", "cell", "layers"), UNIDIRECTIONAL)
+def test_reading_in_pieces_equals_reading_at_once(
+    task: str, cell: str, layers: int, precision: str
+) -> None:
+    model, tensors = model_with_outlier(task, cell, layers, False)
     session = Session(build(model.config, tensors, precision), threads=1)
-    rows = rows_of((7, 7, 7))
+    rows = random_rows((7, 7, 7))
     whole, end = read(session, model, rows)
-    carried = start(model, len(rows))
+    carried = initial_state(model, len(rows))
     pieces = []
     for left, right in ((0, 1), (1, 4), (4, 7)):
         found, carried = read(session, model, [row[left:right] for row in rows], carried)
@@ -166,7 +172,7 @@ def test_reading_on_is_reading_the_whole(task: str, cell: str, layers: int, prec
     joined = pieces[-1]
     if task != "classify":
         joined = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
-    # Sums of floating point numbers, of which a classifier has one, are not those of their parts.
+    # A classifier sums states, and floating-point sums depend on the order.
     exact = cell == "lstm" and ((precision, task) == ("int8", "lm") or task == "tag")
     for found_row, wanted in zip(joined, whole, strict=True):
         assert_same(found_row, wanted, exact=exact)
@@ -177,8 +183,8 @@ def test_reading_on_is_reading_the_whole(task: str, cell: str, layers: int, prec
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("task", TASKS)
-def test_weights_of_zero_leave_the_bias_alone(task: str, cell: str) -> None:
-    """Nothing is divided by the largest of no weights."""
+def test_weights_of_zero_give_the_bias(task: str, cell: str) -> None:
+    """No scale is zero, so nothing is divided by zero."""
     model = random_model(task, cell, 1, task != "lm")
     bias = "head.bias" if task == "lm" else "head.output.bias"
     tensors = {
@@ -186,16 +192,16 @@ def test_weights_of_zero_leave_the_bias_alone(task: str, cell: str) -> None:
         for name, array in numpy_weights(model).items()
     }
     session = Session(build(model.config, tensors, "int8"), threads=1)
-    for answer in read(session, model, rows_of())[0]:
+    for answer in read(session, model, random_rows())[0]:
         found = answer[:, : len(tensors[bias])]
         np.testing.assert_allclose(found, np.tile(tensors[bias], (len(found), 1)), atol=1e-7)
 
 
-# What the file is
+# The content of the file
 
 
-def sized(task: str, cell: str) -> tuple[ModelConfig, dict[str, Array]]:
-    """A model large enough for its weights to be what the file holds."""
+def large_model(task: str, cell: str) -> tuple[ModelConfig, dict[str, Array]]:
+    """A model whose weights take most of the space in the file."""
     encoder = EncoderConfig(cell, 211, 72, 96, 2, task != "lm")
     config = ModelConfig(task, encoder, () if task == "lm" else ("a", "b", "c"), False, 99)
     torch.manual_seed(0)
@@ -203,7 +209,7 @@ def sized(task: str, cell: str) -> tuple[ModelConfig, dict[str, Array]]:
 
 
 def graphs_in(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """A graph and those within its nodes."""
+    """A graph and all its subgraphs."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -217,12 +223,12 @@ def arrays(graph: bytes) -> dict[str, Array]:
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
-@pytest.mark.parametrize(("task", "cell", "layers", "both"), KINDS)
-def test_every_name_is_given_once(
-    task: str, cell: str, layers: int, both: bool, precision: str
+@pytest.mark.parametrize(("task", "cell", "layers", "bidirectional"), KINDS)
+def test_every_name_is_unique(
+    task: str, cell: str, layers: int, bidirectional: bool, precision: str
 ) -> None:
-    """Also across the graphs within a graph, for tools that put them in each other's place."""
-    model, tensors = weights(task, cell, layers, both)
+    """Also across subgraphs, for tools that inline them."""
+    model, tensors = model_with_outlier(task, cell, layers, bidirectional)
     whole = onnx.load_from_string(build(model.config, tensors, precision)).graph
     names = Counter(
         name
@@ -239,104 +245,105 @@ def test_every_name_is_given_once(
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("task", TASKS)
-def test_int8_is_small_and_keeps_seven_bits(task: str, cell: str) -> None:
-    config, tensors = sized(task, cell)
-    graph, whole = (build(config, tensors, name) for name in ("int8", "float32"))
-    assert len(graph) < 0.45 * len(whole)
+def test_int8_files_are_small_and_weights_have_seven_bits(task: str, cell: str) -> None:
+    config, tensors = large_model(task, cell)
+    graph, float32 = (build(config, tensors, name) for name in ("int8", "float32"))
+    assert len(graph) < 0.45 * len(float32)
     assert build(config, tensors, "int8") == graph
     found = {name: array for name, array in arrays(graph).items() if array.dtype == np.int8}
     matrices = {name: array for name, array in found.items() if array.any()}
     embedding = matrices.pop("embedding.int8")
     assert len(embedding) == config.encoder.vocab_size
     assert np.abs(embedding[:, :72].astype(int)).max() == 127
-    # W and R of each layer and direction, and the output where it is large.
+    # W and R of each layer and direction, and the output layer of a language model.
     assert len(matrices) == 4 * config.encoder.directions + (task == "lm")
     for array in matrices.values():
         assert np.abs(array.astype(int)).max() == 63
-    assert not any(array.dtype == np.int8 for array in arrays(whole).values())
+    assert not any(array.dtype == np.int8 for array in arrays(float32).values())
 
 
-@pytest.mark.parametrize(("task", "cell", "layers", "both"), KINDS)
-def test_only_int8_needs_onnx_runtime_s_own_operators(
-    task: str, cell: str, layers: int, both: bool
+@pytest.mark.parametrize(("task", "cell", "layers", "bidirectional"), KINDS)
+def test_only_int8_uses_contributed_operators(
+    task: str, cell: str, layers: int, bidirectional: bool
 ) -> None:
-    model, tensors = weights(task, cell, layers, both)
-    whole = onnx.load_from_string(build(model.config, tensors))
-    assert {opset.domain for opset in whole.opset_import} == {""}
-    assert {node.domain for g in graphs_in(whole.graph) for node in g.node} == {""}
-    small = onnx.load_from_string(build(model.config, tensors, "int8"))
-    own = Counter(
+    model, tensors = model_with_outlier(task, cell, layers, bidirectional)
+    float32 = onnx.load_from_string(build(model.config, tensors))
+    assert {opset.domain for opset in float32.opset_import} == {""}
+    assert {node.domain for g in graphs_in(float32.graph) for node in g.node} == {""}
+    quantized = onnx.load_from_string(build(model.config, tensors, "int8"))
+    contributed = Counter(
         node.op_type
-        for g in graphs_in(small.graph)
+        for g in graphs_in(quantized.graph)
         for node in g.node
         if node.domain == CONTRIB_DOMAIN
     )
-    if both:
-        # Each direction multiplies its states, and from the second layer on what it reads.
+    if bidirectional:
+        # Each direction has a product with the hidden state, and from the second layer on also
+        # an input projection in int8.
         wanted = {"MatMulIntegerToFloat": 2 * layers + 2 * (layers - 1)}
     else:
         wanted = {
             "DynamicQuantizeLSTM": layers if cell == "lstm" else 0,
             "MatMulIntegerToFloat": 2 if task == "lm" else 0,
         }
-    assert own == Counter(wanted)
-    domains = {"", CONTRIB_DOMAIN} if own else {""}
-    assert {opset.domain for opset in small.opset_import} == domains
+    assert contributed == Counter(wanted)
+    domains = {"", CONTRIB_DOMAIN} if contributed else {""}
+    assert {opset.domain for opset in quantized.opset_import} == domains
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
-@pytest.mark.parametrize(("task", "cell", "layers", "both"), KINDS)
-def test_the_description_names_all_that_goes_in_and_out(
-    task: str, cell: str, layers: int, both: bool, precision: str
+@pytest.mark.parametrize(("task", "cell", "layers", "bidirectional"), KINDS)
+def test_the_description_names_all_inputs_and_outputs(
+    task: str, cell: str, layers: int, bidirectional: bool, precision: str
 ) -> None:
-    model = random_model(task, cell, layers, both)
+    model = random_model(task, cell, layers, bidirectional)
     text = documentation(model.config)
     name = {"lm": "language model", "classify": "classifier", "tag": "tagger"}[task]
     assert text.startswith(f"A {name} made by rnntext.\n")
     graph = onnx.load_from_string(build(model.config, numpy_weights(model), precision, text))
     assert graph.doc_string == text
-    # The paragraph of every graph, and the task's own.
+    # The paragraph for all tasks, and that of this task.
     parts = re.split(r"^    (?=[a-z])", text, flags=re.MULTILINE)
-    own = " ".join(part for part in parts if part.startswith(("all ", f"{task} ")))
+    paragraphs = " ".join(part for part in parts if part.startswith(("all ", f"{task} ")))
     values = [*graph.graph.input, *graph.graph.output]
     assert {"ids", "lengths"} < {value.name for value in values}
     for value in values:
-        assert re.search(rf"\b{value.name}\b", own), value.name
+        assert re.search(rf"\b{value.name}\b", paragraphs), value.name
     kinds = {value.name: value.type.tensor_type.elem_type for value in graph.graph.input}
     assert kinds.pop("ids") == TensorProto.INT64
     assert kinds.pop("lengths") == TensorProto.INT32
     state = {"hidden", "cell", "largest", "total", "count"} & set(kinds)
-    assert bool(state) == (not both)
+    assert bool(state) == (not bidirectional)
     assert all((kinds[n] == TensorProto.FLOAT) == (n in state) for n in kinds)
 
 
-def test_facts_are_carried_as_metadata() -> None:
+def test_metadata_are_stored_in_the_file() -> None:
     model = random_model("classify", "gru")
     about = {"rnntext.labels": '["naïve", "café 你好 🙂"]', "b": ""}
     graph = onnx.load_from_string(build(model.config, numpy_weights(model), "int8", about=about))
     assert {entry.key: entry.value for entry in graph.metadata_props} == about
-    bare = onnx.load_from_string(build(model.config, numpy_weights(model)))
-    assert not bare.metadata_props
-    assert not bare.doc_string
+    plain = onnx.load_from_string(build(model.config, numpy_weights(model)))
+    assert not plain.metadata_props
+    assert not plain.doc_string
 
 
 # Calibration
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
-def test_a_cooled_classifier_s_logits_are_divided(precision: str) -> None:
-    model, tensors = weights("classify", "lstm", 2, True)
+def test_temperature_divides_the_logits_of_a_classifier(precision: str) -> None:
+    model, tensors = model_with_outlier("classify", "lstm", 2, True)
     before = {name: array.copy() for name, array in tensors.items()}
 
-    def logits(some: dict[str, Array]) -> Array:
-        session = Session(build(model.config, some, precision), threads=1)
-        return np.concatenate(read(session, model, rows_of())[0])
+    def logits(weights: dict[str, Array]) -> Array:
+        session = Session(build(model.config, weights, precision), threads=1)
+        return np.concatenate(read(session, model, random_rows())[0])
 
     plain = logits(tensors)
-    # A power of two changes no digit.
+    # Division by a power of two is exact.
     for temperature, tolerance in ((2.0, 0.0), (0.25, 0.0), (1.7, 1e-6)):
         found = logits(apply_temperature(tensors, temperature))
         np.testing.assert_allclose(found, plain / temperature, rtol=tolerance, atol=tolerance)
-    # What was given is left as it was.
+    # The arguments are not changed.
     for name, array in tensors.items():
         np.testing.assert_array_equal(array, before[name])
