@@ -1,7 +1,7 @@
-"""What whoever writes files needs to know of the system.
+"""Helpers for writing files safely: fsync of directories, stale temporary folders, digests.
 
-Knows: how names become durable, which temporary folders a dead process left behind, and what to
-say where there is no room for a temporary file. Does not know: what is in them.
+Knows: how file names become durable, which temporary folders a dead process left behind, and the
+error for a temporary file that cannot be written. Does not know: the content of files.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ from typing import BinaryIO
 from rnntext.errors import DataError
 
 _CHUNK = 1 << 20
-# Seconds after which what another machine left is taken for forgotten: nobody here can ask whether
-# the process that made it is still at work.
-_FOREIGN = 7 * 24 * 3600.0
+# Age in seconds at which a folder of another machine is stale: this machine cannot check whether
+# the process that made it still runs.
+_REMOTE_STALE_AGE = 7 * 24 * 3600.0
 
-# What `owner` gives, in the pattern of a temporary name.
+# Matches the return value of `owner` inside the pattern of a temporary name.
 OWNER = r"([0-9a-f]{8})-(\d{1,9})"
 
 
 def owner() -> str:
-    """This process, for the name of a temporary folder: other machines may see that folder too."""
+    """Return an id of this process for temporary folder names, unique across machines that share
+    the folder."""
     return f"{_machine()}-{os.getpid()}"
 
 
 @cache
 def _machine() -> str:
-    """This machine, or this container on it, as far as they number their processes apart."""
+    """Return an id of this machine and PID namespace (a container has its own PIDs)."""
     try:
         namespace = os.readlink("/proc/self/ns/pid")
     except OSError:  # not Linux
@@ -44,26 +45,28 @@ def _machine() -> str:
 
 
 def remove_stale(directory: Path, temporary: re.Pattern[str]) -> None:
-    """Remove what killed processes left in `directory`: folders whose name matches `temporary`,
-    which has OWNER's groups first."""
+    """Remove the folders in `directory` that killed processes left behind.
+
+    `temporary` matches the names of such folders; its first two groups are those of OWNER.
+    """
     for name in os.listdir(directory):
         match = temporary.fullmatch(name)
-        if match and not _is_at_work(directory / name, match[1], int(match[2])):
+        if match and not _may_be_in_use(directory / name, match[1], int(match[2])):
             shutil.rmtree(directory / name, ignore_errors=True)
 
 
-def _is_at_work(folder: Path, machine: str, pid: int) -> bool:
-    """Whether another process may still be writing what is in a temporary folder."""
+def _may_be_in_use(folder: Path, machine: str, pid: int) -> bool:
+    """Return True if another process may still be writing to a temporary folder."""
     if machine == _machine():
-        return _is_other_process(pid)
+        return _is_other_live_process(pid)
     try:
-        return time.time() - folder.stat().st_mtime < _FOREIGN
-    except OSError:  # it has just been removed or renamed
+        return time.time() - folder.stat().st_mtime < _REMOTE_STALE_AGE
+    except OSError:  # another process has just removed or renamed it
         return True
 
 
-def _is_other_process(pid: int) -> bool:
-    # On Windows signal 0 is Ctrl-C, not a question; there a temporary is always taken as stale.
+def _is_other_live_process(pid: int) -> bool:
+    # On Windows signal 0 would send Ctrl-C; there a temporary folder always counts as stale.
     if os.name == "nt" or pid == os.getpid():
         return False
     try:
@@ -71,12 +74,12 @@ def _is_other_process(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # it is there, and another user's
+        pass  # it runs as another user
     return True
 
 
 def sha256_of(file: BinaryIO) -> str:
-    """The SHA-256 of all that is in a file."""
+    """Return the SHA-256 of the whole content of a file."""
     file.seek(0)
     digest = hashlib.sha256()
     while chunk := file.read(_CHUNK):
@@ -85,28 +88,31 @@ def sha256_of(file: BinaryIO) -> str:
 
 
 def flush_directory(folder: Path) -> None:
-    """Make the names in `folder` durable, where the system can do that."""
+    """Make the names in `folder` durable with fsync, where the system supports it."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems
+        if error.errno not in (
+            errno.EINVAL,
+            errno.ENOTSUP,
+        ):  # network file systems
             raise
     finally:
         os.close(handle)
 
 
-def no_temporary(what: str, error: OSError) -> DataError:
-    """What to say where `what` cannot be kept in a temporary file."""
-    import tempfile  # 3 ms that nobody need wait for who only runs a model
+def temporary_file_error(what: str, error: OSError) -> DataError:
+    """Return the error for `what` that cannot be written to a temporary file."""
+    import tempfile  # takes 3 ms, which running a model should not pay
 
     try:
-        place = tempfile.gettempdir()
+        directory = tempfile.gettempdir()
     except OSError:
-        place = "a temporary file"
+        directory = "a temporary file"
     return DataError(
-        f"cannot write {what} to {place}: {error.strerror or error}; "
+        f"cannot write {what} to {directory}: {error.strerror or error}; "
         "free some space, or name another place with TMPDIR"
     )

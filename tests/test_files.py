@@ -1,4 +1,4 @@
-"""What whoever writes files needs to know of the system."""
+"""Stale temporary folders, digests, and the error of a temporary file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rnntext import files
-from rnntext.files import OWNER, no_temporary, owner, remove_stale, sha256_of
+from rnntext.files import OWNER, owner, remove_stale, sha256_of, temporary_file_error
 
 TEMPORARY = re.compile(rf"\.tmp-{OWNER}-.*")
 
@@ -33,12 +33,12 @@ def test_only_what_dead_processes_left_is_stale(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").touch()
     remove_stale(tmp_path, TEMPORARY)
-    # A process that has our number now is not the one that made a folder before.
+    # This process made no folder, so the one with its PID was left by an earlier process.
     assert sorted(os.listdir(tmp_path)) == sorted(names[2:])
 
 
 def test_what_another_machine_writes_is_stale_after_a_week(tmp_path: Path) -> None:
-    number = 2**22 + 1  # no process of this one
+    number = 2**22 + 1  # above the largest PID
     ours, theirs, old = f".tmp-{machine()}-{number}-a", f".tmp-0123abcd-{number}-a", ".tmp-0-1"
     forgotten = f".tmp-89abcdef-{os.getppid()}-a"
     for name in (ours, theirs, forgotten, old):
@@ -50,7 +50,7 @@ def test_what_another_machine_writes_is_stale_after_a_week(tmp_path: Path) -> No
     assert sorted(os.listdir(tmp_path)) == sorted([theirs, old])
 
 
-def test_machines_have_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_machine_has_its_own_id(monkeypatch: pytest.MonkeyPatch) -> None:
     here = machine()
     assert re.fullmatch(OWNER, owner())
     try:
@@ -70,10 +70,10 @@ def test_a_digest_is_of_the_whole_file(size: int, monkeypatch: pytest.MonkeyPatc
         assert sha256_of(file) == hashlib.sha256(content).hexdigest()
 
 
-def test_where_no_temporary_file_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_temporary_file_names_the_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     error = OSError(28, "No space left on device")
     place = tempfile.gettempdir()
-    assert str(no_temporary("a copy of x", error)) == (
+    assert str(temporary_file_error("a copy of x", error)) == (
         f"cannot write a copy of x to {place}: No space left on device; "
         "free some space, or name another place with TMPDIR"
     )
@@ -82,4 +82,4 @@ def test_where_no_temporary_file_can_be(monkeypatch: pytest.MonkeyPatch) -> None
         raise FileNotFoundError(2, "No usable temporary directory found")
 
     monkeypatch.setattr(tempfile, "gettempdir", nowhere)
-    assert "to a temporary file: No space left" in str(no_temporary("x", error))
+    assert "to a temporary file: No space left" in str(temporary_file_error("x", error))

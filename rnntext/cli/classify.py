@@ -61,7 +61,7 @@ def classify(
         raise UsageError(f"--threshold must be from 0 to 1, not {threshold}")
     batches = source.batches(large=True)
     from rnntext.runtime.classify import Classifier
-    from rnntext.text.records import read_ahead
+    from rnntext.text.records import prefetch
 
     classifier = Classifier.load(directory, threads)
     # With several labels a text has those that are likelier than not; else it has one.
@@ -89,7 +89,7 @@ def classify(
         return output.tsv_line([*fields, record.text] if with_text else fields)
 
     form = as_json if json else _coloured(chosen) if output.on_terminal() else as_tsv
-    for batch, found in read_ahead(batches, classifier.stream):
+    for batch, found in prefetch(batches, classifier.stream):
         yield "".join(form(r, answer) for r, answer in zip(batch, found, strict=True))
 
 

@@ -52,12 +52,12 @@ def tag(
     """What the command prints, a batch of records at a time."""
     batches = source.batches(large=True)
     from rnntext.runtime.tag import Tagger
-    from rnntext.text.records import read_ahead
+    from rnntext.text.records import prefetch
 
     tagger = Tagger.load(directory, threads)
     form = _coloured() if output.on_terminal() and not json else _columns
     begin = partial(tagger.stream, pretokenized=pretokenized)
-    for batch, found in read_ahead(batches, begin):
+    for batch, found in prefetch(batches, begin):
         if json:
             lines = (_json(r.row, answer) for r, answer in zip(batch, found, strict=True))
         else:

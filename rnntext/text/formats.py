@@ -1,17 +1,17 @@
-"""Which format a training or evaluation file has, and the options all its readers share.
+"""The options that all readers of training and evaluation files share.
 
-Knows: the names of the formats, and how one is told by extension or content. Does not know: what
-the formats hold; `lines`, `labelled` and `tagged` read them, one for each task.
+Knows: the names of the formats, and what is read in place of a source that can be read only once.
+Does not know: how a format is detected (`format_detection`) or parsed; `lines`, `labelled` and
+`tagged` do that, one for each task.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rnntext.errors import DataError, UsageError
-from rnntext.text.source import Decoding, extension, read_blocks, source_name
-from rnntext.text.tables import TABLE_EXTENSIONS
+from rnntext.text.source import Decoding, read_line_blocks, source_name
 
 FORMATS = ("csv", "tsv", "jsonl", "fasttext", "conllu", "conll", "text", "parquet")
 HUB_PREFIX = "hf:"
@@ -19,17 +19,17 @@ HUB_PREFIX = "hf:"
 
 @dataclass(frozen=True, slots=True)
 class BufferedSource:
-    """What a source that can be read only once gave: see `copies.rereadable`."""
+    """A file with the bytes of a source that can be read only once, such as a pipe."""
 
     descriptor: int
-    cut: bool  # it may have had more to give
+    truncated: bool  # reading stopped before the source ended
 
 
 @dataclass(frozen=True, slots=True)
 class DataOptions:
-    """How data files become examples; raises UsageError for values that cannot be."""
+    """How data files become examples; raises UsageError for invalid values."""
 
-    format: str | None = None  # else told by extension, else by content
+    format: str | None = None  # unset: detected from the extension or the content
     text_column: str | None = None  # unset: `text`, or `words` for tagging
     label_column: str = "label"
     tag_column: str | None = None  # unset: UPOS, the last column, or `tags`
@@ -38,9 +38,8 @@ class DataOptions:
     encoding: str = "utf-8"
     encoding_errors: str = "strict"
     split: str = "train"  # of an `hf:` data set
-    copies: Mapping[str, BufferedSource] = field(
-        default_factory=dict
-    )  # read in place of these paths
+    # Read in place of these paths.
+    buffered_sources: Mapping[str, BufferedSource] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:
@@ -56,37 +55,25 @@ class DataOptions:
         return Decoding(self.encoding, self.encoding_errors)
 
     def require_format(self, task: str, formats: Sequence[str]) -> None:
-        """Raise UsageError if the format that was named is none of the task's `formats`."""
+        """Raise UsageError if `--format` names none of the task's `formats`."""
         if self.format is not None and self.format not in formats:
             raise UsageError(
                 f"--format {self.format} does not serve {task}: choose one of {', '.join(formats)}"
             )
 
 
-def is_remote(path: str, options: DataOptions) -> bool:
-    """Whether `remote` reads `path`: an `hf:` name or a Parquet file."""
-    return path.startswith(HUB_PREFIX) or "parquet" in (options.format, extension(path)[1:])
-
-
-def data_blocks(path: str, options: DataOptions, stdin: int = 0) -> Iterator[list[str]]:
-    """Yield the lines of `path` in blocks, as `read_blocks`; DataError if there is no line."""
+def read_data_line_blocks(path: str, options: DataOptions, stdin: int = 0) -> Iterator[list[str]]:
+    """Yield the lines of `path` in blocks, like `read_line_blocks`; DataError if there is none."""
     empty = True
-    copy = options.copies.get(path)
-    descriptor = copy.descriptor if copy else None
-    for block in read_blocks(path, options.decoding, stdin, descriptor):
+    source = options.buffered_sources.get(path)
+    descriptor = source.descriptor if source else None
+    for block in read_line_blocks(path, options.decoding, stdin, descriptor):
         empty = empty and not block
         yield block
     if empty:
         raise DataError(f"{source_name(path)} is empty: name a file that has text in it")
 
 
-def is_cut(path: str, options: DataOptions) -> bool:
-    """Whether what is read of `path` is a copy that may end before it does."""
-    return path in options.copies and options.copies[path].cut
-
-
-def told_format(
-    path: str, options: DataOptions, head: Sequence[str], sniff: Callable[[Sequence[str]], str]
-) -> str:
-    """Return the format that was named, else that of the extension, else what `sniff` says."""
-    return options.format or TABLE_EXTENSIONS.get(extension(path)) or sniff(head)
+def is_truncated(path: str, options: DataOptions) -> bool:
+    """Return True if the buffered bytes of `path` may end before the source did."""
+    return path in options.buffered_sources and options.buffered_sources[path].truncated

@@ -1,7 +1,7 @@
-"""Texts with their labels, for classifiers.
+"""Labelled texts for classifiers.
 
-Knows: where each format keeps the label, and that a label is a string exactly as it stands in
-the file. Does not know: which labels a model has, or what it makes of a text.
+Knows: where each format stores labels, and that a label is a string exactly as written in the
+file. Does not know: which labels a model has, or how it classifies.
 """
 
 from __future__ import annotations
@@ -13,19 +13,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rnntext.errors import DataError
-from rnntext.text.formats import DataOptions, data_blocks, is_cut, is_remote, told_format
+from rnntext.text.format_detection import (
+    FASTTEXT_PREFIX,
+    detect_labelled_format,
+    is_hub_or_parquet,
+)
+from rnntext.text.formats import DataOptions, is_truncated, read_data_line_blocks
 from rnntext.text.remote import read_remote
-from rnntext.text.source import file_text, peek, printable, read_blocks, source_name
-from rnntext.text.tables import Row, kind_of_content, read_rows, text_field
+from rnntext.text.source import (
+    file_text,
+    for_message,
+    peek_lines,
+    read_line_blocks,
+    source_name,
+    visible_entries,
+)
+from rnntext.text.tables import Row, read_rows, text_field
 
 CLASSIFY_FORMATS = ("csv", "tsv", "jsonl", "fasttext", "parquet")
-FASTTEXT_PREFIX = "__label__"
 _SEVERAL = "several are for `train classify --multi-label`"
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A text and its labels: one, or with `multi_label` any number; `line` counts from 1."""
+    """A text with one label, or any number with `multi_label`; `line` counts from 1."""
 
     text: str
     labels: tuple[str, ...]
@@ -36,20 +47,20 @@ class Labelled:
 def read_labelled(paths: Sequence[str], options: DataOptions, stdin: int = 0) -> Iterator[Labelled]:
     """Yield the examples of `paths` in order, as they are read.
 
-    A directory has one folder of .txt files a class, the folder's name being the label. In JSON
-    a number or truth value is the label that its JSON text spells (1 is `1`, 1.5 is `1.5`, true
-    is `true`). With `multi_label` a row has a JSON list, or a string that is split at
-    `label_separator` (in CSV and TSV at commas if it is unset), with the spaces around each
-    label dropped; an empty string or list is no label. Raises DataError, naming file and line,
-    for a row without a label, and for several labels without `multi_label`.
+    A directory has one folder of .txt files per class, and the folder's name is the label. A JSON
+    number or boolean becomes the label that spells it in JSON (`1`, `1.5`, `true`). With
+    `multi_label` a row has a JSON list, or a string that is split at `label_separator` (in CSV
+    and TSV at commas if it is unset), and spaces around each label are stripped; an empty string
+    or list means no label. Raises DataError with file and line for a row without a label, and
+    for several labels without `multi_label`.
     """
     options.require_format("classify", CLASSIFY_FORMATS)
     for path in paths:
-        found = False
+        empty = True
         for example in _read_source(path, options, stdin):
-            found = True
+            empty = False
             yield example
-        if not found:
+        if empty:
             raise DataError(f"{source_name(path)} has no examples in it: name a file that has")
 
 
@@ -60,38 +71,37 @@ def _read_source(path: str, options: DataOptions, stdin: int) -> Iterator[Labell
     name = source_name(path)
     text_column = options.text_column or "text"
     columns = {text_column: "--text-column", options.label_column: "--label-column"}
-    if is_remote(path, options):
+    if is_hub_or_parquet(path, options):
         for row in read_remote(path, columns, options.split):
             yield _labelled_row(row, text_column, options, name)
         return
-    head, blocks = peek(data_blocks(path, options, stdin))
-    kind = told_format(path, options, head, _sniff)
-    if kind == "fasttext":
+    head, blocks = peek_lines(read_data_line_blocks(path, options, stdin))
+    format_name = detect_labelled_format(path, options, head)
+    if format_name == "fasttext":
         yield from _read_fasttext(blocks, options, name)
         return
-    separated = kind in ("csv", "tsv")
-    cut = is_cut(path, options)
-    for found in read_rows(blocks, kind, name, columns, options.encoding_errors, cut=cut):
-        if found is not None:
-            yield _labelled_row(found, text_column, options, name, separated=separated)
-
-
-def _sniff(head: Sequence[str]) -> str:
-    # With several labels a line may have none, so the first line alone cannot tell.
-    if any(line.startswith(FASTTEXT_PREFIX) for line in head):
-        return "fasttext"
-    return kind_of_content(head)
+    default_separator = "," if format_name in ("csv", "tsv") else None
+    truncated = is_truncated(path, options)
+    for table_row in read_rows(
+        blocks, format_name, name, columns, options.encoding_errors, truncated=truncated
+    ):
+        if table_row is not None:
+            yield _labelled_row(table_row, text_column, options, name, default_separator)
 
 
 def _labelled_row(
-    row: Row, text_column: str, options: DataOptions, name: str, *, separated: bool = False
+    row: Row,
+    text_column: str,
+    options: DataOptions,
+    name: str,
+    default_separator: str | None = None,
 ) -> Labelled:
-    """`separated`: whether the format can say several labels in one string alone."""
+    """Return the example in `row`. `default_separator` splits labels if the user named none."""
     where = f"{name}, line {row.line}"
     text = text_field(row, text_column, name)
     value = row.fields[options.label_column]
     if options.multi_label:
-        labels = _several_labels(value, options.label_separator, where, separated=separated)
+        labels = _several_labels(value, options.label_separator or default_separator, where)
     elif isinstance(value, list):
         raise DataError(f"{where} has a list of labels: {_SEVERAL}")
     else:
@@ -99,11 +109,8 @@ def _labelled_row(
     return Labelled(text, labels, name, row.line)
 
 
-def _several_labels(
-    value: object, separator: str | None, where: str, *, separated: bool
-) -> tuple[str, ...]:
+def _several_labels(value: object, separator: str | None, where: str) -> tuple[str, ...]:
     if isinstance(value, str):
-        separator = separator or ("," if separated else None)
         if not value:
             return ()
         if separator is not None:
@@ -132,7 +139,7 @@ def _read_fasttext(
             if not line.strip():
                 continue
             where = f"{name}, line {number}"
-            labels, text = _split_fasttext(line)
+            labels, text = _split_fasttext_line(line)
             if "" in labels or not (labels or options.multi_label):
                 raise DataError(f"{where} has no label: it must start with {FASTTEXT_PREFIX}NAME")
             if len(labels) > 1 and not options.multi_label:
@@ -140,15 +147,15 @@ def _read_fasttext(
             yield Labelled(text, tuple(dict.fromkeys(labels)), name, number)
 
 
-def _split_fasttext(line: str) -> tuple[list[str], str]:
+def _split_fasttext_line(line: str) -> tuple[list[str], str]:
     """Return the labels at the start of `line`, and the text after them."""
     labels = []
-    rest = line.lstrip(" \t")
-    while rest.startswith(FASTTEXT_PREFIX):
-        word, *after = re.split(r"[ \t]+", rest, maxsplit=1)
+    text = line.lstrip(" \t")
+    while text.startswith(FASTTEXT_PREFIX):
+        word, *remainder = re.split(r"[ \t]+", text, maxsplit=1)
         labels.append(word.removeprefix(FASTTEXT_PREFIX))
-        rest = after[0] if after else ""
-    return labels, rest
+        text = remainder[0] if remainder else ""
+    return labels, text
 
 
 def _read_folders(path: str, options: DataOptions) -> Iterator[Labelled]:
@@ -157,35 +164,28 @@ def _read_folders(path: str, options: DataOptions) -> Iterator[Labelled]:
         try:
             label.encode()
         except UnicodeEncodeError as error:
-            raise DataError(f"{printable(folder)}: the folder's name is not UTF-8") from error
+            raise DataError(f"{for_message(folder)}: the folder's name is not UTF-8") from error
         for file in _entries(folder, folders=False):
-            yield Labelled(
-                file_text(read_blocks(file, options.decoding)), (label,), printable(file), 1
-            )
+            text = file_text(read_line_blocks(file, options.decoding))
+            yield Labelled(text, (label,), for_message(file), 1)
     if not folders:
         raise DataError(
-            f"{printable(path)} has no folders: put the .txt files of each class in one"
+            f"{for_message(path)} has no folders: put the .txt files of each class in one"
         )
 
 
 def files_of_classes(directory: str) -> Iterator[str]:
-    """The files that a directory of classes has its examples in, in order."""
+    """Yield the example files in a directory of one folder per class, in order."""
     for folder in _entries(directory, folders=True):
         yield from _entries(folder, folders=False)
 
 
 def _entries(directory: str, *, folders: bool) -> Mapping[str, str]:
-    """Paths and names of the folders, or of the .txt files, in `directory`, sorted by name."""
-    try:
-        with os.scandir(directory) as entries:
-            there = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise DataError(f"{printable(directory)} cannot be read: {error.strerror}") from error
+    """Map paths to names of the folders, or of the .txt files, in `directory`, sorted by name."""
     return {
         entry.path: entry.name
-        for entry in there
-        if not entry.name.startswith(".")
-        and (
+        for entry in visible_entries(directory)
+        if (
             entry.is_dir()
             if folders
             else entry.is_file() and entry.name.lower().endswith((".txt", ".txt.gz"))

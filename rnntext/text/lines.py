@@ -1,7 +1,7 @@
-"""Lines of running text, for language models.
+"""Lines of running text for language models.
 
-Knows: which sources are one document and which hold many. Does not know: what is learnt from a
-line. Nothing is kept: memory does not grow with the length of the data.
+Knows: which sources are one document and which hold many. Does not know: tokenizers or models.
+Lines are streamed: memory does not grow with the length of the data.
 """
 
 from __future__ import annotations
@@ -12,24 +12,27 @@ from dataclasses import dataclass
 from itertools import chain
 
 from rnntext.errors import DataError
-from rnntext.text.formats import DataOptions, data_blocks, is_cut, is_remote, told_format
+from rnntext.text.format_detection import detect_table_format, is_hub_or_parquet, is_text_table
+from rnntext.text.formats import DataOptions, is_truncated, read_data_line_blocks
 from rnntext.text.remote import read_remote
 from rnntext.text.source import (
     BinaryDataError,
-    extension,
-    peek,
-    printable,
-    read_blocks,
+    peek_lines,
+    read_line_blocks,
     source_name,
+    visible_entries,
 )
-from rnntext.text.tables import kind_of_content, read_rows, text_field
+from rnntext.text.tables import read_rows, text_field
 
 LM_FORMATS = ("text", "csv", "tsv", "jsonl", "parquet")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line without its line end; `document` is new where the state starts from zero."""
+    """A line without its line end, and the number of its document.
+
+    A model resets its state at the start of each document.
+    """
 
     document: int
     text: str
@@ -38,96 +41,86 @@ class Line:
 def read_lines(paths: Sequence[str], options: DataOptions, stdin: int = 0) -> Iterator[Line]:
     """Yield the lines of `paths` in order, empty lines included, as they are read.
 
-    A file is a document. A directory stands for the files in it and below it, sorted by name,
-    hidden, empty and binary files passed over. Files ending in .csv, .tsv, .jsonl or .parquet,
-    `hf:` names, and any file where `text_column` is set, are tables: each row is a document, and
-    the line ends in its text end lines. `format="text"` reads any file as plain text. Raises
-    DataError for what cannot be read, for an empty file, and where there is no line at all.
+    A file is a document. A directory stands for the files in and below it, sorted by name; hidden,
+    empty and binary files are skipped. Files ending in .csv, .tsv, .jsonl or .parquet, `hf:`
+    names, and all files if `text_column` is set, are tables: each row is a document, and its text
+    is split at line ends. `format="text"` reads any file as plain text. Raises DataError for a
+    source that cannot be read, for an empty file, and for a path without a single line.
     """
     options.require_format("lm", LM_FORMATS)
     document = 0
     for path in paths:
-        found = False
+        empty = True
         for lines in _documents(path, options, stdin):
             for text in lines:
-                found = True
+                empty = False
                 yield Line(document, text)
             document += 1
-        if not found:
+        if empty:
             raise DataError(f"{source_name(path)} has no text in it: name a file that has")
 
 
 def _documents(path: str, options: DataOptions, stdin: int) -> Iterator[Iterable[str]]:
+    """Yield the lines of each document."""
     if os.path.isdir(path):
         for file in text_files(path):
-            if is_remote(file, options):
+            if is_hub_or_parquet(file, options):
                 yield from _documents(file, options, stdin)
-            elif _is_table(file, options):
-                yield from _table_documents(file, options, read_blocks(file, options.decoding))
+            elif is_text_table(file, options):
+                yield from _table_documents(file, options, read_line_blocks(file, options.decoding))
             else:
-                yield _text_in_directory(file, options)
-    elif is_remote(path, options):
+                yield _lines_unless_binary(file, options)
+    elif is_hub_or_parquet(path, options):
         column = options.text_column or "text"
         for row in read_remote(path, {column: "--text-column"}, options.split):
-            yield _row_lines(text_field(row, column, source_name(path)))
-    elif _is_table(path, options):
-        yield from _table_documents(path, options, data_blocks(path, options, stdin))
+            yield _split_lines(text_field(row, column, source_name(path)))
+    elif is_text_table(path, options):
+        yield from _table_documents(path, options, read_data_line_blocks(path, options, stdin))
     else:
-        yield chain.from_iterable(data_blocks(path, options, stdin))
+        yield chain.from_iterable(read_data_line_blocks(path, options, stdin))
 
 
 def text_files(directory: str) -> Iterator[str]:
     """Yield the regular files in and below `directory` that are not hidden, sorted by name.
 
-    Links to files are followed, links to directories are not, as they may lead in a circle.
+    Links to files are followed. Links to directories are not, because they may form a cycle.
     """
-    try:
-        with os.scandir(directory) as entries:
-            there = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise DataError(f"{printable(directory)} cannot be read: {error.strerror}") from error
-    for entry in there:
-        if entry.name.startswith("."):
-            continue
+    for entry in visible_entries(directory):
         if entry.is_dir(follow_symlinks=False):
             yield from text_files(entry.path)
         elif entry.is_file():
             yield entry.path
 
 
-def _text_in_directory(path: str, options: DataOptions) -> Iterator[str]:
-    """The lines of a file that nobody named: no line if it is empty or binary."""
+def _lines_unless_binary(path: str, options: DataOptions) -> Iterator[str]:
+    """Yield the lines of a file in a directory; none if the file is empty or binary."""
     try:
-        yield from chain.from_iterable(read_blocks(path, options.decoding))
+        yield from chain.from_iterable(read_line_blocks(path, options.decoding))
     except BinaryDataError:
-        # NUL bytes are searched for in the first read, so no line has been given yet.
+        # The first read is searched for NUL bytes, so no line has been yielded yet.
         return
-
-
-def _is_table(path: str, options: DataOptions) -> bool:
-    if options.format is not None:
-        return options.format != "text"
-    return options.text_column is not None or extension(path) in (".csv", ".tsv", ".jsonl")
 
 
 def _table_documents(
     path: str, options: DataOptions, blocks: Iterator[list[str]]
 ) -> Iterator[list[str]]:
-    """The lines of each row; none where there is no line, not even a header."""
+    """Yield the lines of each row; no document if the file has no line, not even a header."""
     name = source_name(path)
     column = options.text_column or "text"
-    head, blocks = peek(blocks)
+    head, blocks = peek_lines(blocks)
     if not head:
         return
-    kind = told_format(path, options, head, kind_of_content)
+    format_name = detect_table_format(path, options, head)
     columns = {column: "--text-column"}
-    cut = is_cut(path, options)
-    for row in read_rows(blocks, kind, name, columns, options.encoding_errors, cut=cut):
+    truncated = is_truncated(path, options)
+    for row in read_rows(
+        blocks, format_name, name, columns, options.encoding_errors, truncated=truncated
+    ):
         if row is not None:
-            yield _row_lines(text_field(row, column, name))
+            yield _split_lines(text_field(row, column, name))
 
 
-def _row_lines(text: str) -> list[str]:
+def _split_lines(text: str) -> list[str]:
     lines = text.replace("\r\n", "\n").split("\n")
     if len(lines) > 1 and not lines[-1]:
         lines.pop()

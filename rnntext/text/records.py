@@ -1,7 +1,7 @@
-"""Lines to records: what the commands that run a model answer, one result a record.
+"""Reads the input of a running model as records; the model returns one result per record.
 
-Knows: what a record is (a line, a file or a table's row) and how many of them there are now.
-Does not know: what is done with a record, or how bytes became lines.
+Knows: what a record is (a line, a file or a table row), and how records are batched as they arrive.
+Does not know: the model, or how bytes are decoded into lines.
 """
 
 from __future__ import annotations
@@ -11,43 +11,43 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from rnntext.errors import DataError, UsageError
+from rnntext.text.format_detection import table_format_of_content, table_format_of_extension
 from rnntext.text.source import (
     STDIN,
     Decoding,
-    extension,
     file_text,
-    peek,
-    read_blocks,
+    peek_lines,
+    read_line_blocks,
     source_name,
 )
-from rnntext.text.tables import TABLE_EXTENSIONS, kind_of_content, read_rows, text_field
+from rnntext.text.tables import read_rows, text_field
 
-Answers = TypeVar("Answers")
+Results = TypeVar("Results")
 
 RECORD_KINDS = ("line", "file")
 BATCH_RECORDS = 1024
 BATCH_CHARACTERS = 1 << 20
-# Of a large batch: lines of like length are found among more.
+# A large batch has more lines of similar length to bucket together.
 LARGE_BATCH_RECORDS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One text to answer, and the fields of its row where it came from a table."""
+    """An input text, and the fields of its row if it comes from a table."""
 
     text: str
     row: dict[str, object] | None = None
-    source: int = 0  # which of the inputs it comes from
+    source: int = 0  # index of the input file
 
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """How input becomes records; raises UsageError where the options do not go together."""
+    """How input becomes records; raises UsageError for invalid or conflicting options."""
 
     record: str = "line"  # or "file": each file is one record
-    text_column: str | None = None  # read table rows, and take this column's text
+    text_column: str | None = None  # set: read table rows, the text from this column
     encoding: str = "utf-8"
-    encoding_errors: str = "strict"  # or "replace": U+FFFD for a byte that is no text
+    encoding_errors: str = "strict"  # or "replace": U+FFFD for an undecodable byte
 
     def __post_init__(self) -> None:
         if self.record not in RECORD_KINDS:
@@ -64,16 +64,16 @@ class InputOptions:
 def read_records(
     paths: Sequence[str], options: InputOptions, stdin: int = 0, *, large: bool = False
 ) -> Iterator[list[Record]]:
-    """Yield the records of `paths` in order, in batches of those that are there now.
+    """Yield the records of `paths` in order, in batches of the records that have arrived.
 
-    A batch never waits for more input than has arrived; it holds at most BATCH_RECORDS records, or
-    `large` LARGE_BATCH_RECORDS, and ends at the first that brings it to BATCH_CHARACTERS. Among
-    large batches an empty one says that the next may have to be waited for. `-`, or no path at all,
-    is the file descriptor `stdin`. Every line gives one record, empty lines included. With
-    `record="file"` line ends become LF and exactly one final LF is dropped. Raises DataError for
-    what cannot be read, after the batch of the records before it.
+    A batch never waits for more input. It has at most BATCH_RECORDS records, or
+    LARGE_BATCH_RECORDS with `large`, and ends at the record that brings it to BATCH_CHARACTERS.
+    With `large` an empty batch announces that the next one may block. `-`, or no path at all, is
+    the file descriptor `stdin`. Every line is a record, empty lines included. With `record="file"`
+    line ends become LF and exactly one final LF is dropped. Raises DataError for a source that
+    cannot be read, after yielding the records before the error.
     """
-    most = LARGE_BATCH_RECORDS if large else BATCH_RECORDS
+    max_records = LARGE_BATCH_RECORDS if large else BATCH_RECORDS
     batch: list[Record] = []
     characters = 0
     try:
@@ -81,12 +81,13 @@ def read_records(
             if record is not None:
                 batch.append(record)
                 characters += len(record.text)
-            waiting = record is None
-            if batch and (waiting or len(batch) >= most or characters >= BATCH_CHARACTERS):
+            may_block = record is None
+            full = len(batch) >= max_records or characters >= BATCH_CHARACTERS
+            if batch and (may_block or full):
                 yield batch
                 batch = []
                 characters = 0
-            if waiting and large:
+            if may_block and large:
                 yield []
     except DataError:
         if batch:
@@ -96,28 +97,30 @@ def read_records(
         yield batch
 
 
-def read_ahead(
-    batches: Iterable[list[Record]], begin: Callable[[list[str]], Answers]
-) -> Iterator[tuple[list[Record], Answers]]:
-    """Each large batch with what `begin` gives for its texts. That is given out when the next batch
-    has begun, so that work on other threads goes on meanwhile, unless the next may have to be
-    waited for."""
-    begun: list[tuple[list[Record], Answers]] = []
+def prefetch(
+    batches: Iterable[list[Record]], submit: Callable[[list[str]], Results]
+) -> Iterator[tuple[list[Record], Results]]:
+    """Yield each large batch with the results that `submit` returns for its texts.
+
+    The next batch is submitted before a batch is yielded, so that worker threads are busy while
+    the caller consumes results. If the next batch may block, the batch is yielded immediately.
+    """
+    submitted: list[tuple[list[Record], Results]] = []
     try:
         for batch in batches:
-            following = [(batch, begin([record.text for record in batch]))] if batch else []
-            yield from begun
-            begun = following
+            following = [(batch, submit([record.text for record in batch]))] if batch else []
+            yield from submitted
+            submitted = following
     except DataError:
-        yield from begun
+        yield from submitted
         raise
-    yield from begun
+    yield from submitted
 
 
 def _read_all(paths: Iterable[str], options: InputOptions, stdin: int) -> Iterator[Record | None]:
-    """Yield every record, and None where the next read may have to wait."""
+    """Yield every record, and None if the next read may block."""
     for number, path in enumerate(paths):
-        blocks = read_blocks(path, options.decoding, stdin)
+        blocks = read_line_blocks(path, options.decoding, stdin)
         if options.text_column is not None:
             yield from _read_table(number, path, blocks, options.text_column, options)
         elif options.record == "file":
@@ -135,11 +138,11 @@ def _read_table(
     number: int, path: str, blocks: Iterator[list[str]], column: str, options: InputOptions
 ) -> Iterator[Record | None]:
     name = source_name(path)
-    kind = TABLE_EXTENSIONS.get(extension(path))
-    if kind is None:
-        yield None  # the first line may have to be waited for
-        head, blocks = peek(blocks, 1)
-        kind = kind_of_content(head)
+    table_format = table_format_of_extension(path)
+    if table_format is None:
+        yield None  # reading the first line may block
+        head, blocks = peek_lines(blocks, 1)
+        table_format = table_format_of_content(head)
     columns = {column: "--text-column"}
-    for row in read_rows(blocks, kind, name, columns, options.encoding_errors):
+    for row in read_rows(blocks, table_format, name, columns, options.encoding_errors):
         yield None if row is None else Record(text_field(row, column, name), row.fields, number)

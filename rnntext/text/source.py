@@ -1,10 +1,10 @@
-"""Bytes to lines: the one place that opens a text file, decodes it and finds its line ends.
+"""Bytes to lines: opens text files, decodes them and splits them at line ends.
 
-Knows: files, standard input, gzip, encodings, the byte-order mark, what ends a line, and where
-a bad byte stands. Does not know: what a line means.
+Knows: files, directories, standard input, gzip, encodings, the byte-order mark, line ends, and the
+line and offset of a byte that cannot be decoded. Does not know: the meaning of a line.
 
-Everything comes in blocks, a list of lines for each read, so that what has arrived can be used
-while a pipe stays open. An empty block says that the next read may have to wait.
+Lines are yielded in blocks, one list of lines per read, so that a caller can use the lines that
+have arrived while a pipe stays open. An empty block announces that the next read may block.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from rnntext.errors import DataError, UsageError
 STDIN = "-"
 ENCODING_ERRORS = ("strict", "replace")
 CHUNK_BYTES = 1 << 18
-_PATIENCE = 0.25  # seconds until a wait for input is begun anew
-BINARY_BYTES = 8192  # how much of a file is searched for NUL bytes, as grep and git do
+_POLL_SECONDS = 0.25  # longest single wait for input, so that a pending signal is handled
+BINARY_BYTES = 8192  # bytes at the start of a file searched for NUL, as grep and git do
 
 
 class BinaryDataError(DataError):
-    """The file holds NUL bytes near its start and so is no text in the named encoding."""
+    """Raised for a file with NUL bytes near its start: not text in the named encoding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How bytes become text; raises UsageError for an encoding nobody knows."""
+    """Encoding and error handling; raises UsageError for an unknown encoding."""
 
     encoding: str = "utf-8"
     errors: str = "strict"
@@ -44,54 +44,66 @@ class Decoding:
                 f"--encoding-errors {self.errors}: choose one of {', '.join(ENCODING_ERRORS)}"
             )
         try:
-            # A space, because an empty string is "decoded" without asking the codec.
+            # Python returns "" for an empty string without calling the codec, so decode a space.
             b" ".decode(self.encoding, "replace")
         except (LookupError, UnicodeError, ValueError) as error:
             raise UsageError(
-                f"--encoding {printable(self.encoding)}: no text encoding has this name"
+                f"--encoding {for_message(self.encoding)}: no text encoding has this name"
                 " (utf-8, latin-1, cp1252, utf-16 and gb18030 are some)"
             ) from error
 
     @property
     def codec(self) -> str:
-        """Python's name of the codec; `utf-8-sig` is `utf-8`, as every BOM is dropped here."""
+        """Python's codec name; `utf-8-sig` becomes `utf-8` because `_LineDecoder` drops any BOM."""
         name = codecs.lookup(self.encoding).name
         return "utf-8" if name == "utf-8-sig" else name
 
     @property
     def wide(self) -> bool:
-        """Whether NUL bytes are usual in text of this encoding."""
+        """Return True if text in this encoding normally contains NUL bytes (UTF-16, UTF-32)."""
         return self.codec.startswith(("utf-16", "utf-32"))
 
 
-def printable(text: str) -> str:
-    """`text` as it may stand in a one-line message: odd characters escaped, long text cut."""
+def for_message(text: str) -> str:
+    """Return `text` for a one-line message: non-printable characters escaped, long text cut."""
     text = text if len(text) <= 200 else text[:199] + "…"
     return text if text.isprintable() else repr(text)
 
 
 def source_name(path: str) -> str:
-    """The name of `path` in messages."""
-    return "standard input" if path == STDIN else printable(path)
+    """Return the name of `path` for messages."""
+    return "standard input" if path == STDIN else for_message(path)
 
 
 def extension(path: str) -> str:
-    """The lower-case extension of `path` with its dot, seen through `.gz`: `a.CSV.gz` is `.csv`."""
+    """Return the lower-case extension of `path`, ignoring `.gz`: `.csv` for `a.CSV.gz`."""
     return os.path.splitext(path.lower().removesuffix(".gz"))[1]
 
 
-def read_blocks(
-    path: str, decoding: Decoding, stdin: int = 0, copy: int | None = None
-) -> Iterator[list[str]]:
-    """Yield the lines of `path` without their line ends, a list for each read.
+def visible_entries(directory: str) -> list[os.DirEntry[str]]:
+    """Return the entries of `directory` that are not hidden, sorted by name; DataError if it cannot
+    be read."""
+    try:
+        with os.scandir(directory) as entries:
+            visible = [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise DataError(f"{for_message(directory)} cannot be read: {error.strerror}") from error
+    return sorted(visible, key=lambda entry: entry.name)
 
-    Only LF or CRLF ends a line; a last line needs neither; an empty file has no lines. An empty
-    list says that the next read may have to wait. `-` reads the file descriptor `stdin`; where
-    `copy` is given, that descriptor is read from its start in place of either. Raises DataError
-    for a source that cannot be read or decoded, after the lines before the bad byte.
+
+def read_line_blocks(
+    path: str, decoding: Decoding, stdin: int = 0, buffer: int | None = None
+) -> Iterator[list[str]]:
+    """Yield the lines of `path` without their line ends, one list per read.
+
+    Only LF or CRLF ends a line; the last line needs neither; an empty file has no lines. An
+    empty list announces that the next read may block. `-` reads the file descriptor `stdin`.
+    `buffer` is the descriptor of a file with the bytes of `path`, read from its start instead.
+    Raises DataError for a source that cannot be read or decoded, after yielding the lines before
+    the bad byte.
     """
     name = source_name(path)
-    chunks = read_chunks(path, name, stdin) if copy is None else _read_again(copy)
+    chunks = read_byte_chunks(path, name, stdin) if buffer is None else _read_buffer(buffer)
     if path.lower().endswith(".gz"):
         chunks = _decompress(chunks, name)
     decoder = _LineDecoder(name, decoding)
@@ -103,24 +115,26 @@ def read_blocks(
     yield from decoder.feed(b"", final=True)
 
 
-def peek(blocks: Iterator[list[str]], count: int = 20) -> tuple[list[str], Iterator[list[str]]]:
-    """Return the first `count` lines that are not blank, and all the blocks from the start."""
-    taken: list[list[str]] = []
+def peek_lines(
+    blocks: Iterator[list[str]], count: int = 20
+) -> tuple[list[str], Iterator[list[str]]]:
+    """Return the first `count` non-blank lines, and an iterator over all blocks from the start."""
+    consumed: list[list[str]] = []
     head: list[str] = []
     for block in blocks:
-        taken.append(block)
+        consumed.append(block)
         head += (line for line in block if line.strip())
         if len(head) >= count:
             break
-    return head[:count], chain(taken, blocks)
+    return head[:count], chain(consumed, blocks)
 
 
 def file_text(blocks: Iterable[list[str]]) -> str:
-    """Join the lines of one source with LF, which drops exactly one final line end."""
+    """Join the lines of a source with LF. This drops exactly one final line end."""
     return "\n".join(chain.from_iterable(blocks))
 
 
-def _failure(name: str, error: OSError) -> DataError:
+def _read_error(name: str, error: OSError) -> DataError:
     reason = error.strerror or str(error)
     if isinstance(error, IsADirectoryError):
         reason += "; name the files in it"
@@ -129,67 +143,72 @@ def _failure(name: str, error: OSError) -> DataError:
     return DataError(f"{name} cannot be read: {reason}")
 
 
-def _read_again(copy: int) -> Iterator[bytes]:
-    os.lseek(copy, 0, os.SEEK_SET)
-    while chunk := os.read(copy, CHUNK_BYTES):
+def _read_buffer(buffer: int) -> Iterator[bytes]:
+    os.lseek(buffer, 0, os.SEEK_SET)
+    while chunk := os.read(buffer, CHUNK_BYTES):
         yield chunk
 
 
-def read_chunks(path: str, name: str, stdin: int) -> Iterator[bytes]:
-    """Yield what each read of `path` brings; b"" says that the next step may have to wait, and
-    while it does says so again and again."""
+def read_byte_chunks(path: str, name: str, stdin: int) -> Iterator[bytes]:
+    """Yield the bytes of each read of `path`. b"" is yielded before a step that may block, and
+    again every _POLL_SECONDS while no input arrives."""
     if path != STDIN and not os.path.isfile(path):
-        yield b""  # opening a named pipe waits for its writer
+        yield b""  # opening a named pipe blocks until a writer opens it
     try:
-        # O_BINARY exists on Windows alone, which would else rewrite line ends.
+        # O_BINARY exists only on Windows, which otherwise translates line ends.
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
         descriptor = stdin if path == STDIN else os.open(path, flags)
     except OSError as error:
-        raise _failure(name, error) from error
+        raise _read_error(name, error) from error
     try:
         regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
         while True:
-            if not regular and not _ready(descriptor, 0):
+            if not regular and not _wait_readable(descriptor, 0):
                 yield b""
-                # A signal that comes just before a wait does not end it: Python has it act after.
-                while _ready(descriptor, _PATIENCE) is False:
+                # A signal that arrives just before a blocking call does not interrupt it, and
+                # Python runs its handler only after the call. Hence short waits.
+                while _wait_readable(descriptor, _POLL_SECONDS) is False:
                     yield b""
             try:
                 chunk = os.read(descriptor, CHUNK_BYTES)
             except BlockingIOError:
-                continue  # another program that shares the terminal or pipe made it non-blocking
+                continue  # a program that shares the terminal or pipe made it non-blocking
             if not chunk:
                 return
             yield chunk
     except OSError as error:
-        raise _failure(name, error) from error
+        raise _read_error(name, error) from error
     finally:
         if path != STDIN:
             os.close(descriptor)
 
 
-def _ready(descriptor: int, seconds: float) -> bool | None:
-    """Whether a read, after waiting at most so long, has something; None where nobody can tell."""
+def _wait_readable(descriptor: int, seconds: float) -> bool | None:
+    """Wait at most `seconds` for input; return True if a read will not block, None if the system
+    cannot tell."""
     try:
         return bool(select.select([descriptor], [], [], seconds)[0])
-    except (OSError, ValueError):  # Windows asks sockets only; or the number is too high
+    except (
+        OSError,
+        ValueError,
+    ):  # not a socket on Windows, or over FD_SETSIZE
         return None
 
 
 def _decompress(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
-    """Decompress gzip members as their bytes arrive, at most CHUNK_BYTES at a time."""
+    """Decompress gzip members as their bytes arrive, yielding at most CHUNK_BYTES at a time."""
     member = zlib.decompressobj(wbits=31)
-    inside = False
+    in_member = False
     members = 0
     for chunk in chunks:
         if not chunk:
             yield chunk
         while chunk:
-            if not inside and members:
-                chunk = chunk.lstrip(b"\0")  # padding between and after members is allowed
+            if not in_member and members:
+                chunk = chunk.lstrip(b"\0")  # zero padding is allowed between and after members
                 if not chunk:
                     break
-            inside = True
+            in_member = True
             try:
                 text = member.decompress(chunk, CHUNK_BYTES)
             except zlib.error as error:
@@ -202,33 +221,33 @@ def _decompress(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
             if member.eof:
                 chunk = member.unused_data
                 member = zlib.decompressobj(wbits=31)
-                inside = False
+                in_member = False
                 members += 1
-    if inside or not members:
+    if in_member or not members:
         raise DataError(f"{name} is cut short, its gzip data has no end: get it again, whole")
 
 
 class _LineDecoder:
-    """Bytes in pieces of any size to lines; knows the line and offset of every byte."""
+    """Decodes byte chunks of any size into lines; tracks the line number and offset of bytes."""
 
     def __init__(self, name: str, decoding: Decoding) -> None:
         self._name = name
         self._decoding = decoding
         self._decoder = codecs.getincrementaldecoder(decoding.codec)(decoding.errors)
-        self._offset = 0  # bytes seen
-        self._line = 1  # number of the line being read
-        self._line_pieces: list[str] = []  # the line being read, one piece a read
+        self._offset = 0  # bytes decoded so far
+        self._line = 1  # number of the current line
+        self._line_pieces: list[str] = []  # the current, unfinished line: one piece per read
         self._at_start = True
 
     def feed(self, data: bytes, *, final: bool = False) -> Iterator[list[str]]:
         if not self._decoding.wide and b"\0" in data[: max(0, BINARY_BYTES - self._offset)]:
             raise self._binary_error(data)
         state = self._decoder.getstate()
-        pending = len(state[0])  # bytes of a character whose end had not arrived
+        pending = len(state[0])  # bytes of a character that is still incomplete
         try:
             text = self._decoder.decode(data, final)
         except UnicodeDecodeError as error:
-            # The lines before the bad byte are good, and are answered before it is reported.
+            # Yield the lines before the bad byte first, so that they are processed.
             self._decoder.setstate(state)
             yield from self._split(self._decoder.decode(data[: max(0, error.start - pending)]))
             raise self._byte_error(error, self._offset - pending) from error
@@ -255,10 +274,10 @@ class _LineDecoder:
             self._line += len(lines)
             yield [line.removesuffix("\r") for line in lines]
 
-    def _byte_error(self, error: UnicodeDecodeError, first: int) -> DataError:
+    def _byte_error(self, error: UnicodeDecodeError, offset: int) -> DataError:
         encoding = "UTF-8" if self._decoding.codec == "utf-8" else self._decoding.encoding
         return DataError(
-            f"{self._name}, line {self._line}, byte {first + error.start}"
+            f"{self._name}, line {self._line}, byte {offset + error.start}"
             f" (0x{error.object[error.start]:02X}) is not {encoding}: name the file's encoding"
             " with --encoding, or use --encoding-errors replace"
         )

@@ -1,10 +1,10 @@
-"""Lines to table rows: CSV, TSV and JSON Lines, as they arrive.
+"""Parses lines of CSV, TSV and JSON Lines into rows as the lines arrive.
 
-Knows: which of the three a table is, where its rows end, and what is wrong with a row. Does not
-know: where the lines come from, or what a column is for.
+Knows: where rows end, and which rows are malformed. Does not know: where the lines come from, which
+format a file has, or the purpose of a column.
 
-An empty line of a table with several columns, or of JSON Lines, is no row and is passed over.
-In a table with one column it is a row whose field is empty.
+An empty line is skipped in JSON Lines and in a table with several columns. In a table with one
+column it is a row with an empty field.
 """
 
 from __future__ import annotations
@@ -13,78 +13,64 @@ import csv
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from rnntext.errors import DataError
-from rnntext.text.source import printable
+from rnntext.text.source import for_message
 
-TABLE_EXTENSIONS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl"}
-
-# Fields longer than the csv module's 128 KiB are ordinary here: a whole document in a cell.
-LONGEST_FIELD = 2**31 - 1
+# The csv module refuses fields over 128 KiB, but a field may hold a whole document.
+_FIELD_SIZE_LIMIT = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: the number of the line it starts on, and its fields by column, in file order."""
+    """One row: the number of its first line, and its fields by column, in file order."""
 
     line: int
     fields: dict[str, object]
 
 
-def kind_of_content(head: Sequence[str]) -> str:
-    """Tell `csv`, `tsv` or `jsonl` by the first lines that are not blank."""
-    first = head[0] if head else ""
-    if looks_like_json(first):
-        return "jsonl"
-    return "tsv" if "\t" in first else "csv"
-
-
-def looks_like_json(line: str) -> bool:
-    """Whether `line` starts a JSON object: a brace alone may also be a word or a CSV header."""
-    return re.match(r'\s*\{\s*["}]', line) is not None
-
-
 def read_rows(
     blocks: Iterable[list[str]],
-    kind: str,
+    table_format: str,
     name: str,
     columns: Mapping[str, str],
     errors: str = "strict",
     *,
-    cut: bool = False,
+    truncated: bool = False,
 ) -> Iterator[Row | None]:
-    """Yield the rows of a table of `kind`, and None where the next read may have to wait.
+    """Yield the rows of a table in `csv`, `tsv` or `jsonl`, and None if the next read may block.
 
-    `columns` maps each column that must be there to the option that names it; other columns
-    may be missing. CSV is RFC 4180, with LF inside a field for every line end; TSV has no
+    `columns` maps each required column to the option that names it; all other columns are
+    optional. CSV follows RFC 4180, and every line end inside a field becomes LF; TSV has no
     quoting. Raises DataError with the file `name` and line number for a row that is malformed
-    or lacks a column, after the rows before it. A table that was `cut` may end inside a row, which
-    is left out.
+    or lacks a column, after yielding the rows before it. A `truncated` CSV table may end inside a
+    row, which is dropped.
     """
-    if kind == "jsonl":
+    if table_format == "jsonl":
         return _read_objects(blocks, name, columns, errors)
-    records = _split_csv(blocks, name, cut=cut) if kind == "csv" else _split_tsv(blocks)
+    is_csv = table_format == "csv"
+    records = _split_csv(blocks, name, truncated=truncated) if is_csv else _split_tsv(blocks)
     return _read_records(records, name, columns)
 
 
 def text_field(row: Row, column: str, name: str) -> str:
-    """Return the string in `column`; raises DataError where it is not a string."""
+    """Return the string in `column`; raises DataError if the field is not a string."""
     value = row.fields[column]
     if not isinstance(value, str):
         raise DataError(
-            f"{name}, line {row.line}: {printable(column)!r} is not a string: make it one, or "
+            f"{name}, line {row.line}: {for_message(column)!r} is not a string: make it one, or "
             "name another column"
         )
     return value
 
 
 def missing_column(
-    where: str, column: str, option: str, there: Iterable[str], hint: str = ""
+    where: str, column: str, option: str, columns: Iterable[str], hint: str = ""
 ) -> DataError:
-    """The error for a table without `column`, which lists the columns that are `there`."""
-    names = [printable(name if len(name) <= 40 else name[:39] + "…") for name in there]
+    """Return the error for a table without `column`; it lists the `columns` of the table."""
+    names = [for_message(name if len(name) <= 40 else name[:39] + "…") for name in columns]
     listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
     return DataError(
         f"{where} has no column {column!r}; it has: {listed or 'none'} (name one with"
@@ -95,7 +81,7 @@ def missing_column(
 def _read_records(
     records: Iterable[tuple[int, list[str]] | None], name: str, columns: Mapping[str, str]
 ) -> Iterator[Row | None]:
-    """Rows of a table with a header line."""
+    """Yield the rows of a CSV or TSV table; the first record is the header."""
     header: list[str] | None = None
     for record in records:
         if record is None:
@@ -130,52 +116,53 @@ def _split_tsv(blocks: Iterable[list[str]]) -> Iterator[tuple[int, list[str]] | 
 
 
 def _split_csv(
-    blocks: Iterable[list[str]], name: str, *, cut: bool
+    blocks: Iterable[list[str]], name: str, *, truncated: bool
 ) -> Iterator[tuple[int, list[str]] | None]:
-    csv.field_size_limit(LONGEST_FIELD)
+    csv.field_size_limit(_FIELD_SIZE_LIMIT)
     number = 0
     record: list[str] = []
-    inside = False
+    in_quotes = False
     for block in blocks:
         if not block:
             yield None
         for line in block:
             number += 1
             record.append(line)
-            if inside or '"' in line:
-                inside = _ends_in_quotes(line, inside)
-            if not inside:
+            if in_quotes or '"' in line:
+                in_quotes = _ends_in_quotes(line, in_quotes)
+            if not in_quotes:
                 first = number - len(record) + 1
                 yield first, _parse_csv(record, f"{name}, line {first}")
                 record = []
-    if record and not cut:
+    if record and not truncated:
         raise DataError(
             f"{name}, line {number - len(record) + 1}: a quoted field starts and never ends: "
             "close it, or double the quote if it is part of the text"
         )
 
 
-def _ends_in_quotes(line: str, inside: bool) -> bool:
-    """Whether a quoted field is open at the end of `line`; `inside` tells of its start.
+def _ends_in_quotes(line: str, in_quotes: bool) -> bool:
+    """Return True if a quoted field is open at the end of `line`, given whether one is open at its
+    start.
 
-    csv.reader cannot say so: it takes the next line by itself, and so would wait for it.
+    csv.reader cannot tell: it would read the next line itself, and so block on a pipe.
     """
-    at = 0
+    position = 0
     while True:
-        if not inside and line.startswith('"', at):
-            inside = True
-            at += 1
-        if inside:
-            at = line.find('"', at)
-            while at >= 0 and line.startswith('""', at):
-                at = line.find('"', at + 2)
-            if at < 0:
+        if not in_quotes and line.startswith('"', position):
+            in_quotes = True
+            position += 1
+        if in_quotes:
+            position = line.find('"', position)
+            while position >= 0 and line.startswith('""', position):
+                position = line.find('"', position + 2)
+            if position < 0:
                 return True
-            inside = False
-        at = line.find(",", at)
-        if at < 0:
+            in_quotes = False
+        position = line.find(",", position)
+        if position < 0:
             return False
-        at += 1
+        position += 1
 
 
 def _parse_csv(lines: list[str], where: str) -> list[str]:
@@ -184,7 +171,7 @@ def _parse_csv(lines: list[str], where: str) -> list[str]:
     except csv.Error as error:
         reason = str(error).partition(" - ")[0]
         raise DataError(f"{where} is not CSV as in RFC 4180 ({reason}): correct it") from error
-    return fields or [""]  # csv.reader gives no field at all for an empty line
+    return fields or [""]  # csv.reader returns no field for an empty line
 
 
 def _read_objects(
@@ -218,29 +205,29 @@ def _parse_object(line: str, where: str, errors: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise DataError(f"{where} is not a JSON object: every line must be one")
     if "\\ud" in line or "\\uD" in line:
-        return _without_half_characters(value, where, errors)
+        return _without_lone_surrogates(value, where, errors)
     return value
 
 
-def _no_number(name: str) -> float:
+def _reject_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _finite(digits: str) -> float:
+def _parse_finite(digits: str) -> float:
     value = float(digits)
     if math.isinf(value):
         raise ValueError(f"{digits} is too large for a number")
     return value
 
 
-# `json.loads` makes a decoder anew for each line, which takes longer than to read a short one.
-_JSON = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
+# `json.loads` with these hooks builds a decoder per call, slower than parsing a short line.
+_JSON = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_parse_finite)
 
 
-def _without_half_characters(
+def _without_lone_surrogates(
     value: dict[str, object], where: str, errors: str
 ) -> dict[str, object]:
-    """Refuse or replace half a surrogate pair, which JSON can say but no encoding can write."""
+    """Reject or replace lone surrogates, which JSON can express but no encoding can write."""
     text = json.dumps(value, ensure_ascii=False)
     try:
         text.encode()

@@ -18,9 +18,9 @@ from rnntext.config import EncoderConfig, ModelConfig, usable_cores
 from rnntext.errors import CheckpointError, TrainingError, UsageError
 from rnntext.text.source import source_name
 from rnntext.text.tokenizer import Tokenizer
+from rnntext.training.data.buffering import is_non_seekable
 from rnntext.training.data.loading import Data, load_data
 from rnntext.training.data.prepare import ShareSpent
-from rnntext.training.data.rereadable import is_read_once
 from rnntext.training.engine.device import Machine, choose_machine
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks, group
 from rnntext.training.engine.loop import MAX_EVALUATION_SHARE, Loop, never
@@ -294,7 +294,7 @@ def _load(
     """The data, prepared by rank 0. The other ranks use the same part of them where the time was
     short, and find on its machine the cache entry that it wrote."""
     sources = (*options.data, *filter(None, [options.valid]))
-    once = [source for source in sources if is_read_once(source)]
+    once = [source for source in sources if is_non_seekable(source)]
     if once and ranks.size > 1:
         raise UsageError(
             f"{source_name(once[0])} gives its text once, and {ranks.size} processes read it: "

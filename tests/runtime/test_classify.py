@@ -18,7 +18,7 @@ from rnntext.errors import CheckpointError
 from rnntext.runtime.classify import Classification, Classifier
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
-from rnntext.text.records import Record, read_ahead
+from rnntext.text.records import Record, prefetch
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network
@@ -212,7 +212,7 @@ def test_what_is_no_classifier(lm: Path, tmp_path: Path) -> None:
 def test_batches_that_are_answered_side_by_side(both: bool) -> None:
     classifier, _ = random_classifier(both=both, threads=2)
     batches = [[Record(text) for text in texts_of(*range(size))] for size in (90, 1, 40, 70)]
-    found = read_ahead([*batches, []], classifier.stream)
+    found = prefetch([*batches, []], classifier.stream)
     for wanted, (batch, answers) in zip(batches, found, strict=True):
         assert batch == wanted
         assert list(answers) == classifier.classify([record.text for record in batch])

@@ -18,7 +18,7 @@ from rnntext.runtime.crf import marginals, viterbi
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.runtime.tag import TaggedSentence, Tagger
-from rnntext.text.records import Record, read_ahead
+from rnntext.text.records import Record, prefetch
 from rnntext.text.tokenizer import EncodedWords, Tokenizer
 from rnntext.text.word_splitting import split_words
 from rnntext.training.networks.build import build_network
@@ -233,7 +233,7 @@ def test_batches_that_are_answered_side_by_side() -> None:
     batches = [
         [Record(" ".join(words)) for words in sentences_of(*range(1, size))] for size in (60, 2, 40)
     ]
-    found = read_ahead([*batches, []], tagger.stream)
+    found = prefetch([*batches, []], tagger.stream)
     for wanted, (batch, answers) in zip(batches, found, strict=True):
         assert batch == wanted
         assert list(answers) == tagger.tag([record.text for record in batch])

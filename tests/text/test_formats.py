@@ -1,11 +1,11 @@
-"""Options of data files: what is refused, and which format a file is taken for."""
+"""Options of data files: invalid values, and formats that do not serve a task."""
 
 from __future__ import annotations
 
 import pytest
 
 from rnntext.errors import UsageError
-from rnntext.text.formats import DataOptions, told_format
+from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import read_labelled
 from rnntext.text.lines import read_lines
 from rnntext.text.tagged import read_tagged
@@ -39,13 +39,3 @@ def test_options_that_cannot_be(options: dict[str, object], message: str) -> Non
 def test_a_format_must_serve_the_task(read: object, format_name: str, task: str) -> None:
     with pytest.raises(UsageError, match=f"--format {format_name} does not serve {task}: choose"):
         list(read(["no-such"], DataOptions(format=format_name)))
-
-
-def test_the_named_format_goes_before_the_extension_and_that_before_the_content() -> None:
-    def sniff(head: object) -> str:
-        return "fasttext"
-
-    assert told_format("a.csv.gz", DataOptions(format="tsv"), [], sniff) == "tsv"
-    assert told_format("a.csv.gz", DataOptions(), [], sniff) == "csv"
-    assert told_format("a.json", DataOptions(), [], sniff) == "jsonl"
-    assert told_format("-", DataOptions(), [], sniff) == "fasttext"

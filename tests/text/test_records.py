@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from rnntext.errors import DataError, UsageError
 from rnntext.text import records
-from rnntext.text.records import InputOptions, Record, read_ahead, read_records
+from rnntext.text.records import InputOptions, Record, prefetch, read_records
 from tests.text.test_source import piped
 
 SAMPLE = "naïve café 你好 🙂"
@@ -30,20 +29,6 @@ CONTENT = {
         ".jsonl",
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def no_waiting_for_ever() -> Iterator[None]:
-    """Fail a test that waits for input that never comes."""
-
-    def fail(number: int, frame: object) -> None:
-        raise AssertionError("waited for input that had not been written")
-
-    before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(30)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 def read(paths: list[str], options: InputOptions, stdin: int = 0) -> list[Record]:
@@ -79,12 +64,12 @@ def test_every_format_from_every_source(format_name: str, where: str, tmp_path: 
         assert got == [Record(row["text"], dict(row)) for row in rows]
 
 
-def test_a_piped_line_is_answered_though_the_pipe_stays_open() -> None:
+def test_a_piped_line_comes_while_the_pipe_stays_open() -> None:
     reader, writer = os.pipe()
     batches = read_records(["-"], InputOptions(), reader)
     for text in (SAMPLE, "", "b"):
         os.write(writer, f"{text}\n".encode())
-        # Where this waits for more than has been written, it waits for ever.
+        # Nothing more is written yet, so reading ahead would block for ever.
         assert next(batches) == [Record(text)]
     os.write(writer, b"c\nd\nrest")
     assert next(batches) == [Record("c"), Record("d")]
@@ -93,7 +78,7 @@ def test_a_piped_line_is_answered_though_the_pipe_stays_open() -> None:
     os.close(reader)
 
 
-def test_a_piped_row_is_answered_though_the_pipe_stays_open() -> None:
+def test_a_piped_row_comes_while_the_pipe_stays_open() -> None:
     reader, writer = os.pipe()
     batches = read_records(["-"], TABLE, reader)
     os.write(writer, b'text,b\n"a\nb",c\n')
@@ -104,7 +89,7 @@ def test_a_piped_row_is_answered_though_the_pipe_stays_open() -> None:
 
 
 @pytest.mark.parametrize("text_column", [None, "text"])
-def test_what_came_before_a_pipe_is_answered_before_the_pipe_is(
+def test_the_records_before_a_pipe_come_without_waiting_for_the_pipe(
     tmp_path: Path, text_column: str | None
 ) -> None:
     path = tmp_path / "a.csv"
@@ -131,7 +116,7 @@ def test_files_are_read_in_large_batches(tmp_path: Path) -> None:
     assert [r.text for b in batches for r in b] == [str(n) for n in range(5) for _ in range(2000)]
 
 
-def test_an_empty_large_batch_says_that_the_next_may_have_to_be_waited_for() -> None:
+def test_an_empty_large_batch_announces_that_the_next_may_block() -> None:
     reader, writer = os.pipe()
     batches = read_records(["-"], InputOptions(), reader, large=True)
     assert next(batches) == []
@@ -146,8 +131,8 @@ def test_an_empty_large_batch_says_that_the_next_may_have_to_be_waited_for() -> 
     os.close(reader)
 
 
-class Begun:
-    """Notes which texts have begun to be answered."""
+class Submitted:
+    """Records which texts were submitted."""
 
     def __init__(self) -> None:
         self.texts: list[list[str]] = []
@@ -157,38 +142,37 @@ class Begun:
         return ",".join(texts)
 
 
-def test_the_next_batch_has_begun_when_an_answer_is_given_out() -> None:
-    begun = Begun()
+def test_the_next_batch_is_submitted_before_a_result_is_yielded() -> None:
+    submit = Submitted()
     batches = [[Record("a"), Record("b")], [Record("c")], [Record("d")]]
-    answers = read_ahead(batches, begun)
-    assert begun.texts == []
-    for number, answer in enumerate(["a,b", "c", "d"]):
-        assert next(answers) == (batches[number], answer)
-        assert begun.texts == [["a", "b"], ["c"], ["d"]][: number + 2]
-    assert list(answers) == []
+    results = prefetch(batches, submit)
+    assert submit.texts == []
+    for number, result in enumerate(["a,b", "c", "d"]):
+        assert next(results) == (batches[number], result)
+        assert submit.texts == [["a", "b"], ["c"], ["d"]][: number + 2]
+    assert list(results) == []
 
 
-def test_an_answer_does_not_wait_for_what_has_not_come() -> None:
-    begun = Begun()
+def test_a_result_does_not_wait_for_a_batch_that_may_block() -> None:
 
     def batches() -> Iterator[list[Record]]:
         yield [Record("a")]
         yield []
-        raise AssertionError("somebody has waited for more")
+        raise AssertionError("waited for the next batch")
 
-    assert next(read_ahead(batches(), begun)) == ([Record("a")], "a")
+    assert next(prefetch(batches(), Submitted())) == ([Record("a")], "a")
 
 
-def test_what_has_begun_is_given_out_before_an_error() -> None:
+def test_submitted_results_are_yielded_before_an_error() -> None:
     def batches() -> Iterator[list[Record]]:
         yield [Record("a")]
         yield [Record("b")]
         raise DataError("bad")
 
-    answers = read_ahead(batches(), Begun())
-    assert [next(answers)[1], next(answers)[1]] == ["a", "b"]
+    results = prefetch(batches(), Submitted())
+    assert [next(results)[1], next(results)[1]] == ["a", "b"]
     with pytest.raises(DataError, match="bad"):
-        next(answers)
+        next(results)
 
 
 def test_long_records_end_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +206,7 @@ def test_a_file_record_loses_exactly_one_final_line_end(data: bytes, text: str) 
     os.close(stdin)
 
 
-def test_the_records_before_a_bad_byte_are_answered_before_it_is_reported() -> None:
+def test_the_records_before_a_bad_byte_come_before_its_error() -> None:
     stdin = piped(b"a\nb\n\xff\nc\n")
     batches = read_records(["-"], InputOptions(), stdin)
     assert next(batches) == [Record("a"), Record("b")]
@@ -258,6 +242,6 @@ def test_a_missing_column_lists_those_there(tmp_path: Path) -> None:
         ({"encoding_errors": "ignore"}, "--encoding-errors ignore"),
     ],
 )
-def test_options_that_cannot_be(options: dict[str, str], flag: str) -> None:
+def test_invalid_options(options: dict[str, str], flag: str) -> None:
     with pytest.raises(UsageError, match=f"^{flag}"):
         InputOptions(**options)

@@ -1,4 +1,4 @@
-"""Bytes to lines: line ends, encodings, positions of bad bytes, gzip, and pipes left open."""
+"""Bytes to lines: line ends, encodings, positions of bad bytes, gzip, and open pipes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 
 from rnntext.errors import DataError, UsageError
 from rnntext.text import source
-from rnntext.text.source import BinaryDataError, Decoding, extension, peek, read_blocks, read_chunks
+from rnntext.text.source import (
+    BinaryDataError,
+    Decoding,
+    extension,
+    peek_lines,
+    read_byte_chunks,
+    read_line_blocks,
+)
 
 SAMPLE = "naïve café 你好 🙂"
 # No byte-order mark, which is dropped at the start, and no half characters.
@@ -37,22 +44,8 @@ def piped(data: bytes) -> int:
     return reader
 
 
-@pytest.fixture(autouse=True)
-def no_waiting_for_ever() -> Iterator[None]:
-    """Fail a test that waits for input that never comes."""
-
-    def fail(number: int, frame: object) -> None:
-        raise AssertionError("waited for input that had not been written")
-
-    before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(30)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-
-
 def lines_of(path: str, encoding: str = "utf-8", errors: str = "strict") -> list[str]:
-    return list(chain.from_iterable(read_blocks(path, Decoding(encoding, errors))))
+    return list(chain.from_iterable(read_line_blocks(path, Decoding(encoding, errors))))
 
 
 def lines_in(data: bytes, chunk: int = 1 << 18, encoding: str = "utf-8") -> list[str]:
@@ -61,13 +54,13 @@ def lines_in(data: bytes, chunk: int = 1 << 18, encoding: str = "utf-8") -> list
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(source, "CHUNK_BYTES", chunk)
-            return list(chain.from_iterable(read_blocks("-", Decoding(encoding), reader)))
+            return list(chain.from_iterable(read_line_blocks("-", Decoding(encoding), reader)))
     finally:
         os.close(reader)
 
 
 def expected_lines(text: str) -> list[str]:
-    """An independent account: cut at LF, and drop one CR that stands before it."""
+    """An independent reference: split at LF, and drop one CR before it."""
     lines = []
     while "\n" in text:
         line, _, text = text.partition("\n")
@@ -112,7 +105,7 @@ def test_a_bad_byte_is_named_by_line_offset_and_value(before: str, chunk: int, b
     read: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(source, "CHUNK_BYTES", chunk)
-        blocks = chain.from_iterable(read_blocks("-", Decoding(), reader))
+        blocks = chain.from_iterable(read_line_blocks("-", Decoding(), reader))
         with pytest.raises(DataError) as caught:
             read.extend(blocks)
     os.close(reader)
@@ -143,12 +136,12 @@ def test_offsets_in_other_encodings_and_the_replacing_of_bad_bytes(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["no-such", "hex", "rot13", "undefined", "\u00e9"])
-def test_an_encoding_that_is_none_is_a_usage_error(name: str) -> None:
+def test_an_unknown_encoding_is_a_usage_error(name: str) -> None:
     with pytest.raises(UsageError, match=r"^--encoding .*no text encoding"):
         Decoding(name)
 
 
-def test_an_unknown_way_with_bad_bytes_is_a_usage_error() -> None:
+def test_an_unknown_error_handling_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match=r"^--encoding-errors ignore: choose one of strict, rep"):
         Decoding(errors="ignore")
 
@@ -229,10 +222,10 @@ def test_gzip_damaged(tmp_path: Path) -> None:
         lines_of(str(path))
 
 
-def test_an_open_pipe_gives_what_it_has_and_says_when_it_waits() -> None:
+def test_an_open_pipe_gives_its_lines_and_announces_that_it_may_block() -> None:
     reader, writer = os.pipe()
-    blocks = read_blocks("-", Decoding(), reader)
-    assert next(blocks) == []  # nothing is there: the next read would wait
+    blocks = read_line_blocks("-", Decoding(), reader)
+    assert next(blocks) == []  # the pipe is empty: the next read would block
     os.write(writer, f"{SAMPLE}\nhalf".encode())
     assert next(blocks) == [SAMPLE]
     assert next(blocks) == []
@@ -243,57 +236,56 @@ def test_an_open_pipe_gives_what_it_has_and_says_when_it_waits() -> None:
     os.close(reader)
 
 
-def test_a_file_never_says_that_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_never_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "CHUNK_BYTES", 2)
     path = tmp_path / "a.txt"
     path.write_text("a\nb\nc")
-    assert list(read_blocks(str(path), Decoding())) == [["a"], ["b"], ["c"]]
+    assert list(read_line_blocks(str(path), Decoding())) == [["a"], ["b"], ["c"]]
 
 
-def test_a_pipe_that_does_not_block_is_waited_for() -> None:
+def test_a_non_blocking_pipe_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "_POLL_SECONDS", 0.001)
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
-    blocks = read_blocks("-", Decoding(), reader)
-    assert next(blocks) == []
-
-    def write() -> None:
-        os.write(writer, b"late\n")
-        os.close(writer)
-
-    late = threading.Timer(0.05, write)
-    late.start()
+    blocks = read_line_blocks("-", Decoding(), reader)
+    assert [next(blocks) for _ in range(3)] == [[], [], []]  # each wait ends without input
+    os.write(writer, b"late\n")
+    os.close(writer)
     assert list(chain.from_iterable(blocks)) == ["late"]
-    late.join()
     os.close(reader)
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals of a thread's own")
-def test_ctrl_c_is_heard_that_interrupts_no_read() -> None:
-    """As one that comes just before a read: here another thread takes it from the system."""
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs signal masks of threads")
+def test_ctrl_c_that_interrupts_no_system_call_is_handled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread receives the signal, so that it does not interrupt the wait for input. A
+    signal that arrives just before the wait has the same effect."""
     reader, writer = os.pipe()
-    written: list[bytes] = []
+    waiting = threading.Event()
+    wait_readable = source._wait_readable
 
-    def give_up() -> None:
-        written.append(b"late")
-        os.write(writer, b"late")
+    def tell_and_wait(descriptor: int, seconds: float) -> bool | None:
+        if seconds:
+            waiting.set()
+        return wait_readable(descriptor, seconds)
 
     def press() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-        threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+        waiting.wait()
+        os.kill(os.getpid(), signal.SIGINT)
 
-    late = threading.Timer(20, give_up)
+    monkeypatch.setattr(source, "_wait_readable", tell_and_wait)
+    chunks = read_byte_chunks("-", "standard input", reader)
+    assert next(chunks) == b""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    thread = threading.Thread(target=press)
+    thread.start()
     try:
-        late.start()
-        threading.Thread(target=press).start()
-        chunks = read_chunks("-", "standard input", reader)
-        assert next(chunks) == b""
         with pytest.raises(KeyboardInterrupt):
             assert not any(chunks)
-        assert not written  # it took no input to hear it
     finally:
+        waiting.set()
+        thread.join()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        late.cancel()
         os.close(reader)
         os.close(writer)
 
@@ -302,16 +294,16 @@ def test_peek_gives_the_head_and_loses_nothing() -> None:
     def blocks() -> Iterator[list[str]]:
         yield from ([], ["", "a"], [" ", "b", "c"], ["d"])
 
-    head, rest = peek(blocks(), 2)
+    head, rest = peek_lines(blocks(), 2)
     assert head == ["a", "b"]
     assert list(rest) == [[], ["", "a"], [" ", "b", "c"], ["d"]]
-    head, rest = peek(blocks(), 9)
+    head, rest = peek_lines(blocks(), 9)
     assert head == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "expected"),
     [("a.CSV", ".csv"), ("d.x/a.csv.gz", ".csv"), ("a.gz", ""), ("-", ""), ("a.b/c", "")],
 )
-def test_the_extension_is_seen_through_gz(path: str, told: str) -> None:
-    assert extension(path) == told
+def test_the_extension_before_gz(path: str, expected: str) -> None:
+    assert extension(path) == expected

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnntext.errors import DataError
-from rnntext.text.tables import Row, kind_of_content, read_rows, text_field
+from rnntext.text.tables import Row, read_rows, text_field
 
 SAMPLE = "naïve café 你好 🙂"
 TEXT = {"text": "--text-column"}
@@ -72,9 +72,9 @@ def test_a_csv_row_comes_with_its_last_line() -> None:
     assert list(read) == [Row(4, {"text": "c"})]
 
 
-def test_a_table_that_was_cut_may_end_inside_a_row() -> None:
+def test_a_truncated_table_may_end_inside_a_row() -> None:
     lines = ["text", "a", '"b', "c"]
-    assert list(read_rows([lines], "csv", "FILE", TEXT, cut=True)) == [Row(2, {"text": "a"})]
+    assert list(read_rows([lines], "csv", "FILE", TEXT, truncated=True)) == [Row(2, {"text": "a"})]
     with pytest.raises(DataError, match="line 3: a quoted field starts and never ends"):
         list(read_rows([lines], "csv", "FILE", TEXT))
 
@@ -151,18 +151,3 @@ def test_half_a_surrogate_pair_can_be_replaced() -> None:
 def test_a_text_must_be_a_string(value: object) -> None:
     with pytest.raises(DataError, match=r"^FILE, line 4: 'text' is not a string: make it one"):
         text_field(Row(4, {"text": value}), "text", "FILE")
-
-
-@pytest.mark.parametrize(
-    ("head", "kind"),
-    [
-        (['{"text": "a\\tb"}'], "jsonl"),
-        (["{}"], "jsonl"),
-        (["text\tlabel"], "tsv"),
-        (["text,label"], "csv"),
-        (["{a},b"], "csv"),
-        ([], "csv"),
-    ],
-)
-def test_content_tells_the_kind(head: list[str], kind: str) -> None:
-    assert kind_of_content(head) == kind

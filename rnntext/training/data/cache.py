@@ -30,7 +30,14 @@ from typing import Any, BinaryIO
 
 import numpy.typing as npt
 
-from rnntext.files import OWNER, flush_directory, no_temporary, owner, remove_stale, sha256_of
+from rnntext.files import (
+    OWNER,
+    flush_directory,
+    owner,
+    remove_stale,
+    sha256_of,
+    temporary_file_error,
+)
 from rnntext.training.data.store import Array, Rows, RowsWriter, Stream, StreamWriter
 
 _ENTRY = "entry.json"
@@ -209,7 +216,7 @@ def build(key: str | None, write: Callable[[Draft], bool]) -> Entry:
         write(draft)
         entry = draft.finished()
     except OSError as error:
-        raise no_temporary("the encoded text", error) from error
+        raise temporary_file_error("the encoded text", error) from error
     finally:
         draft.close()
     entry.trouble = trouble

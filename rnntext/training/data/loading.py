@@ -24,9 +24,9 @@ from rnntext import __version__
 from rnntext.text.formats import HUB_PREFIX, DataOptions
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 from rnntext.training.data import cache
+from rnntext.training.data.buffering import buffer_sources
 from rnntext.training.data.cache import Entry
 from rnntext.training.data.prepare import COPY_SHARE, TOKENIZER, EntryWriter, ShareSpent
-from rnntext.training.data.rereadable import rereadable
 from rnntext.training.data.store import Array
 from rnntext.training.events import DataSummary, EncodedFiles
 from rnntext.training.options import TrainingOptions
@@ -91,7 +91,7 @@ def load_data(
     nor is anything if not `keep`. Raises DataError for data that cannot be used.
     """
     paths = [*options.data, *([] if options.valid is None else [options.valid])]
-    with rereadable(paths, data_options(options), lambda: spent() > COPY_SHARE) as reading:
+    with buffer_sources(paths, data_options(options), lambda: spent() > COPY_SHARE) as reading:
 
         def key() -> str | None:
             return _key(source, options, paths, reading) if keep else None
@@ -182,7 +182,7 @@ def _files(
 ) -> Iterator[tuple[str, BinaryIO]]:
     """The files that are read for `paths`, each with its path's number and its name there."""
     for number, path in enumerate(paths):
-        copy = reading.copies.get(path)
+        copy = reading.buffered_sources.get(path)
         if copy is not None:
             with open(copy.descriptor, "rb", closefd=False) as file:
                 yield f"{number} {os.path.basename(path)}", file

@@ -75,7 +75,7 @@ def plan_examples(
     read = schema.reader(options.data, reading)
     most_read, most_encoded = options.part or (None, None)
     scan = _scan(schema, islice(read(), most_read), spent)
-    scan.cut = scan.cut or any(copy.cut for copy in reading.copies.values())
+    scan.cut = scan.cut or any(s.truncated for s in reading.buffered_sources.values())
     labels = schema.label_set(scan.splitter.counts)
     _require_two_labels(options, labels)
     # The unread rest of a part may have a second example.

@@ -58,7 +58,7 @@ def plan_text(
     name = source_name(options.data[0])
     most_read, most_encoded = options.part or (None, None)
     outline, cut = _outline(read_lines(options.data, reading), most_read, spent)
-    cut = cut or any(copy.cut for copy in reading.copies.values())
+    cut = cut or any(s.truncated for s in reading.buffered_sources.values())
     ranges, valid_characters = np.empty((0, 2), np.int64), 0
     if options.valid is None:
         share = min(prepare.VALID_SHARE, prepare.VALID_CHARACTERS / outline.characters)

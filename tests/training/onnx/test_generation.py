@@ -283,6 +283,6 @@ def test_a_graph_with_another_distribution_is_not_saved(
     ) -> dict[str, bytes]:
         return generation_files(config, {**weights, wrong: weights[wrong][::-1].copy()})
 
-    monkeypatch.setattr(exporting, "generation_files", generation_files_with_fault)
+    monkeypatch.setattr(generation, "generation_files", generation_files_with_fault)
     with pytest.raises(TrainingError, match="differs from the trained model"):
         verify(model, export(model))

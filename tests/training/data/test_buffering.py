@@ -1,4 +1,4 @@
-"""What can be read only once can be read again."""
+"""Standard input and pipes can be read several times once they are buffered."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 from rnntext.errors import DataError, UsageError
 from rnntext.text.formats import DataOptions
 from rnntext.text.lines import read_lines
-from rnntext.training.data.rereadable import rereadable
+from rnntext.training.data.buffering import buffer_sources
 from tests.text.test_source import piped
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs named pipes")
@@ -43,12 +44,12 @@ def fifo(path: Path, content: bytes) -> Iterator[str]:
 def test_files_are_read_where_they_are(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(TEXT)
     paths = [str(tmp_path / "a"), str(tmp_path), "hf:name", str(tmp_path / "missing")]
-    with rereadable(paths, DataOptions()) as options:
+    with buffer_sources(paths, DataOptions()) as options:
         assert options == DataOptions()
 
 
 def test_standard_input_is_read_again() -> None:
-    with rereadable(["-"], DataOptions(), stdin=piped(TEXT)) as options:
+    with buffer_sources(["-"], DataOptions(), stdin=piped(TEXT)) as options:
         for _ in range(3):
             assert texts(["-"], options) == LINES
 
@@ -64,65 +65,66 @@ def test_a_pipe_is_read_again_as_what_it_is(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"a file\n")
     with fifo(tmp_path / name, content) as path:
         paths = [str(tmp_path / "file"), path]
-        with rereadable(paths, DataOptions()) as options:
-            assert not options.copies[path].cut
+        with buffer_sources(paths, DataOptions()) as options:
+            assert not options.buffered_sources[path].truncated
             for _ in range(2):
                 assert texts(paths, options) == ["a file", *LINES]
-            # The errors of what is read again name the source.
+            # Errors name the source, not its buffer.
             with pytest.raises(DataError, match=r"pipe.* has no column 'x'|pipe.* is not"):
-                texts([path], DataOptions(text_column="x", copies=options.copies))
+                texts([path], replace(options, text_column="x"))
 
 
 @posix
-def test_a_copy_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_buffer_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    with fifo(tmp_path / "pipe", TEXT) as path, rereadable([path], DataOptions()) as options:
+    with fifo(tmp_path / "pipe", TEXT) as path, buffer_sources([path], DataOptions()) as options:
         assert os.listdir(tmp_path / "tmp") == []
-        descriptor = options.copies[path].descriptor
+        descriptor = options.buffered_sources[path].descriptor
         os.fstat(descriptor)
     with pytest.raises(OSError, match="descriptor"):
         os.fstat(descriptor)
 
 
-def test_what_can_be_read_once_is_named_once() -> None:
-    again = rereadable(["-", "-"], DataOptions(), stdin=piped(TEXT))
+def test_a_non_seekable_source_may_be_named_once() -> None:
+    again = buffer_sources(["-", "-"], DataOptions(), stdin=piped(TEXT))
     with pytest.raises(DataError, match="standard input is named twice and can be read"), again:
         pass
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_copying_ends_after_a_line_where_it_is_enough(
+def test_buffering_stops_after_a_complete_line(
     encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pipe may have no end. Of UTF-16 the end of a line is not looked for."""
+    """A pipe may have no end. UTF-16 is buffered whole: its line ends are not searched for."""
     monkeypatch.setattr("rnntext.text.source.CHUNK_BYTES", 10)
     lines = [f"line {number:02}" for number in range(40)]
-    answers: Any = chain([False] * 3, [True] * 99)
+    stop: Any = chain([False] * 3, [True] * 99)
     options = DataOptions(encoding=encoding)
     content = "".join(f"{line}\n" for line in lines).encode(encoding)
     stdin = piped(content)
-    with rereadable(["-"], options, lambda: next(answers), stdin) as again:
-        assert again.copies["-"].cut == (encoding == "utf-8")
+    with buffer_sources(["-"], options, lambda: next(stop), stdin) as again:
+        assert again.buffered_sources["-"].truncated == (encoding == "utf-8")
         found = texts(["-"], again)
     assert found == lines[: len(found)]
     assert 2 <= len(found) <= 6 if encoding == "utf-8" else len(found) == 40
 
 
 @posix
-def test_copying_ends_where_a_stream_goes_quiet_and_it_is_enough() -> None:
+def test_buffering_can_stop_while_the_source_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnntext.text.source._POLL_SECONDS", 0.001)
     reader, writer = os.pipe()
-    os.write(writer, TEXT + b"not to its e")
-    asked = 0
+    os.write(writer, TEXT + b"an unfinished l")
+    calls = 0
 
-    def enough() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked > 3
+    def stop() -> bool:
+        nonlocal calls
+        calls += 1
+        return calls > 3
 
     try:
-        with rereadable(["-"], DataOptions(), enough, reader) as options:
-            assert options.copies["-"].cut
+        with buffer_sources(["-"], DataOptions(), stop, reader) as options:
+            assert options.buffered_sources["-"].truncated
             assert texts(["-"], options) == LINES
     finally:
         os.close(writer)
@@ -130,10 +132,10 @@ def test_copying_ends_where_a_stream_goes_quiet_and_it_is_enough() -> None:
 
 
 @posix
-def test_nobody_has_to_type_a_text() -> None:
+def test_a_terminal_is_refused() -> None:
     master, slave = pty.openpty()
     try:
-        again = rereadable(["-"], DataOptions(), stdin=slave)
+        again = buffer_sources(["-"], DataOptions(), stdin=slave)
         with pytest.raises(UsageError, match="name a file, or pipe text in"), again:
             pass
     finally:
@@ -142,9 +144,9 @@ def test_nobody_has_to_type_a_text() -> None:
 
 
 @posix
-def test_no_room_for_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_buffer_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
-    again = rereadable(["-"], DataOptions(), stdin=piped(TEXT))
+    again = buffer_sources(["-"], DataOptions(), stdin=piped(TEXT))
     with pytest.raises(DataError) as caught, again:
         pass
     assert str(caught.value) == (
