@@ -1,7 +1,8 @@
-"""Sequences of ids to rectangular batches.
+"""Padding and bucketing: sequences of ids to rectangular batches.
 
-Knows: padding, windows of long sequences, and buckets of like length. Does not know: text, labels
-or tensors. Padding is id 0 at a row's end and is told from a token by the row's length alone.
+Knows: padding, windows of long sequences, and buckets of similar length. Does not know: text,
+labels or tensors. Padding is id 0 at the end of a row; only the row's length distinguishes it from
+a token.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ Array = npt.NDArray[Any]
 def pad(
     rows: Sequence[Array], dtype: npt.DTypeLike = np.int64, *, even: bool = False
 ) -> tuple[Array, Array]:
-    """Rows of ids -> (ids (B, T), lengths (B) int32), T being the longest row's length or,
-    with `even`, the `even_width` of it."""
+    """Pad rows of ids to (ids (B, T), lengths (B) int32).
+
+    T is the length of the longest row; with `even` it is rounded up by `even_width`.
+    """
     lengths = np.fromiter(map(len, rows), np.int32, len(rows))
     longest = int(lengths.max(initial=0))
     batch = np.zeros((len(rows), even_width(longest) if even else longest), dtype)
@@ -29,10 +32,11 @@ def pad(
 
 
 def even_width(longest: int) -> int:
-    """The least width that holds so many, of at most 16 between a number and its double.
+    """Round a width up to a multiple of a power of two, so that there are few widths: at most 16
+    between a number and its double.
 
-    PyTorch makes kernels for each shape that it meets and keeps them: two epochs over film reviews
-    of all widths ended at 1951 MB and over these widths at 710 MB.
+    PyTorch caches kernels for each shape: two epochs over film reviews of all widths ended at
+    1951 MB, with these widths at 710 MB.
     """
     step = 1 << max(0, longest.bit_length() - 5)
     return -(-longest // step) * step
@@ -58,16 +62,16 @@ def split_into_windows(
 def buckets(
     lengths: Array, *, max_rows: int, max_tokens: int, shuffle: np.random.Generator | None = None
 ) -> Iterator[Array]:
-    """Indices of sequences of like length, batch by batch.
+    """Yield batches of indices of sequences with similar lengths.
 
-    A batch has at most `max_rows` rows and, padding included, at most `max_tokens` tokens, but
-    for a single longer row. With `shuffle` the batches come in random order and sequences of
-    nearly the same length change places from epoch to epoch; without, shortest first.
+    A batch has at most `max_rows` rows and, padding included, at most `max_tokens` tokens, except
+    for a single longer row. With `shuffle` the batches are in random order, and sequences of
+    nearly equal length change batches between epochs; without it the shortest come first.
     """
     if shuffle is None:
         order = np.argsort(lengths, kind="stable")
     else:
-        # A tenth of jitter mixes neighbours without making padding wider.
+        # A jitter of 5 % mixes neighbours and adds little padding.
         jitter = shuffle.uniform(0.95, 1.05, len(lengths))
         order = np.argsort(lengths * jitter, kind="stable")
     batches: list[Array] = []

@@ -1,12 +1,12 @@
-"""Ids of lines, put together from those of what stands between their spaces.
+"""Caches the ids of chunks, the text between two spaces, and joins them to the ids of lines.
 
-Knows: which lines can be put together so, and what was met before. Does not know: how a chunk is
-encoded. Text repeats itself: a line whose words are known takes a seventh of the time that the
-library's tokenizer takes for it, for nothing is done for a word but to look it up.
+Knows: which lines may be encoded chunk by chunk, and the ids of chunks encoded before. Does not
+know: how a chunk is encoded. Text is repetitive: a line of cached words takes a seventh of the
+library's time, because a word costs only a dictionary lookup.
 
-A splitter begins a new piece at a single space before another character, and looks back across
-none. What a byte-level one makes of white space depends on all of it that stands together, so that
-under `bpe` a line where more of it stands at a space is encoded as a whole.
+This is correct because a pre-tokenizer splits before a single space that another character follows,
+and looks at nothing before it. A byte-level one treats a run of white space as a whole, so under
+`bpe` a line with a space next to other white space is encoded in one piece.
 """
 
 from __future__ import annotations
@@ -20,122 +20,126 @@ import numpy as np
 import numpy.typing as npt
 
 Ids = npt.NDArray[np.int32]
-Numbers = npt.NDArray[np.int64]
-Number = TypeVar("Number", bound=np.generic)
+Indices = npt.NDArray[np.int64]
+Scalar = TypeVar("Scalar", bound=np.generic)
 Encode = Callable[[list[str]], list[list[int]]]
 
-# Chunks and ids at which all are forgotten, some 20 MB of them, and how long a chunk may be that is
-# remembered. A longer one counts too, as long as its ids are held.
-_MOST_CHUNKS = 1 << 16
-_MOST_IDS = 1 << 20
-_LONGEST = 40
+# The cache is cleared when it holds more chunks or ids than this, some 20 MB.
+_MAX_CHUNKS = 1 << 16
+_MAX_IDS = 1 << 20
+# Characters. A longer chunk is not found again, but its ids count until the cache is cleared.
+_MAX_CHUNK_LENGTH = 40
 
 
-class Chunks:
-    """Encodes lines by their chunks; safe to share between threads."""
+class ChunkCache:
+    """Encodes lines chunk by chunk; can be shared between threads."""
 
-    def __init__(self, encode: Encode, space: str) -> None:
-        """`encode` gives the ids of each of some texts. `space`: what every text and every chunk
-        is encoded with at its start, a space or nothing."""
-        self._encode, self._space = encode, space
+    def __init__(self, encode: Encode, prefix: str) -> None:
+        """`encode` returns the ids of each of its texts. `prefix`, a space or nothing, starts every
+        line and is put before every chunk."""
+        self._encode, self._prefix = encode, prefix
         self._lock = threading.Lock()
-        self._met = _Met()
+        self._table = _ChunkTable()
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
-        """What `encode` gives for each text."""
-        rows = [self._apart(text) for text in texts]
-        starts, sizes, ids = self._find(chain.from_iterable(rows))
-        # All at once: an array for each line costs more than finding what is in it.
+        """Return the same ids for each text as `encode`."""
+        rows = [self._split(text) for text in texts]
+        starts, sizes, ids = self._look_up(chain.from_iterable(rows))
+        # Gather the ids of all lines at once: an array per line costs more than its lookups.
         ends = np.cumsum(sizes)
         shift = np.repeat(starts - ends + sizes, sizes)
         joined = ids[np.arange(len(shift)) + shift]
-        after = np.append(0, ends)[np.cumsum([0, *map(len, rows)])].tolist()
-        return [joined[start:stop] for start, stop in pairwise(after)]
+        boundaries = np.append(0, ends)[np.cumsum([0, *map(len, rows)])].tolist()
+        return [joined[start:stop] for start, stop in pairwise(boundaries)]
 
-    def _apart(self, text: str) -> list[str]:
-        """A text's chunks, or the text alone where not each means the same on its own."""
-        rest = text.removeprefix(self._space)
-        chunks = rest.split(" ")
-        if not self._space or (rest.isprintable() and "" not in chunks):
-            return chunks  # of white space the space alone can be printed
-        alike = all(chunk and not (chunk[0].isspace() or chunk[-1].isspace()) for chunk in chunks)
-        # With its space at the start it is no chunk of another text.
-        return chunks if alike else [text]
+    def _split(self, text: str) -> list[str]:
+        """Return the chunks of a text, or the whole text if chunks depend on each other."""
+        line = text.removeprefix(self._prefix)
+        chunks = line.split(" ")
+        if not self._prefix or (line.isprintable() and "" not in chunks):
+            return chunks  # the space is the only printable white space
+        independent = all(
+            chunk and not (chunk[0].isspace() or chunk[-1].isspace()) for chunk in chunks
+        )
+        # The leading space keeps a whole text apart from an equal chunk.
+        return chunks if independent else [text]
 
-    def _find(self, chunks: Iterable[str]) -> tuple[Numbers, Numbers, Ids]:
+    def _look_up(self, chunks: Iterable[str]) -> tuple[Indices, Indices, Ids]:
+        """Return the start and the number of the ids of each chunk, and the array with the ids."""
         with self._lock:
             try:
-                found = self._met.find(chunks, self._spaced)
-            except BaseException:  # Ctrl-C leaves chunks that have a number and no ids
-                self._met = _Met()
+                found = self._table.look_up(chunks, self._encode_chunks)
+            except BaseException:  # after Ctrl-C some chunks have an index but no ids
+                self._table = _ChunkTable()
                 raise
-            if self._met.full:
-                self._met = _Met()
+            if self._table.is_full:
+                self._table = _ChunkTable()
         return found
 
-    def _spaced(self, chunks: list[str]) -> list[list[int]]:
-        return self._encode([self._space + chunk.removeprefix(self._space) for chunk in chunks])
+    def _encode_chunks(self, chunks: list[str]) -> list[list[int]]:
+        return self._encode([self._prefix + chunk.removeprefix(self._prefix) for chunk in chunks])
 
 
-class _Met:
-    """The chunks that were met, with their ids side by side."""
+class _ChunkTable:
+    """The ids of all cached chunks, concatenated, with the offset and the count of each chunk."""
 
     def __init__(self) -> None:
-        self._numbers = _Numbered()
-        self._count = self._end = 0  # chunks and ids that the arrays hold
-        self._starts: Numbers = np.empty(0, np.int64)
-        self._sizes: Numbers = np.empty(0, np.int64)
+        self._index = _ChunkIndex()
+        self._chunk_count = self._id_count = 0  # the arrays have room for more
+        self._starts: Indices = np.empty(0, np.int64)
+        self._sizes: Indices = np.empty(0, np.int64)
         self._ids: Ids = np.empty(0, np.int32)
 
     @property
-    def full(self) -> bool:
-        return self._count > _MOST_CHUNKS or self._end > _MOST_IDS
+    def is_full(self) -> bool:
+        return self._chunk_count > _MAX_CHUNKS or self._id_count > _MAX_IDS
 
-    def find(self, chunks: Iterable[str], encode: Encode) -> tuple[Numbers, Numbers, Ids]:
-        """Where each chunk's ids start, how many they are, and in what."""
-        numbers = np.fromiter(map(self._numbers.__getitem__, chunks), np.int64)
-        if self._numbers.fresh:
-            self._learn(self._numbers.fresh, encode)
-        # What was found does not change later: the arrays are only ever written past it.
-        return self._starts[numbers], self._sizes[numbers], self._ids
+    def look_up(self, chunks: Iterable[str], encode: Encode) -> tuple[Indices, Indices, Ids]:
+        """Return starts, sizes and the array of ids, after encoding the chunks that are new."""
+        indices = np.fromiter(map(self._index.__getitem__, chunks), np.int64)
+        if self._index.new_chunks:
+            self._add(self._index.new_chunks, encode)
+        # Other threads may add ids meanwhile, but only behind those that exist now.
+        return self._starts[indices], self._sizes[indices], self._ids
 
-    def _learn(self, fresh: list[str], encode: Encode) -> None:
-        encoded = encode(fresh)
+    def _add(self, new_chunks: list[str], encode: Encode) -> None:
+        encoded = encode(new_chunks)
         sizes = np.fromiter(map(len, encoded), np.int64, len(encoded))
-        ends = self._end + np.cumsum(sizes)
+        ends = self._id_count + np.cumsum(sizes)
         ids = np.fromiter(chain.from_iterable(encoded), np.int32)
-        self._starts = _written(self._starts, self._count, ends - sizes)
-        self._sizes = _written(self._sizes, self._count, sizes)
-        self._ids = _written(self._ids, self._end, ids)
-        self._count, self._end = self._count + len(fresh), self._end + len(ids)
-        for chunk in fresh:
-            if len(chunk) > _LONGEST:
-                del self._numbers[chunk]
-        fresh.clear()
+        self._starts = _append(self._starts, self._chunk_count, ends - sizes)
+        self._sizes = _append(self._sizes, self._chunk_count, sizes)
+        self._ids = _append(self._ids, self._id_count, ids)
+        self._chunk_count += len(new_chunks)
+        self._id_count += len(ids)
+        for chunk in new_chunks:
+            if len(chunk) > _MAX_CHUNK_LENGTH:
+                del self._index[chunk]
+        new_chunks.clear()
 
 
-class _Numbered(dict[str, int]):
-    """Numbers chunks as they are looked up; the new ones stand in `fresh`."""
+class _ChunkIndex(dict[str, int]):
+    """Maps chunks to indices; a lookup gives a new chunk the next index and lists it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.fresh: list[str] = []
+        self.new_chunks: list[str] = []
         self._next = 0
 
     def __missing__(self, chunk: str) -> int:
-        number = self[chunk] = self._next
+        index = self[chunk] = self._next
         self._next += 1
-        self.fresh.append(chunk)
-        return number
+        self.new_chunks.append(chunk)
+        return index
 
 
-def _written(
-    array: npt.NDArray[Number], start: int, more: npt.NDArray[Number]
-) -> npt.NDArray[Number]:
-    """`array` with `more` from `start` on, another one where there is not enough room."""
-    stop = start + len(more)
+def _append(
+    array: npt.NDArray[Scalar], length: int, values: npt.NDArray[Scalar]
+) -> npt.NDArray[Scalar]:
+    """Write `values` behind the first `length` items; reallocate at twice the size if needed."""
+    stop = length + len(values)
     if stop > len(array):
-        array, old = np.empty(max(stop, 2 * len(array)), array.dtype), array
-        array[:start] = old[:start]
-    array[start:stop] = more
+        old, array = array, np.empty(max(stop, 2 * len(array)), array.dtype)
+        array[:length] = old[:length]
+    array[length:stop] = values
     return array

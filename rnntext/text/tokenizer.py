@@ -1,12 +1,11 @@
-"""The tokenizer that all tasks share: text to ids and back.
+"""The tokenizer of all tasks: text to ids and back.
 
-Knows: how lines and words become ids in memory that does not grow with their length, what
-stands for a line's end, and which kinds lose text. Does not know: how a vocabulary is learnt,
-how words of raw text are told; models, files of examples or batches.
+Knows: how lines and words are encoded in bounded memory, the id of a line end, and which kinds lose
+text. Does not know: how a vocabulary is trained, how raw text is split into words; models, data
+files or batches.
 
-Every kind has one id for the end of a line, `eos_id`; there is no padding id, because padding
-is told by lengths and can never be predicted. Only `word` and `char` can meet something they
-do not know and have an `unk_id`.
+Every kind has one id for the end of a line, `eos_id`. There is no padding id: lengths tell padding
+apart, and no model predicts it. Only `word` and `char` have an `unk_id` for unknown text.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ import numpy.typing as npt
 import tokenizers
 
 from rnntext.errors import DataError
-from rnntext.text.chunk_cache import Chunks
+from rnntext.text.chunk_cache import ChunkCache
 from rnntext.text.decoder import Decoder, PieceDecoder, WordDecoder, byte_characters
-from rnntext.text.vocabulary import KINDS, LOWERCASE, TokenizerConfig, learn, line_end
+from rnntext.text.vocabulary import KINDS, LOWERCASE, TokenizerConfig, line_end, train_tokenizer
 from rnntext.text.word_splitting import (
     PRESPLIT_SAMPLE,
     UNKNOWN,
     WORD_PATTERN,
-    cut,
     is_presplit,
+    split_long_line,
     split_words,
 )
 
@@ -52,34 +51,37 @@ __all__ = [
 
 Ids = npt.NDArray[np.int32]
 
-# White space goes with the word after it.
+# White space belongs to the word after it.
 _WORD_AND_SPACE_BEFORE = re.compile(r"\s*\S+|\s+")
 
-# In characters: a longer line is encoded in pieces, so many at a time as make about a group,
-# because what the library returns takes over a hundred bytes a token while it is held.
-_PIECE = 1 << 14
-_GROUP = 1 << 19
-# Tokens of a word that is read by itself: of a longer one, its start and its end.
-_LONGEST_WORD = 256
+# Characters. A longer line is encoded in pieces, and about this many characters of pieces in one
+# call, because the library's result takes over a hundred bytes per token.
+_PIECE_CHARACTERS = 1 << 14
+_CALL_CHARACTERS = 1 << 19
+# Tokens that a single word may have; a longer one is reduced to its start and its end.
+_MAX_WORD_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedWords:
-    """A sentence of words as tokens: word w is the tokens first[w] to last[w], both included."""
+    """An encoded sentence of words: word w has the tokens first[w] to last[w], inclusive."""
 
     ids: Ids
     first: Ids
     last: Ids
 
     def pieces(self, size: int) -> Iterator[EncodedWords]:
-        """The sentence cut between words into pieces of at most `size` tokens, so that one without
-        end costs no more memory than a piece; a longer word is one. Without words there is none."""
+        """Split the sentence between words into pieces of at most `size` tokens, so that memory
+        does not grow with its length.
+
+        A longer word is a piece of its own. A sentence without words has no pieces.
+        """
         if 0 < len(self.ids) <= size:
             yield self
             return
         start = offset = 0
         while start < len(self.first):
-            # The words whose last token still fits, and at least one.
+            # At least one word, and all whose last token still fits.
             stop = max(int(np.searchsorted(self.last, offset + size)), start + 1)
             end = int(self.last[stop - 1]) + 1
             yield EncodedWords(
@@ -92,15 +94,15 @@ class EncodedWords:
 
 @dataclass(frozen=True, slots=True)
 class LineOfWords:
-    """A line as a language model reads it, and which word each token belongs to."""
+    """A line encoded for a language model, with the word of each token."""
 
     ids: Ids  # (T), eos_id last
-    words: list[str]  # as they stand in the line
-    owner: Ids  # (T): each token's index in `words`; len(words) for the line's end
+    words: list[str]  # spelled as in the line
+    owner: Ids  # (T): index in `words` of each token's word; len(words) for the line end
 
 
 class Tokenizer:
-    """Text to ids and back; made by `train`, or by `load` from a checkpoint's files."""
+    """Encodes text to ids and decodes ids; created by `train`, or by `load` from a checkpoint."""
 
     def __init__(self, backend: tokenizers.Tokenizer, config: TokenizerConfig) -> None:
         self.config = config
@@ -113,7 +115,7 @@ class Tokenizer:
 
     @property
     def loses_text(self) -> bool:
-        """Whether decoding cannot give the text back even where every token is known."""
+        """Return True if decoding may not restore a text even if all its tokens are known."""
         return self.config.kind == "word" or self.config.lowercase
 
     @classmethod
@@ -127,12 +129,12 @@ class Tokenizer:
         min_frequency: int | None = None,
         presplit: bool | None = None,
     ) -> Tokenizer:
-        """Learn a vocabulary of at most `vocab_size` entries from `lines` (read once).
+        """Train a vocabulary of at most `vocab_size` tokens on `lines`, which are read once.
 
-        `min_frequency`: what is rarer is left out; None is 1, but 2 for `word`, so that a model
-        learns what an unknown word is like, unless the text has its own `<unk>`. `presplit` is
-        for `word`: None tells by `is_presplit`. Raises DataError where the text holds nothing
-        to learn from and UsageError for a size that cannot be.
+        Tokens rarer than `min_frequency` are left out. None means 1, but 2 for `word` unless the
+        text contains `<unk>`, so that a model is trained on unknown words. `presplit` is for
+        `word`; None means that `is_presplit` decides. Raises DataError for a text without anything
+        to learn from, UsageError for an invalid size.
         """
         lines = iter(lines)
         if kind == "word":
@@ -143,11 +145,11 @@ class Tokenizer:
             if min_frequency is None:
                 min_frequency = 1 if any(UNKNOWN in line.split() for line in head) else 2
         config = TokenizerConfig(kind, lowercase, bool(presplit) and kind == "word")
-        return cls(learn(config, lines, vocab_size, min_frequency or 1), config)
+        return cls(train_tokenizer(config, lines, vocab_size, min_frequency or 1), config)
 
     @classmethod
     def load(cls, text: str, config: TokenizerConfig) -> Tokenizer:
-        """From the content of `tokenizer.json`; raises DataError where it cannot be read."""
+        """Load the content of `tokenizer.json`; raises DataError if it is malformed."""
         try:
             backend = tokenizers.Tokenizer.from_str(text)
         # The library raises a bare Exception for every malformed file.
@@ -161,15 +163,15 @@ class Tokenizer:
         return (Tokenizer.load, (self.to_json(), self.config))
 
     def to_json(self) -> str:
-        """The content of `tokenizer.json`."""
+        """Return the content of `tokenizer.json`."""
         return str(self._backend.to_str(pretty=False))
 
     def token(self, token_id: int) -> str:
-        """How the vocabulary spells one id."""
+        """Return the token of an id, as spelled in the vocabulary."""
         return str(self._backend.id_to_token(token_id))
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
-        """Ids of each text. A line feed inside a text becomes `eos_id`; none is put at the end."""
+        """Encode each text. A line feed becomes `eos_id`; no `eos_id` is appended."""
         if not any("\n" in text for text in texts):
             return self._encode_lines(texts)
         lines: list[str] = []
@@ -191,10 +193,13 @@ class Tokenizer:
         return results
 
     def encode_prompts(self, texts: Sequence[str]) -> list[Ids]:
-        """Ids of each text as something that goes on: `eos_id`, of the line before, comes first,
-        and where the text is at the start of a line nothing of that line."""
+        """Encode each text as a prompt to continue.
+
+        `eos_id` of a preceding line comes first. If the text ends at the start of a line, that
+        line has no ids yet.
+        """
         end = np.array([self.eos_id], np.int32)
-        # The space that `bpe` puts before a line belongs to a word that is still to come.
+        # The space that `bpe` puts before a line belongs to the first word, which is generated.
         empty = len(self.encode([""])[0])
         prompts = []
         for text, ids in zip(texts, self.encode(texts), strict=True):
@@ -203,41 +208,41 @@ class Tokenizer:
         return prompts
 
     def encode_lines(self, lines: Sequence[str]) -> list[Ids]:
-        """Ids of each line with `eos_id` at its end, as a language model reads them."""
+        """Encode each line with `eos_id` at its end, as for a language model."""
         end = np.array([self.eos_id], np.int32)
         return [np.concatenate([ids, end]) for ids in self.encode(lines)]
 
     def encode_lines_of_words(self, lines: Sequence[str]) -> list[LineOfWords]:
-        """What `encode_lines` gives for each line, and which word each token belongs to.
+        """Encode each line like `encode_lines`, and find the word of each token.
 
-        Under `word` the tokens are the words, spelled as in the line; under the other kinds
-        words stand between white space. White space, and a token that starts with it, belongs
-        to the word after it, or to the line's end; a token over two words to the first.
+        Under `word` each token is a word, spelled as in the line; under the other kinds words are
+        separated by white space. White space, and a token that starts with it, belongs to the
+        next word, or to the line end; a token that spans two words belongs to the first.
         """
-        spelled: dict[str, str] = {}
-        found = [_LineInPieces(spelled) for _ in lines]
-        for numbers, texts in self._groups(lines):
-            pieces = self._pieces_of_words(texts)
-            for number, (ids, words, owner) in zip(numbers, pieces, strict=True):
-                found[number].add(ids, words, owner)
-        return [line.end(self.eos_id) for line in found]
+        interned: dict[str, str] = {}
+        builders = [_LineBuilder(interned) for _ in lines]
+        for line_indices, texts in self._piece_batches(lines):
+            pieces = self._encode_with_owners(texts)
+            for index, (ids, words, owner) in zip(line_indices, pieces, strict=True):
+                builders[index].add(ids, words, owner)
+        return [builder.finish(self.eos_id) for builder in builders]
 
     def encode_words(self, sentences: Sequence[Sequence[str]]) -> list[EncodedWords]:
-        """Ids of sentences that are already words; every word has at least one token, and a word
-        of more than 256 has the first and the last half of that many.
+        """Encode sentences that are already split into words.
 
-        A word is spelled as it is inside a line; under `char` and `byte` a space stands
-        between words, as in text.
+        Every word has at least one token; of a word with more than 256 tokens the first and the
+        last 128 remain. A word has the same tokens as inside a line; under `char` and `byte` a
+        space separates words, as in text.
         """
-        # Each distinct word is encoded once: text repeats itself.
-        spelled: dict[str, Ids] = {}
+        # Each distinct word is encoded once: text is repetitive.
+        ids_of: dict[str, Ids] = {}
         distinct = list({word for words in sentences for word in words})
-        for word, ids in zip(distinct, self._encode_lines(distinct, whole=True), strict=True):
-            # A word that the normaliser or the splitter leaves nothing of still needs a token.
-            spelled[word] = ids if len(ids) else np.array([self._nothing], np.int32)
-            if len(ids) > _LONGEST_WORD:
-                half = _LONGEST_WORD // 2
-                spelled[word] = np.concatenate([ids[:half], ids[-half:]])
+        for word, ids in zip(distinct, self._encode_lines(distinct, are_words=True), strict=True):
+            # A word may be empty after normalization or pre-tokenization, but needs a token.
+            ids_of[word] = ids if len(ids) else np.array([self._fallback_id], np.int32)
+            if len(ids) > _MAX_WORD_TOKENS:
+                half = _MAX_WORD_TOKENS // 2
+                ids_of[word] = np.concatenate([ids[:half], ids[-half:]])
         space = self._encode_lines([" "])[0] if self.config.kind in ("char", "byte") else None
         results = []
         for words in sentences:
@@ -250,31 +255,32 @@ class Tokenizer:
                     pieces.append(space)
                     position += len(space)
                 first[index] = position
-                pieces.append(spelled[word])
-                position += len(spelled[word])
+                pieces.append(ids_of[word])
+                position += len(ids_of[word])
                 last[index] = position - 1
             ids = np.concatenate(pieces) if pieces else np.empty(0, np.int32)
             results.append(EncodedWords(ids, first, last))
         return results
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids from a line's start on; a line's end becomes a line feed."""
+        """Decode ids that begin at the start of a line; `eos_id` becomes a line feed."""
         decoder = self.decoder()
         return "".join(decoder.push(int(i)) for i in ids) + decoder.flush()
 
     def decoder(self) -> Decoder:
-        """A fresh decoder that takes ids one at a time."""
+        """Return a new decoder that takes ids one at a time."""
         if self.config.kind == "word":
             return WordDecoder(self.token, self.eos_id, presplit=self.config.presplit)
         return PieceDecoder(self.pieces, prefixed=self.config.kind == "bpe")
 
     @cached_property
-    def _nothing(self) -> int:
+    def _fallback_id(self) -> int:
+        """The id of text that has no token of its own."""
         return self.unk_id if self.unk_id is not None else self.eos_id
 
     @cached_property
     def pieces(self) -> list[bytes]:
-        """The bytes each id stands for (not for `word`), a line's end being a line feed."""
+        """The bytes of each id (not for `word`); those of `eos_id` are a line feed."""
         if self.config.kind == "char":
             return [self.token(i).encode() for i in range(self.vocab_size)]
         byte_of = {character: byte for byte, character in enumerate(byte_characters())}
@@ -284,52 +290,52 @@ class Tokenizer:
             for i, token in enumerate(tokens)
         ]
 
-    def _encode_lines(self, lines: Sequence[str], *, whole: bool = False) -> list[Ids]:
-        if self.config.kind == "word" and whole and not self.config.presplit:
-            # Words that somebody else split are looked up as they are.
+    def _encode_lines(self, lines: Sequence[str], *, are_words: bool = False) -> list[Ids]:
+        if self.config.kind == "word" and are_words and not self.config.presplit:
+            # Words that the caller split are looked up without splitting them again.
             return [np.array([self._word_id(self._lowered(word))], np.int32) for word in lines]
-        numbers: list[int] = []
+        line_indices: list[int] = []
         encoded: list[Ids] = []
-        for group, texts in self._groups(lines):
-            numbers += group
+        for indices, texts in self._piece_batches(lines):
+            line_indices += indices
             encoded += self._encode_pieces(texts)
         if len(encoded) == len(lines):
             return encoded
-        of_line = itertools.groupby(zip(numbers, encoded, strict=True), itemgetter(0))
-        return [_joined([ids for _, ids in pieces]) for _, pieces in of_line]
+        of_line = itertools.groupby(zip(line_indices, encoded, strict=True), itemgetter(0))
+        return [_concatenate([ids for _, ids in pieces]) for _, pieces in of_line]
 
-    def _groups(self, lines: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
-        """Pieces of lines, as many as may be encoded at once, and each one's line's number."""
+    def _piece_batches(self, lines: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
+        """Yield batches of pieces of lines, with the index of the line of each piece."""
         prefix = " " if self.config.kind == "bpe" else ""
-        numbers: list[int] = []
+        line_indices: list[int] = []
         texts: list[str] = []
         size = 0
-        for number, line in enumerate(lines):
-            for text in cut(prefix + line, _PIECE):
-                numbers.append(number)
+        for index, line in enumerate(lines):
+            for text in split_long_line(prefix + line, _PIECE_CHARACTERS):
+                line_indices.append(index)
                 texts.append(text)
                 size += len(text)
-                if size >= _GROUP:
-                    yield numbers, texts
-                    numbers, texts, size = [], [], 0
+                if size >= _CALL_CHARACTERS:
+                    yield line_indices, texts
+                    line_indices, texts, size = [], [], 0
         if texts:
-            yield numbers, texts
+            yield line_indices, texts
 
     def _encode_pieces(self, texts: list[str]) -> list[Ids]:
         if self.config.kind in ("char", "byte"):
-            return [self._look_up(text) for text in texts]
-        return self._chunks.encode(texts)
+            return [self._encode_units(text) for text in texts]
+        return self._chunk_cache.encode(texts)
 
     @cached_property
-    def _chunks(self) -> Chunks:
-        def ids(texts: list[str]) -> list[list[int]]:
+    def _chunk_cache(self) -> ChunkCache:
+        def encode(texts: list[str]) -> list[list[int]]:
             batch = self._backend.encode_batch_fast(texts, add_special_tokens=False)
             return [encoding.ids for encoding in batch]
 
-        return Chunks(ids, " " if self.config.kind == "bpe" else "")
+        return ChunkCache(encode, " " if self.config.kind == "bpe" else "")
 
-    def _look_up(self, text: str) -> Ids:
-        """The ids of a text whose characters (char) or bytes (byte) are its tokens."""
+    def _encode_units(self, text: str) -> Ids:
+        """Encode a text whose tokens are its characters (char) or bytes (byte)."""
         text = self._lowered(text)
         if self.config.kind == "char":
             units = np.frombuffer(text.encode("utf-32-le"), np.dtype("<u4"))
@@ -340,7 +346,7 @@ class Tokenizer:
     @cached_property
     def _id_of_unit(self) -> Ids:
         """The id of each code point (char) or byte (byte)."""
-        table = np.full(sys.maxunicode + 1, self._nothing, np.int32)
+        table = np.full(sys.maxunicode + 1, self._fallback_id, np.int32)
         for index, token in enumerate(map(self.token, range(self.vocab_size))):
             if len(token) == 1:
                 table[ord(token)] = index
@@ -348,20 +354,22 @@ class Tokenizer:
             return table
         return table[[ord(character) for character in byte_characters()]]
 
-    def _pieces_of_words(self, texts: list[str]) -> Iterator[tuple[Ids, list[str], Ids]]:
-        """The ids of pieces of lines, the words, and which of these each token belongs to."""
+    def _encode_with_owners(self, texts: list[str]) -> Iterator[tuple[Ids, list[str], Ids]]:
+        """Yield the ids, the words and the word index of each token, for each piece of a line."""
         if self.config.kind == "word":
             batch = self._backend.encode_batch(texts, add_special_tokens=False)
             for text, encoding in zip(texts, batch, strict=True):
                 ids = np.array(encoding.ids, np.int32)
-                yield ids, *_tokens_as_words([text[a:b] for a, b in encoding.offsets])
+                yield ids, *_words_of_tokens([text[a:b] for a, b in encoding.offsets])
         else:
             for text, ids in zip(texts, self._encode_pieces(texts), strict=True):
                 yield ids, text.split(), self._owner(text, ids)
 
     def _owner(self, text: str, ids: Ids) -> Ids:
-        """Which word each token belongs to, by the length in the text of words and of tokens:
-        nothing but case is lost, and lower-casing leaves white space where it is."""
+        """Return the word index of each token, from the lengths of words and tokens in the text.
+
+        Encoding loses nothing but case, and lower-casing keeps white space in place.
+        """
         words = _WORD_AND_SPACE_BEFORE.findall(self._lowered(text))
         if self.config.kind == "char":
             ends = np.cumsum([len(word) for word in words], dtype=np.int64)
@@ -380,15 +388,15 @@ class Tokenizer:
         return str(LOWERCASE.normalize_str(text)) if self.config.lowercase else text
 
     def _word_id(self, word: str) -> int:
-        found = self._backend.token_to_id(word)
-        return self._nothing if found is None else int(found)
+        token_id = self._backend.token_to_id(word)
+        return self._fallback_id if token_id is None else int(token_id)
 
 
-class _LineInPieces:
-    """A line of words that is put together from its pieces."""
+class _LineBuilder:
+    """Concatenates the encoded pieces of a line to a LineOfWords."""
 
-    def __init__(self, spelled: dict[str, str]) -> None:
-        self._spelled = spelled  # a word said twice is held once
+    def __init__(self, interned: dict[str, str]) -> None:
+        self._interned = interned  # equal words share one string
         self._words: list[str] = []
         self._ids: list[Ids] = []
         self._owner: list[Ids] = []
@@ -396,27 +404,28 @@ class _LineInPieces:
     def add(self, ids: Ids, words: list[str], owner: Ids) -> None:
         self._ids.append(ids)
         self._owner.append(owner + np.int32(len(self._words)))
-        self._words += [self._spelled.setdefault(word, word) for word in words]
+        self._words += [self._interned.setdefault(word, word) for word in words]
 
-    def end(self, eos_id: int) -> LineOfWords:
+    def finish(self, eos_id: int) -> LineOfWords:
         self.add(np.array([eos_id], np.int32), [], np.zeros(1, np.int32))
-        return LineOfWords(_joined(self._ids), self._words, _joined(self._owner))
+        return LineOfWords(_concatenate(self._ids), self._words, _concatenate(self._owner))
 
 
-def _joined(pieces: list[Ids]) -> Ids:
-    """One array of several, which are let go."""
-    whole = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+def _concatenate(pieces: list[Ids]) -> Ids:
+    """Concatenate the arrays, and clear the list to free their memory."""
+    joined = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
     pieces.clear()
-    return whole
+    return joined
 
 
-def _tokens_as_words(tokens: list[str]) -> tuple[list[str], Ids]:
-    """The tokens that are words, and the first word from each token on."""
+def _words_of_tokens(tokens: list[str]) -> tuple[list[str], Ids]:
+    """Return the tokens that are not white space, and the index of each token's word: itself or
+    the next one."""
     is_word = np.array([not token.isspace() for token in tokens], np.int32)
     owner = np.cumsum(is_word, dtype=np.int32) - is_word
     return [token for token in tokens if not token.isspace()], owner
 
 
 def tokenizer_config_to_json(config: TokenizerConfig) -> dict[str, object]:
-    """For `config.json`."""
+    """Return the configuration as written to `config.json`."""
     return asdict(config)

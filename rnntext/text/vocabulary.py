@@ -1,16 +1,16 @@
-"""The vocabulary of a tokenizer: its four kinds, and how each is learnt from lines.
+"""Trains the vocabulary of a tokenizer, which is of one of four kinds.
 
-Knows: what is a token of each kind, which come first, and how lines are split before any is
-looked up. Does not know: how lines become arrays of ids, or ids text.
+Knows: what a token of each kind is, the order of ids, and how lines are pre-tokenized. Does not
+know: how lines are encoded to arrays of ids, or ids decoded to text.
 
 Kinds
-    bpe   byte-level byte-pair encoding (Sennrich, Haddow and Birch 2016). One space is put
-          before each line, so that a word is spelled the same at a line's start and inside it;
-          decoding takes it off again. Loses nothing.
-    word  whole words and punctuation marks. Text whose words already stand apart at spaces
-          (see `is_presplit`) is kept exactly so; other text is split by WORD_PATTERN.
+    bpe   byte-level byte-pair encoding (Sennrich, Haddow and Birch 2016). A space is put before
+          each line, so that a word has the same tokens at the start of a line and inside it;
+          decoding removes it. Lossless.
+    word  whole words and punctuation marks. Text whose words are already separated by spaces
+          (see `is_presplit`) is split at these alone; other text is split by WORD_PATTERN.
     char  Unicode characters.
-    byte  the bytes of UTF-8. Loses nothing, knows everything, is trained on nothing.
+    byte  the bytes of UTF-8. Lossless, has no unknown tokens and needs no training.
 """
 
 from __future__ import annotations
@@ -24,66 +24,66 @@ import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from rnntext.errors import DataError, UsageError
-from rnntext.text.word_splitting import UNKNOWN, cut, word_splitter
+from rnntext.text.word_splitting import UNKNOWN, split_long_line, word_splitter
 
 KINDS = ("bpe", "word", "char", "byte")
 LINE_END = "<eos>"
 
-# Python lowers a word by what stands around it, the tokenizer each character by itself.
+# Python lower-cases a character by its context (final sigma), the tokenizers library does not.
 LOWERCASE = normalizers.Lowercase()
 
-# A trainer is given no longer line than about this many characters.
-_PIECE = 1 << 16
-# In bytes: merges are learned from longer words in parts, because the time that these take grows
-# with the square of a word's length, and a file may be one word.
-_LONGEST_WORD = 1024
-# What a trainer reads at most, in characters; more text hardly moves the merges and costs
-# memory in proportion.
+# Longer lines, in characters, are split for the trainer.
+_PIECE_CHARACTERS = 1 << 16
+# Longer words, in bytes, are split before merges are trained: training takes time quadratic in
+# the length of a word, and a file may be a single word.
+_MAX_WORD_BYTES = 1024
+# Characters that a trainer reads at most. More text hardly changes the merges, and needs memory
+# in proportion.
 _TRAINING_LIMIT = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizerConfig:
-    """What `tokenizer.json` does not say about a tokenizer."""
+    """The settings of a tokenizer that `tokenizer.json` does not contain."""
 
     kind: str
     lowercase: bool = False
-    presplit: bool = False  # `word` alone: words are what stands between spaces
+    presplit: bool = False  # only for `word`: words are separated by spaces
 
 
 def line_end(kind: str) -> str:
-    """How the vocabulary spells the end of a line."""
-    # Inside a byte-level or character vocabulary the name `<eos>` could be learned from text
-    # that holds it; a line feed cannot, because it never stands inside a line.
+    """Return the token for the end of a line."""
+    # A byte-level or character vocabulary could learn `<eos>` from text that contains it, but
+    # not a line feed, which is never inside a line.
     return LINE_END if kind == "word" else "\n"
 
 
-def learn(
+def train_tokenizer(
     config: TokenizerConfig, lines: Iterable[str], vocab_size: int, min_frequency: int
 ) -> tokenizers.Tokenizer:
-    """What looks tokens up, with a vocabulary of at most `vocab_size` entries, each found in
-    `lines` at least `min_frequency` times.
+    """Train a vocabulary of at most `vocab_size` tokens that occur in `lines` at least
+    `min_frequency` times.
 
-    Raises DataError where the text holds nothing to learn from and UsageError for a size that
-    cannot be.
+    Raises DataError for a text without anything to learn from, UsageError for an invalid size.
     """
-    vocabulary, merges = _learn(config, _bounded(lines), vocab_size, min_frequency)
+    vocabulary, merges = _train(config, _bounded(lines), vocab_size, min_frequency)
     return _assemble(config, vocabulary, merges)
 
 
 def _bounded(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines up to the training limit, long ones in pieces."""
     characters = 0
     for line in lines:
-        yield from cut(line, _PIECE)
+        yield from split_long_line(line, _PIECE_CHARACTERS)
         characters += len(line)
         if characters > _TRAINING_LIMIT:
             return
 
 
-def _learn(
+def _train(
     config: TokenizerConfig, lines: Iterator[str], vocab_size: int, min_frequency: int
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """The vocabulary, commonest first as far as the kind allows, and the merges of `bpe`."""
+    """Return the tokens in the order of their ids, and the merges of `bpe`."""
     if config.kind == "byte":
         return ["\n", *sorted(pre_tokenizers.ByteLevel.alphabet())], []
     if config.kind == "char":
@@ -95,27 +95,27 @@ def _learn(
             raise DataError("the training text is empty: there is nothing to learn from")
         return ["\n", UNKNOWN, *sorted(frequent[: max(vocab_size - 2, 1)])], []
     if config.kind == "word":
-        learner = tokenizers.Tokenizer(models.WordLevel(unk_token=UNKNOWN))
-        _set_splitting(learner, config)
-        learner.train_from_iterator(
-            _nonempty(lines),
+        trained = tokenizers.Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+        _set_pre_tokenizer(trained, config)
+        trained.train_from_iterator(
+            _without_blank_lines(lines),
             trainers.WordLevelTrainer(
                 vocab_size=vocab_size, min_frequency=min_frequency, show_progress=False
             ),
         )
-        ranked = sorted(learner.get_vocab().items(), key=lambda item: item[1])
+        ranked = sorted(trained.get_vocab().items(), key=lambda item: item[1])
         reserved = (LINE_END, UNKNOWN)
         words = [word for word, _ in ranked if word not in reserved]
         return [*reserved, *words[: max(vocab_size - 2, 0)]], []
     if vocab_size < 257:
         raise UsageError("--vocab-size must be at least 257 for bpe: 256 bytes and the line end")
-    learner = tokenizers.Tokenizer(models.BPE())
-    _set_splitting(learner, config)
-    learner.pre_tokenizer = pre_tokenizers.Sequence(
-        [learner.pre_tokenizer, pre_tokenizers.FixedLength(length=_LONGEST_WORD)]
+    trained = tokenizers.Tokenizer(models.BPE())
+    _set_pre_tokenizer(trained, config)
+    trained.pre_tokenizer = pre_tokenizers.Sequence(
+        [trained.pre_tokenizer, pre_tokenizers.FixedLength(length=_MAX_WORD_BYTES)]
     )
-    learner.train_from_iterator(
-        (" " + line for line in _nonempty(lines)),
+    trained.train_from_iterator(
+        (" " + line for line in _without_blank_lines(lines)),
         trainers.BpeTrainer(
             vocab_size=vocab_size - 1,
             min_frequency=max(min_frequency, 2),
@@ -123,19 +123,19 @@ def _learn(
             show_progress=False,
         ),
     )
-    model = json.loads(learner.to_str())["model"]
+    model = json.loads(trained.to_str())["model"]
     by_id = sorted(model["vocab"].items(), key=lambda item: item[1])
     return ["\n", *(token for token, _ in by_id)], [tuple(pair) for pair in model["merges"]]
 
 
-def _nonempty(lines: Iterator[str]) -> Iterator[str]:
-    seen = False
+def _without_blank_lines(lines: Iterator[str]) -> Iterator[str]:
+    empty = True
     for line in lines:
         if not line or line.isspace():
             continue
-        seen = True
+        empty = False
         yield line
-    if not seen:
+    if empty:
         raise DataError("the training text is empty: there is nothing to learn from")
 
 
@@ -149,11 +149,11 @@ def _assemble(
         backend = tokenizers.Tokenizer(models.BPE(ids, [], unk_token=UNKNOWN, fuse_unk=False))
     else:
         backend = tokenizers.Tokenizer(models.BPE(ids, merges))
-    _set_splitting(backend, config)
+    _set_pre_tokenizer(backend, config)
     return backend
 
 
-def _set_splitting(backend: tokenizers.Tokenizer, config: TokenizerConfig) -> None:
+def _set_pre_tokenizer(backend: tokenizers.Tokenizer, config: TokenizerConfig) -> None:
     if config.lowercase:
         backend.normalizer = LOWERCASE
     if config.kind == "word":

@@ -1,7 +1,7 @@
-"""Where text may be split: raw sentences into words, long lines into pieces.
+"""Splits raw sentences into words, and long lines into pieces.
 
-Knows: what a word of raw text is, how to tell text whose words already stand apart, and where
-a line can be cut so that no tokenizer notices. Does not know: ids or vocabularies.
+Knows: what a word of raw text is, how to detect text that is already split into words, and where a
+line can be split without changing its tokens. Does not know: ids or vocabularies.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from tokenizers import pre_tokenizers
 
 UNKNOWN = "<unk>"
 
-# Words of raw text, in the order in which they are tried: web and mail addresses; mentions and
-# hashtags; numbers with inner points, commas and colons; dotted abbreviations and common titles;
-# the stem before an English clitic, then the clitic ("do n't", "Mara 's", "they 'll"); words with
-# inner apostrophes and hyphens; runs of one punctuation mark ("...", "!!"); any other mark alone.
-# The tagger's treebanks split English this way, so that raw text meets the words it was taught.
+# Alternatives in the order in which they are tried: web and mail addresses; mentions and hashtags;
+# numbers with inner points, commas and colons; dotted abbreviations and common titles; the stem
+# before an English clitic, then the clitic ("do n't", "Mara 's", "they 'll"); words with inner
+# apostrophes and hyphens; runs of one punctuation mark ("...", "!!"); any other single mark.
+# Treebanks split English this way, so a tagger sees raw text in the words it was trained on.
 _LETTER = r"[\p{L}\p{M}\p{N}_]"
 _CLITIC = r"['’](?:s|re|ve|ll|d|m|S|RE|VE|LL|D|M)(?!" + _LETTER + ")"
 _NOT = r"[nN]['’][tT](?!" + _LETTER + ")"
@@ -43,23 +43,24 @@ WORD_PATTERN = "|".join(
     ]
 )
 
-# What the pattern's \s is not; Python's \s is U+001C to U+001F as well.
+# Runs without white space. The list is the \s of WORD_PATTERN's engine: Python's \s has also U+001C
+# to U+001F.
 _CHUNK = re.compile("[^\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 
 _WORD_START = re.compile(r"(?<=\S) (?=\S)")
 
-# A mark that in ordinary prose hangs on to the word before it.
+# Punctuation attached to the end of a word, as in ordinary prose.
 _ATTACHED = re.compile(r"\w[,;:!?)\]”\"]+$")
 _PRESPLIT_SHARE = 1 / 200
-PRESPLIT_SAMPLE = 10_000  # lines looked at
+PRESPLIT_SAMPLE = 10_000  # lines examined
 
 
 def is_presplit(lines: Iterable[str]) -> bool:
-    """Whether the words of this text already stand apart at spaces.
+    """Return True if all words of this text are already separated by spaces.
 
-    The rule: `<unk>` stands in it as a word, or at most one in two hundred of its words has a
-    comma, semicolon, colon, exclamation or question mark, closing bracket or closing double
-    quote hanging on to it. Looks at the first 10,000 lines.
+    The rule: `<unk>` is one of its words, or at most one in two hundred words ends in a comma,
+    semicolon, colon, exclamation or question mark, closing bracket or closing double quote.
+    Examines the first 10,000 lines.
     """
     words = attached = 0
     for line in itertools.islice(lines, PRESPLIT_SAMPLE):
@@ -73,31 +74,33 @@ def is_presplit(lines: Iterable[str]) -> bool:
 
 @cache
 def word_splitter() -> pre_tokenizers.PreTokenizer:
-    """The splitter of raw text into words, by WORD_PATTERN; white space is left out."""
+    """Return the pre-tokenizer that splits raw text by WORD_PATTERN and drops white space."""
     return pre_tokenizers.Split(tokenizers.Regex(WORD_PATTERN), "removed", invert=True)
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a raw sentence, by WORD_PATTERN."""
-    # No word spans white space, and nothing in the pattern looks beyond it.
+    """Split a raw sentence into words by WORD_PATTERN."""
+    # No word contains white space, and no lookaround in the pattern crosses it.
     return [word for chunk in _CHUNK.finditer(text) for word in _split_chunk(chunk[0])]
 
 
 @lru_cache(maxsize=1 << 16)
 def _split_chunk(chunk: str) -> tuple[str, ...]:
-    """The words of text without white space. Text repeats itself: remembering doubles the speed."""
+    """Split text without white space. Text is repetitive: the cache doubles the speed."""
     if chunk.isalpha():
         return (chunk,)
     return tuple(word for word, _ in word_splitter().pre_tokenize_str(chunk))
 
 
-def cut(line: str, size: int) -> Iterable[str]:
-    """Pieces of about `size` characters, each after the first starting with the white space
-    before a word, where a byte-level splitter starts a new piece anyway."""
-    return [line] if len(line) <= size else _cut(line, size)
+def split_long_line(line: str, size: int) -> Iterable[str]:
+    """Split a line into pieces of about `size` characters, before single spaces inside the line.
+
+    A byte-level pre-tokenizer splits there anyway, so the tokens stay the same.
+    """
+    return [line] if len(line) <= size else _split_at_spaces(line, size)
 
 
-def _cut(line: str, size: int) -> Iterator[str]:
+def _split_at_spaces(line: str, size: int) -> Iterator[str]:
     start = 0
     while len(line) - start > size:
         space = _WORD_START.search(line, start + size - 1)

@@ -1,4 +1,4 @@
-"""The four kinds of tokenizer: what comes back, what is unknown, where words begin and end."""
+"""The four kinds of tokenizer: decoding, unknown text, and where words begin and end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rnntext.text.tokenizer import (
     TokenizerConfig,
     tokenizer_config_to_json,
 )
-from rnntext.text.word_splitting import cut, is_presplit, split_words
+from rnntext.text.word_splitting import is_presplit, split_long_line, split_words
 
 SAMPLE = "naïve café 你好 🙂"
 PROSE = [
@@ -48,7 +48,7 @@ TEXT = st.text(
 )
 # As `LINE`, with many spaces.
 SPACED = st.text(st.sampled_from("  \t\u00a0\x1c.ab'é你🙂1"), max_size=60)
-# Letters whose lower case is longer, shorter in bytes or told by what stands around them.
+# Letters whose lower case is longer, shorter in bytes or depends on the context.
 CASED = st.text(st.sampled_from("İΣKẞⱯABé \t"), max_size=20)
 QUICK = settings(max_examples=60, deadline=None)
 
@@ -62,7 +62,7 @@ def trained(kind: str, **options: Any) -> Tokenizer:
 
 @cache
 def every_tokenizer() -> list[Tokenizer]:
-    """One of each kind, and of words split both ways, with upper case and without."""
+    """One of each kind, and both splittings of words, with and without lower-casing."""
     return [
         trained(kind, lowercase=lowercase, **options)
         for lowercase in (False, True)
@@ -77,7 +77,7 @@ def every_tokenizer() -> list[Tokenizer]:
 
 
 def reference(tokenizer: Tokenizer, line: str) -> tuple[list[int], list[tuple[int, int]]]:
-    """What the library makes of a whole line: ids, and each one's place in the line."""
+    """Ids and offsets of a whole line, from the library."""
     prefix = " " if tokenizer.config.kind == "bpe" else ""
     encoding = tokenizer._backend.encode(prefix + line, add_special_tokens=False)
     return encoding.ids, [(a - len(prefix), b - len(prefix)) for a, b in encoding.offsets]
@@ -87,7 +87,7 @@ def tokens(tokenizer: Tokenizer, text: str) -> list[str]:
     return [tokenizer.token(i) for i in tokenizer.encode([text])[0]]
 
 
-# There and back
+# Encoding and decoding
 
 
 @QUICK
@@ -236,7 +236,7 @@ def test_split_words(text: str, words: str) -> None:
 @QUICK
 @given(text=TEXT)
 def test_splitting_loses_only_white_space(text: str) -> None:
-    # Unlike regular expressions, Python takes four separators of old for white space.
+    # Unlike regular expressions, Python counts U+001C to U+001F as white space.
     text = re.sub("[\x1c-\x1f]", "", text)
     words = split_words(text)
     assert all(words)
@@ -310,7 +310,7 @@ def test_rare_characters_and_merges_can_be_left_out() -> None:
     assert [char.token(i) for i in range(char.vocab_size)] == ["\n", "<unk>", "a", "b"]
     lines = ["abcd"] * 5
     assert Tokenizer.train("bpe", lines, vocab_size=400, min_frequency=6).vocab_size == 257
-    # " a", " ab", " abc" and " abcd", or as many others.
+    # " a", " ab", " abc" and " abcd", or four other merges.
     assert Tokenizer.train("bpe", lines, vocab_size=400, min_frequency=5).vocab_size == 261
 
 
@@ -334,8 +334,7 @@ def test_a_merge_is_used() -> None:
 
 @pytest.mark.parametrize("letters", ["a", "ab", "é"])
 def test_merges_are_learned_from_long_words_in_parts(letters: str) -> None:
-    # Undivided, each merge of such a word doubles the longest token, in time that grows with its
-    # square.
+    # In an undivided word each merge would double the longest token, in quadratic time.
     text = letters * (100_000 // len(letters))
     tokenizer = Tokenizer.train("bpe", [text, "and a word"], vocab_size=300)
     longest = max(map(len, tokenizer.pieces))
@@ -343,7 +342,7 @@ def test_merges_are_learned_from_long_words_in_parts(letters: str) -> None:
     assert tokenizer.decode(tokenizer.encode([text])[0]) == text
 
 
-def test_a_size_that_cannot_be() -> None:
+def test_an_invalid_vocabulary_size() -> None:
     with pytest.raises(UsageError, match="--vocab-size must be at least 257 for bpe"):
         Tokenizer.train("bpe", PROSE, vocab_size=256)
 
@@ -496,7 +495,7 @@ def test_of_a_long_word_the_start_and_the_end_are_read(kind: str) -> None:
     assert words.ids[128:256].tolist() == whole[-128:].tolist()
 
 
-def test_words_that_somebody_else_split_are_looked_up_as_they_are() -> None:
+def test_words_split_by_the_caller_are_not_split_again() -> None:
     tokenizer = Tokenizer.train("word", PROSE * 3, vocab_size=500, presplit=False)
     (words,) = tokenizer.encode_words([["ships", "did", "n't", "didn't", ","]])
     found = [tokenizer.token(i) for i in words.ids]
@@ -507,15 +506,15 @@ def test_words_that_somebody_else_split_are_looked_up_as_they_are() -> None:
 
 
 @contextmanager
-def pieces_of(size: int, group: int) -> Iterator[None]:
+def pieces_of(size: int, batch: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokenizer_module, "_PIECE", size)
-        patch.setattr(tokenizer_module, "_GROUP", group)
+        patch.setattr(tokenizer_module, "_PIECE_CHARACTERS", size)
+        patch.setattr(tokenizer_module, "_CALL_CHARACTERS", batch)
         yield
 
 
 def encoded(tokenizer: Tokenizer, lines: list[str]) -> list[Any]:
-    """What every method makes of lines."""
+    """The results of every method for some lines."""
     words = tokenizer.encode_words([line.split() for line in lines])
     of_words = tokenizer.encode_lines_of_words(lines)
     return [
@@ -532,28 +531,28 @@ ONE_LINE = (SPACED | LINE | TEXT).map(lambda text: text.replace("\n", " "))
 
 @settings(QUICK, max_examples=100)
 @given(lines=st.lists(ONE_LINE, max_size=4))
-def test_a_line_in_pieces_is_the_same_line(lines: list[str]) -> None:
+def test_a_line_in_pieces_has_the_same_ids(lines: list[str]) -> None:
     for tokenizer in every_tokenizer():
         expected = [[*reference(tokenizer, line)[0], tokenizer.eos_id] for line in lines]
         assert [ids.tolist() for ids in tokenizer.encode_lines(lines)] == expected
         assert all(ids.dtype == np.int32 for ids in tokenizer.encode_lines(lines))
         whole = encoded(tokenizer, lines)
-        for size, group in ((2, 1), (5, 12), (2, 1000)):
-            with pieces_of(size, group):
+        for size, batch in ((2, 1), (5, 12), (2, 1000)):
+            with pieces_of(size, batch):
                 assert encoded(tokenizer, lines) == whole, tokenizer.config
 
 
-def test_a_long_line_is_really_cut() -> None:
-    """Before single spaces alone: a byte-level splitter treats runs of them otherwise."""
-    assert list(cut("aaa bbb  ccc dd e", 4)) == ["aaa", " bbb  ccc", " dd", " e"]
-    assert list(cut("nospaceatall", 4)) == ["nospaceatall"]
-    assert list(cut("a b c", 5)) == ["a b c"]
-    assert list(cut("", 5)) == [""]
-    assert max(map(len, cut("word " * 1000, 64))) < 70
+def test_a_long_line_is_split() -> None:
+    """Only before single spaces: a byte-level pre-tokenizer treats runs of them differently."""
+    assert list(split_long_line("aaa bbb  ccc dd e", 4)) == ["aaa", " bbb  ccc", " dd", " e"]
+    assert list(split_long_line("nospaceatall", 4)) == ["nospaceatall"]
+    assert list(split_long_line("a b c", 5)) == ["a b c"]
+    assert list(split_long_line("", 5)) == [""]
+    assert max(map(len, split_long_line("word " * 1000, 64))) < 70
 
 
 class Watched:
-    """The library, noting how many characters it is given in each call."""
+    """The library, recording the number of characters of each call."""
 
     def __init__(self, backend: Any) -> None:
         self.backend = backend
@@ -571,20 +570,20 @@ class Watched:
 
 @pytest.mark.parametrize("kind", ["bpe", "word"])
 @pytest.mark.parametrize("method", ["encode", "encode_lines", "encode_lines_of_words"])
-def test_the_library_is_given_little_at_a_time(
+def test_the_library_encodes_few_characters_per_call(
     kind: str, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokenizer = Tokenizer.load(trained(kind).to_json(), trained(kind).config)
     watched = Watched(tokenizer._backend)
     monkeypatch.setattr(tokenizer, "_backend", watched)
-    # What was met before is not asked for again.
+    # A cached chunk is not encoded again, so all words differ.
     first, second = ([f"the ship{n}"[:9] for n in range(a, a + 30)] for a in (0, 30))
     long = "".join(f"keep{n:02} " for n in range(200))
     with pieces_of(64, 256):
         getattr(tokenizer, method)([*first, long, *second])
     assert max(map(sum, watched.calls)) < 256 + 64 + 8
     assert max(map(max, watched.calls)) < 64 + 8
-    # Ordinary lines go together whatever stands beside them: as many as make a group.
+    # Lines fill a call together, also beside a long line.
     assert len(watched.calls) <= (2 * 30 * 10 + 200 * 7) // 256 + 1
     assert len(watched.calls) > 4
 
@@ -593,7 +592,7 @@ def test_the_library_is_given_little_at_a_time(
 def test_a_long_line_takes_little_more_than_its_ids(kind: str) -> None:
     tokenizer = trained(kind)
     line = "the keeper " * 50_000
-    tokenizer.encode_lines_of_words(["the tables that are made once"])
+    tokenizer.encode_lines_of_words(["the tables that are cached"])
     tracemalloc.start()
     try:
         (ids,) = tokenizer.encode([line])
@@ -601,13 +600,13 @@ def test_a_long_line_takes_little_more_than_its_ids(kind: str) -> None:
         del ids
         tracemalloc.reset_peak()
         (found,) = tokenizer.encode_lines_of_words([line])
-        # Two arrays, either of them twice for a while, and a list of words.
+        # Two arrays, each held twice while it is concatenated, and a list of words.
         assert tracemalloc.get_traced_memory()[1] < 4.2 * found.ids.nbytes
     finally:
         tracemalloc.stop()
 
 
-# Lines and the words that their tokens belong to
+# The word of each token of a line
 
 
 @settings(QUICK, max_examples=200)
@@ -622,7 +621,7 @@ def test_every_token_belongs_to_a_word(line: str) -> None:
             assert found.words == line.split()
         assert found.ids.tolist() == [*ids, tokenizer.eos_id]
         assert found.words == [line[a:b] for a, b in spans]
-        # A token's word is the first that is not yet over where the token starts.
+        # The word of a token is the first that ends after the start of the token.
         owner = [sum(end <= start for _, end in spans) for start, _ in places]
         assert found.owner.tolist() == [*owner, len(spans)], tokenizer.config
         assert found.ids.dtype == found.owner.dtype == np.int32
@@ -682,7 +681,7 @@ def test_words_that_are_tokens_are_spelled_as_in_the_text(
 
 
 def test_a_word_that_is_white_space_goes_with_the_next() -> None:
-    """Python takes it for white space, regular expressions do not."""
+    """U+001C is white space in Python, but not in regular expressions."""
     (found,) = trained("word", presplit=False).encode_lines_of_words(["the \x1c \x1d ships \x1c"])
     assert found.words == ["the", "ships"]
     assert found.owner.tolist() == [0, 1, 1, 1, 2, 2]
@@ -691,7 +690,7 @@ def test_a_word_that_is_white_space_goes_with_the_next() -> None:
 @pytest.mark.parametrize("tokenizer", every_tokenizer(), ids=lambda t: str(t.config))
 def test_words_of_lines_of_any_length(tokenizer: Tokenizer) -> None:
     sentence = f"The  keeper's ships,\tİ {SAMPLE}: "
-    long = sentence * (4 * tokenizer_module._PIECE // len(sentence))
+    long = sentence * (4 * tokenizer_module._PIECE_CHARACTERS // len(sentence))
     lines = ["the ships", long, "", long.strip(), " "]
     together = tokenizer.encode_lines_of_words(lines)
     plain = tokenizer.encode_lines(lines)
@@ -704,13 +703,13 @@ def test_words_of_lines_of_any_length(tokenizer: Tokenizer) -> None:
         assert set(found.owner.tolist()) == set(range(len(found.words) + 1))
         assert "".join(found.words) == "".join(line.split())
     assert together[1].words == together[3].words
-    # A word said twice is held once.
+    # Equal words share one string.
     words = [word for found in together for word in found.words]
     assert len(set(map(id, words))) == len(set(words))
 
 
 def test_lower_casing_leaves_white_space_where_it_is() -> None:
-    # Above, there are neither cases nor spaces.
+    # Above U+20000 there are neither cases nor white space.
     every = [chr(c) for c in range(0x20000) if not 0xD800 <= c < 0xE000 and c != ord("|")]
     lower = vocabulary.LOWERCASE.normalize_str("|".join(every)).split("|")
     assert sum(len(text) > 1 for text in lower) == 1  # İ
@@ -719,7 +718,7 @@ def test_lower_casing_leaves_white_space_where_it_is() -> None:
         assert text.isspace() == character.isspace()
 
 
-# Storing# Storing
+# Storing
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -20,6 +20,7 @@ from rnntext.runtime.session import Session
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network
 from rnntext.training.networks.language_model import LanguageModel
+from rnntext.training.onnx import generation
 from rnntext.training.onnx.build import other_graphs
 from rnntext.training.onnx.export import export, numpy_weights, verify
 from rnntext.training.onnx.generation import generation_files
