@@ -23,9 +23,10 @@ from rnntext.training.data.loading import Data, load_data
 from rnntext.training.data.prepare import ShareSpent
 from rnntext.training.engine.device import Machine, choose_machine
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks, group
-from rnntext.training.engine.loop import MAX_EVALUATION_SHARE, Loop, never
+from rnntext.training.engine.loop import Loop, always_false
 from rnntext.training.engine.optimizer import OptimizerConfig
 from rnntext.training.engine.schedule import Budget
+from rnntext.training.engine.time_plan import MAX_EVALUATION_SHARE
 from rnntext.training.events import (
     CheckpointDue,
     Evaluated,
@@ -84,7 +85,7 @@ def run(
     directory: Path,
     execution: ExecutionOptions = ExecutionOptions(),  # noqa: B008  (frozen)
     *,
-    stop_asked: Callable[[], bool] = never,
+    stop_asked: Callable[[], bool] = always_false,
     began: float | None = None,
 ) -> Iterator[Event]:
     """Train a model as `options` says and save it as `directory`.
@@ -102,12 +103,12 @@ def run(
         if saved_run is not None:
             options = saved_run.merged(options, ranks.size)
             if saved_run.finished:
-                if ranks.first:
+                if ranks.is_main:
                     yield saved_run.result()
                 return
         elif not options.data:
             raise UsageError(f"{directory} holds no run to go on with: name the data files")
-        elif ranks.first:
+        elif ranks.is_main:
             checkpoint.check_target(directory, execution.force)
         yield from _train(options, directory, execution, saved_run, stop_asked, began, ranks)
 
@@ -190,7 +191,7 @@ def _train(
         raise TrainingError(f"{error}; {directory} keeps what was last saved") from error
     assert finished is not None  # noqa: S101
     assert state is not None  # noqa: S101
-    if not ranks.first:
+    if not ranks.is_main:
         return
     try:
         if stop_asked():
@@ -216,7 +217,7 @@ def _require_same_data(ranks: Ranks, digests: list[str]) -> None:
 def _save_state(saver: Saver, loop: Loop, stop: bool) -> Iterator[Event]:
     """Save the loop's state. A run that continues also does so where saving fails."""
     state = loop.state()
-    if not loop.ranks.first:
+    if not loop.ranks.is_main:
         return
     try:
         saver.save_state(state)
@@ -255,7 +256,7 @@ def _set_up(
     if init is not None:
         init.copy_weights(model)
     model.to(machine.device)
-    if not ranks.first:
+    if not ranks.is_main:
         # Each rank draws other dropout masks.
         torch.manual_seed(options.seed + ranks.rank)
     objective = task.objective(options, data, recipe, machine, ranks)
@@ -309,7 +310,7 @@ def _load(
 
     part = ranks.broadcast(load_first)
     with ranks.local_rank_zero_first():
-        if not ranks.first:
+        if not ranks.is_main:
             if part is not None:
                 options = replace(options, part=(part[0], part[1]))
             loaded.append(load_data(task, options, tokenizer, keep=cache))
@@ -374,7 +375,7 @@ def _reserved_seconds(setup: _Setup, partial: bool) -> float:
     """Seconds reserved for what follows the loop, the final evaluation apart."""
     reserve = _SAVING + _SAVING_PER_MILLION * setup.prepared.parameters / 1e6
     if setup.options.quantize:
-        share = setup.objective.quick_share if partial else 1.0
+        share = setup.objective.quick_fraction if partial else 1.0
         reserve += share * setup.objective.valid_tokens() / _MEASURED_TOKENS
     return reserve
 

@@ -12,7 +12,7 @@ from rnntext import checkpoint
 from rnntext.errors import CheckpointError, RnntextError, UsageError
 from rnntext.training import run as run_module
 from rnntext.training.data import prepare
-from rnntext.training.engine import loop
+from rnntext.training.engine import time_plan
 from rnntext.training.events import (
     Evaluated,
     Finished,
@@ -64,7 +64,7 @@ def test_a_run_without_time_to_measure_everything_measures_a_part(
 ) -> None:
     names = {"lm": "stories.txt", "classify": "reviews.csv", "tag": "tagged.conllu"}
     data = CORPORA / names[task]
-    monkeypatch.setattr(loop, "MAX_EVALUATION_SHARE", 0.0)
+    monkeypatch.setattr(time_plan, "MAX_EVALUATION_SHARE", 0.0)
     monkeypatch.setattr(language_modelling, "_QUICK_TOKENS", 50)
     for module in (classification, tagging):
         monkeypatch.setattr(module, "QUICK_TOKENS", 50)

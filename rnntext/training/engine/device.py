@@ -1,7 +1,8 @@
-"""The machine a run trains on.
+"""The device that a run trains on.
 
-Knows: which device and which number format a run may use. Chosen by rule, never by timing, so
-that the same command computes the same on the same machine.
+Knows: which device and which number format a run uses, and how much memory the process holds. Does
+not know: models or data. The choice follows rules, not timings, so that the same command computes
+the same on the same machine.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from rnntext.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where a run computes, and in what format its matrix products are."""
+    """A device, and the number format of its matrix products."""
 
     device: torch.device
     dtype: torch.dtype
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Matrix products inside run in `dtype`; everything that sums stays float32."""
+        """Return a context in which matrix products use `dtype`; reductions stay in float32."""
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16
         )
@@ -35,7 +36,8 @@ class Machine:
 
 
 def choose_machine(device: str, threads: int) -> Machine:
-    """Raises UsageError where the device that was asked for is not there."""
+    """Return the device named by `--device`, or the fastest kind that is available for "auto", and
+    set PyTorch to use `threads` threads. Raises UsageError if the device is not available."""
     torch.set_num_threads(threads)
     _keep_freed_memory()
     available = {
@@ -56,18 +58,17 @@ def choose_machine(device: str, threads: int) -> Machine:
 def _matmul_dtype(device: str) -> torch.dtype:
     if device == "cuda" and torch.cuda.is_bf16_supported():
         return torch.bfloat16
-    # Emulated bfloat16 is slower than float32: only a processor that multiplies it counts.
+    # Emulated bfloat16 is slower than float32, so the processor must have instructions for it.
     if device == "cpu" and torch.cpu._is_avx512_bf16_supported():
         return torch.bfloat16
     return torch.float32
 
 
 def _keep_freed_memory() -> None:
-    """Have the C library keep large blocks that were freed instead of giving them back.
+    """Set malloc to keep large freed blocks instead of returning them to the kernel.
 
-    A training step frees and asks for the same megabytes again and again; giving them back to
-    the kernel and faulting them in anew took 5.5 s of system time over 100 steps of a 2x256
-    language model, and keeping them 1.1 s.
+    Each training step frees and allocates the same megabytes. Returning them and faulting the pages
+    in again took 5.5 s of system time over 100 steps of a 2x256 language model, keeping them 1.1 s.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -82,7 +83,8 @@ def _keep_freed_memory() -> None:
 
 
 def resident_megabytes() -> float:
-    """The memory that this process holds now; its peak, where the system does not tell."""
+    """Return the resident memory of this process, in MB: the current value on Linux, the peak on
+    other POSIX systems, 0 on Windows."""
     try:
         with open("/proc/self/statm", "rb") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -1,7 +1,7 @@
-"""The processes that train one model together: which of them this is, and what they agree on.
+"""The processes of one training job, as in `torchrun`: their ranks and what they exchange.
 
-Knows: torch.distributed, and the environment that `torchrun` gives each process (a rank). Does
-not know: models, data or steps. A process by itself is a group of one, and nothing is sent.
+Knows: torch.distributed, and the environment variables that `torchrun` sets. Does not know: models,
+data or steps. A single process is a group of one, which sends nothing.
 """
 
 from __future__ import annotations
@@ -22,126 +22,130 @@ from rnntext.errors import TrainingError, UsageError
 
 T = TypeVar("T")
 
-# A process may prepare gigabytes of text while the others wait. One that has died is noticed at
-# once, by its closed connections.
-_PATIENCE = timedelta(hours=6)
+# One process may prepare gigabytes of text while the others wait. A process that dies is noticed
+# earlier, because its connections are closed.
+_TIMEOUT = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """This process among those that train together."""
+    """The rank of this process and the number of processes, in the job and on this machine."""
 
     rank: int = 0
     size: int = 1
-    local_rank: int = 0  # among those on this machine
+    local_rank: int = 0
     local_size: int = 1
 
     @property
-    def first(self) -> bool:
-        """Whether this is the one that evaluates, plans and writes."""
+    def is_main(self) -> bool:
+        """True for rank 0, which evaluates, plans and writes files for all ranks."""
         return self.rank == 0
 
     def shard(self, total: int) -> slice:
-        """This rank's part of so many rows: an equal one, to a row."""
+        """Return this rank's slice of `total` rows. The slices differ by at most one row."""
         return slice(self.rank * total // self.size, (self.rank + 1) * total // self.size)
 
     def all_reduce_max(self, numbers: Sequence[int]) -> list[int]:
-        """Of each number the largest that any rank gave."""
+        """Return the maximum over all ranks of each number."""
         if self.size == 1:
             return list(numbers)
         tensor = torch.tensor(numbers)
-        with one_line_errors():
+        with explain_lost_process():
             distributed.all_reduce(tensor, distributed.ReduceOp.MAX)
         return tensor.tolist()
 
     def all_reduce_mean(self, value: float) -> float:
-        """The mean of what the ranks gave."""
+        """Return the mean of `value` over all ranks."""
         if self.size == 1:
             return value
         tensor = torch.tensor(value, dtype=torch.float64)
-        with one_line_errors():
+        with explain_lost_process():
             distributed.all_reduce(tensor)
         return float(tensor) / self.size
 
-    def broadcast(self, find: Callable[[], T]) -> T:
-        """What the first rank finds, plain JSON, on all of them; the others wait for it."""
+    def broadcast(self, compute: Callable[[], T]) -> T:
+        """Call `compute` on the main rank and return its result, plain JSON, on all ranks."""
         if self.size == 1:
-            return find()
-        found = find() if self.first else None
-        content = self.broadcast_bytes(lambda: json.dumps(found).encode())
-        return found if self.first else json.loads(content)  # type: ignore[return-value]
+            return compute()
+        result = compute() if self.is_main else None
+        content = self.broadcast_bytes(lambda: json.dumps(result).encode())
+        return result if self.is_main else json.loads(content)  # type: ignore[return-value]
 
-    def broadcast_bytes(self, find: Callable[[], bytes]) -> bytes:
-        """The bytes that the first rank finds, on all of them."""
+    def broadcast_bytes(self, compute: Callable[[], bytes]) -> bytes:
+        """Call `compute` on the main rank and return the bytes on all ranks."""
         if self.size == 1:
-            return find()
-        content = bytearray(find() if self.first else b"")
-        with one_line_errors():
+            return compute()
+        content = bytearray(compute() if self.is_main else b"")
+        with explain_lost_process():
             size = torch.tensor([len(content)])
             distributed.broadcast(size, src=0)
             if int(size) == 0:
                 return b""
             tensor = (
                 torch.frombuffer(content, dtype=torch.uint8)
-                if self.first
+                if self.is_main
                 else torch.empty(int(size), dtype=torch.uint8)
             )
             distributed.broadcast(tensor, src=0)
         return tensor.numpy().tobytes()
 
     def all_reduce_sum(self, tensor: Tensor) -> Tensor:
-        """The sum of the tensors of all ranks, on the CPU; where each has zeros but in a place of
-        its own, all that they have."""
+        """Return the sum of `tensor` over all ranks, on the CPU. If each rank fills its own rows
+        and leaves the others zero, this gathers all rows."""
         total = tensor.detach().to("cpu", copy=True)
         if self.size > 1:
-            with one_line_errors():
+            with explain_lost_process():
                 distributed.all_reduce(total)
         return total
 
     @contextmanager
     def local_rank_zero_first(self) -> Iterator[None]:
-        """What is inside is done by one process of each machine first, then by the others of
-        it, so that these find what that one made."""
+        """Run the body on local rank 0 of each machine first, then on its other ranks, which can
+        use the files that the first one made."""
         if self.local_rank > 0:
-            self._wait()
+            self._barrier()
         yield
         if self.local_rank == 0:
-            self._wait()
+            self._barrier()
 
-    def _wait(self) -> None:
+    def _barrier(self) -> None:
         if self.size > 1:
-            with one_line_errors():
+            with explain_lost_process():
                 distributed.barrier()
 
     def wrap_ddp(self, module: nn.Module, device: torch.device) -> nn.Module:
-        """`module` with its gradients averaged over the ranks as they are computed."""
+        """Return `module` wrapped in DistributedDataParallel, which averages gradients over the
+        ranks; a single process gets the module itself."""
         if self.size == 1:
             return module
         from torch.nn.parallel import DistributedDataParallel
 
-        places = [device] if device.type == "cuda" else None
-        with one_line_errors():  # parameters are compared and sent
-            return DistributedDataParallel(module, device_ids=places, gradient_as_bucket_view=True)
+        device_ids = [device] if device.type == "cuda" else None
+        with explain_lost_process():  # the constructor compares and broadcasts the parameters
+            return DistributedDataParallel(
+                module, device_ids=device_ids, gradient_as_bucket_view=True
+            )
 
 
 SINGLE_PROCESS = Ranks()
 
 
 def is_distributed() -> bool:
-    """Whether `torchrun` started this process as one of several."""
+    """Return True if `torchrun` started this process as one of several."""
     return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def rank_from_environment() -> int:
-    """This process's rank as its environment tells it, 0 where it is by itself."""
+    """Return the rank of this process from its environment, 0 for a single process."""
     return int(os.environ["RANK"]) if is_distributed() else 0
 
 
 @contextmanager
 def group(device: str) -> Iterator[Ranks]:
-    """Join the processes that `torchrun` started together, until the context ends.
+    """Join the process group of the `torchrun` job until the context ends.
 
-    On GPUs gradients go through NCCL, everywhere else through gloo.
+    Gradients on GPUs are reduced by NCCL, everything else by gloo. Raises UsageError if the
+    processes cannot train on `device`, TrainingError if another process cannot be reached.
     """
     if not is_distributed():
         yield SINGLE_PROCESS
@@ -162,23 +166,25 @@ def group(device: str) -> Iterator[Ranks]:
                 "GPUs: start one for each GPU, or add --device cpu"
             )
         torch.cuda.set_device(ranks.local_rank)
-    # `joined` has this imported, and its defaults hold whatever group there is by then for good.
+    # DistributedDataParallel imports this module, whose default arguments keep a reference to the
+    # process group that exists at the import. Import it while there is none.
     from torch.distributed.nn import functional  # noqa: F401
 
-    with one_line_errors():
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
+    with explain_lost_process():
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_TIMEOUT)
     try:
         yield ranks
-        # What `joined` made holds the group too. Only a group that nothing holds ends its threads,
-        # and one of these that is still busy when the interpreter ends aborts the process.
+        # DistributedDataParallel refers to the group too. Only a group without references stops its
+        # threads, and a thread that is still busy when the interpreter exits aborts the process.
         gc.collect()
     finally:
         distributed.destroy_process_group()
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Say in one line that another process is gone, where that is what went wrong inside."""
+def explain_lost_process() -> Iterator[None]:
+    """Raise TrainingError, a one-line message, if communication fails because another process has
+    ended."""
     try:
         yield
     except RuntimeError as error:

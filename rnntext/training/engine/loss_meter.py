@@ -1,7 +1,8 @@
-"""The losses of a run's steps, added up until somebody asks for their mean.
+"""Mean losses of training steps.
 
-Knows: which of them were told already. Does not know: how a loss comes about. The sums stay
-where the losses are computed, so that a GPU is waited for only where one is asked for.
+Knows: the sums of the losses since the last report and since the last evaluation. Does not know:
+how a loss is computed. The sums stay on the device that computes the losses, so the process waits
+for a GPU only when it reads a mean.
 """
 
 from __future__ import annotations
@@ -16,41 +17,44 @@ from rnntext.training.engine.distributed import Ranks
 
 
 class LossMeter:
-    """Sums of the losses of steps, kept where they are computed until somebody asks."""
+    """Running means of the loss: one for reports of steps, one for evaluations."""
 
     def __init__(self, device: torch.device) -> None:
         dtype = torch.float32 if device.type == "mps" else torch.float64
-        # Of the steps since the last report, and since the last evaluation before those.
+        # `pending`: steps since the last report. `reported`: steps before that report and after the
+        # last evaluation.
         self._pending = torch.zeros((), dtype=dtype, device=device)
         self._reported = torch.zeros((), dtype=dtype, device=device)
         self._reported_steps = self._pending_steps = 0
 
     def add(self, loss: Tensor) -> None:
+        """Take in the loss of one step, a scalar on the device."""
         self._pending += loss
         self._pending_steps += 1
 
     def since_report(self) -> float:
-        """Mean loss of the steps since this was last asked, or since an evaluation."""
+        """Return the mean loss since the last report or evaluation, whichever was later."""
         mean = float(self._pending) / self._pending_steps
         self._reported += self._pending
         self._reported_steps += self._pending_steps
-        self._forget_pending()
+        self._reset_pending()
         return mean
 
     def since_evaluation(self) -> float:
-        """Mean loss of the steps since this was last asked."""
+        """Return the mean loss since the last evaluation; NaN if there was no step since."""
         steps = self._reported_steps + self._pending_steps
         mean = float(self._reported + self._pending) / steps if steps else math.nan
         self._reported.zero_()
         self._reported_steps = 0
-        self._forget_pending()
+        self._reset_pending()
         return mean
 
-    def finite(self) -> bool:
-        """Whether all of them were numbers."""
+    def is_finite(self) -> bool:
+        """Return True if every loss since the last evaluation is finite."""
         return math.isfinite(float(self._reported + self._pending))
 
     def state(self, ranks: Ranks) -> dict[str, Any]:
+        """Return the sums averaged over the ranks, as plain JSON."""
         return {
             "reported": ranks.all_reduce_mean(float(self._reported)),
             "pending": ranks.all_reduce_mean(float(self._pending)),
@@ -58,10 +62,11 @@ class LossMeter:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state."""
         self._reported.fill_(state["reported"])
         self._pending.fill_(state["pending"])
         self._reported_steps, self._pending_steps = state["steps"]
 
-    def _forget_pending(self) -> None:
+    def _reset_pending(self) -> None:
         self._pending.zero_()
         self._pending_steps = 0

@@ -1,8 +1,8 @@
-"""What each task learns, as the loop sees it, and what the tasks have in common.
+"""The interface of a training objective, and functions that the objectives share.
 
-Knows: how a batch is shared among ranks, which part of the validation data a quick evaluation
-looks at, and how an epoch has so many batches. Does not know: any one task, optimisers or when to
-stop. Each objective has the order of its batches from its seed and the epoch's number alone.
+Knows: how the rows of a batch are split over the ranks, which part of the validation data a quick
+evaluation reads, and how many batches an epoch has. Does not know: a particular task, optimizers,
+or when a run ends. The order of an objective's batches depends only on its seed and on the epoch.
 """
 
 from __future__ import annotations
@@ -21,60 +21,60 @@ from rnntext.training.events import Metrics
 
 Batch = Any
 
-# Validation tokens of a quick evaluation. A classifier or tagger needs more examples than that to
-# be told from another.
+# Validation tokens that a quick evaluation of a classifier or a tagger reads. Fewer examples do not
+# tell two checkpoints apart.
 QUICK_TOKENS = 100_000
-# Tokens that are read to see how long an evaluation takes.
+# Validation tokens that are read to measure the speed of an evaluation.
 SAMPLE_TOKENS = 10_000
 
 
 class Objective(Protocol):
-    """What is learned: batches, their loss, and how good a model is."""
+    """A task to train a model on: batches, their loss and validation metrics."""
 
-    metric: str  # the one that chooses among checkpoints
+    metric: str  # selects the best checkpoint
     higher_is_better: bool
     steps_per_epoch: int
-    quick_share: float  # of the validation data: what a quick evaluation reads
-    quick_steps: float  # how many steps read as many tokens as that
+    quick_fraction: float  # of the validation data, which a quick evaluation reads
+    steps_per_quick_evaluation: float  # steps that read as many tokens as a quick evaluation
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """One epoch, in the order of its own seed, without its first `start` batches."""
+        """Yield the batches of one epoch, shuffled by its own seed, from batch `start` on."""
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
-        """The mean loss with its gradient graph, and how many tokens it is the mean of. With
-        several ranks the mean of their losses is that over the whole batch, and the tokens are
-        those of the whole batch."""
+        """Return the mean loss with its autograd graph, and the number of tokens. With several
+        ranks, the mean over the ranks of their losses is the mean loss of the whole batch, and
+        the number of tokens is that of the whole batch."""
 
     def state(self) -> dict[str, Tensor]:
-        """What is carried from batch to batch; the same on all ranks."""
+        """Return the tensors that are carried from batch to batch; the same on all ranks."""
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from such a state."""
+        """Continue from the tensors that `state` returned."""
 
     def evaluate(self, model: Any, *, quick: bool = False) -> Metrics:
-        """Validation metrics; `quick` looks at a part of the data where all of it is long."""
+        """Return metrics on the validation data, or on a fixed part of long data if `quick`."""
 
     def evaluate_sample(self, model: Any) -> float:
-        """Do a part of what an evaluation of everything does; how large a part."""
+        """Evaluate a small part of the validation data; return the fraction that was read."""
 
 
 def shard_rows(ranks: Ranks, rows: int) -> tuple[slice, bool]:
-    """This rank's part of a batch's rows, and whether it counts: where there is no row for it,
-    it takes the first so that it can take part in the step."""
-    own = ranks.shard(rows)
-    return (own, True) if own.start < own.stop else (slice(0, 1), False)
+    """Return this rank's rows of a batch, and whether their loss counts. A rank without rows gets
+    the first row, which does not count, because every rank must take part in the step."""
+    shard = ranks.shard(rows)
+    return (shard, True) if shard.start < shard.stop else (slice(0, 1), False)
 
 
 def random_subset(lengths: Sequence[int], tokens: int, seed: int) -> list[int]:
-    """Indices of a random part, the same for the same seed: the fewest of so many tokens in all,
-    or everything where that is less."""
+    """Return the sorted indices of a random subset that has at least `tokens` tokens, or of
+    everything if there are fewer tokens. The same seed gives the same subset."""
     order = np.random.default_rng(seed).permutation(len(lengths))
     reached = np.cumsum(np.array(lengths)[order])
     return sorted(order[: int(np.searchsorted(reached, tokens)) + 1].tolist())
 
 
 def epoch_batches(epochs: BucketedEpochs, count: int, seed: Sequence[int]) -> Iterator[Array]:
-    """The batches of an epoch, so many: their number may vary by a few with the jitter of
-    lengths, an epoch's does not."""
+    """Yield exactly `count` batches of an epoch. The jitter of lengths changes the number of
+    batches by a few, so the epoch is cut short or begins again."""
     again = (epochs.batches(np.random.default_rng(seed)) for _ in repeat(None))
     return islice(chain.from_iterable(again), count)

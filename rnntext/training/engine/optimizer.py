@@ -1,9 +1,8 @@
-"""How the weights are moved: AdamW with clipped gradients, words with one second moment for all,
-and the average of all weights so far.
+"""The optimizer: AdamW with gradient clipping, one shared second moment for each parameter that has
+a row per word, and an exponential moving average of the weights.
 
-Knows: parameters, their gradients and the moments of these. Does not know: models, losses or
-schedules. Everything it remembers are tensors in its own hands, so that a run can be saved and
-taken up again to the bit.
+Knows: parameters, their gradients and moments. Does not know: losses or learning-rate schedules. It
+owns every tensor of its state, so that a run can be saved and resumed to the bit.
 """
 
 from __future__ import annotations
@@ -14,71 +13,70 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_FIRST_DECAY, _SECOND_DECAY, _EPSILON = 0.9, 0.99, 1e-8
-_WITH_A_ROW_FOR_EACH_WORD = ("encoder.embedding.weight", "head.bias")
+_BETA1, _BETA2, _EPSILON = 0.9, 0.99, 1e-8
+_WORD_PARAMETERS = ("encoder.embedding.weight", "head.bias")
 
 
 @dataclass(frozen=True, slots=True)
 class OptimizerConfig:
-    """How the weights are moved."""
+    """Hyperparameters of the optimizer."""
 
     learning_rate: float
     weight_decay: float
     clip_norm: float
     warmup: int  # steps
-    ema_decay: float = 0.0  # the part that the average of all weights so far keeps at each step
-    # Times the learning rate: that of the parameters with a row for each word, which then share
-    # one second moment. 0: these are parameters as all others.
+    ema_decay: float = 0.0  # of the exponential moving average of the weights; 0: no average
+    # Multiplies the learning rate of the parameters with a row per word, each of which then has one
+    # scalar second moment. 0: AdamW as for all other parameters.
     embedding_lr_multiplier: float = 0.0
 
 
 class Optimizer:
-    """AdamW (Loshchilov and Hutter 2019) on all of a model's parameters but those with a row for
-    each word, where the settings have a rate of their own for these.
+    """AdamW (Loshchilov and Hutter 2019); the parameters with a row per word have a scalar second
+    moment if `embedding_lr_multiplier` is set.
 
-    AdamW moves every number about as far, however small its gradients are. Those of a rare word
-    are mostly of the steps in which it was a wrong answer among thousands, and it would be moved by
-    their noise as far as a common word is by what there is to learn. So all numbers of such a
-    parameter are divided by the same second moment, the mean of theirs (as in NovoGrad, Ginsburg et
-    al. 2019), and their gradients keep their proportions, as in plain gradient descent. They do not
-    decay.
+    AdamW divides each gradient by its own root mean square, so every number moves about as far.
+    Most gradients of a rare word come from steps in which it was a wrong answer among thousands;
+    that noise would move it as far as the signal moves a common word. A second moment shared by the
+    whole parameter, the mean square of its gradient (as in NovoGrad, Ginsburg et al. 2019), keeps
+    the proportions of the gradients, as SGD does. These parameters have no weight decay.
 
-    PyTorch's fused kernel is called directly: `torch.optim` imports its compiler when the first
-    optimizer is made, which takes over a second of every run.
+    The fused kernel of PyTorch is called directly: `torch.optim` imports PyTorch's compiler when
+    the first optimizer is made, which takes over a second of every run.
     """
 
     def __init__(self, model: nn.Module, settings: OptimizerConfig) -> None:
         self._settings = settings
         self._names = [name for name, _ in model.named_parameters()]
         self._parameters = list(model.parameters())
-        self._words = [
+        self._word_indices = [
             index
             for index, name in enumerate(self._names)
-            if settings.embedding_lr_multiplier and name in _WITH_A_ROW_FOR_EACH_WORD
+            if settings.embedding_lr_multiplier and name in _WORD_PARAMETERS
         ]
         self._first = [torch.zeros_like(parameter) for parameter in self._weights()]
         self._second = [
             torch.zeros((), device=weight.device)
-            if index in self._words
+            if index in self._word_indices
             else torch.zeros_like(weight)
             for index, weight in enumerate(self._weights())
         ]
         self._steps = [torch.zeros((), device=weight.device) for weight in self._weights()]
         self._average = [weight.clone() for weight in self._weights()] if settings.ema_decay else []
-        # Matrices decay; biases and a CRF's scores, which mean something as they are, do not.
-        decays = [
+        # Weight decay is for matrices, but not for the scores of a CRF: those are log potentials.
+        decayed = [
             parameter.dim() > 1 and "crf" not in name
             for name, parameter in zip(self._names, self._parameters, strict=True)
         ]
-        others = [index for index in range(len(decays)) if index not in self._words]
+        others = [index for index in range(len(decayed)) if index not in self._word_indices]
         self._groups = [
-            (decay, [index for index in others if bool(decays[index]) == bool(decay)])
+            (decay, [index for index in others if bool(decayed[index]) == bool(decay)])
             for decay in (settings.weight_decay, 0.0)
         ]
 
-    def step(self, rate: float, taken: int) -> Tensor:
-        """Move the weights by their gradients, which are clipped, and forget those; `taken`
-        steps came before. The gradient's norm before clipping."""
+    def step(self, rate: float, step: int) -> Tensor:
+        """Clip the gradients, update the weights at learning rate `rate` and reset the gradients.
+        `step` counts from 0. Returns the norm of the gradient before clipping, a scalar."""
         norm: Tensor = nn.utils.clip_grad_norm_(
             self._parameters, self._settings.clip_norm, foreach=True
         )
@@ -89,8 +87,8 @@ class Optimizer:
         ]
         with torch.no_grad():
             torch._foreach_add_(self._steps, 1)
-            for index in self._words:
-                self._move_words(
+            for index in self._word_indices:
+                self._step_word_parameter(
                     index, gradients[index], rate * self._settings.embedding_lr_multiplier
                 )
             for decay, group in self._groups:
@@ -103,59 +101,59 @@ class Optimizer:
                         [],
                         [self._steps[index] for index in group],
                         lr=rate,
-                        beta1=_FIRST_DECAY,
-                        beta2=_SECOND_DECAY,
+                        beta1=_BETA1,
+                        beta2=_BETA2,
                         weight_decay=decay,
                         eps=_EPSILON,
                         amsgrad=False,
                         maximize=False,
                     )
         if self._average:
-            # The first steps are soon forgotten.
-            keep = min(self._settings.ema_decay, (2 + taken) / (11 + taken))
-            torch._foreach_lerp_(self._average, weights, 1 - keep)
+            # The decay is smaller at the start, so that the initial weights soon leave the average.
+            ema_decay = min(self._settings.ema_decay, (2 + step) / (11 + step))
+            torch._foreach_lerp_(self._average, weights, 1 - ema_decay)
         for parameter in self._parameters:
             parameter.grad = None
         return norm
 
-    def _move_words(self, index: int, gradient: Tensor, rate: float) -> None:
+    def _step_word_parameter(self, index: int, gradient: Tensor, rate: float) -> None:
         steps, first, second = self._steps[index], self._first[index], self._second[index]
         square = torch.linalg.vector_norm(gradient).square() / gradient.numel()
-        second.lerp_(square, 1 - _SECOND_DECAY)
-        first.lerp_(gradient, 1 - _FIRST_DECAY)
-        # Tensors all along: a number would have to be waited for where a GPU computes it.
-        size = (second / (1 - _SECOND_DECAY**steps)).sqrt() + _EPSILON
-        scale = rate / (size * (1 - _FIRST_DECAY**steps))
+        second.lerp_(square, 1 - _BETA2)
+        first.lerp_(gradient, 1 - _BETA1)
+        # All of these are tensors: to read a number, the process would wait for the GPU.
+        rms = (second / (1 - _BETA2**steps)).sqrt() + _EPSILON
+        scale = rate / (rms * (1 - _BETA1**steps))
         self._parameters[index].detach().addcmul_(first, scale, value=-1)
 
-    def finite(self) -> bool:
-        """Whether every weight is a number, also those that would be measured now."""
+    def is_finite(self) -> bool:
+        """Return True if every weight and every averaged weight is finite."""
         tensors = [*self._weights(), *self._average]
         return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
     def swap_average(self) -> None:
-        """Put the average where the weights are and these where the average is, so that the
-        model can be measured with it; done again, all is as it was. Nothing without an average."""
+        """Exchange the weights and their average, to evaluate the model with the average; a second
+        call exchanges them back. Does nothing if there is no average."""
         for weight, average in zip(self._weights(), self._average, strict=False):
-            kept = weight.clone()
+            copy = weight.clone()
             weight.copy_(average)
-            average.copy_(kept)
+            average.copy_(copy)
 
     def state(self) -> dict[str, Tensor]:
-        """What `restore` takes up again, the weights apart: the tensors themselves, by name."""
+        """Return the tensors of the state by name, not copied and without the weights."""
         return {
             f"{kind}.{name}": tensor
-            for kind, tensors in self._kept().items()
+            for kind, tensors in self._state_tensors().items()
             for name, tensor in zip(self._names, tensors, strict=False)
         }
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Raises KeyError where a tensor is missing."""
-        for kind, tensors in self._kept().items():
+        """Copy from the tensors that `state` returned. Raises KeyError if one is missing."""
+        for kind, tensors in self._state_tensors().items():
             for name, tensor in zip(self._names, tensors, strict=False):
                 tensor.copy_(state[f"{kind}.{name}"])
 
-    def _kept(self) -> dict[str, list[Tensor]]:
+    def _state_tensors(self) -> dict[str, list[Tensor]]:
         return {
             "first": self._first,
             "second": self._second,
@@ -168,5 +166,5 @@ class Optimizer:
 
 
 def copy_of_weights(model: nn.Module) -> dict[str, Any]:
-    """A copy of a model's weights."""
+    """Return a copy of a model's weights."""
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

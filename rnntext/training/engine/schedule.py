@@ -1,11 +1,12 @@
-"""How long a run lasts and how its learning rate moves.
+"""The length of a run and its learning-rate schedule.
 
-Knows: steps, seconds and rates. Does not know: models or data. With a known end the rate
-depends on the step and the total alone, so a run that was fitted to a time is repeated by
-naming its steps: warm-up, a flat stretch, then a straight line down. A timed run
-measures its own speed in the flat stretch and fixes its total where that ends. Where the machine
-becomes slower or much faster after that, the line is made steeper or flatter, so that the run
-still comes down to its end.
+Knows: steps, epochs and factors of the learning rate. Does not know: models, data or the clock.
+
+The schedule is a warm-up, a constant stretch and a linear decay. If the number of steps is known,
+the rate depends on the step and on that number alone, so `--steps` repeats a run that was given
+minutes. A timed run measures its own speed during the constant stretch and fixes its number of
+steps where that stretch ends. If the machine later becomes slower or much faster, the run plans
+another number, and the decay continues from the current rate to the new end.
 """
 
 from __future__ import annotations
@@ -15,32 +16,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-# The flat stretch is the first part of a run; then the rate falls to _FLOOR of its peak.
-_FLAT = 0.4
-_FLOOR = 0.01
-# A timed run estimates its number of steps from when this part of its time is over.
-ESTIMATE_AT = 0.1
-# However much time there is, more passes than this over the same text teach nothing new.
-MOST_EPOCHS = 30
-# Where in a run of known length the model is evaluated: nowhere in the flat stretch, in which a
-# timed run does not know its length. A short run over little text is evaluated at the last of
-# these alone: in all, evaluations read at most this part of what the steps read.
-EVALUATE_AT = (_FLAT, 0.55, 0.7, 0.85, 1.0)
-_EVALUATED = 0.1
+# The rate is constant during this fraction of a run, then decays to _FINAL_FACTOR of its peak.
+_CONSTANT_FRACTION = 0.4
+_FINAL_FACTOR = 0.01
+# More epochs than this over the same text no longer improve the model, so a timed run stops there.
+MAX_EPOCHS = 30
+# A run with a known number of steps is evaluated after these fractions of it. None lies in the
+# constant stretch, where a timed run does not yet know its number of steps.
+EVALUATE_AT = (_CONSTANT_FRACTION, 0.55, 0.7, 0.85, 1.0)
+# Evaluations read at most this fraction of the tokens that the steps read: a short run over little
+# text skips the earlier evaluations.
+_MAX_EVALUATION_FRACTION = 0.1
+# A run that ends on a plateau is evaluated once an epoch, but at least once in so many steps.
+_MAX_STEPS_BETWEEN_EVALUATIONS = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What ends a run: one of these, or none of them: validation that stops improving."""
+    """What ends a run. At most one of `epochs`, `steps` and `deadline` is set; with none of them
+    the run ends when validation stops improving."""
 
     epochs: int | None = None
     steps: int | None = None
-    deadline: float | None = None  # of the run's clock, in seconds
-    # Of a timed run that is repeated: after which step it came to plan how many in all.
+    deadline: float | None = None  # reading of the run's clock, in seconds
+    # The plans of a timed run that is being repeated: pairs (step at which the plan was made,
+    # number of steps planned in all).
     plans: tuple[tuple[int, int], ...] = ()
 
     def total_steps(self, steps_per_epoch: int) -> int | None:
-        """The number of steps, where it is known before the run."""
+        """Return the number of steps, or None if it is not known before the run."""
         if self.plans:
             return self.plans[0][1]
         if self.epochs is not None:
@@ -50,85 +54,159 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class LinearDecay:
-    """The way down of the learning rate, as a part of its peak: 1 up to the step `begins`, and
-    from `height` there in a straight line to the step `total`."""
+    """Learning-rate decay as a factor of the peak rate: 1 before `start_step`, then a straight
+    line from `start_factor` towards 0 at `end_step`, but never below _FINAL_FACTOR."""
 
-    total: int
-    begins: float
-    height: float = 1.0
+    end_step: int
+    start_step: float
+    start_factor: float = 1.0
 
     @classmethod
-    def planned(cls, plans: Sequence[tuple[int, int]]) -> Self:
-        """The fall of a run that planned so many steps in all, then again after some of them."""
-        fall = cls(plans[0][1], _FLAT * plans[0][1])
+    def from_plans(cls, plans: Sequence[tuple[int, int]]) -> Self:
+        """The decay of a run whose plans are pairs (step, number of steps in all). Every plan
+        after the first continues from the factor that its step has under the plan before it."""
+        _, total = plans[0]
+        decay = cls(total, _CONSTANT_FRACTION * total)
         for step, total in plans[1:]:
-            fall = cls(total, step, fall.share(step))
-        return fall
+            decay = cls(total, step, decay.factor(step))
+        return decay
 
-    def share(self, step: int) -> float:
-        """The part of the peak at step 0, 1, 2 ..."""
-        if step < self.begins:
+    def factor(self, step: int) -> float:
+        """Return the factor at step 0, 1, 2 ..."""
+        if step < self.start_step:
             return 1.0
-        return max(_FLOOR, self.height * (self.total - step) / (self.total - self.begins))
+        return max(
+            _FINAL_FACTOR,
+            self.start_factor * (self.end_step - step) / (self.end_step - self.start_step),
+        )
+
+
+class StepPlan:
+    """The number of steps of a run, once it is known, and what follows from it: the decay of the
+    learning rate and the steps after which the model is evaluated."""
+
+    def __init__(
+        self, budget: Budget, steps_per_epoch: int, steps_per_quick_evaluation: float
+    ) -> None:
+        self._steps_per_epoch = steps_per_epoch
+        self._evaluated_each_epoch = budget.epochs is not None
+        self._steps_per_quick_evaluation = steps_per_quick_evaluation
+        self._replayed = dict(budget.plans[1:])
+        self.plans: list[tuple[int, int]] = []
+        self._decay: LinearDecay | None = None
+        self._evaluation_steps: frozenset[int] = frozenset()
+        total = budget.total_steps(steps_per_epoch)
+        self.ends_on_plateau = total is None and budget.deadline is None
+        if total is not None:
+            self.add(0, total)
+
+    @property
+    def total(self) -> int | None:
+        """The number of steps in all; None while it is unknown."""
+        return self.plans[-1][1] if self.plans else None
+
+    def add(self, step: int, total: int) -> None:
+        """Plan, after `step` steps, to take `total` steps in all."""
+        # The first plan of a timed run counts from step 0, as if it had been known from the start.
+        self.plans.append((step if self.plans else 0, total))
+        self._decay = LinearDecay.from_plans(self.plans)
+        self._evaluation_steps = self.evaluation_steps(total)
+
+    def replayed_total(self, step: int) -> int:
+        """Return the number of steps that the repeated run planned after `step`, or 0."""
+        return self._replayed.get(step, 0)
+
+    def evaluation_steps(self, total: int) -> frozenset[int]:
+        """Return the steps after which a run of `total` steps is evaluated."""
+        if self._evaluated_each_epoch:
+            return frozenset(range(self._steps_per_epoch, total + 1, self._steps_per_epoch))
+        return evaluation_steps(total, self._steps_per_quick_evaluation)
+
+    def evaluations_after(self, step: int, total: int) -> int:
+        """Return how many of the evaluations of a run of `total` steps come after `step`."""
+        return sum(evaluated > step for evaluated in self.evaluation_steps(total))
+
+    def is_evaluated_after(self, step: int) -> bool:
+        """Return True if the model is to be evaluated after `step`."""
+        if not self.ends_on_plateau:
+            return step in self._evaluation_steps
+        return step % min(self._steps_per_epoch, _MAX_STEPS_BETWEEN_EVALUATIONS) == 0
+
+    def is_complete(self, step: int) -> bool:
+        """Return True if no planned step is left."""
+        return self.total is not None and step >= self.total
+
+    def decay_factor(self, step: int) -> float:
+        """Return the factor by which the learning rate has decayed at `step`."""
+        return 1.0 if self._decay is None else self._decay.factor(step)
+
+    def restore(self, plans: Sequence[tuple[int, int]]) -> None:
+        """Continue from the `plans` of a saved run."""
+        self.plans = []
+        for step, total in plans:
+            self.add(step, total)
 
 
 def warmup_factor(warmup: int, step: int) -> float:
-    """The part of the peak that the first steps lead up to, however many follow: a timed run
-    takes them before it knows its total."""
+    """Return the factor of the peak rate at `step` of a linear warm-up over `warmup` steps. It
+    does not depend on the number of steps in all, which a timed run does not know yet."""
     return min(1.0, (step + 1) / warmup)
 
 
-def flat_steps(total: int) -> int:
-    """How many steps of `total` are taken before the rate depends on the total."""
-    return math.ceil(_FLAT * total)
+def steps_before_decay(total: int) -> int:
+    """Return how many of `total` steps come before the decay."""
+    return math.ceil(_CONSTANT_FRACTION * total)
 
 
-def fewest_steps(flat: int) -> int:
-    """The fewest steps in all of which `flat` belong to the flat stretch."""
-    return math.floor(flat / _FLAT)
+def total_with_decay_from(step: int) -> int:
+    """Return the largest number of steps in all with `steps_before_decay` equal to `step`."""
+    return math.floor(step / _CONSTANT_FRACTION)
 
 
-def evaluation_steps(total: int, cost: float) -> frozenset[int]:
-    """After how many steps a run of known length is evaluated, where an evaluation reads as
-    many tokens as `cost` steps."""
-    count = max(1, min(len(EVALUATE_AT), math.floor(_EVALUATED * total / cost)))
-    return frozenset(max(1, math.ceil(share * total)) for share in EVALUATE_AT[-count:])
+def evaluation_steps(total: int, steps_per_evaluation: float) -> frozenset[int]:
+    """Return the steps after which a run of `total` steps is evaluated, if one evaluation reads as
+    many tokens as `steps_per_evaluation` steps."""
+    count = math.floor(_MAX_EVALUATION_FRACTION * total / steps_per_evaluation)
+    count = max(1, min(len(EVALUATE_AT), count))
+    return frozenset(max(1, math.ceil(fraction * total)) for fraction in EVALUATE_AT[-count:])
 
 
 class ReduceOnPlateau:
-    """Cuts the rate when validation stops improving, and says when that no longer helps."""
+    """Cuts the learning rate when validation stops improving, and ends the run when a further cut
+    is not allowed: after `patience` evaluations without improvement, the next one cuts."""
 
     def __init__(self, patience: int = 1, cuts: int = 3, factor: float = 0.3) -> None:
-        self._patience, self._cuts, self._factor = patience, cuts, factor
-        self._waited = 0
+        self._patience, self._cuts_left, self._factor = patience, cuts, factor
+        self._bad_evaluations = 0
         self.scale = 1.0
         self.finished = False
 
     def update(self, improved: bool) -> bool:
-        """After an evaluation; True where the rate was just cut."""
+        """Take in one evaluation; return True if it cut the rate."""
         if improved:
-            self._waited = 0
+            self._bad_evaluations = 0
             return False
-        self._waited += 1
-        if self._waited <= self._patience:
+        self._bad_evaluations += 1
+        if self._bad_evaluations <= self._patience:
             return False
-        self._waited = 0
-        if self._cuts == 0:
+        self._bad_evaluations = 0
+        if self._cuts_left == 0:
             self.finished = True
             return False
-        self._cuts -= 1
+        self._cuts_left -= 1
         self.scale *= self._factor
         return True
 
     def state(self) -> dict[str, Any]:
-        """What `restore` takes up again."""
+        """Return the state that `restore` takes, as plain JSON."""
         return {
-            "waited": self._waited,
-            "cuts": self._cuts,
+            "waited": self._bad_evaluations,
+            "cuts": self._cuts_left,
             "scale": self.scale,
             "finished": self.finished,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self._waited, self._cuts, self.scale = state["waited"], state["cuts"], state["scale"]
-        self.finished = state["finished"]
+        """Continue from a saved state."""
+        self._bad_evaluations, self._cuts_left = state["waited"], state["cuts"]
+        self.scale, self.finished = state["scale"], state["finished"]

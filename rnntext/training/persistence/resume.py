@@ -20,7 +20,7 @@ from rnntext.errors import CheckpointError, UsageError
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data.loading import tokenizer_of
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
-from rnntext.training.engine.loop import LoopState
+from rnntext.training.engine.loop_state import LoopState
 from rnntext.training.events import Saved
 from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence.repeat import flag_of

@@ -20,7 +20,7 @@ from rnntext import __version__, checkpoint
 from rnntext.errors import CheckpointError
 from rnntext.tasks import TASKS
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
-from rnntext.training.engine.loop import LoopState
+from rnntext.training.engine.loop_state import LoopState
 from rnntext.training.events import Evaluated, Prepared, Saved, Step
 from rnntext.training.networks.encoder import Network
 from rnntext.training.onnx.build import other_graphs

@@ -96,8 +96,8 @@ class Classification(TaskObjective):
         self._epochs = BucketedEpochs(train.ids, batch_size, batch_size * max_length, max_length)
         self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
         quick = sum(len(valid.ids[i]) for i in self._quick)
-        self.quick_share = quick / self.valid_tokens()
-        self.quick_steps = quick / (len(train.ids.values) / self.steps_per_epoch)
+        self.quick_fraction = quick / self.valid_tokens()
+        self.steps_per_quick_evaluation = quick / (len(train.ids.values) / self.steps_per_epoch)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[_LabelledBatch]:
         """This rank's part of each batch. Of a document longer than `max_length` an epoch sees

@@ -142,8 +142,8 @@ class LanguageModelling(TaskObjective):
         self._quick = random_subset([len(document) for document in self.valid], _QUICK_TOKENS, seed)
         self.steps_per_epoch = max(1, -(-(self.columns.length - 1) // bptt))
         quick = min(_QUICK_TOKENS, self.valid_tokens())
-        self.quick_share = quick / self.valid_tokens()
-        self.quick_steps = quick / (rows * bptt)
+        self.quick_fraction = quick / self.valid_tokens()
+        self.steps_per_quick_evaluation = quick / (rows * bptt)
         self.softmax = Softmax(torch.from_numpy(counts).to(machine.device), machine.dtype, seed)
         self._state: State | None = None
 

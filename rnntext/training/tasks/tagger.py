@@ -95,8 +95,8 @@ class Tagging(TaskObjective):
         self._epochs = BucketedEpochs(train.ids, batch_size, batch_size * 256)
         self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
         quick = sum(len(valid[i].ids) for i in self._quick)
-        self.quick_share = quick / self.valid_tokens()
-        self.quick_steps = quick / (len(train.ids.values) / self.steps_per_epoch)
+        self.quick_fraction = quick / self.valid_tokens()
+        self.steps_per_quick_evaluation = quick / (len(train.ids.values) / self.steps_per_epoch)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[_TaggedBatch]:
         """This rank's part of each batch."""

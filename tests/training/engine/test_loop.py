@@ -19,7 +19,7 @@ from rnntext.training.data.examples import TaggedIds, TaggedRows
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.loop import Loop
 from rnntext.training.engine.optimizer import OptimizerConfig
-from rnntext.training.engine.schedule import MOST_EPOCHS, Budget, evaluation_steps
+from rnntext.training.engine.schedule import MAX_EPOCHS, Budget, evaluation_steps
 from rnntext.training.events import CheckpointDue, Evaluated, Finished, LoopEvent, Step
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.crf import forbid_broken_spans
@@ -62,8 +62,8 @@ class Toy:
     ) -> None:
         self.metric, self.higher_is_better = "score", higher_is_better
         self.steps_per_epoch, self.scores = steps_per_epoch, scores
-        self.pace, self.cost, self.quick_share = pace, cost, share
-        self.quick_steps = cost * share / pace
+        self.pace, self.cost, self.quick_fraction = pace, cost, share
+        self.steps_per_quick_evaluation = cost * share / pace
         self.clock = Clock()
         self.evaluations = self.steps = 0
         self.epochs: list[int] = []
@@ -92,7 +92,7 @@ class Toy:
     def evaluate(self, model: nn.Module, *, quick: bool = False) -> dict[str, Any]:
         assert quick
         model.eval()
-        self.clock.now += self.cost * self.quick_share
+        self.clock.now += self.cost * self.quick_fraction
         self.seen.append({k: v.clone() for k, v in model.state_dict().items()})
         value = self.scores(self.evaluations)
         self.evaluations += 1
@@ -160,7 +160,7 @@ def test_steps() -> None:
     events, _ = run(objective, Budget(steps=23))
     assert objective.steps == 23
     assert objective.epochs == [0, 1, 2, 3, 4, 5]
-    expected = evaluation_steps(23, objective.quick_steps)
+    expected = evaluation_steps(23, objective.steps_per_quick_evaluation)
     assert {e.step for e in of_kind(events, Evaluated)} == expected
     steps = of_kind(events, Step)
     assert [(s.step, s.total_steps, s.remaining) for s in steps] == [
@@ -196,7 +196,7 @@ def test_a_deadline_is_kept_and_used(
     assert end.reason == "the steps are done"
     # It was evaluated as often as a run of so many steps, at last at its end.
     evaluated = [e.step for e in of_kind(events, Evaluated)]
-    assert set(evaluated) == evaluation_steps(end.steps, objective.quick_steps)
+    assert set(evaluated) == evaluation_steps(end.steps, objective.steps_per_quick_evaluation)
     assert evaluated[-1] == end.steps
     assert of_kind(events, Step)[-1].total_steps == end.steps
 
@@ -204,7 +204,7 @@ def test_a_deadline_is_kept_and_used(
 def test_a_long_time_over_a_small_text_ends_after_so_many_passes() -> None:
     objective = Toy(steps_per_epoch=5)
     events, _ = run(objective, Budget(deadline=objective.clock.now + 10_000))
-    assert (events[-1].steps, events[-1].reason) == (5 * MOST_EPOCHS, "the steps are done")
+    assert (events[-1].steps, events[-1].reason) == (5 * MAX_EPOCHS, "the steps are done")
 
 
 class Changing(Toy):
@@ -291,7 +291,7 @@ def test_an_evaluation_that_takes_less_than_was_expected_leaves_time_for_steps()
 def test_time_that_a_small_text_has_no_use_for_adds_no_steps() -> None:
     objective = Quickening(steps_per_epoch=5)
     events, _ = run(objective, Budget(deadline=objective.clock.now + 250), reserve=10)
-    assert events[-1].steps == 5 * MOST_EPOCHS
+    assert events[-1].steps == 5 * MAX_EPOCHS
 
 
 @pytest.mark.parametrize("kind", [Slowing, Quickening])
@@ -367,7 +367,7 @@ def test_a_plateau_goes_on_while_it_improves() -> None:
 
 
 def test_a_long_epoch_is_evaluated_inside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnntext.training.engine.loop._LONGEST_UNSEEN", 6)
+    monkeypatch.setattr("rnntext.training.engine.schedule._MAX_STEPS_BETWEEN_EVALUATIONS", 6)
     events, _ = run(Toy(lambda n: 1.0, steps_per_epoch=25), Budget())
     assert [e.step for e in of_kind(events, Evaluated)][:4] == [6, 12, 18, 24]
 

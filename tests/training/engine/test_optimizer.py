@@ -149,7 +149,7 @@ def test_the_average_is_exchanged_there_and_back() -> None:
 def test_what_is_no_number_is_noticed() -> None:
     model = network()
     optimizer = Optimizer(model, SETTINGS)
-    assert optimizer.finite()
+    assert optimizer.is_finite()
     with torch.no_grad():
         next(model.parameters())[0, 0] = math.nan
-    assert not optimizer.finite()
+    assert not optimizer.is_finite()

@@ -12,14 +12,14 @@ from rnntext.training.engine.schedule import (
     LinearDecay,
     ReduceOnPlateau,
     evaluation_steps,
-    fewest_steps,
-    flat_steps,
+    steps_before_decay,
+    total_with_decay_from,
     warmup_factor,
 )
 
 
 def learning_rate(peak: float, warmup: int, step: int, total: int | None) -> float:
-    fall = 1.0 if total is None else LinearDecay.planned([(0, total)]).share(step)
+    fall = 1.0 if total is None else LinearDecay.from_plans([(0, total)]).factor(step)
     return peak * warmup_factor(warmup, step) * fall
 
 
@@ -58,7 +58,7 @@ def test_a_short_run_still_moves(total: int) -> None:
 @pytest.mark.parametrize("total", [1, 50, 300, 999, 2345, 1_000_000])
 def test_in_the_flat_stretch_the_rate_depends_on_the_step_alone(warmup: int, total: int) -> None:
     """What makes `--steps` repeat a run that `--minutes` ended after so many steps."""
-    flat = flat_steps(total)
+    flat = steps_before_decay(total)
     for step in {*range(0, flat, max(1, flat // 500)), flat - 1}:
         expected = learning_rate(0.3, warmup, step, None)
         assert learning_rate(0.3, warmup, step, total) == expected
@@ -66,41 +66,42 @@ def test_in_the_flat_stretch_the_rate_depends_on_the_step_alone(warmup: int, tot
 
 def test_a_run_that_is_shortened_comes_down_from_where_it_is() -> None:
     """Planned for 1000 steps, and after 700, half way down, for 800."""
-    before, after = LinearDecay.planned([(0, 1000)]), LinearDecay.planned([(0, 1000), (700, 800)])
-    assert before.share(700) == pytest.approx(0.5)
-    shares = [after.share(step) for step in range(700, 800)]
+    before = LinearDecay.from_plans([(0, 1000)])
+    after = LinearDecay.from_plans([(0, 1000), (700, 800)])
+    assert before.factor(700) == pytest.approx(0.5)
+    shares = [after.factor(step) for step in range(700, 800)]
     assert shares[0] == pytest.approx(0.5)
     assert shares[50] == pytest.approx(0.25)
     assert shares[-1] == pytest.approx(0.01)
-    again = LinearDecay.planned([(0, 1000), (700, 800), (750, 760)])
-    assert [again.share(step) for step in (750, 755)] == pytest.approx([0.25, 0.125])
+    again = LinearDecay.from_plans([(0, 1000), (700, 800), (750, 760)])
+    assert [again.factor(step) for step in (750, 755)] == pytest.approx([0.25, 0.125])
 
 
 def test_evaluation_steps() -> None:
-    assert sorted(evaluation_steps(1000, cost=20)) == [400, 550, 700, 850, 1000]
-    assert evaluation_steps(1, cost=20) == {1}
+    assert sorted(evaluation_steps(1000, steps_per_evaluation=20)) == [400, 550, 700, 850, 1000]
+    assert evaluation_steps(1, steps_per_evaluation=20) == {1}
     for total in range(1, 40):
-        steps = evaluation_steps(total, cost=0.01)
+        steps = evaluation_steps(total, steps_per_evaluation=0.01)
         assert total in steps
         assert min(steps) >= 1
         assert max(steps) == total
         # The first is where a timed run has fixed its length.
-        assert min(steps) >= flat_steps(total)
+        assert min(steps) >= steps_before_decay(total)
     assert len(EVALUATE_AT) == 5
 
 
 def test_evaluations_read_little_beside_the_steps() -> None:
-    assert sorted(evaluation_steps(1000, cost=21)) == [550, 700, 850, 1000]
-    assert sorted(evaluation_steps(1000, cost=50)) == [850, 1000]
+    assert sorted(evaluation_steps(1000, steps_per_evaluation=21)) == [550, 700, 850, 1000]
+    assert sorted(evaluation_steps(1000, steps_per_evaluation=50)) == [850, 1000]
     # One there is always: nothing is saved that was not measured.
-    assert evaluation_steps(1000, cost=1e6) == {1000}
+    assert evaluation_steps(1000, steps_per_evaluation=1e6) == {1000}
 
 
 @pytest.mark.parametrize("flat", [1, 2, 3, 17, 400, 12345])
 def test_fewest_steps_hold_the_flat_stretch(flat: int) -> None:
-    total = fewest_steps(flat)
-    assert flat_steps(total) == flat
-    assert flat_steps(total - 1) <= flat
+    total = total_with_decay_from(flat)
+    assert steps_before_decay(total) == flat
+    assert steps_before_decay(total - 1) <= flat
     assert total < flat / 0.4 + 1
 
 

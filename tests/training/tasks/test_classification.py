@@ -180,8 +180,8 @@ def test_a_quick_evaluation_and_a_sample_read_a_part(monkeypatch: pytest.MonkeyP
     assert 41 <= quick < 76
     assert 10 <= sample < quick
     assert share == sample / 76
-    assert objective.quick_share == quick / 76
-    assert objective.quick_steps == quick / (76 / objective.steps_per_epoch)
+    assert objective.quick_fraction == quick / 76
+    assert objective.steps_per_quick_evaluation == quick / (76 / objective.steps_per_epoch)
 
 
 @pytest.mark.parametrize("multi", [False, True])

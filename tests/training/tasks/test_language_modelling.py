@@ -322,7 +322,7 @@ def test_a_quick_evaluation_of_many_documents_reads_its_share(
     monkeypatch.setattr(language_modelling, "_QUICK_TOKENS", 15)
     objective = language(valid=[DOCUMENTS[0]] * 20)
     assert objective.evaluate(random_model("lm"), quick=True)["tokens"] == 15
-    assert objective.quick_share == 15 / 180
-    assert objective.quick_steps == 15 / (4 * 7)
+    assert objective.quick_fraction == 15 / 180
+    assert objective.steps_per_quick_evaluation == 15 / (4 * 7)
     everything = language(valid=[DOCUMENTS[1]])
-    assert (everything.quick_share, everything.quick_steps) == (1, 1 / (4 * 7))
+    assert (everything.quick_fraction, everything.steps_per_quick_evaluation) == (1, 1 / (4 * 7))

@@ -182,5 +182,5 @@ def test_a_quick_evaluation_and_a_sample_read_a_part(monkeypatch: pytest.MonkeyP
     assert 20 <= quick < tokens
     assert 3 <= sample < quick
     assert share == sample / tokens
-    assert objective.quick_share == quick / tokens
-    assert objective.quick_steps == quick / (tokens / objective.steps_per_epoch)
+    assert objective.quick_fraction == quick / tokens
+    assert objective.steps_per_quick_evaluation == quick / (tokens / objective.steps_per_epoch)
