@@ -1,15 +1,15 @@
-"""The checkpoint directory: its names, how it is written at one stroke and how it is read.
+"""The checkpoint directory: its file names, how it is written atomically and how it is read.
 
-Knows: which file is called what, that `config.json` lists every other file with its size and
-SHA-256, and how a new generation takes the place of the old one so that a reader never sees
-half of each. Does not know: what a model, a tokenizer or a training run is; it is handed bytes
-and a dictionary, and hands back paths and a dictionary.
+Knows: the names of the files, that `config.json` lists every other file with its size and SHA-256,
+and how a new generation of files replaces the old one without a reader seeing a mixture. Does not
+know: what a model, a tokenizer or a training run is. It takes bytes and a dictionary, and returns
+paths and a dictionary.
 
-How a generation is written. Everything goes into `DIR/.next.tmp-MACHINE-PID` and is flushed to
-the disk; renaming that folder to `DIR/.next` is the moment at which the new generation counts. Its
-files are then moved over the old ones, `config.json` last. Whoever reads while `.next` is there
-takes a file from it if it is still in it, else from DIR, so a process killed at any moment leaves
-either the old generation or the new one; the next save finishes an interrupted move.
+How a generation is written. All files are written to `DIR/.next.tmp-MACHINE-PID` and flushed with
+fsync. Renaming that folder to `DIR/.next` is atomic, and commits the new generation. Its files are
+then moved over the old ones, `config.json` last. A reader takes each file from `.next` if it is
+still there, else from DIR. So a process that is killed at any moment leaves either the old or the
+new generation, and the next save completes an interrupted move.
 """
 
 from __future__ import annotations
@@ -46,37 +46,37 @@ TRAINING_STATE = "training-state/"  # a folder: its files are named "training-st
 
 _NEXT = ".next"
 _TEMPORARY = re.compile(rf"\.next\.tmp-{OWNER}")
-# Lists come from files that others may have written: nothing absolute, hidden or with "..".
+# A downloaded `config.json` is not trusted: it may name no absolute or hidden path and no "..".
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*")
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A directory that has been checked: `config` is its `config.json`, `file` finds the rest."""
+    """A directory that `load` has verified, with the content of its `config.json`."""
 
     directory: Path
     config: dict[str, Any]
 
     def file(self, name: str) -> Path:
-        """Where `name` lies now. Raises CheckpointError if the checkpoint has no such file."""
+        """Return the path of a file, which a save in another process may move later. Raises
+        CheckpointError if the checkpoint has no such file."""
         if name != CONFIG and name not in self.config["files"]:
             raise CheckpointError(
                 f"{self.directory} has no {name}: name another model, or train it again"
             )
-        moving = self.directory / _NEXT / name
-        return moving if moving.is_file() else self.directory / name
+        upcoming = self.directory / _NEXT / name
+        return upcoming if upcoming.is_file() else self.directory / name
 
 
 # Writing
 
 
 def check_target(directory: Path, force: bool) -> None:
-    """Say early, before hours of training, whether `directory` can take a checkpoint.
+    """Check before training that a checkpoint can be written to `directory`.
 
-    Raises UsageError if it is something other than a directory, is not empty (with `force`: holds
-    something other than a checkpoint, which is never replaced), or cannot be written. What a
-    killed first save left behind counts as nothing.
+    Raises UsageError if it is not a directory, cannot be written, or is not empty; with `force` it
+    may hold a checkpoint, but nothing else. Temporary folders of a killed save are ignored.
     """
     if os.path.lexists(directory) and not os.path.isdir(directory):  # a file, a broken link
         raise UsageError(f"{directory} is not a directory: name another with -o")
@@ -106,28 +106,28 @@ def check_target(directory: Path, force: bool) -> None:
 def save(
     directory: Path, files: Mapping[str, bytes | Path], config: Mapping[str, Any], *, force: bool
 ) -> None:
-    """Write one generation: all of it, or nothing.
+    """Write a new generation atomically: either all of its files, or none.
 
-    `files` maps names (`training-state/...` for a file in that folder) to their content, or to a
-    file to copy, which may lie in `directory` itself. `config` must be plain JSON (no NaN);
-    `format_version` and `files` are added to it here. Files of the last generation that this one
-    lacks are removed; files that rnntext did not write stay.
+    `files` maps names (`training-state/...` for a file in that folder) to their content, or to the
+    path of a file to copy, which may be in `directory` itself. `config` must be plain JSON (no
+    NaN); `format_version` and `files` are added to it. Files of the last generation that are not in
+    `files` are removed; files that rnntext did not write are kept.
 
-    Raises UsageError as `check_target` does, and CheckpointError where writing fails (a full
-    disk, a quota, no permission): the last generation is then whole and nothing else is left.
+    Raises UsageError as `check_target` does, and CheckpointError if writing fails (a full disk, a
+    quota, no permission); the last generation is then unchanged, and no temporary file is left.
     """
     check_target(directory, force)
     names = sorted(files)
     for name in names:
         if not _is_safe(name):
             raise ValueError(f"not a file name for a checkpoint: {name!r}")
-    # For its errors alone: a config that is not JSON must fail before anything is touched.
+    # Raise for a config that is not JSON before any file is touched.
     json.dumps(config, allow_nan=False)
 
     temporary = directory / f"{_NEXT}.tmp-{owner()}"
     made: list[Path] = []
     with contextlib.ExitStack() as stack:
-        # Opened before the rest, so that a missing source is not taken for a target that fails.
+        # Opened outside `try`, so that a missing source is not reported as a failure to write.
         sources = [stack.enter_context(_open_source(files[name])) for name in names]
         try:
             _make_directories(directory, made)
@@ -135,28 +135,30 @@ def save(
             temporary.mkdir()
             listing = {}
             for name, source in zip(names, sources, strict=True):
-                with source:  # closed before it may be moved, which Windows asks for
+                with source:  # Windows cannot move a file that is open
                     listing[name] = _write(temporary / name, source)
-            everything = {**config, "format_version": FORMAT_VERSION, "files": listing}
-            text = json.dumps(everything, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-            # A lone surrogate (a label may hold one) becomes \udXXX, its escape in JSON too.
+            complete = {**config, "format_version": FORMAT_VERSION, "files": listing}
+            text = json.dumps(complete, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+            # UTF-8 cannot encode a lone surrogate, which a label may contain: it becomes \udXXX,
+            # which is its JSON escape too.
             raw = text.encode("utf-8", "backslashreplace")
             _write(temporary / CONFIG, io.BytesIO(raw))
             for folder in {(temporary / name).parent for name in names} | {temporary}:
                 flush_directory(folder)
-            _finish_move(directory)  # of an earlier save, killed half way
-            os.rename(temporary, directory / _NEXT)  # from here on the new generation counts
+            _finish_move(directory)  # of an earlier save that was killed
+            os.rename(temporary, directory / _NEXT)  # commits the new generation
             flush_directory(directory)
         except OSError as error:
             raise CheckpointError(_cannot_write(directory, error)) from error
         finally:
-            # Also after Ctrl-C. After the rename there is no temporary, and rmdir spares DIR.
+            # Also after KeyboardInterrupt. After the rename `temporary` does not exist and DIR is
+            # not empty, so nothing is removed.
             shutil.rmtree(temporary, ignore_errors=True)
             with contextlib.suppress(OSError):
                 for folder in reversed(made):
                     folder.rmdir()
-    # The new generation counts already, so what cannot be moved now (Windows: a file that some
-    # process has open) is no failure: readers find it in `.next`, the next save moves it.
+    # The new generation is committed, so a file that cannot be moved (on Windows one that another
+    # process has open) is no error: readers find it in `.next`, and the next save moves it.
     with contextlib.suppress(OSError):
         _finish_move(directory)
 
@@ -172,12 +174,12 @@ def _cannot_write(directory: Path, error: OSError) -> str:
 
 
 def _is_safe(name: str) -> bool:
-    """Whether a name stays inside the directory, on every system, and is none of our own."""
+    """Return True if `name` is a path inside the directory on every system, not `config.json`."""
     return name != CONFIG and _NAME.fullmatch(name) is not None
 
 
 def is_checkpoint(directory: Path) -> bool:
-    """Whether `directory` holds a checkpoint, whole or not."""
+    """Return True if `directory` holds a checkpoint, even one with missing or damaged files."""
     try:
         config = json.loads(_read_config(directory))
     except (CheckpointError, ValueError, RecursionError):
@@ -190,7 +192,7 @@ def _open_source(content: bytes | Path) -> BinaryIO:
 
 
 def _make_directories(directory: Path, made: list[Path]) -> None:
-    """Make `directory` and what is missing above it, noting each in `made` to be undone."""
+    """Make `directory` and its missing parents, and append each to `made` for a rollback."""
     missing = [p for p in (directory, *directory.parents) if not os.path.exists(p)]
     for folder in reversed(missing):
         folder.mkdir(exist_ok=True)
@@ -198,7 +200,7 @@ def _make_directories(directory: Path, made: list[Path]) -> None:
 
 
 def _write(path: Path, source: BinaryIO) -> dict[str, Any]:
-    """Copy `source` to `path`, down to the disk; returns its size and SHA-256."""
+    """Copy `source` to `path` and flush it with fsync; return its size and SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     size = 0
@@ -213,10 +215,10 @@ def _write(path: Path, source: BinaryIO) -> dict[str, Any]:
 
 
 def _finish_move(directory: Path) -> None:
-    """Move a generation that counts from `.next` into its place; does nothing where there is none.
+    """Move a committed generation from `.next` into `directory`; do nothing without `.next`.
 
-    The steps can be repeated from the start after a kill at any of them: the old `config.json`,
-    which says what to remove, is replaced last, and what was moved is no longer in `.next`.
+    If the process is killed, the next call completes the move: the old `config.json`, which lists
+    the files to remove, is replaced last, and a file that was moved is no longer in `.next`.
     """
     upcoming = directory / _NEXT
     if not upcoming.is_dir():
@@ -229,7 +231,7 @@ def _finish_move(directory: Path) -> None:
         for name in _listed_names(directory / CONFIG) - _listed_names(upcoming / CONFIG):
             (directory / name).unlink(missing_ok=True)
             if name.startswith(TRAINING_STATE):
-                # Not empty as long as it holds another file.
+                # Fails while the folder is not empty.
                 with contextlib.suppress(OSError):
                     (directory / TRAINING_STATE).rmdir()
         flush_directory(directory)
@@ -242,7 +244,7 @@ def _files_below(folder: Path) -> list[str]:
 
 
 def _listed_names(path: Path) -> set[str]:
-    """The files that a `config.json` lists; none where it is missing or damaged."""
+    """Return the files that a `config.json` lists, none if it is missing or damaged."""
     try:
         return set(_parse_config(path, path.read_bytes())["files"])
     except (OSError, CheckpointError):
@@ -253,25 +255,25 @@ def _listed_names(path: Path) -> set[str]:
 
 
 def load(directory: Path, *, verify: Container[str] | None = None) -> Checkpoint:
-    """Open a checkpoint of this format version or an older one.
+    """Open a checkpoint of this format version or an older one, and verify its files.
 
-    Every file that `config.json` lists must be there with the size it lists, and those that
-    `verify` names (None: all) with the SHA-256. Raises CheckpointError, one line that names the
-    file, where that is not so, and where the checkpoint is of a newer format. Tensor shapes and
-    the vocabulary's size are for the caller to compare (`tensor_shapes`).
+    Every file that `config.json` lists must have the listed size, and the files in `verify` (None:
+    all of them) the listed SHA-256. Raises CheckpointError, whose one line names the file, if one
+    differs or is missing, and if the format version is newer. The caller checks the shapes of
+    tensors and the size of the vocabulary (`tensor_shapes`).
     """
     while True:
         raw = _read_config(directory)
         try:
             return _check(directory, raw, verify)
         except CheckpointError:
-            # Another process may have saved while we were reading; then start over.
+            # Another process may have saved in the meantime; then read again.
             if _read_config(directory) == raw:
                 raise
 
 
 def load_config(directory: Path) -> dict[str, Any]:
-    """`config.json` alone, also of a run that is still going on: no other file is looked at.
+    """Return the content of `config.json` without verifying other files.
 
     Raises CheckpointError as `load` does.
     """
@@ -279,18 +281,18 @@ def load_config(directory: Path) -> dict[str, Any]:
 
 
 def read_file(directory: Path, name: str) -> bytes:
-    """A file as it is now, not compared with what `config.json` lists.
+    """Return the content of a file without verifying it.
 
-    Raises CheckpointError where it is missing or cannot be read.
+    Raises CheckpointError if it is missing or cannot be read.
     """
     with _reading(directory / name), _open(directory, name) as handle:
         return handle.read()
 
 
 def tensor_shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor in `model.safetensors`, from its header alone.
+    """Return the shape of every tensor in `model.safetensors`, reading only its header.
 
-    Raises CheckpointError where there is no such file or its header is damaged.
+    Raises CheckpointError if the file is missing or its header is damaged.
     """
     path = checkpoint.file(WEIGHTS)
     with _reading(path), _open(checkpoint.directory, WEIGHTS) as handle:
@@ -298,11 +300,11 @@ def tensor_shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
 
 
 def load_tensors(checkpoint: Checkpoint, names: Iterable[str]) -> dict[str, NDArray[Any]]:
-    """The named tensors of `model.safetensors`; the others are not read.
+    """Return the named tensors of `model.safetensors`; no other tensor is read.
 
-    Raises CheckpointError where the file is damaged or lacks one of them.
+    Raises CheckpointError if the file is damaged or lacks one of them.
     """
-    # Imported here because most commands need the ONNX graph alone.
+    # Imported here because most commands read only the ONNX graph.
     from safetensors import SafetensorError, safe_open
 
     path = checkpoint.file(WEIGHTS)
@@ -314,19 +316,19 @@ def load_tensors(checkpoint: Checkpoint, names: Iterable[str]) -> dict[str, NDAr
                 if name not in available:
                     raise CheckpointError(f"{path} has no tensor {name}: train the model again")
             return {name: tensors.get_tensor(name) for name in wanted}
-    except (SafetensorError, TypeError) as error:  # TypeError: a type that NumPy does not have
+    except (SafetensorError, TypeError) as error:  # TypeError: a dtype that NumPy does not have
         raise _damaged(path, error) from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def serialize_tensors(tensors: Mapping[str, NDArray[Any]]) -> bytes:
-    """The safetensors form of `tensors`: the same bytes for the same arrays, on every run."""
+    """Serialize `tensors` as safetensors. The same arrays always give the same bytes."""
     from safetensors.numpy import save as save_tensors
 
-    # safetensors writes memory as it lies, so a transposed view would come back scrambled.
-    in_order = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
-    content: bytes = save_tensors(in_order)
+    # safetensors ignores strides, so a transposed view would be saved with its elements permuted.
+    contiguous = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
+    content: bytes = save_tensors(contiguous)
     return content
 
 
@@ -348,7 +350,7 @@ def _damaged(path: Path, why: object) -> CheckpointError:
 
 
 def _open(directory: Path, name: str) -> io.BufferedReader:
-    # In this order: files move from `.next` to DIR only, so one that just moved is found.
+    # Files move from `.next` to DIR and never back, so in this order a file that moves is found.
     try:
         return (directory / _NEXT / name).open("rb")
     except (FileNotFoundError, NotADirectoryError):
@@ -376,10 +378,10 @@ def _read_config(directory: Path) -> bytes:
 
 
 def _parse_config(path: Path, raw: bytes) -> dict[str, Any]:
-    """The content of a `config.json`, its version and its list of files checked for their form."""
+    """Parse a `config.json` and validate its format version and its list of files."""
     try:
         config = json.loads(raw)
-    except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8
+    except (ValueError, RecursionError) as error:  # ValueError: also bytes that are not UTF-8
         raise _damaged(path, error) from None
     if not isinstance(config, dict) or type(config.get("format_version")) is not int:
         raise CheckpointError(f"{path} has no format_version: it is not an rnntext checkpoint")
@@ -422,7 +424,7 @@ def _check(directory: Path, raw: bytes, verify: Container[str] | None) -> Checkp
 
 
 def _read_shapes(path: Path, handle: BinaryIO) -> dict[str, tuple[int, ...]]:
-    """Shapes from a safetensors header: its length in 8 bytes, then JSON, then the data."""
+    """Read shapes from a safetensors file: 8 bytes of header length, a JSON header, the data."""
     size = os.fstat(handle.fileno()).st_size
     length = int.from_bytes(handle.read(8), "little")
     if size < 8 or length > size - 8:

@@ -1,7 +1,7 @@
-"""What happens in a training run, as values.
+"""The events of a training run, as dataclasses.
 
-Knows: the fields of each event. Does not know: how a run comes to them, nor torch, so that
-whoever shows a run can name its events without importing what makes them.
+Knows: the fields of each event. Does not know: how a run produces them, nor torch, so that code
+that displays a run does not import PyTorch.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ Metrics = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class DataSummary:
-    """What can be said of a run's data before it is trained on."""
+    """Statistics of a run's data."""
 
-    unit: str  # lines, documents or sentences
+    unit: str  # of `train` and `valid`: lines, documents or sentences
     train: int
     valid: int
-    characters: int  # of the training part
-    duplicates: int  # validation items that also stand in training
-    fingerprint: str  # SHA-256 of the training part and its labels
-    labels: dict[str, int] = field(default_factory=dict)  # how often each is in training
-    read: int = 0  # lines of DATA, before the validation part was taken from them
-    cut_short: bool = False  # a time budget left no time to prepare more of the training text
-    sampled: int = 0  # characters the tokenizer was learned from, where it was not from all
+    characters: int  # in the training data
+    duplicates: int  # validation examples that are also training examples
+    fingerprint: str  # SHA-256 of the training data and their labels
+    labels: dict[str, int] = field(default_factory=dict)  # count of each in the training data
+    read: int = 0  # lines read from DATA, including those held out for validation
+    cut_short: bool = False  # the time budget allowed only a part of the training text
+    sampled: int = 0  # characters that the tokenizer was trained on; 0: all of them
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedFiles:
-    """What became of the data's text: ids in files."""
+    """The files that hold the encoded data."""
 
     size: int  # bytes
-    place: str | None  # a folder of the cache; None for temporary files
-    reused: bool  # another run wrote them
+    place: str | None  # folder of the cache entry; None for temporary files
+    reused: bool  # an earlier run wrote the cache entry
     trouble: str | None = None  # why the cache could not be used
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The data is read and the model is built; nothing has been trained."""
+    """The data are encoded and the model is built; no step has been taken."""
 
     summary: DataSummary
     encoded: EncodedFiles
@@ -62,73 +62,73 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Some steps were taken."""
+    """A report of training steps."""
 
     step: int
     total_steps: int | None
     epoch: int
-    loss: float  # mean over the steps since the last such event, in nats
+    loss: float  # mean over the steps since the last report or evaluation, in nats
     learning_rate: float
     gradient_norm: float
     tokens_per_second: float
     seconds: float  # since the run began
     memory: float  # resident, in MB
-    remaining: float | None  # seconds, where they are known
+    remaining: float | None  # seconds until the last step; None if unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """The model was measured on the validation data."""
+    """The model was evaluated on the validation data."""
 
     step: int
     epoch: int
-    loss: float  # of training, since the last evaluation
+    loss: float  # mean training loss since the last evaluation, in nats
     metrics: Metrics
-    best: bool
-    seconds: float
+    best: bool  # the best evaluation so far
+    seconds: float  # since the run began
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The loop is over and the model holds its best weights."""
+    """The loop has ended and the model holds the weights of the best evaluation."""
 
     steps: int
     epochs: float
     tokens: int
-    training_seconds: float  # in steps alone
-    reason: str
+    training_seconds: float  # spent in steps, without evaluations
+    reason: str  # why the loop ended
     best_step: int
-    # After which step the run came to plan how many in all; none where nothing was planned.
+    # Pairs (step at which the plan was made, number of steps planned in all); empty without a plan.
     plans: tuple[tuple[int, int], ...]
-    partial_evaluation: bool  # there is no time to measure the model on all validation data
+    partial_evaluation: bool  # there is no time to evaluate the model on all validation data
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointDue:
-    """The loop stands between two steps, and what it is may be saved."""
+    """The loop is paused between two steps, and the caller should save its state."""
 
     step: int
-    stop: bool  # it was asked to stop, and does
+    stop: bool  # a stop was requested: this is the last event of the loop
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """A run is taken up again where it was saved."""
+    """A saved run continues after `step`."""
 
     step: int
-    changed: str  # what is not as it was, so that the end will not be the same to the bit
+    changed: str  # differences in machine or software, which make the weights differ; or empty
 
 
 @dataclass(frozen=True, slots=True)
 class NotSaved:
-    """The state could not be written; the run goes on."""
+    """The state could not be saved; training continues."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The run was asked to stop, and its state is saved."""
+    """The run stopped on request and saved its state."""
 
     directory: Path
     step: int
@@ -136,7 +136,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class StepTimed:
-    """What a dry run measured."""
+    """The speed that a dry run measured."""
 
     seconds_per_step: float
     seconds_per_epoch: float
@@ -144,7 +144,7 @@ class StepTimed:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The checkpoint is complete."""
+    """The finished model is saved."""
 
     directory: Path
     task: str
@@ -155,9 +155,9 @@ class Saved:
     seconds: float
     tokens_per_second: float
     parameters: int
-    reason: str  # why it ended
+    reason: str  # why the loop ended
     plans: tuple[tuple[int, int], ...] = ()  # see Finished
-    float_metrics: dict[str, Any] | None = None  # in float32, where the model runs in int8
+    float_metrics: dict[str, Any] | None = None  # float32 metrics, if the saved model is int8
 
 
 LoopEvent = Step | Evaluated | CheckpointDue | Finished

@@ -99,9 +99,9 @@ def run(
     """
     began = time.perf_counter() if began is None else began
     with group(options.device) as ranks:
-        saved_run = resuming.find(directory, ranks) if execution.resume else None
+        saved_run = resuming.find_saved_run(directory, ranks) if execution.resume else None
         if saved_run is not None:
-            options = saved_run.merged(options, ranks.size)
+            options = saved_run.merge_options(options, ranks.size)
             if saved_run.finished:
                 if ranks.is_main:
                     yield saved_run.result()
@@ -152,14 +152,14 @@ def _train(
         ranks=ranks,
         reserve=_reserved_seconds(setup, partial),
         partial_evaluation=partial,
-        save_due=lambda: saver.due(),
+        save_due=lambda: saver.is_due(),
         stop_asked=stop_asked,
     )
     if saved_run is not None and state is not None:
         saved_run.require_data(setup.prepared.summary.fingerprint, digest)
         loop.restore(state)
         prepared = setup.prepared
-        changed = saved_run.changes(prepared.machine, prepared.threads, prepared.processes)
+        changed = saved_run.describe_changes(prepared.machine, prepared.threads, prepared.processes)
         yield Resumed(loop.step, changed)
         state = None
     saver = Saver(
@@ -186,7 +186,7 @@ def _train(
                     finished, state = event, loop.state()
             yield event
     except TrainingError as error:
-        if not saver.saved:
+        if not saver.has_saved:
             raise
         raise TrainingError(f"{error}; {directory} keeps what was last saved") from error
     assert finished is not None  # noqa: S101
@@ -224,7 +224,7 @@ def _save_state(saver: Saver, loop: Loop, stop: bool) -> Iterator[Event]:
     except (CheckpointError, UsageError) as error:
         if stop:
             raise
-        saver.postpone()
+        saver.restart_timer()
         yield NotSaved(str(error))
 
 
@@ -404,9 +404,9 @@ def _finish(setup: _Setup, saver: Saver, finished: Finished, began: float) -> Sa
         float_metrics=metrics if quantized else None,
     )
     if quantized:
-        saver.finish(saved, quantized.graph, quantized.temperature)
+        saver.save_model(saved, quantized.graph, quantized.temperature)
     else:
-        saver.finish(saved, graph)
+        saver.save_model(saved, graph)
     return replace(saved, seconds=time.perf_counter() - began)
 
 

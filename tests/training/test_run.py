@@ -238,11 +238,11 @@ def test_a_run_goes_on_where_it_was_computed(tmp_path: Path) -> None:
     assert isinstance(
         list(run(options, out, ExecutionOptions(), stop_asked=lambda: True))[-1], Stopped
     )
-    saved = resume.find(out)
+    saved = resume.find_saved_run(out)
     assert saved is not None
-    assert saved.merged(TrainingOptions("tag", ())).device == "cpu"
-    assert saved.merged(TrainingOptions("tag", (), device="cuda")).device == "cuda"
+    assert saved.merge_options(TrainingOptions("tag", ())).device == "cpu"
+    assert saved.merge_options(TrainingOptions("tag", (), device="cuda")).device == "cuda"
     # Threads were for so many processes.
-    assert saved.merged(TrainingOptions("tag", ())).threads == 1
-    assert saved.merged(TrainingOptions("tag", ()), processes=2).threads is None
-    assert saved.merged(TrainingOptions("tag", (), threads=3), processes=2).threads == 3
+    assert saved.merge_options(TrainingOptions("tag", ())).threads == 1
+    assert saved.merge_options(TrainingOptions("tag", ()), processes=2).threads is None
+    assert saved.merge_options(TrainingOptions("tag", (), threads=3), processes=2).threads == 3

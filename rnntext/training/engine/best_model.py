@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from rnntext.training.engine.optimizer import copy_of_weights
+from rnntext.training.networks.encoder import Network
 
 # A smaller relative improvement than this does not end a plateau.
 _MIN_IMPROVEMENT = 1e-3
@@ -30,7 +31,7 @@ class BestModel:
         best = self._value
         return best is None or self._sign * (value - best) > _MIN_IMPROVEMENT * abs(best)
 
-    def update(self, value: float, step: int, model: Model) -> bool:
+    def update(self, value: float, step: int, model: Network) -> bool:
         """Copy the weights of `model` if `value` is the best so far; return True if it is."""
         is_best = self._value is None or self._sign * value > self._sign * self._value
         if is_best:

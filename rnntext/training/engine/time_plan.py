@@ -23,6 +23,7 @@ from rnntext.training.engine.schedule import (
     steps_before_decay,
     total_with_decay_from,
 )
+from rnntext.training.networks.encoder import Network
 
 # The first plan is made after this fraction of the time at the earliest.
 _FIRST_PLAN_AT = 0.1
@@ -51,7 +52,7 @@ class TimePlan:
         self,
         plan: StepPlan,
         objective: Objective,
-        model: Model,
+        model: Network,
         *,
         deadline: float | None,
         reserve: float,

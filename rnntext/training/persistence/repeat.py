@@ -1,6 +1,6 @@
-"""A run told so that it can be done again: as a command line, and from a `config.json`.
+"""Repeating a run: its command line, and its options read from a `config.json`.
 
-Knows: the options of a run and where a checkpoint keeps them. Does not know: how a run goes.
+Knows: the options of a run and where a checkpoint stores them. Does not know: how a run is trained.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from rnntext.training.options import TrainingOptions
 
 
 def repeated_options(config_file: Path) -> TrainingOptions:
-    """The options that repeat the run which a checkpoint's `config.json` describes.
+    """Return the options that repeat the run described by a checkpoint's `config.json`.
 
-    A run that was given minutes is repeated with the steps that it took. Raises UsageError
-    where the file is not such a description.
+    A run that was given minutes is repeated with the number of steps that it took. Raises
+    UsageError if the file cannot be read or describes no run.
     """
     try:
         config = json.loads(config_file.read_text("utf-8"))
@@ -43,7 +43,7 @@ def repeated_options(config_file: Path) -> TrainingOptions:
 
 
 def command_of(options: TrainingOptions, directory: Path) -> str:
-    """The command line that asks for this run."""
+    """Return the shell command that starts this run."""
     words = ["rnntext", "train", options.task, "-o", str(directory)]
     for name, value in options.to_json().items():
         if name in ("task", "data", "part", "plans"):
@@ -52,11 +52,11 @@ def command_of(options: TrainingOptions, directory: Path) -> str:
             words.append(flag_of(name) if value else flag_of("no-" + name))
         else:
             words += [flag_of(name), str(value)]
-    # A name that begins with a dash is none of the flags.
+    # Without "--", a file name that begins with a dash would be parsed as a flag.
     dashed = any(name.startswith("-") and name != "-" for name in options.data)
     return shlex.join([*words, *(["--"] if dashed else []), *options.data])
 
 
 def flag_of(name: str) -> str:
-    """The flag that sets this option."""
+    """Return the command-line flag of an option: "--batch-size" for "batch_size"."""
     return "--" + name.replace("_", "-")

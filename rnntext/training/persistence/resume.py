@@ -1,7 +1,7 @@
-"""A run that was saved before its end: whether a directory holds one, whether it is the one that
-is asked for, and its state.
+"""Resuming a run: finding it in its directory, comparing it with the command line, its state.
 
-Knows: the files of a saved state, and what must be as it was. Does not know: how a run goes on.
+Knows: the files of a saved run, and which options and data must be unchanged. Does not know: how a
+run is trained.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from rnntext.training.presets import Recipe
 TENSORS = checkpoint.TRAINING_STATE + "tensors.safetensors"
 LOOP = checkpoint.TRAINING_STATE + "loop.json"
 
-# What may be otherwise than it was: where the data lie (they are compared themselves), and what
-# they are computed on.
-_FREE = ("data", "valid", "threads", "device")
+# Options that may change: the paths of the data, whose content is compared by `require_data`, and
+# the hardware.
+_CHANGEABLE = ("data", "valid", "threads", "device")
 
 
 @dataclass(frozen=True, slots=True)
 class SavedRun:
-    """A run that a directory holds, as its `config.json` and its files tell."""
+    """A run that a directory holds, as described by its `config.json`."""
 
     directory: Path
     config: dict[str, Any]
     options: TrainingOptions
     finished: bool
-    files: dict[str, bytes]  # of a run that is not finished: what it needs to go on
+    files: dict[str, bytes]  # tokenizer, log and training state; empty for a finished run
 
     @property
     def model(self) -> ModelConfig:
@@ -58,12 +58,12 @@ class SavedRun:
 
     @property
     def log(self) -> str:
-        """The lines of its log so far."""
+        """The content of the log so far."""
         return self.files[checkpoint.METRICS].decode()
 
     @property
     def best(self) -> tuple[dict[str, Any], int] | None:
-        """Metrics and step of its best evaluation so far."""
+        """Metrics and step of the best evaluation so far; None before the first evaluation."""
         results = self.config["results"]
         return (results["metrics"], results["best_step"]) if "metrics" in results else None
 
@@ -72,9 +72,10 @@ class SavedRun:
         training: dict[str, Any] = self.config["training"]
         return training
 
-    def merged(self, given: TrainingOptions, processes: int = 1) -> TrainingOptions:
-        """The options to go on with, in so many processes: those of the saved run, and of the given
-        ones what may change. Raises UsageError where one was given that is not as it was."""
+    def merge_options(self, given: TrainingOptions, processes: int = 1) -> TrainingOptions:
+        """Return the options to resume with in `processes` processes: the saved ones, with the
+        data paths and the hardware from `given`. Raises UsageError if `given` sets another option
+        to a different value."""
         if given.task != self.options.task:
             raise UsageError(
                 f"{self.directory} holds a run of train {self.options.task}, not of train "
@@ -82,7 +83,7 @@ class SavedRun:
             )
         for field in fields(TrainingOptions):
             old, new = getattr(self.options, field.name), getattr(given, field.name)
-            if field.name in _FREE or new == field.default or new == old:
+            if field.name in _CHANGEABLE or new == field.default or new == old:
                 continue
             was = f"with {old!r}" if old != field.default else f"without {flag_of(field.name)}"
             raise UsageError(
@@ -94,7 +95,7 @@ class SavedRun:
             self.options,
             data=given.data or self.options.data,
             valid=given.valid or self.options.valid,
-            # Other processes, other threads: those were for as many as shared a machine then.
+            # The saved number of threads suited the saved number of processes.
             threads=given.threads
             or (self._training["threads"] if processes == self._training["processes"] else None),
             device=self.options.device if given.device == "auto" else given.device,
@@ -102,21 +103,22 @@ class SavedRun:
         )
 
     def require_data(self, fingerprint: str, valid_digest: str) -> None:
-        """Raises UsageError where the data are not those that the run began with."""
+        """Raises UsageError if the data are not those that the run began with."""
         summary = self.config["data"]
-        for what, now, then in (
+        for part, now, then in (
             ("training", fingerprint, summary["fingerprint"]),
             ("validation", valid_digest, summary["valid_digest"]),
         ):
             if now != then:
                 raise UsageError(
-                    f"the {what} data are not those of the run that {self.directory} "
+                    f"the {part} data are not those of the run that {self.directory} "
                     f"holds (sha256 {then[:12]} then, {now[:12]} now): give the same to go on, or "
                     "start anew with --force"
                 )
 
-    def changes(self, machine: str, threads: int, processes: int) -> str:
-        """What of the machine is not as it was, in words; nothing where all is."""
+    def describe_changes(self, machine: str, threads: int, processes: int) -> str:
+        """Describe what differs from the machine and software of the saved run; empty if
+        nothing does."""
         now = {
             "machine": machine,
             "threads": threads,
@@ -130,7 +132,8 @@ class SavedRun:
         )
 
     def state(self) -> tuple[LoopState, float]:
-        """Where the loop was, and how many seconds the run had taken. Its bytes are let go."""
+        """Return the state of the loop and the seconds that the run had taken. Call it once: it
+        frees the bytes of the tensors. Raises CheckpointError if the state cannot be read."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 
@@ -144,7 +147,7 @@ class SavedRun:
             ) from error
 
     def result(self) -> Saved:
-        """What a finished run came to."""
+        """Return the event that ended a finished run."""
         results = self.config["results"]
         return Saved(
             directory=self.directory,
@@ -162,22 +165,22 @@ class SavedRun:
         )
 
 
-def find(directory: Path, ranks: Ranks = SINGLE_PROCESS) -> SavedRun | None:
-    """The run that `directory` holds, None where it is absent or empty. With several ranks the
-    first one looks, whose machine may be the only one that has it.
+def find_saved_run(directory: Path, ranks: Ranks = SINGLE_PROCESS) -> SavedRun | None:
+    """Return the run that `directory` holds, or None if it is absent or empty. The main rank reads
+    it and broadcasts it, because other machines may not have the directory.
 
-    Raises UsageError where it holds something else, CheckpointError where it is damaged.
+    Raises UsageError if the directory holds something else, CheckpointError if it is damaged.
     """
-    sources: list[Checkpoint] = []
+    opened: list[Checkpoint] = []
 
-    def look() -> dict[str, Any] | None:
+    def read_config() -> dict[str, Any] | None:
         checkpoint.check_target(directory, force=True)
         if not checkpoint.is_checkpoint(directory):
             return None
-        sources.append(checkpoint.load(directory))
-        return sources[0].config
+        opened.append(checkpoint.load(directory))
+        return opened[0].config
 
-    config = ranks.broadcast(look)
+    config = ranks.broadcast(read_config)
     if config is None:
         return None
     try:
@@ -189,7 +192,7 @@ def find(directory: Path, ranks: Ranks = SINGLE_PROCESS) -> SavedRun | None:
         ) from None
     names = () if finished else (checkpoint.TOKENIZER, checkpoint.METRICS, TENSORS, LOOP)
     files = {
-        name: ranks.broadcast_bytes(lambda name=name: sources[0].file(name).read_bytes())  # type: ignore[misc]
+        name: ranks.broadcast_bytes(lambda name=name: opened[0].file(name).read_bytes())  # type: ignore[misc]
         for name in names
     }
     return SavedRun(directory, config, options, finished, files)

@@ -1,7 +1,7 @@
-"""What of a run is written into its directory, and when: the state of a run that goes on, and the
-model that it came to.
+"""Saving a run: its state during training, and its model at the end.
 
-Knows: the files of a checkpoint and what `config.json` says. Does not know: how a run goes.
+Knows: which files a run writes into its directory, when, and what `config.json` contains. Does not
+know: how a run is trained, or how a directory is written atomically (`checkpoint.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rnntext import __version__, checkpoint
 from rnntext.errors import CheckpointError
 from rnntext.tasks import TASKS
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
-from rnntext.training.engine.loop_state import LoopState
+from rnntext.training.engine.loop_state import BEST_WEIGHTS, LoopState
 from rnntext.training.events import Evaluated, Prepared, Saved, Step
 from rnntext.training.networks.encoder import Network
 from rnntext.training.onnx.build import other_graphs
@@ -29,18 +29,18 @@ from rnntext.training.options import ExecutionOptions, TrainingOptions
 from rnntext.training.persistence.repeat import command_of
 from rnntext.training.persistence.resume import LOOP, TENSORS, SavedRun
 
-# Where nobody says how often the state is saved: after so many seconds, and so many times what
-# the last saving took.
-_EVERY = 60.0
-_EVERY_COST = 20
-# A log grows with the logarithm of a run: of these many steps one report in ten is kept, and of
-# ten times as many one in a hundred.
-_LOGGED_WHOLE = 1000
+# Seconds between saves without --save-every. If saving is slow, the interval is this factor times
+# the seconds that the last save took.
+_SAVE_INTERVAL = 60.0
+_SAVE_COST_FACTOR = 20
+# The log grows with the logarithm of a run's length: up to this step every tenth step is logged, up
+# to ten times this step every hundredth, and so on.
+_FULLY_LOGGED_STEPS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What is known of a run before its first step and goes into its directory."""
+    """Facts of a run that are known before its first step and are saved with it."""
 
     options: TrainingOptions
     prepared: Prepared
@@ -49,11 +49,12 @@ class RunRecord:
 
 
 class Saver:
-    """Writes one run's directory. `resumed` is what it holds of this run already."""
+    """Writes the checkpoint directory of one run. `resumed` is the run that the directory holds, if
+    that run is being resumed."""
 
     def __init__(
         self,
-        written: RunRecord,
+        record: RunRecord,
         model: Network,
         directory: Path,
         execution: ExecutionOptions,
@@ -61,24 +62,25 @@ class Saver:
         began: float,
         resumed: SavedRun | None = None,
     ) -> None:
-        """`began`: the `time.perf_counter` that the run's seconds count from."""
-        self._written, self._model, self._execution = written, model, execution
+        """`began` is the reading of `time.perf_counter` from which the run's seconds count."""
+        self._record, self._model, self._execution = record, model, execution
         self.directory, self._began = directory, began
         self._lines = [] if resumed is None else [resumed.log]
-        self._saved_at, self._cost = time.perf_counter(), 0.0
-        # Metrics and step of the best evaluation, and of what the graph in the directory is.
+        self._saved_at, self._save_seconds = time.perf_counter(), 0.0
+        # Metrics and step of the best evaluation, and of the model that the directory holds.
         self._best = self._exported = None if resumed is None else resumed.best
-        self.saved = resumed is not None  # whether the directory holds a state of this run
+        self.has_saved = resumed is not None  # the directory holds a saved state of this run
         self._results: dict[str, Any] | None = None  # of the finished run
 
     def log(self, event: Step | Evaluated) -> None:
-        """Write down what is worth a line of the log."""
+        """Add an evaluation or a report to the log, which the next save writes. Of the reports
+        of a long run only some are logged."""
         if isinstance(event, Evaluated):
             if event.best:
                 self._best = (event.metrics, event.step)
-            self._log("evaluation", event, event.metrics, best=event.best)
-        elif _is_logged(event.step):
-            self._log(
+            self._add_line("evaluation", event, event.metrics, best=event.best)
+        elif _is_logged_step(event.step):
+            self._add_line(
                 "step",
                 event,
                 {
@@ -89,46 +91,47 @@ class Saver:
                 },
             )
 
-    def due(self) -> bool:
-        """Whether it is time to save the state."""
-        every = self._execution.save_every
-        if every is None:
-            every = max(_EVERY, _EVERY_COST * self._cost)
-        return time.perf_counter() - self._saved_at >= every
+    def is_due(self) -> bool:
+        """Return True if it is time to save the state."""
+        interval = self._execution.save_every
+        if interval is None:
+            interval = max(_SAVE_INTERVAL, _SAVE_COST_FACTOR * self._save_seconds)
+        return time.perf_counter() - self._saved_at >= interval
 
     def save_state(self, state: LoopState) -> None:
-        """Save all that is needed to go on from here, with the best model so far.
+        """Save the state from which the run can be resumed, and the best model so far.
 
-        Raises CheckpointError where that cannot be written; what was there is then whole.
+        Raises CheckpointError if writing fails; the last saved generation is then unchanged.
         """
         started = time.perf_counter()
         values = {**state.values, "spent": started - self._began}
         tensors = {name: tensor.cpu().numpy() for name, tensor in state.tensors.items()}
         files: dict[str, bytes | Path] = {
-            **self._common(),
+            **self._tokenizer_and_log(),
             TENSORS: checkpoint.serialize_tensors(tensors),
             LOOP: json.dumps(values, allow_nan=False).encode(),
         }
         results: dict[str, Any] = {
             "steps": state.values["step"],
-            "epochs": state.values["step"] / self._written.prepared.steps_per_epoch,
+            "epochs": state.values["step"] / self._record.prepared.steps_per_epoch,
             "seconds": round(values["spent"], 1),
         }
         if self._best is not None:
-            files.update(self._model_so_far(state))
+            files.update(self._best_model_files(state))
             results["metrics"], results["best_step"] = self._best
         config = self._config(results, finished=False)
-        checkpoint.save(self.directory, files, config, force=self._execution.force or self.saved)
-        self.saved, self._exported = True, self._best
+        self._write(files, config)
+        self.has_saved, self._exported = True, self._best
         self._saved_at = time.perf_counter()
-        self._cost = self._saved_at - started
+        self._save_seconds = self._saved_at - started
 
-    def postpone(self) -> None:
-        """Saving failed: try again when it is due the next time."""
+    def restart_timer(self) -> None:
+        """Count the interval until the next save from now, after a save that failed."""
         self._saved_at = time.perf_counter()
 
-    def finish(self, saved: Saved, graph: bytes, temperature: float | None = None) -> None:
-        """Save the run's model; `temperature` is that of an int8 graph, None for float32."""
+    def save_model(self, saved: Saved, graph: bytes, temperature: float | None = None) -> None:
+        """Save the model of the finished run and remove the training state. `temperature` is that
+        of an int8 `graph`, None for float32. Raises CheckpointError if writing fails."""
         results = {
             "metrics": saved.metrics,
             **({} if saved.float_metrics is None else {"float32": saved.float_metrics}),
@@ -140,73 +143,62 @@ class Saver:
             "reason": saved.reason,
             "plans": [list(plan) for plan in saved.plans],
         }
-        weights = numpy_weights(self._model)
-        precision = "float32" if temperature is None else "int8"
         files: dict[str, bytes | Path] = {
-            **self._common(),
-            checkpoint.WEIGHTS: checkpoint.serialize_tensors(weights),
-            checkpoint.GRAPH: graph,
-            **other_graphs(self._model.config, weights, precision),
+            **self._tokenizer_and_log(),
+            **_model_files(self._model, graph, "float32" if temperature is None else "int8"),
             checkpoint.MODEL_CARD: self._model_card(saved).encode("utf-8", "replace"),
         }
         self._results = results
         config = self._config(results, finished=True, temperature=temperature)
-        checkpoint.save(self.directory, files, config, force=self._execution.force or self.saved)
+        self._write(files, config)
 
     def is_finished(self) -> bool:
-        """Whether the directory holds the finished run, also where `finish` was broken off."""
+        """Return True if the directory holds the finished run, also if `save_model` was
+        interrupted after the new files counted."""
         try:
-            there = checkpoint.load_config(self.directory)
+            saved_config = checkpoint.load_config(self.directory)
         except CheckpointError:
             return False
         if self._results is None:
             return False
-        # Tuples are lists there.
-        return bool(there.get("results") == json.loads(json.dumps(self._results)))
+        # JSON has lists where `_results` has tuples.
+        return bool(saved_config.get("results") == json.loads(json.dumps(self._results)))
 
-    def _common(self) -> dict[str, bytes | Path]:
+    def _write(self, files: Mapping[str, bytes | Path], config: Mapping[str, Any]) -> None:
+        force = self._execution.force or self.has_saved
+        checkpoint.save(self.directory, files, config, force=force)
+
+    def _tokenizer_and_log(self) -> dict[str, bytes | Path]:
         return {
-            checkpoint.TOKENIZER: self._written.tokenizer.to_json().encode(),
+            checkpoint.TOKENIZER: self._record.tokenizer.to_json().encode(),
             checkpoint.METRICS: "".join(self._lines).encode(),
         }
 
-    def _model_so_far(self, state: LoopState) -> dict[str, bytes | Path]:
+    def _best_model_files(self, state: LoopState) -> dict[str, bytes | Path]:
         if self._exported == self._best:
-            there = checkpoint.load(self.directory, verify=())
+            saved = checkpoint.load(self.directory, verify=())
             names = {checkpoint.WEIGHTS, checkpoint.GRAPH, checkpoint.GENERATION}
-            return {name: there.file(name) for name in names & there.config["files"].keys()}
+            return {name: saved.file(name) for name in names & saved.config["files"].keys()}
         model = copy.deepcopy(self._model).eval()
-        prefix = "best."
-        model.load_state_dict(
-            {
-                name.removeprefix(prefix): tensor
-                for name, tensor in state.tensors.items()
-                if name.startswith(prefix)
-            }
-        )
+        model.load_state_dict(state.tensors_of(BEST_WEIGHTS))
         graph = export(model)
         verify(model, graph)
-        weights = numpy_weights(model)
-        return {
-            checkpoint.WEIGHTS: checkpoint.serialize_tensors(weights),
-            checkpoint.GRAPH: graph,
-            **other_graphs(model.config, weights),
-        }
+        return {**_model_files(model, graph)}
 
     def _config(
         self, results: Mapping[str, Any], *, finished: bool, temperature: float | None = None
     ) -> dict[str, Any]:
-        prepared = self._written.prepared
+        prepared = self._record.prepared
         return {
             "rnntext_version": __version__,
             "model": prepared.model.to_json(),
             "parameters": prepared.parameters,
             "precision": "float32" if temperature is None else "int8",
             **({} if temperature is None else {"quantization": {"temperature": temperature}}),
-            "tokenizer": tokenizer_config_to_json(self._written.tokenizer.config),
-            "data": {**asdict(prepared.summary), "valid_digest": self._written.valid_digest},
+            "tokenizer": tokenizer_config_to_json(self._record.tokenizer.config),
+            "data": {**asdict(prepared.summary), "valid_digest": self._record.valid_digest},
             "training": {
-                "options": self._written.options.to_json(),
+                "options": self._record.options.to_json(),
                 "recipe": prepared.recipe.to_json(),
                 "machine": prepared.machine,
                 "threads": prepared.threads,
@@ -217,8 +209,8 @@ class Saver:
             "results": dict(results),
         }
 
-    def _log(
-        self, kind: str, event: Step | Evaluated, values: Mapping[str, Any], **more: bool
+    def _add_line(
+        self, kind: str, event: Step | Evaluated, values: Mapping[str, Any], **flags: bool
     ) -> None:
         line = {
             "event": kind,
@@ -226,15 +218,15 @@ class Saver:
             "epoch": event.epoch,
             "loss": event.loss,
             "seconds": round(event.seconds, 2),
-            **more,
+            **flags,
             **{name: value for name, value in values.items() if isinstance(value, int | float)},
         }
         self._lines.append(json.dumps(line) + "\n")
 
     def _model_card(self, saved: Saved) -> str:
-        prepared, options = self._written.prepared, self._written.options
+        prepared, options = self._record.prepared, self._record.options
         summary, encoder = prepared.summary, prepared.model.encoder
-        both = ", bidirectional" if encoder.bidirectional else ""
+        direction = ", bidirectional" if encoder.bidirectional else ""
         rows = [
             f"| {name} | {value:.4f} |" if isinstance(value, float) else f"| {name} | {value} |"
             for name, value in saved.metrics.items()
@@ -248,7 +240,7 @@ class Saver:
             f"A {TASKS[saved.task].title} trained with rnntext {__version__}.",
             "",
             f"- encoder: {encoder.cell.upper()}, {encoder.num_layers} layer(s) of "
-            f"{encoder.hidden_size}{both}, embeddings of {encoder.embed_size}",
+            f"{encoder.hidden_size}{direction}, embeddings of {encoder.embed_size}",
             f"- parameters: {prepared.parameters:,}",
             f"- tokenizer: {prepared.tokenizer}, {encoder.vocab_size:,} entries",
             *([f"- labels: {labels}"] if labels else []),
@@ -272,9 +264,18 @@ class Saver:
         return "\n".join(lines)
 
 
-def _is_logged(step: int) -> bool:
-    every = 1
-    while step > _LOGGED_WHOLE * every:
-        every *= 10
-    # Reports come every ten steps, and one at a run's end, which an evaluation tells of as well.
-    return step % (10 * every) == 0
+def _model_files(model: Network, graph: bytes, precision: str = "float32") -> dict[str, bytes]:
+    weights = numpy_weights(model)
+    return {
+        checkpoint.WEIGHTS: checkpoint.serialize_tensors(weights),
+        checkpoint.GRAPH: graph,
+        **other_graphs(model.config, weights, precision),
+    }
+
+
+def _is_logged_step(step: int) -> bool:
+    interval = 10
+    while step > _FULLY_LOGGED_STEPS * interval / 10:
+        interval *= 10
+    # The last step may be another one; its evaluation is logged.
+    return step % interval == 0

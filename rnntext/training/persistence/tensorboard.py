@@ -1,7 +1,7 @@
-"""A run's figures for TensorBoard.
+"""Logging of a run for TensorBoard.
 
-Knows: the events of a run and TensorBoard's writer, which the package `tensorboard` brings. Does
-not know: how a run goes on or what is saved of it.
+Knows: which values of which events become scalars, and the writer of the package `tensorboard`.
+Does not know: how a run is trained or saved.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class TensorBoardLogger:
-    """Writes each report of steps and each evaluation into `directory`, as they come."""
+    """Writes scalars of steps and evaluations to an event file in `directory`."""
 
     def __init__(self, directory: Path) -> None:
-        """Raises UsageError where the package is not installed or the directory cannot be made."""
+        """Raises UsageError if the package is not installed or the directory cannot be made."""
         try:
             import tensorboard  # noqa: F401
         except ImportError:
@@ -35,10 +35,10 @@ class TensorBoardLogger:
             raise UsageError(f"--tensorboard {directory}: {error.strerror}") from None
         self._directory = directory
         self._writer: SummaryWriter | None = None
-        self.trouble: str | None = None  # why nothing more can be written
+        self.trouble: str | None = None  # why writing failed; nothing is written after that
 
     def log(self, event: Event) -> None:
-        """Write down a report or an evaluation; other events have no figures."""
+        """Write the scalars of a report or an evaluation; ignore other events."""
         if isinstance(event, Step):
             self._write(
                 event.step,
@@ -54,27 +54,27 @@ class TensorBoardLogger:
             self._write(event.step, {f"valid/{n}": v for n, v in event.metrics.items()})
 
     def close(self) -> None:
-        """Write what is still on its way."""
+        """Flush the event file and close it."""
         if self._writer is not None and self.trouble is None:
-            with self._troubled():
+            with self._noting_trouble():
                 self._writer.close()
 
     def _write(self, step: int, values: dict[str, Any]) -> None:
         if self.trouble is not None:
             return
-        with self._troubled():
+        with self._noting_trouble():
             if self._writer is None:
                 from torch.utils.tensorboard.writer import SummaryWriter
 
-                # What an interrupted run wrote after it was last saved comes again.
+                # A resumed run repeats the steps after its last save: drop what it wrote of them.
                 self._writer = SummaryWriter(str(self._directory), purge_step=step)
             for name, value in values.items():
                 if isinstance(value, int | float):
                     self._writer.add_scalar(name, value, step)
 
     @contextmanager
-    def _troubled(self) -> Iterator[None]:
-        """Figures are not worth a run: where they cannot be written there are no more of them."""
+    def _noting_trouble(self) -> Iterator[None]:
+        """Stop logging after an OSError, because training is worth more than its scalars."""
         try:
             yield
         except OSError as error:
