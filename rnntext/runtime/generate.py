@@ -130,7 +130,7 @@ def _side_by_side(
     places = {prompt: place for place, prompt in enumerate(prompts)}
     begun = [ids[:-1] for ids in prompts.values()]
     drawing = model.graph_sampler() if options.sampling.plain else None
-    state = (drawing or model).read_on(begun, model.start(len(begun)))
+    state = (drawing or model).advance(begun, model.initial_state(len(begun)))
     state = select(state, [places[text.prompt] for text in texts])
     last = np.array([text.ids[-1] for text in texts], np.int64)
     going = list(enumerate(texts))
@@ -142,7 +142,7 @@ def _side_by_side(
             tokens, state = _chosen(model, last, state, rest, options.sampling)
         else:
             uniforms = np.stack([text.random.random(ahead) for text in rest], axis=1)
-            tokens, state = drawing.draw(
+            tokens, state = drawing.sample(
                 last, state, uniforms, options.sampling.temperature, _excluded(model)
             )
         short = time.perf_counter() - began < _SHORT

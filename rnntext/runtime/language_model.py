@@ -1,7 +1,7 @@
-"""A language model that walks: the state that it carries, and what it expects next.
+"""A language model that is read step by step: its state, and the logits of the next token.
 
-Knows: how the graph takes and gives its state, in batches of bounded size. Does not know:
-sampling, words, text out, or metrics.
+Knows: how to pass the state into the graphs and out of them, in batches of bounded size. Does not
+know: sampling options, words, output, or metrics.
 """
 
 from __future__ import annotations
@@ -21,46 +21,47 @@ from rnntext.text.batches import pad
 Array = npt.NDArray[Any]
 State = tuple[Array, ...]  # hidden, and for the LSTM cell, each (layers, B, H)
 
-# Steps of one call of the graph; scores of single words that one call may hold, 16 MB of them.
-_STEPS = 256
-_SCORES = 1 << 22
-_NONE = np.zeros(0, np.int64)
+# Steps that one call of a graph reads at most.
+_MAX_STEPS = 256
+# Logits that one call computes at most: 16 MB in float32.
+_MAX_LOGITS = 1 << 22
+_NO_IDS = np.zeros(0, np.int64)
 
 
 def select(state: State, rows: Sequence[int] | Array) -> State:
-    """The state of some rows, in their order."""
+    """Select rows of a state, in the given order."""
     return tuple(part[:, rows] for part in state)
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredChunk:
-    """Some tokens of a document that was walked along."""
+    """Scores of consecutive tokens of one document."""
 
-    row: int  # the document's number
-    start: int  # of its tokens, the first of these
-    scores: Array  # (n): the log-probability of each
-    state: State  # after them, of this row alone
+    row: int  # index of the document
+    start: int  # offset of the first token in the document
+    scores: Array  # (n): the log-probability of each token, in nats
+    state: State  # after the last token, of this row alone: (layers, 1, H)
 
 
 class GraphSampler:
-    """A language model's graph that goes on with texts by itself, several tokens a call. What it
-    does for a row is the same whatever the others are."""
+    """The graph that samples by itself, several tokens in one call. The result for a row does not
+    depend on the other rows."""
 
-    def __init__(self, session: Session, parts: Sequence[str]) -> None:
-        self._session, self._parts = session, parts
-        self._outputs = ("tokens", *(f"next_{part}" for part in parts))
+    def __init__(self, session: Session, state_names: Sequence[str]) -> None:
+        self._session, self._state_names = session, state_names
+        self._outputs = ("tokens", *(f"next_{name}" for name in state_names))
 
-    def read_on(self, rows: Sequence[Array], state: State) -> State:
-        """The state after so many ids of each of B rows, which may be none."""
+    def advance(self, rows: Sequence[Array], state: State) -> State:
+        """Read the ids of B rows, which may be empty. Return the state after them."""
         ids, lengths = pad(rows)
-        # Piece by piece, for no call can be broken off.
-        for start in range(0, ids.shape[1], _STEPS):
-            left = np.clip(lengths - start, 0, _STEPS)
-            piece = ids[:, start : start + _STEPS]
-            _, state = self._run(state, piece, left, ids[:, 0], np.zeros((0, len(ids))))
+        # A call of a graph cannot be interrupted: read in chunks, so that Ctrl-C does not wait.
+        for start in range(0, ids.shape[1], _MAX_STEPS):
+            chunk = ids[:, start : start + _MAX_STEPS]
+            chunk_lengths = np.clip(lengths - start, 0, _MAX_STEPS)
+            _, state = self._run(state, chunk, chunk_lengths, ids[:, 0], np.zeros((0, len(ids))))
         return state
 
-    def draw(
+    def sample(
         self,
         last: Array,
         state: State,
@@ -68,11 +69,14 @@ class GraphSampler:
         temperature: float,
         excluded: Sequence[int] = (),
     ) -> tuple[Array, State]:
-        """As many more tokens of each row as it has `uniforms` (K, B): ids (K, B), and the state
-        before the last of them is read. `last` (B) is read first; `excluded` is never drawn."""
+        """Sample K tokens of each of B rows, by the inverse CDF at `uniforms` (K, B) in [0, 1).
+
+        `last` (B): the last token of each row, which is read first; `excluded`: ids that are never
+        sampled. Returns the ids (K, B), and the state before the last of them is read.
+        """
         rows = len(last)
-        none, lengths = np.zeros((rows, 0), np.int64), np.zeros(rows, np.int64)
-        return self._run(state, none, lengths, last, uniforms, temperature, excluded)
+        no_ids, no_lengths = np.zeros((rows, 0), np.int64), np.zeros(rows, np.int64)
+        return self._run(state, no_ids, no_lengths, last, uniforms, temperature, excluded)
 
     def _run(
         self,
@@ -85,7 +89,7 @@ class GraphSampler:
         excluded: Sequence[int] = (),
     ) -> tuple[Array, State]:
         feeds = {
-            **dict(zip(self._parts, state, strict=True)),
+            **dict(zip(self._state_names, state, strict=True)),
             "ids": np.ascontiguousarray(ids.T),
             "lengths": lengths.astype(np.int64),
             "token": token,
@@ -98,16 +102,16 @@ class GraphSampler:
 
 
 class LanguageModel:
-    """A trained language model; safe to share between threads."""
+    """A trained language model. It is safe to share between threads."""
 
     def __init__(self, model: TrainedModel) -> None:
         self.tokenizer = model.tokenizer
         self._model = model
         encoder = model.config.encoder
-        self._shape = (encoder.num_layers, encoder.hidden_size)
-        self._parts = encoder.state_names
-        self._next = tuple(f"next_{part}" for part in self._parts)
-        self._states = max(1, _SCORES // encoder.vocab_size)
+        self._layers, self._hidden_size = encoder.num_layers, encoder.hidden_size
+        self._state_names = encoder.state_names
+        self._state_outputs = tuple(f"next_{name}" for name in self._state_names)
+        self._max_scored_tokens = max(1, _MAX_LOGITS // encoder.vocab_size)
 
     @classmethod
     def load(
@@ -118,8 +122,9 @@ class LanguageModel:
         intra_op: bool = False,
         when_needed: bool = False,
     ) -> LanguageModel:
-        """`intra_op`: for one long text (see `Session`); `when_needed`: its graph is opened
-        then. Raises CheckpointError where the directory holds no sound language model."""
+        """Load a checkpoint. `intra_op`: for one long text (see `Session`); `when_needed`: the
+        graph is opened when it is first run. Raises CheckpointError if the directory is not an
+        intact language model."""
         return cls(open_model(directory, "lm", threads, intra_op=intra_op, when_needed=when_needed))
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
@@ -127,47 +132,50 @@ class LanguageModel:
         return self._model.session.map(function, items)
 
     def open(self) -> None:
-        """Open the graph that predicts, if that is still to be done. Raises CheckpointError."""
+        """Open the graph of next-token logits, if it is not open yet. Raises CheckpointError."""
         self._model.open_session()
 
-    def start(self, rows: int = 1) -> State:
-        """The state of having read nothing, for so many rows."""
-        layers, hidden = self._shape
-        return tuple(np.zeros((layers, rows, hidden), np.float32) for _ in self._parts)
+    def initial_state(self, rows: int = 1) -> State:
+        """The state before the first token: zeros, for each of `rows` rows."""
+        shape = (self._layers, rows, self._hidden_size)
+        return tuple(np.zeros(shape, np.float32) for _ in self._state_names)
 
     def read(self, rows: Sequence[Array], state: State) -> tuple[Array, State]:
-        """Ids of B rows, each at least one -> logits after each row's last (B, V), the state
-        there. The same for a row whatever the others are."""
+        """Read the ids of B rows, at least one id each.
+
+        Returns the logits after each row's last id (B, V), and the state there. The result for a
+        row does not depend on the other rows.
+        """
         if all(len(row) == 1 for row in rows):
             return self.step(np.array(rows, np.int64)[:, 0], state)
         ids, lengths = pad(rows)
         logits = np.empty((len(rows), self.tokenizer.vocab_size), np.float32)
         state = tuple(part.copy() for part in state)
-        # A row of length 0 would give back a zero state: rows that ended leave the batch.
-        for start in range(0, ids.shape[1], _STEPS):
-            going = np.flatnonzero(lengths > start)
-            left = np.minimum(lengths[going] - start, _STEPS)
-            piece = ids[going, start : start + int(left.max())]
-            last = (left - 1) * len(going) + np.arange(len(going))
-            logits[going], *after = self._run(
-                "logits", piece, left, select(state, going), positions=last
+        # The graph gives a zero state for a row of length 0: rows that have ended leave the batch.
+        for start in range(0, ids.shape[1], _MAX_STEPS):
+            active = np.flatnonzero(lengths > start)
+            chunk_lengths = np.minimum(lengths[active] - start, _MAX_STEPS)
+            chunk = ids[active, start : start + int(chunk_lengths.max())]
+            last = (chunk_lengths - 1) * len(active) + np.arange(len(active))
+            logits[active], *after = self._run(
+                "logits", chunk, chunk_lengths, select(state, active), positions=last
             )
             for part, new in zip(state, after, strict=True):
-                part[:, going] = new
+                part[:, active] = new
         return logits, state
 
-    def read_on(self, rows: Sequence[Array], state: State) -> State:
-        """The state after the ids of B rows, which may be none."""
+    def advance(self, rows: Sequence[Array], state: State) -> State:
+        """Read the ids of B rows, which may be empty. Return the state after them."""
         state = tuple(part.copy() for part in state)
-        some = [place for place, ids in enumerate(rows) if len(ids)]
-        if some:
-            _, after = self.read([rows[place] for place in some], select(state, some))
+        nonempty = [index for index, ids in enumerate(rows) if len(ids)]
+        if nonempty:
+            _, after = self.read([rows[index] for index in nonempty], select(state, nonempty))
             for part, new in zip(state, after, strict=True):
-                part[:, some] = new
+                part[:, nonempty] = new
         return state
 
     def step(self, ids: Array, state: State) -> tuple[Array, State]:
-        """What `read` gives for one id (B) a row."""
+        """Read one id of each row (B). Returns what `read` returns."""
         rows = len(ids)
         logits, *after = self._run(
             "logits", ids[:, None], np.ones(rows, np.int32), state, positions=np.arange(rows)
@@ -175,59 +183,62 @@ class LanguageModel:
         return logits, tuple(after)
 
     def graph_sampler(self) -> GraphSampler | None:
-        """What goes on with texts by itself; None where the checkpoint has no graph for it. Raises
-        CheckpointError where that graph is damaged."""
+        """Open the graph that samples by itself; None if the checkpoint does not have one. Raises
+        CheckpointError if that graph is damaged."""
         session = self._model.generation()
-        return None if session is None else GraphSampler(session, self._parts)
+        return None if session is None else GraphSampler(session, self._state_names)
 
     def score(self, lines: Sequence[Array]) -> list[Array]:
-        """The log-probability, in nats, of every token of each line (ids with `eos_id` at the
-        end), read from a zero state after a line's end."""
+        """Score lines (ids that end with `eos_id`), each from a zero state after the end of a line.
+
+        Returns the log-probability of every token of each line, in nats.
+        """
         results = [np.empty(len(line), np.float32) for line in lines]
         lengths = np.array([len(line) for line in lines], np.int64)
 
-        def fill(index: Array) -> None:
-            for stretch in self.score_documents([lines[i] for i in index]):
-                line = results[index[stretch.row]]
-                line[stretch.start : stretch.start + len(stretch.scores)] = stretch.scores
+        def score_batch(batch: Array) -> None:
+            for chunk in self.score_documents([lines[i] for i in batch]):
+                line = results[batch[chunk.row]]
+                line[chunk.start : chunk.start + len(chunk.scores)] = chunk.scores
 
-        for _ in self.map(fill, self._model.batches(lengths)):
+        for _ in self.map(score_batch, self._model.batches(lengths)):
             pass
         return results
 
     def score_documents(
         self, documents: Sequence[Array], state: State | None = None
     ) -> Iterator[ScoredChunk]:
-        """The log-probability, in nats, of every token of some documents side by side.
+        """Score every token of several documents, of at least one token each, in one batch.
 
-        Each document, of at least one token, starts from `state` (None: from zero) after a
-        line's end. A row's stretches come in order.
+        Each document starts from `state` (None: zeros) after the end of a line. Yields
+        log-probabilities in nats, the chunks of each document in order.
         """
         rows = list(range(len(documents)))
         longest = max(map(len, documents))
         previous = np.full(len(documents), self.tokenizer.eos_id, np.int64)
-        state = state or self.start(len(documents))
-        steps = max(1, min(_STEPS, self._states // len(documents)))
+        state = state or self.initial_state(len(documents))
+        steps = max(1, min(_MAX_STEPS, self._max_scored_tokens // len(documents)))
         for start in range(0, longest, steps):
-            # A row of length 0 would give back a zero state: rows that ended leave the batch.
-            going = [place for place, row in enumerate(rows) if len(documents[row]) > start]
-            rows, previous = [rows[place] for place in going], previous[going]
-            state = select(state, going)
-            targets, left = pad([documents[row][start : start + steps] for row in rows])
+            # The graph gives a zero state for a row of length 0: rows that have ended leave the
+            # batch.
+            active = [place for place, row in enumerate(rows) if len(documents[row]) > start]
+            rows, previous = [rows[place] for place in active], previous[active]
+            state = select(state, active)
+            targets, lengths = pad([documents[row][start : start + steps] for row in rows])
             inputs = np.concatenate([previous[:, None], targets[:, :-1]], axis=1)
-            step, row = np.nonzero(np.arange(targets.shape[1])[:, None] < left)  # every token
+            step, row = np.nonzero(np.arange(targets.shape[1])[:, None] < lengths)  # every token
             scores, *after = self._run(
                 "log_probabilities",
                 inputs,
-                left,
+                lengths,
                 state,
                 scored=step * len(rows) + row,
                 targets=targets[row, step],
             )
             state, previous = tuple(after), targets[:, -1]
             for index, number in enumerate(rows):
-                carried = tuple(part[:, index : index + 1] for part in state)
-                yield ScoredChunk(number, start, scores[row == index], carried)
+                row_state = tuple(part[:, index : index + 1] for part in state)
+                yield ScoredChunk(number, start, scores[row == index], row_state)
 
     def _run(
         self,
@@ -236,17 +247,18 @@ class LanguageModel:
         lengths: Array,
         state: Sequence[Array],
         *,
-        positions: Array = _NONE,
-        scored: Array = _NONE,
-        targets: Array = _NONE,
+        positions: Array = _NO_IDS,
+        scored: Array = _NO_IDS,
+        targets: Array = _NO_IDS,
     ) -> list[Array]:
-        """The output, and the state after each row; the inputs are those of the graph."""
+        """Run the graph; the arguments are its inputs. Return the output, then the parts of the
+        state after each row."""
         feeds = {
             "ids": ids,
             "lengths": lengths.astype(np.int32, copy=False),
             "positions": positions,
             "scored": scored,
             "targets": targets,
-            **dict(zip(self._parts, state, strict=True)),
+            **dict(zip(self._state_names, state, strict=True)),
         }
-        return self._model.session.run([output, *self._next], feeds)
+        return self._model.session.run([output, *self._state_outputs], feeds)

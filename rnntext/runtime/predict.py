@@ -127,7 +127,7 @@ class Predictor:
         batches = list(buckets(lengths, max_rows=_TEXTS, max_tokens=_MAX_TOKENS))
 
         def answers(batch: Array) -> list[_Answer]:
-            start = self._model.start(len(batch))
+            start = self._model.initial_state(len(batch))
             logits, state = self._model.read([prompts[i] for i in batch], start)
             return self._answers([places[i] for i in batch], logits, state, top_k)
 

@@ -1,10 +1,10 @@
-"""How expected lines are: their surprisal under a language model, by line and by word.
+"""Surprisal of lines and of words under a language model.
 
-Knows: lines and words as units of surprisal, and the state that may go on from line to line. Does
+Knows: how to sum surprisal by line and by word, and how to carry the state from line to line. Does
 not know: input, output or consoles.
 
-The surprisal of a token is the negative logarithm of its probability given what stands before it
-(Shannon 1948), here in bits. A line's end is a token as well, and is scored.
+The surprisal of a token is the negative logarithm of its probability given the tokens before it
+(Shannon 1948), here in bits. The end of a line is a token too, and is scored.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from rnntext.text.tokenizer import LineOfWords, Tokenizer
 
 Array = npt.NDArray[Any]
 
-# How the end of a line is written among its words.
+# Stands for the end of a line in the list of its words.
 LINE_END = "<eos>"
 
 
 @dataclass(frozen=True, slots=True)
 class WordScore:
-    """The surprisal of one word, the white space before it included, in bits."""
+    """The surprisal of one word and of the white space before it, in bits."""
 
     word: str
     bits: float
@@ -38,15 +38,15 @@ class WordScore:
 
 @dataclass(frozen=True, slots=True)
 class LineScore:
-    """How expected a line is, its end included."""
+    """The surprisal of one line, its end included."""
 
     text: str
-    bits: float  # surprisal of the line
+    bits: float  # surprisal of all tokens
     tokens: int
-    known_bits: float  # of the tokens that are not the unknown word
-    unknown: int  # tokens that are
-    n_bytes: int | None  # of the line and its LF; None where the tokenizer lost some of it
-    words: list[WordScore] | None = None  # the last is the line's end
+    known_bits: float  # surprisal of the tokens that are not the unknown word
+    unknown: int  # number of tokens that are the unknown word
+    n_bytes: int | None  # of the line and its LF; None if the tokenizer loses part of the text
+    words: list[WordScore] | None = None  # the last is the end of the line
 
     @property
     def perplexity(self) -> float:
@@ -63,58 +63,60 @@ class LineScore:
 
 
 class Scorer:
-    """Scores lines one batch after another. With `carry` the state goes on from line to line, so
-    that one scorer is for one stream of text; without it every line starts afresh and a scorer is
-    safe to share between threads."""
+    """Scores lines, one batch after another.
+
+    With `carry` the state is carried from line to line and from call to call, so a scorer is for
+    one stream of text. Without it every line starts from a zero state, and a scorer is safe to
+    share between threads.
+    """
 
     def __init__(self, model: LanguageModel, *, carry: bool = False) -> None:
         self._model = model
-        self._carried = model.start() if carry else None
+        self._state = model.initial_state() if carry else None
 
     def restart(self) -> None:
-        """Forget what was read: another text begins."""
-        if self._carried is not None:
-            self._carried = self._model.start()
+        """Reset the carried state, before another text begins."""
+        if self._state is not None:
+            self._state = self._model.initial_state()
 
     @classmethod
     def load(cls, directory: Path, threads: int | None = None, *, carry: bool = False) -> Scorer:
-        """Raises CheckpointError where the directory holds no sound language model."""
+        """Load a checkpoint. Raises CheckpointError if it is not an intact language model."""
         return cls(LanguageModel.load(directory, threads, intra_op=carry), carry=carry)
 
     def score(self, texts: Sequence[str], *, words: bool = False) -> list[LineScore]:
-        """The scores of some lines, in order; with `words` those of their words as well."""
+        """Score each line, in order; with `words` score the words of each line too."""
         tokenizer = self._model.tokenizer
         if not words:
             lines = tokenizer.encode_lines(texts)
-            found = self._log_probabilities(lines)
+            scored = self._log_probabilities(lines)
             return [
-                self._line(text, ids, scores)
-                for text, ids, scores in zip(texts, lines, found, strict=True)
+                self._line_score(text, ids, scores)
+                for text, ids, scores in zip(texts, lines, scored, strict=True)
             ]
-        of_words = [_of_words(tokenizer, text) for text in texts]
-        found = self._log_probabilities([line.ids for line in of_words])
+        lines_of_words = [_encode_words(tokenizer, text) for text in texts]
+        scored = self._log_probabilities([line.ids for line in lines_of_words])
         results = []
-        for text, line, scores in zip(texts, of_words, found, strict=True):
-            bits = _bits(scores)
+        for text, line, scores in zip(texts, lines_of_words, scored, strict=True):
             names = [*line.words, LINE_END]
-            sums = np.bincount(line.owner, weights=bits, minlength=len(names))
+            sums = np.bincount(line.owner, weights=_bits(scores), minlength=len(names))
             by_word = [WordScore(*pair) for pair in zip(names, sums.tolist(), strict=True)]
-            results.append(self._line(text, line.ids, scores, by_word))
+            results.append(self._line_score(text, line.ids, scores, by_word))
         return results
 
     def _log_probabilities(self, lines: Sequence[Array]) -> list[Array]:
-        if self._carried is None:
+        if self._state is None:
             return self._model.score(lines)
         if not lines:
             return []
         scores = []
-        # Every line ends a line, so that they are one document that goes on.
-        for piece in self._model.score_documents([np.concatenate(lines)], self._carried):
-            scores.append(piece.scores)
-            self._carried = piece.state
+        # With a carried state the lines are one document, because each ends with `eos_id`.
+        for chunk in self._model.score_documents([np.concatenate(lines)], self._state):
+            scores.append(chunk.scores)
+            self._state = chunk.state
         return np.split(np.concatenate(scores), np.cumsum([len(line) for line in lines])[:-1])
 
-    def _line(
+    def _line_score(
         self, text: str, ids: Array, scores: Array, words: list[WordScore] | None = None
     ) -> LineScore:
         bits = _bits(scores)
@@ -133,9 +135,9 @@ class Scorer:
         )
 
 
-def _of_words(tokenizer: Tokenizer, text: str) -> LineOfWords:
-    """A record's tokens and words; where it holds lines, the end of each but the last is a word
-    among them."""
+def _encode_words(tokenizer: Tokenizer, text: str) -> LineOfWords:
+    """Encode a record with the word that each token belongs to. If the record has several lines,
+    the end of each but the last counts as a word."""
     lines = tokenizer.encode_lines_of_words(text.split("\n"))
     words: list[str] = []
     owners = []
@@ -147,5 +149,5 @@ def _of_words(tokenizer: Tokenizer, text: str) -> LineOfWords:
 
 
 def _bits(log_probabilities: Array) -> Array:
-    """Nats to bits of surprisal, in float64, in which they are summed."""
+    """Log-probabilities in nats -> surprisal in bits, in float64 because it is summed."""
     return np.asarray(log_probabilities.astype(np.float64) / -math.log(2))

@@ -51,10 +51,10 @@ class Parrot:
         self.begun: list[int] = []  # of the only prompt, all but its last token
         self.prompt: list[int] = []
 
-    def start(self, rows: int = 1) -> tuple[Array, ...]:
+    def initial_state(self, rows: int = 1) -> tuple[Array, ...]:
         return (np.zeros((1, rows, 1)),)
 
-    def read_on(self, rows: Sequence[Array], state: tuple[Array, ...]) -> tuple[Array, ...]:
+    def advance(self, rows: Sequence[Array], state: tuple[Array, ...]) -> tuple[Array, ...]:
         self.begun = rows[0].tolist()
         return state
 
@@ -326,13 +326,13 @@ def test_a_text_does_not_depend_on_how_much_is_drawn_at_once(
     wanted = texts(model, PROMPTS, sampling=PLAIN, stop=("ed",))
     monkeypatch.setattr("rnntext.runtime.generate._SHORT", short)
     counts: list[int] = []
-    draw = GraphSampler.draw
+    sample = GraphSampler.sample
 
     def counted(self: GraphSampler, last: Array, state: State, uniforms: Array, *more: Any) -> Any:
         counts.append(len(uniforms))
-        return draw(self, last, state, uniforms, *more)
+        return sample(self, last, state, uniforms, *more)
 
-    monkeypatch.setattr(GraphSampler, "draw", counted)
+    monkeypatch.setattr(GraphSampler, "sample", counted)
     assert texts(model, PROMPTS, sampling=PLAIN, stop=("ed",)) == wanted
     assert counts == [1] * 25 if short == 0 else counts == [1, 2, 4, 8, 10]
 

@@ -140,7 +140,7 @@ def test_reading_is_what_the_reference_does() -> None:
     model, weights = random_language_model()
     reference = Reference(weights)
     rows = some_rows(1, 300, 2)
-    logits, state = model.read(rows, model.start(len(rows)))
+    logits, state = model.read(rows, model.initial_state(len(rows)))
     assert logits.shape == (3, V)
     assert [part.shape for part in state] == [(LAYERS, 3, H)] * 2
     for number, row in enumerate(rows):
@@ -157,7 +157,7 @@ def test_a_row_is_read_as_if_it_were_alone(lengths: tuple[int, ...], cell: str) 
     model, _ = random_language_model(cell)
     rows = some_rows(*lengths)
     # From a state that is another in each row, and is left as it is.
-    _, before = model.read(some_rows(5, 5, 5), model.start(3))
+    _, before = model.read(some_rows(5, 5, 5), model.initial_state(3))
     kept = [part.copy() for part in before]
     logits, state = model.read(rows, before)
     for number, row in enumerate(rows):
@@ -173,8 +173,8 @@ def test_a_row_is_read_as_if_it_were_alone(lengths: tuple[int, ...], cell: str) 
 def test_reading_on_is_reading_the_whole(precision: str) -> None:
     model, _ = random_language_model(precision=precision)
     (row,) = some_rows(300)
-    whole, end = model.read([row], model.start())
-    state = model.start()
+    whole, end = model.read([row], model.initial_state())
+    state = model.initial_state()
     for piece in (row[:1], row[1:5], row[5:299], row[299:]):
         logits, state = model.read([piece], state)
     np.testing.assert_array_equal(logits, whole)
@@ -217,7 +217,7 @@ def test_scores_are_what_reading_predicts() -> None:
     model, _ = random_language_model("gru")
     (line,) = some_rows(6)
     (scores,) = model.score([line])
-    state, previous = model.start(), TOKENIZER.eos_id
+    state, previous = model.initial_state(), TOKENIZER.eos_id
     for token, score in zip(line.tolist(), scores, strict=True):
         logits, state = model.read([np.array([previous])], state)
         log_total = np.log(np.exp(logits[0].astype(np.float64)).sum())
@@ -249,9 +249,9 @@ def test_threads_change_no_bit(cell: str, precision: str) -> None:
     for threads, intra_op in ((1, False), (2, False), (1, True), (2, True), (3, True)):
         session = Session(graph, threads, intra_op=intra_op)
         model = LanguageModel(TrainedModel.from_session(config, tokenizer, session))
-        logits, state = model.read(lines[:5], model.start(5))
+        logits, state = model.read(lines[:5], model.initial_state(5))
         found = [*model.score(lines), logits, *state]
-        found += [model.score(lines[3:4])[0], model.read(lines[1:2], model.start())[0]]
+        found += [model.score(lines[3:4])[0], model.read(lines[1:2], model.initial_state())[0]]
         wanted = wanted or found
         for one, two in zip(found, wanted, strict=True):
             np.testing.assert_array_equal(one, two)
@@ -269,15 +269,15 @@ def test_walking_gives_every_token_once_and_in_order(
 ) -> None:
     model, weights = random_language_model()
     if small:
-        monkeypatch.setattr(language, "_STEPS", 4)
+        monkeypatch.setattr(language, "_MAX_STEPS", 4)
     documents = some_rows(300, 3, 517, 1)
     scores: list[list[Array]] = [[] for _ in documents]
     states: dict[int, Any] = {}
-    for stretch in model.score_documents(documents):
-        assert stretch.start == sum(map(len, scores[stretch.row]))
-        assert len(stretch.scores) <= (4 if small else 256)
-        scores[stretch.row].append(stretch.scores)
-        states[stretch.row] = stretch.state
+    for chunk in model.score_documents(documents):
+        assert chunk.start == sum(map(len, scores[chunk.row]))
+        assert len(chunk.scores) <= (4 if small else 256)
+        scores[chunk.row].append(chunk.scores)
+        states[chunk.row] = chunk.state
     reference = Reference(weights)
     for number, document in enumerate(documents):
         joined = np.concatenate(scores[number])
@@ -293,17 +293,17 @@ def test_walking_from_a_state() -> None:
     model, weights = random_language_model()
     first, second = some_rows(9, 8)
     first[-1] = TOKENIZER.eos_id  # a document goes on after a line's end
-    (end,) = [stretch.state for stretch in model.score_documents([first])]
-    (stretch,) = model.score_documents([second], end)
+    (end,) = [chunk.state for chunk in model.score_documents([first])]
+    (chunk,) = model.score_documents([second], end)
     whole, _ = Reference(weights).score([*first, *second], TOKENIZER.eos_id)
-    np.testing.assert_allclose(stretch.scores, whole[9:], atol=2e-5)
-    assert not np.allclose(stretch.scores, model.score([second])[0], atol=1e-3)
+    np.testing.assert_allclose(chunk.scores, whole[9:], atol=2e-5)
+    assert not np.allclose(chunk.scores, model.score([second])[0], atol=1e-3)
 
 
 def test_a_large_vocabulary_takes_shorter_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one call holds stays bounded, and nothing else changes."""
     usual, _ = random_language_model()
-    monkeypatch.setattr(language, "_SCORES", 6 * V)
+    monkeypatch.setattr(language, "_MAX_LOGITS", 6 * V)
     bounded, _ = random_language_model()
     documents = some_rows(20, 7)
     lengths = [len(s.scores) for s in bounded.score_documents(documents) if s.row == 0]

@@ -38,7 +38,7 @@ class Known:
 
     map = staticmethod(map)
 
-    def start(self, rows: int = 1) -> tuple[Array, ...]:
+    def initial_state(self, rows: int = 1) -> tuple[Array, ...]:
         return (np.zeros((1, rows, 1)),)
 
     def read(
