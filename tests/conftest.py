@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -112,10 +113,12 @@ class Shell:
         cwd: Path | str = ".",
         timeout: float = 60,
         out: str | int | None = None,
+        before: str = "",
     ) -> Outcome:
         """Run a command; `stdin` comes through a pipe, or is a file descriptor.
 
-        `out` is a path or descriptor to send stdout to.
+        `out` is a path or descriptor to send stdout to. `before` is Python source that the process
+        executes first.
         """
         reader, writer = (stdin, None) if isinstance(stdin, int) else os.pipe()
         feeder = threading.Thread(target=_feed, args=(writer, stdin), daemon=True)
@@ -126,6 +129,7 @@ class Shell:
                 "args": [str(arg) for arg in args],
                 "env": environment(env),
                 "cwd": os.path.abspath(cwd),
+                "before": textwrap.dedent(before),
             }
             connection = self._connection()
             socket.send_fds(connection, [json.dumps(request).encode()], streams)

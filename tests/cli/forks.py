@@ -38,6 +38,7 @@ def serve(connection: socket.socket) -> None:
             try:
                 connection.close()
                 become(request, streams)
+                exec(request["before"], {})  # noqa: S102
                 main()
             except SystemExit as leaving:
                 status = leaving.code
