@@ -1,146 +1,393 @@
-"""What a training run was asked for, as plain values.
+"""Options of a training run: each option's default, valid values and command-line declaration.
 
-Knows: the fields, what makes them valid, and their JSON. Does not know: how to choose what the user
-left open (`presets.py`), nor torch, files or the command line, but for the names of the flags that
-its messages mention.
+Knows: the fields, their checks, their help texts and sections of the help, which of them change
+the encoded data, and their JSON. Does not know: how to choose values that the user left open
+(`presets.py`), nor torch, files or the library that parses the command line.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from rnntext.config import CELLS, at_least, one_of
+from rnntext.config import CELLS, one_of
 from rnntext.errors import UsageError
 from rnntext.tasks import TASKS
 
 PRESETS = ("tiny", "small", "medium", "large")
+TOKENIZERS = ("bpe", "word", "char", "byte")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+
+# Sections of the help of `train`.
+DATA = "Data"
+MODEL = "Model"
+TOKENIZER = "Tokenizer"
+TRAINING = "Training"
+CHECKPOINTS = "Checkpoints and logs"
+
+
+class Range(NamedTuple):
+    """Valid values of a number. `description` completes the message "--flag must be ..."."""
+
+    description: str
+    contains: Callable[[float], bool]
+
+
+COUNT = Range("at least 1", lambda value: value >= 1)
+POSITIVE = Range("above 0", lambda value: value > 0 and math.isfinite(value))
+PROBABILITY = Range("at least 0 and below 1", lambda value: 0 <= value < 1)
+SEED = Range("from 0 to 2**63 - 1", lambda value: 0 <= value < 1 << 63)
+SECONDS = Range("0 or more seconds", lambda value: value >= 0)
+
+
+class Declaration(NamedTuple):
+    """What the cache key, the checks and the command line need to know of an option."""
+
+    changes_data: bool  # the option changes which text is read or how it is encoded
+    help_text: str = ""  # empty: no flag is made from this declaration
+    metavar: str | None = None
+    panel: str = ""  # section of the help
+    tasks: tuple[str, ...] = tuple(TASKS)  # tasks that have the option
+    choices: tuple[str, ...] = ()
+    within: Range | None = None
+    negatable: bool = False  # `--no-NAME` switches the option off
+    set_by_init: bool = False  # the model that --init names determines the value
+
+    def flags(self, name: str) -> str:
+        """The flags of the option `name` as Click writes them: `--seed`, `--cache/--no-cache`."""
+        return f"{flag_of(name)}/{flag_of(f'no_{name}')}" if self.negatable else flag_of(name)
+
+
+def option(
+    default: Any,
+    help_text: str,
+    *,
+    panel: str,
+    changes_data: bool,
+    metavar: str | None = None,
+    tasks: tuple[str, ...] = tuple(TASKS),
+    choices: tuple[str, ...] = (),
+    within: Range | None = None,
+    negatable: bool = False,
+    set_by_init: bool = False,
+) -> Any:
+    """A dataclass field that carries its `Declaration`; `metavar` defaults to the choices."""
+    declaration = Declaration(
+        changes_data, help_text, metavar or "|".join(choices) or None, panel, tasks, choices,
+        within, negatable, set_by_init,
+    )  # fmt: skip
+    return field(default=default, metadata={_DECLARATION: declaration})
+
+
+def no_flag(*, changes_data: bool, within: Range | None = None) -> dict[str, Declaration]:
+    """Metadata of a dataclass field for which the command line makes no flag."""
+    return {_DECLARATION: Declaration(changes_data, within=within)}
+
+
+def declarations(options: type) -> dict[str, Declaration]:
+    """The declarations of a dataclass of options by field name, in the order of the fields."""
+    return {item.name: item.metadata[_DECLARATION] for item in fields(options)}
+
+
+def flag_of(name: str) -> str:
+    """The flag that sets the option `name`."""
+    return "--" + name.replace("_", "-")
+
+
+_DECLARATION = "declaration"
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
-    """What a training run was asked for; None is what the run chooses for itself."""
+    """Options that determine what a training run computes; None leaves the choice to the run.
 
-    task: str
-    data: tuple[str, ...]
-    valid: str | None = None
-    # how to read the data
-    format: str | None = None
-    text_column: str | None = None
-    label_column: str | None = None
-    tag_column: str | None = None
-    multi_label: bool = False
-    label_separator: str | None = None
-    encoding: str = "utf-8"
-    encoding_errors: str = "strict"
-    split: str = "train"
-    # the model
-    preset: str | None = None
-    cell: str | None = None
-    layers: int | None = None
-    hidden: int | None = None
-    embed: int | None = None
-    tokenizer: str | None = None
-    vocab_size: int | None = None
-    min_frequency: int | None = None
-    lowercase: bool | None = None
-    init: str | None = None
-    # the run
-    epochs: int | None = None
-    steps: int | None = None
-    minutes: float | None = None
-    batch_size: int | None = None
-    lr: float | None = None
-    dropout: float | None = None
-    bptt: int | None = None
-    class_weights: str | None = None
-    quantize: bool = False
-    seed: int = 0
-    device: str = "auto"
-    threads: int | None = None
-    # Lines read and lines encoded, where a timed run had no time for more: no flag sets it, but
-    # --config repeats such a run by it.
-    part: tuple[int, int] | None = None
-    # After which step a timed run came to plan how many in all: again --config's.
-    plans: tuple[tuple[int, int], ...] = ()
+    Raises UsageError for values that are not valid.
+    """
+
+    task: str = field(metadata=no_flag(changes_data=True))
+    # The cache key contains the contents of these files and, without `valid`, the seed.
+    data: tuple[str, ...] = field(metadata=no_flag(changes_data=False))
+    valid: str | None = option(
+        None,
+        "Validation data (otherwise a part of DATA is held out).",
+        metavar="FILE",
+        panel=DATA,
+        changes_data=False,
+    )
+    format: str | None = option(
+        None,
+        "Format of the data (otherwise detected).",
+        metavar="NAME",
+        panel=DATA,
+        changes_data=True,
+    )
+    text_column: str | None = option(
+        None,
+        "Column of the texts in .csv, .tsv or .jsonl rows.",
+        metavar="NAME",
+        panel=DATA,
+        changes_data=True,
+    )
+    label_column: str | None = option(
+        None,
+        "Column of the labels.",
+        metavar="NAME",
+        panel=DATA,
+        changes_data=True,
+    )
+    tag_column: str | None = option(
+        None,
+        "Column of the tags: upos, xpos, 4 ...",
+        metavar="NAME",
+        panel=DATA,
+        changes_data=True,
+        tasks=("tag",),
+    )
+    multi_label: bool = option(
+        False,
+        "Multi-label classification: a text may have several labels.",
+        panel=DATA,
+        changes_data=True,
+        tasks=("classify",),
+    )
+    label_separator: str | None = option(
+        None,
+        "Separator between the labels of one text.",
+        metavar="TEXT",
+        panel=DATA,
+        changes_data=True,
+    )
+    encoding: str = option(
+        "utf-8",
+        "Character encoding of the text.",
+        metavar="NAME",
+        panel=DATA,
+        changes_data=True,
+    )
+    encoding_errors: str = option(
+        "strict",
+        "Refuse or replace bytes that the encoding does not allow.",
+        metavar="strict|replace",
+        panel=DATA,
+        changes_data=True,
+    )
+    split: str = option(
+        "train",
+        "Split of an hf: data set.",
+        metavar="NAME",
+        panel=DATA,
+        changes_data=True,
+    )
+    preset: str | None = option(
+        None,
+        "Preset of sizes (otherwise chosen by the size of the data).",
+        panel=MODEL,
+        changes_data=False,
+        choices=PRESETS,
+        set_by_init=True,
+    )
+    cell: str | None = option(
+        None,
+        "Type of recurrent cell.",
+        panel=MODEL,
+        changes_data=False,
+        choices=CELLS,
+        set_by_init=True,
+    )
+    layers: int | None = option(
+        None,
+        "Number of recurrent layers.",
+        metavar="N",
+        panel=MODEL,
+        changes_data=False,
+        within=COUNT,
+        set_by_init=True,
+    )
+    hidden: int | None = option(
+        None,
+        "Hidden units of each layer and direction.",
+        metavar="N",
+        panel=MODEL,
+        changes_data=False,
+        within=COUNT,
+        set_by_init=True,
+    )
+    embed: int | None = option(
+        None,
+        "Embedding dimension.",
+        metavar="N",
+        panel=MODEL,
+        changes_data=False,
+        within=COUNT,
+        set_by_init=True,
+    )
+    tokenizer: str | None = option(
+        None,
+        "Type of tokenizer: subwords, words, characters or bytes.",
+        panel=TOKENIZER,
+        changes_data=True,
+        choices=TOKENIZERS,
+        set_by_init=True,
+    )
+    vocab_size: int | None = option(
+        None,
+        "Maximum size of the vocabulary.",
+        metavar="N",
+        panel=TOKENIZER,
+        changes_data=True,
+        within=COUNT,
+        set_by_init=True,
+    )
+    min_frequency: int | None = option(
+        None,
+        "Minimum frequency of a word; rarer words are unknown.",
+        metavar="N",
+        panel=TOKENIZER,
+        changes_data=True,
+        within=COUNT,
+        set_by_init=True,
+    )
+    lowercase: bool | None = option(
+        None,
+        "Convert the text to lower case.",
+        panel=TOKENIZER,
+        changes_data=True,
+        negatable=True,
+        set_by_init=True,
+    )
+    init: str | None = option(
+        None,
+        "Initialize tokenizer, embeddings and encoder from this model.",
+        metavar="DIR",
+        panel=MODEL,
+        changes_data=False,
+    )
+    epochs: int | None = option(
+        None,
+        "Number of passes over the training data.",
+        metavar="N",
+        panel=TRAINING,
+        changes_data=False,
+        within=COUNT,
+    )
+    steps: int | None = option(
+        None,
+        "Number of optimizer steps.",
+        metavar="N",
+        panel=TRAINING,
+        changes_data=False,
+        within=COUNT,
+    )
+    minutes: float | None = option(
+        None,
+        "Time budget in minutes, from the start to the saved model.",
+        metavar="M",
+        panel=TRAINING,
+        changes_data=False,
+        within=POSITIVE,
+    )
+    batch_size: int | None = option(
+        None,
+        "Number of sequences in a batch.",
+        metavar="N",
+        panel=TRAINING,
+        changes_data=False,
+        within=COUNT,
+    )
+    lr: float | None = option(
+        None,
+        "Learning rate (peak).",
+        metavar="RATE",
+        panel=TRAINING,
+        changes_data=False,
+        within=POSITIVE,
+    )
+    dropout: float | None = option(
+        None,
+        "Dropout probability.",
+        metavar="P",
+        panel=TRAINING,
+        changes_data=False,
+        within=PROBABILITY,
+    )
+    bptt: int | None = option(
+        None,
+        "Tokens of truncated back-propagation through time.",
+        metavar="N",
+        panel=TRAINING,
+        changes_data=False,
+        tasks=("lm",),
+        within=COUNT,
+    )
+    class_weights: str | None = option(
+        None,
+        "Weight the loss of each class by its inverse frequency.",
+        panel=TRAINING,
+        changes_data=False,
+        tasks=("classify",),
+        choices=("balanced",),
+    )
+    quantize: bool = option(
+        False,
+        "Quantize the trained model to int8.",
+        panel=MODEL,
+        changes_data=False,
+    )
+    seed: int = option(
+        0,
+        "Seed of the random numbers.",
+        metavar="N",
+        panel=TRAINING,
+        changes_data=False,
+        within=SEED,
+    )
+    device: str = option(
+        "auto",
+        "Device that trains.",
+        panel=TRAINING,
+        changes_data=False,
+        choices=DEVICES,
+    )
+    # All commands share the declaration of this flag.
+    threads: int | None = field(default=None, metadata=no_flag(changes_data=False, within=COUNT))
+    # Lines read and lines encoded, where the time budget did not allow for all data. Only
+    # --config sets it, to repeat such a run.
+    part: tuple[int, int] | None = field(default=None, metadata=no_flag(changes_data=True))
+    # (step, total steps) of each plan of a run with a time budget. Only --config sets it.
+    plans: tuple[tuple[int, int], ...] = field(default=(), metadata=no_flag(changes_data=False))
 
     def __post_init__(self) -> None:
         one_of("task", self.task, tuple(TASKS))
-        one_of("--preset", self.preset, PRESETS)
-        one_of("--cell", self.cell, CELLS)
-        one_of("--tokenizer", self.tokenizer, ("bpe", "word", "char", "byte"))
-        one_of("--device", self.device, DEVICES)
-        one_of("--class-weights", self.class_weights, ("balanced",))
-        for flag, number in (
-            ("--layers", self.layers),
-            ("--hidden", self.hidden),
-            ("--embed", self.embed),
-            ("--vocab-size", self.vocab_size),
-            ("--min-frequency", self.min_frequency),
-            ("--epochs", self.epochs),
-            ("--steps", self.steps),
-            ("--batch-size", self.batch_size),
-            ("--bptt", self.bptt),
-            ("--threads", self.threads),
-        ):
-            at_least(flag, number, 1)
-        if not 0 <= self.seed < 1 << 63:
-            raise UsageError(f"--seed must be from 0 to 2**63 - 1, not {self.seed}")
+        _check_values(self)
         budgets = [
-            flag
-            for flag, given in (
-                ("--epochs", self.epochs),
-                ("--steps", self.steps),
-                ("--minutes", self.minutes),
-            )
-            if given is not None
+            flag_of(name)
+            for name in ("epochs", "steps", "minutes")
+            if getattr(self, name) is not None
         ]
         if len(budgets) > 1:
             raise UsageError(f"{' and '.join(budgets)} exclude each other: give one of them")
-        _positive("--minutes", self.minutes)
-        _positive("--lr", self.lr)
-        if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise UsageError(f"--dropout must be at least 0 and below 1, not {self.dropout}")
-        for flag, given, task in (
-            ("--bptt", self.bptt, "lm"),
-            ("--class-weights", self.class_weights, "classify"),
-            ("--multi-label", self.multi_label, "classify"),
-            ("--tag-column", self.tag_column, "tag"),
-        ):
-            if given and self.task != task:
-                raise UsageError(f"{flag} is for train {task}")
-        if self.init is not None:
-            for flag, chosen in (
-                ("--tokenizer", self.tokenizer),
-                ("--vocab-size", self.vocab_size),
-                ("--min-frequency", self.min_frequency),
-                ("--lowercase", self.lowercase),
-                ("--cell", self.cell),
-                ("--layers", self.layers),
-                ("--hidden", self.hidden),
-                ("--embed", self.embed),
-                ("--preset", self.preset),
-            ):
-                if chosen is not None:
-                    raise UsageError(f"{flag} comes with --init's model: leave it out")
+        for name, declaration in declarations(TrainingOptions).items():
+            value = getattr(self, name)
+            if value and self.task not in declaration.tasks:
+                raise UsageError(f"{flag_of(name)} is for train {' and '.join(declaration.tasks)}")
+            if value is not None and declaration.set_by_init and self.init is not None:
+                raise UsageError(f"{flag_of(name)} comes with --init's model: leave it out")
 
     def to_json(self) -> dict[str, Any]:
         """The fields that differ from their defaults, and the task and data."""
         return {
-            field.name: list(value) if isinstance(value, tuple) else value
-            for field in fields(self)
-            if (value := getattr(self, field.name)) != field.default
+            item.name: list(value) if isinstance(value, tuple) else value
+            for item in fields(self)
+            if (value := getattr(self, item.name)) != item.default
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Raises UsageError for a field that is not one."""
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(value) - known)
+        """Raises UsageError for unknown fields, and for missing or invalid values."""
+        unknown = sorted(set(value) - set(declarations(cls)))
         if unknown:
             raise UsageError(f"--config: there is no option {', '.join(unknown)}")
         try:
@@ -157,27 +404,74 @@ class TrainingOptions:
             raise UsageError("--config: the file does not describe a training run") from None
 
     def merged(self, given: Mapping[str, Any]) -> Self:
-        """These options under those that were given anew."""
+        """These options with the values in `given` in place of their own."""
         return replace(self, **given)
+
+
+def data_fields() -> tuple[str, ...]:
+    """Names of the training options that change the encoded data: the key of its cache entry."""
+    found = declarations(TrainingOptions)
+    return tuple(name for name, declaration in found.items() if declaration.changes_data)
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionOptions:
-    """How a training run is gone about; nothing here changes what it computes."""
+    """Options of how a training run is executed; none of them changes what it computes.
 
-    force: bool = False  # replace the model that its directory holds
-    resume: bool = False  # go on with the run that its directory holds
-    save_every: float | None = None  # seconds between savings of the state
-    cache: bool = True  # keep the encoded data for the next run
-    tensorboard: Path | None = None
+    Raises UsageError for values that are not valid.
+    """
+
+    force: bool = option(
+        False,
+        "Replace the model in DIR.",
+        panel=CHECKPOINTS,
+        changes_data=False,
+    )
+    resume: bool = option(
+        False,
+        "Resume the run in DIR, if there is one.",
+        panel=CHECKPOINTS,
+        changes_data=False,
+    )
+    save_every: float | None = option(
+        None,
+        "Interval between checkpoints of the training state (otherwise a minute).",
+        metavar="SECONDS",
+        panel=CHECKPOINTS,
+        changes_data=False,
+        within=SECONDS,
+    )
+    cache: bool = option(
+        True,
+        "Keep the encoded data for the next run.",
+        panel=DATA,
+        changes_data=False,
+        negatable=True,
+    )
+    tensorboard: Path | None = option(  # noqa: RUF009  (a dataclass field)
+        None,
+        "Write metrics for TensorBoard into this directory.",
+        metavar="DIR",
+        panel=CHECKPOINTS,
+        changes_data=False,
+    )
 
     def __post_init__(self) -> None:
-        if self.save_every is not None and not self.save_every >= 0:
-            raise UsageError(f"--save-every must be 0 or more seconds, not {self.save_every}")
+        _check_values(self)
         if self.force and self.resume:
             raise UsageError("--resume and --force exclude each other")
 
 
-def _positive(flag: str, value: float | None) -> None:
-    if value is not None and not (value > 0 and math.isfinite(value)):
-        raise UsageError(f"{flag} must be above 0, not {value}")
+def _check_values(options: TrainingOptions | ExecutionOptions) -> None:
+    """Raise UsageError for a value that is none of the choices or not within the range. None is
+    valid where it is the default."""
+    for item in fields(options):
+        value = getattr(options, item.name)
+        declaration: Declaration = item.metadata[_DECLARATION]
+        if value is None and item.default is None:
+            continue
+        flag, valid = flag_of(item.name), declaration.within
+        if declaration.choices:
+            one_of(flag, value, declaration.choices)
+        if valid is not None and not valid.contains(value):
+            raise UsageError(f"{flag} must be {valid.description}, not {value}")

@@ -1,4 +1,4 @@
-"""What a run was asked for: what is valid, and the way through JSON."""
+"""Options of a training run: their declarations, their checks, and the way through JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from rnntext.errors import UsageError
-from rnntext.training.options import TrainingOptions
+from rnntext.training.options import (
+    ExecutionOptions,
+    TrainingOptions,
+    data_fields,
+    declarations,
+    option,
+)
 
 EVERYTHING = TrainingOptions(
     "classify",
@@ -40,6 +46,35 @@ EVERYTHING = TrainingOptions(
     device="mps",
     threads=9,
 )
+
+
+def test_every_option_says_whether_it_changes_the_data() -> None:
+    with pytest.raises(TypeError, match="changes_data"):
+        option(None, "An option.", panel="Data")  # type: ignore[call-arg]
+    assert all(
+        isinstance(declaration.changes_data, bool)
+        for options in (TrainingOptions, ExecutionOptions)
+        for declaration in declarations(options).values()
+    )
+
+
+def test_fields_of_the_cache_key() -> None:
+    """An entry made by an earlier version is found again only with the same fields."""
+    assert data_fields() == (
+        "task", "format", "text_column", "label_column", "tag_column", "multi_label",
+        "label_separator", "encoding", "encoding_errors", "split", "tokenizer", "vocab_size",
+        "min_frequency", "lowercase", "part",
+    )  # fmt: skip
+
+
+def test_flags_of_declarations() -> None:
+    found = declarations(TrainingOptions)
+    assert found["batch_size"].flags("batch_size") == "--batch-size"
+    assert found["lowercase"].flags("lowercase") == "--lowercase/--no-lowercase"
+    assert found["device"].metavar == "auto|cpu|cuda|mps"
+    without_flag = {name for name, declaration in found.items() if not declaration.help_text}
+    assert without_flag == {"task", "data", "threads", "part", "plans"}
+    assert all(d.panel for name, d in found.items() if name not in without_flag)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +129,7 @@ def test_a_json_that_describes_no_run(value: dict[str, Any]) -> None:
         ("class_weights", "even"),
     ],
 )
-def test_what_cannot_be_names_its_flag(name: str, value: Any) -> None:
+def test_an_invalid_value_is_refused_with_its_flag(name: str, value: Any) -> None:
     with pytest.raises(UsageError) as caught:
         TrainingOptions("lm", ("x",), **{name: value})
     message = str(caught.value)
@@ -103,12 +138,35 @@ def test_what_cannot_be_names_its_flag(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("edge", [{"dropout": 0}, {"dropout": 0.99}, {"seed": 0}, {"lr": 1e-9}])
-def test_what_can_just_be(edge: dict[str, Any]) -> None:
+def test_values_at_the_edge_of_their_range(edge: dict[str, Any]) -> None:
     options = TrainingOptions("lm", ("x",), **edge)
     assert all(getattr(options, name) == value for name, value in edge.items())
 
 
-def test_a_task_that_is_none() -> None:
+@pytest.mark.parametrize("name", ["seed", "lr"])
+def test_none_is_valid_only_as_a_default(name: str) -> None:
+    value = {"task": "lm", "data": ["x"], name: None}
+    if name == "lr":
+        assert TrainingOptions.from_json(value) == TrainingOptions("lm", ("x",))
+        return
+    with pytest.raises(UsageError, match="does not describe a training run"):
+        TrainingOptions.from_json(value)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan")])
+def test_an_invalid_interval_of_checkpoints(seconds: float) -> None:
+    message = f"--save-every must be 0 or more seconds, not {seconds}"
+    with pytest.raises(UsageError, match=f"^{message}$"):
+        ExecutionOptions(save_every=seconds)
+    assert ExecutionOptions(save_every=0).save_every == 0
+
+
+def test_resume_and_force_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match=r"^--resume and --force exclude each other$"):
+        ExecutionOptions(resume=True, force=True)
+
+
+def test_an_unknown_task() -> None:
     with pytest.raises(UsageError, match="task is one of lm, classify, tag, not 'talk'"):
         TrainingOptions("talk", ("x",))
 
@@ -162,7 +220,7 @@ def test_flags_of_one_task(name: str, value: Any, task: str) -> None:
         ("preset", "tiny"),
     ],
 )
-def test_what_comes_with_another_model_cannot_be_chosen(name: str, value: Any) -> None:
+def test_what_the_init_model_determines_is_refused(name: str, value: Any) -> None:
     flag = "--" + name.replace("_", "-")
     with pytest.raises(UsageError, match=f"^{flag} comes with --init's model: leave it out$"):
         TrainingOptions("classify", ("x",), init="model", **{name: value})

@@ -29,17 +29,11 @@ from rnntext.training.data.cache import Entry
 from rnntext.training.data.prepare import COPY_SHARE, TOKENIZER, EntryWriter, ShareSpent
 from rnntext.training.data.store import Array
 from rnntext.training.events import DataSummary, EncodedFiles
-from rnntext.training.options import TrainingOptions
+from rnntext.training.options import TrainingOptions, data_fields
 
 # The version of a cache entry's content and of the rules that made it, those for splits and
 # vocabularies included: a new number makes old entries unused.
 _FORMAT = 4
-# Options that change what is read or how it is encoded.
-_TELLING = (
-    "task", "format", "text_column", "label_column", "tag_column", "multi_label",
-    "label_separator", "encoding", "encoding_errors", "split", "tokenizer", "vocab_size",
-    "min_frequency", "lowercase", "part",
-)  # fmt: skip
 
 Examples_co = TypeVar("Examples_co", covariant=True)
 Examples = TypeVar("Examples")
@@ -166,7 +160,7 @@ def _key(
     which the readers report."""
     if any(path.startswith(HUB_PREFIX) for path in paths):
         return None
-    settings = {name: getattr(options, name) for name in _TELLING}
+    settings = {name: getattr(options, name) for name in data_fields()}
     settings |= {
         "versions": [_FORMAT, __version__, tokenizers.__version__],
         "seed": options.seed if options.valid is None else None,

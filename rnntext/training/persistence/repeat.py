@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rnntext.errors import UsageError
-from rnntext.training.options import TrainingOptions
+from rnntext.training.options import TrainingOptions, flag_of
 
 
 def repeated_options(config_file: Path) -> TrainingOptions:
@@ -55,8 +55,3 @@ def command_of(options: TrainingOptions, directory: Path) -> str:
     # Without "--", a file name that begins with a dash would be parsed as a flag.
     dashed = any(name.startswith("-") and name != "-" for name in options.data)
     return shlex.join([*words, *(["--"] if dashed else []), *options.data])
-
-
-def flag_of(name: str) -> str:
-    """Return the command-line flag of an option: "--batch-size" for "batch_size"."""
-    return "--" + name.replace("_", "-")

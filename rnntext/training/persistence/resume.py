@@ -22,8 +22,7 @@ from rnntext.training.data.loading import tokenizer_of
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.engine.loop_state import LoopState
 from rnntext.training.events import Saved
-from rnntext.training.options import TrainingOptions
-from rnntext.training.persistence.repeat import flag_of
+from rnntext.training.options import TrainingOptions, flag_of
 from rnntext.training.presets import Recipe
 
 TENSORS = checkpoint.TRAINING_STATE + "tensors.safetensors"

@@ -67,8 +67,8 @@ def assert_independent(
     found: tuple[Array, tuple[Array, ...]],
     row: int,
 ) -> None:
-    """A row by itself is what was found of it among others, to the bit."""
-    tokens, after = drawing.sample(
+    """A row alone gives the same result as in the batch, to the bit."""
+    tokens, after = sampler.sample(
         first[[row]], tuple(part[:, [row]] for part in state), uniforms[:, [row]], 1.0
     )
     np.testing.assert_array_equal(tokens[:, 0], found[0][:, row])
@@ -109,9 +109,9 @@ def reference_sample(
 def test_tokens_equal_those_of_the_reference(cell: str, layers: int, embed: int) -> None:
     model = random_model(cell, layers, embed)
     first, uniforms = np.arange(B) * 7, np.random.default_rng(4).random((K, B))
-    given = (first, random_state(model), uniforms, 0.7, [3, 200])
-    tokens, state = drawing_of(model).sample(*given)
-    wanted, wanted_state = stepped(model, *given)
+    arguments = (first, random_state(model), uniforms, 0.7, [3, 200])
+    tokens, state = sampler_of(model).sample(*arguments)
+    wanted, wanted_state = reference_sample(model, *arguments)
     np.testing.assert_array_equal(tokens, wanted)
     assert len(np.unique(tokens // 128)) == 3
     for found, part in zip(state, wanted_state, strict=True):
@@ -129,7 +129,7 @@ def test_int8_samples_from_a_similar_distribution(cell: str, layers: int, embed:
     token = np.full(count, 11)
     shares = []
     for precision in ("float32", "int8"):
-        tokens, _ = drawing_of(model, precision).sample(token, state, even, 1.0)
+        tokens, _ = sampler_of(model, precision).sample(token, state, evenly_spaced, 1.0)
         shares.append(np.bincount(tokens[0], minlength=20) / count)
     with torch.no_grad():
         one = tuple(torch.from_numpy(part[:, :1].copy()) for part in state)
@@ -147,7 +147,7 @@ def test_the_tokens_of_a_row_do_not_depend_on_the_batch(
     sampler = sampler_of(model, precision)
     first, state = np.arange(B) * 50, random_state(model)
     uniforms = np.random.default_rng(5).random((K, B))
-    found = drawing.sample(first, state, uniforms, 1.0)
+    found = sampler.sample(first, state, uniforms, 1.0)
     for row in range(B):
         assert_independent(sampler, first, state, uniforms, found, row)
 
@@ -163,9 +163,9 @@ def test_threads_do_not_change_the_result(precision: str) -> None:
     first, uniforms = random.integers(3000, size=17), random.random((6, 17))
     found = []
     for threads in (1, 2):
-        drawing = drawing_of(model, precision, threads)
-        tokens, after = drawing.sample(first, state, uniforms, 1.0)
-        assert_alone(drawing, first, state, uniforms, (tokens, after), 5)
+        sampler = sampler_of(model, precision, threads)
+        tokens, after = sampler.sample(first, state, uniforms, 1.0)
+        assert_independent(sampler, first, state, uniforms, (tokens, after), 5)
         found.append((tokens, *after))
     for one, two in zip(*found, strict=True):
         np.testing.assert_array_equal(one, two)
@@ -180,10 +180,10 @@ def test_each_row_reads_its_own_prompt(cell: str, layers: int, embed: int, preci
     random = np.random.default_rng(9)
     rows = [random.integers(V, size=size) for size in (3, 0, 700, 256, 1)]
     state = random_state(model)
-    after = drawing.advance(rows, state)
+    after = sampler.advance(rows, state)
     for number, ids in enumerate(rows):
         start = tuple(part[:, [number]] for part in state)
-        alone = drawing.advance([ids], start)
+        alone = sampler.advance([ids], start)
         for found, part in zip(alone, after, strict=True):
             np.testing.assert_array_equal(found[:, 0], part[:, number])
         if not len(ids):
@@ -202,11 +202,11 @@ def test_several_calls_give_the_tokens_of_one_call(precision: str) -> None:
     sampler = sampler_of(model, precision)
     first, state = np.arange(B) * 9, random_state(model)
     uniforms = np.random.default_rng(6).random((K, B))
-    whole, end = drawing.sample(first, state, uniforms, 1.0)
+    whole, end = sampler.sample(first, state, uniforms, 1.0)
     pieces = []
     last = first
     for left, right in ((0, 1), (1, 4), (4, K)):
-        tokens, state = drawing.sample(last, state, uniforms[left:right], 1.0)
+        tokens, state = sampler.sample(last, state, uniforms[left:right], 1.0)
         pieces.append(tokens)
         last = tokens[-1]
     np.testing.assert_array_equal(np.concatenate(pieces), whole)
@@ -227,11 +227,11 @@ def test_only_tokens_with_a_probability_are_sampled(
     state = random_state(model, 1)
     for allowed in {0, vocabulary // 2, vocabulary - 1}:
         others = [token for token in range(vocabulary) if token != allowed]
-        tokens, _ = drawing.sample(np.zeros(1, np.int64), state, uniforms, 1.0, others)
+        tokens, _ = sampler.sample(np.zeros(1, np.int64), state, uniforms, 1.0, others)
         assert tokens.tolist() == [[allowed]] * 3
     few = sorted({vocabulary // 3, vocabulary // 2})
     others = [token for token in range(vocabulary) if token not in few]
-    tokens, _ = drawing.sample(np.zeros(1, np.int64), state, uniforms, 1.0, others)
+    tokens, _ = sampler.sample(np.zeros(1, np.int64), state, uniforms, 1.0, others)
     end = {0.0: few[0], 1e-300: few[0], 1 - 2**-53: few[-1]}.get(uniform)
     assert set(tokens[:, 0].tolist()) <= ({end} if end is not None else set(few))
 
@@ -241,8 +241,8 @@ def test_a_very_low_temperature_gives_the_most_likely_token() -> None:
     model = random_model(spread=3)
     arguments = (np.arange(B), random_state(model))
     uniforms = np.random.default_rng(8).random((K, B))
-    tokens, _ = drawing_of(model).sample(*given, uniforms, 1e-6)
-    wanted, _ = stepped(model, *given, uniforms, 0, [])
+    tokens, _ = sampler_of(model).sample(*arguments, uniforms, 1e-6)
+    wanted, _ = reference_sample(model, *arguments, uniforms, 0, [])
     np.testing.assert_array_equal(tokens, wanted)
 
 
