@@ -197,6 +197,8 @@ def _make_directories(directory: Path, made: list[Path]) -> None:
     for folder in reversed(missing):
         folder.mkdir(exist_ok=True)
         made.append(folder)
+        if os.access(folder.parent, os.R_OK):  # else it cannot be opened to flush it
+            flush_directory(folder.parent)
 
 
 def _write(path: Path, source: BinaryIO) -> dict[str, Any]:
@@ -218,24 +220,30 @@ def _finish_move(directory: Path) -> None:
     """Move a committed generation from `.next` into `directory`; do nothing without `.next`.
 
     If the process is killed, the next call completes the move: the old `config.json`, which lists
-    the files to remove, is replaced last, and a file that was moved is no longer in `.next`.
+    the files to remove, is replaced last, and a file that was moved is no longer in `.next`. The
+    flushes keep that order on the disk, so that the same holds after a power cut.
     """
     upcoming = directory / _NEXT
     if not upcoming.is_dir():
         return
     if (upcoming / CONFIG).is_file():
+        folders = {directory}
         for name in _files_below(upcoming):
             if name != CONFIG:
-                (directory / name).parent.mkdir(parents=True, exist_ok=True)
+                folder = (directory / name).parent
+                folder.mkdir(parents=True, exist_ok=True)
                 os.replace(upcoming / name, directory / name)
+                folders.add(folder)
         for name in _listed_names(directory / CONFIG) - _listed_names(upcoming / CONFIG):
             (directory / name).unlink(missing_ok=True)
             if name.startswith(TRAINING_STATE):
                 # Fails while the folder is not empty.
                 with contextlib.suppress(OSError):
                     (directory / TRAINING_STATE).rmdir()
-        flush_directory(directory)
+        for folder in sorted(folders):  # a new folder's name before what is moved into it
+            flush_directory(folder)
         os.replace(upcoming / CONFIG, directory / CONFIG)
+        flush_directory(directory)
     shutil.rmtree(upcoming)
 
 
