@@ -1,39 +1,22 @@
-"""`rnntext demo`: the three tasks on the packaged corpora, start to end."""
+"""`rnntext demo`: trains a model of each task on the packaged corpora and shows it at work."""
 
 from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
-from rnntext.cli import options, output
-from rnntext.cli.options import Source
+from rnntext.cli import output
+from rnntext.cli.options import Quiet, RecordSource, Threads
 from rnntext.cli.train import train
 from rnntext.errors import UsageError
 from rnntext.training.options import ExecutionOptions, TrainingOptions
 
-if TYPE_CHECKING:
-    from rnntext.training.events import Saved, StepTimed
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    title: str
-    task: str
-    file: str
-    minutes: float  # together under two, on any machine
-    tokenizer: str  # of text so short, whole words make the better sentences
-
-
-_RUNS = (
-    _Run("A language model of stories from a harbour town", "lm", "stories.txt", 0.9, "word"),
-    _Run("A classifier of reviews", "classify", "reviews.csv", 0.4, "word"),
-    _Run("A tagger of parts of speech", "tag", "tagged.conllu", 0.3, "bpe"),
-)
 _PROMPTS = ("The heron", "Mara said")
 _REVIEWS = (
     "A warm and funny book. I enjoyed every page.",
@@ -52,8 +35,8 @@ def command(
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Keep the three models here."),
     ] = None,
-    quiet: options.Quiet = False,
-    threads: options.Threads = None,
+    quiet: Quiet = False,
+    threads: Threads = None,
 ) -> None:
     """Train a language model, a classifier and a tagger on sample text, and use them.
 
@@ -71,31 +54,23 @@ def command(
 def demonstrate(directory: Path, quiet: bool = False, threads: int | None = None) -> None:
     """Train the three models into `directory` and show each at work."""
     corpora = find_corpora()
-    for run in _RUNS:
-        output.write(f"\n{run.title}\n")
-        chosen = TrainingOptions(
-            run.task,
-            (str(corpora / run.file),),
-            tokenizer=run.tokenizer,
-            minutes=run.minutes,
+    for example in _EXAMPLES:
+        output.write(f"\n{example.title}\n")
+        options = TrainingOptions(
+            example.task,
+            (str(corpora / example.file),),
+            tokenizer=example.tokenizer,
+            minutes=example.minutes,
             seed=1,
             threads=threads,
         )
         output.write(
-            f"  $ rnntext train {run.task} {run.file} --tokenizer {run.tokenizer} "
-            f"--minutes {run.minutes} --seed 1 -o {run.task}\n"
+            f"  $ rnntext train {example.task} {example.file} --tokenizer {example.tokenizer} "
+            f"--minutes {example.minutes} --seed 1 -o {example.task}\n"
         )
-        _, end = train(
-            chosen,
-            directory / run.task,
-            ExecutionOptions(cache=False),
-            stoppable=False,
-            quiet=quiet,
-            began=time.perf_counter(),
-        )
-        assert end is not None  # noqa: S101
-        output.write(f"  {_summary(end)} on text it has not seen\n\n")
-        {"lm": _generate, "classify": _classify, "tag": _tag}[run.task](directory / run.task)
+        metrics = _train(options, directory / example.task, quiet)
+        output.write(f"  {example.result.format(**metrics)} on text it has not seen\n\n")
+        example.show(directory / example.task)
 
 
 def find_corpora() -> Path:
@@ -107,14 +82,20 @@ def find_corpora() -> Path:
     raise UsageError(f"the sample corpora are not in {package}: install rnntext again")
 
 
-def _summary(end: Saved | StepTimed) -> str:
+def _train(options: TrainingOptions, directory: Path, quiet: bool) -> dict[str, Any]:
+    """Train a model and return its metrics."""
     from rnntext.training.events import Saved
 
+    _, end = train(
+        options,
+        directory,
+        ExecutionOptions(cache=False),
+        stoppable=False,
+        quiet=quiet,
+        began=time.perf_counter(),
+    )
     assert isinstance(end, Saved)  # noqa: S101
-    metrics = end.metrics
-    if end.task == "lm":
-        return f"perplexity {metrics['perplexity']:.1f}"
-    return f"accuracy {metrics['accuracy']:.1%}"
+    return end.metrics
 
 
 def _generate(directory: Path) -> None:
@@ -122,10 +103,10 @@ def _generate(directory: Path) -> None:
     from rnntext.runtime.generate import GenerationOptions
     from rnntext.runtime.sampling import SamplingOptions
 
-    chosen = GenerationOptions(70, SamplingOptions(temperature=0.6), seed=3)
+    options = GenerationOptions(70, SamplingOptions(temperature=0.6), seed=3)
     for prompt in _PROMPTS:
         output.write(f'  $ rnntext generate -m lm "{prompt}" -n 70 --temperature 0.6 --seed 3\n')
-        text = "".join(generate(directory, [[prompt]], chosen))
+        text = "".join(generate(directory, [[prompt]], options))
         output.write("".join(f"  {line}\n" for line in text.splitlines()) + "\n")
 
 
@@ -133,8 +114,8 @@ def _classify(directory: Path) -> None:
     from rnntext.cli.classify import classify
 
     output.write("  $ rnntext classify -m classify --with-text\n")
-    for answer in classify(directory, Source([], _REVIEWS), with_text=True):
-        output.write("".join(f"  {line}\n" for line in answer.splitlines()) + "\n")
+    for lines in classify(directory, RecordSource(texts=list(_REVIEWS)), with_text=True):
+        output.write("".join(f"  {line}\n" for line in lines.splitlines()) + "\n")
 
 
 def _tag(directory: Path) -> None:
@@ -144,3 +125,45 @@ def _tag(directory: Path) -> None:
     for sentence in Tagger.load(directory).tag(_SENTENCES):
         pairs = zip(sentence.words, sentence.tags, strict=True)
         output.write("  " + " ".join(f"{word}/{tag}" for word, tag in pairs) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    title: str
+    task: str
+    file: str
+    minutes: float  # under two in total, on any machine
+    tokenizer: str  # on so little text, whole words give the better sentences
+    result: str  # format of the metrics
+    show: Callable[[Path], None]
+
+
+_EXAMPLES = (
+    _Example(
+        "A language model of stories from a harbour town",
+        "lm",
+        "stories.txt",
+        0.9,
+        "word",
+        "perplexity {perplexity:.1f}",
+        _generate,
+    ),
+    _Example(
+        "A classifier of reviews",
+        "classify",
+        "reviews.csv",
+        0.4,
+        "word",
+        "accuracy {accuracy:.1%}",
+        _classify,
+    ),
+    _Example(
+        "A tagger of parts of speech",
+        "tag",
+        "tagged.conllu",
+        0.3,
+        "bpe",
+        "accuracy {accuracy:.1%}",
+        _tag,
+    ),
+)

@@ -1,4 +1,4 @@
-"""`rnntext evaluate`: how good a model is on data, and whether that is good enough."""
+"""`rnntext evaluate`: the metrics of a model on data, and bounds that they must meet."""
 
 from __future__ import annotations
 
@@ -8,70 +8,71 @@ from typing import Annotated, Any
 
 import typer
 
-from rnntext.cli import options, output
+from rnntext.cli import output
+from rnntext.cli.declared import Given
+from rnntext.cli.options import Model, RunOptions, model_directory, refuse_terminal
+from rnntext.cli.signature import expanded
 from rnntext.errors import UsageError
+from rnntext.training.options import TrainingOptions
 
-NOT_MET = 3
+BOUNDS_NOT_MET = 3
+# Options for reading data that have the same meaning as in training.
+_READING = (
+    "format", "text_column", "label_column", "tag_column", "label_separator", "split", "encoding",
+    "encoding_errors",
+)  # fmt: skip
 
 
+@expanded
 def command(
+    *,
     data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Files with the answers.")],
-    model: options.Model = None,
-    format_name: options.Format = None,
-    text_column: options.TextColumn = None,
-    label_column: options.LabelColumn = None,
-    tag_column: options.TagColumn = None,
-    label_separator: options.LabelSeparator = None,
-    split: options.Split = None,
-    least: Annotated[
+    model: Model = None,
+    reading: Annotated[dict[str, Any], Given(TrainingOptions, _READING)],
+    minimum: Annotated[
         list[str] | None,
         typer.Option("--min", metavar="METRIC=VALUE", help="Exit 3 below this; repeatable."),
     ] = None,
-    most: Annotated[
+    maximum: Annotated[
         list[str] | None,
         typer.Option("--max", metavar="METRIC=VALUE", help="Exit 3 above this; repeatable."),
     ] = None,
-    encoding: options.Encoding = "utf-8",
-    encoding_errors: options.EncodingErrors = "strict",
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    threads: options.Threads = None,
+    run: RunOptions,
 ) -> None:
     """Measure a model on data with known answers. In a pipe: `metric<TAB>value` lines."""
-    directory = options.model_directory(model)
-    options.require_piped(data)
-    floors, ceilings = _bounds("--min", least), _bounds("--max", most)
+    directory = model_directory(model)
+    refuse_terminal(data)
+    floors, ceilings = _bounds("--min", minimum), _bounds("--max", maximum)
     from rnntext.runtime.evaluate import evaluate, metric_names
     from rnntext.runtime.model import open_model
     from rnntext.text.formats import DataOptions
 
-    opened = open_model(directory, threads=threads)
+    opened = open_model(directory, threads=run.threads)
     known = metric_names(opened.config)
     if unknown := [name for name in (*floors, *ceilings) if name not in known]:
         raise UsageError(f"there is no metric {unknown[0]!r} here: there are {', '.join(known)}")
-    reading = DataOptions(
-        format_name, text_column, label_column or "label", tag_column,
-        opened.config.multi_label, label_separator, encoding, encoding_errors, split or "test",
-    )  # fmt: skip
-    metrics = evaluate(opened, data, reading)
-    show(metrics, str(directory), json)
-    if not _met(metrics, floors, ceilings, quiet):
-        raise typer.Exit(NOT_MET)
+    defaults = {"label_column": "label", "split": "test"}
+    given = {name: value for name, value in reading.items() if value or name not in defaults}
+    data_options = DataOptions(multi_label=opened.config.multi_label, **{**defaults, **given})
+    metrics = evaluate(opened, data, data_options)
+    print_metrics(metrics, str(directory), run.json)
+    if not _bounds_met(metrics, floors, ceilings, run.quiet):
+        raise typer.Exit(BOUNDS_NOT_MET)
 
 
-def show(metrics: dict[str, Any], title: str, json: bool) -> None:
-    """Print metrics as the output is meant to be."""
+def print_metrics(metrics: dict[str, Any], title: str, json: bool) -> None:
+    """Print metrics as JSON, as tables on a terminal, or as `metric<TAB>value` lines."""
     if json:
         output.write(output.json_line(metrics))
         return
-    output.show_pairs(output.flat(metrics), title)
+    output.print_pairs(output.scalar_metrics(metrics), title)
     if output.on_terminal() and "per_label" in metrics:
-        output.show_labels(metrics["per_label"], "by label")
+        output.print_label_table(metrics["per_label"], "by label")
 
 
-def _bounds(flag: str, given: Sequence[str] | None) -> dict[str, float]:
+def _bounds(flag: str, values: Sequence[str] | None) -> dict[str, float]:
     bounds: dict[str, float] = {}
-    for bound in given or ():
+    for bound in values or ():
         name, _, value = bound.partition("=")
         try:
             bounds[name.strip()] = float(value)
@@ -82,19 +83,19 @@ def _bounds(flag: str, given: Sequence[str] | None) -> dict[str, float]:
     return bounds
 
 
-def _met(
+def _bounds_met(
     metrics: dict[str, Any], floors: dict[str, float], ceilings: dict[str, float], quiet: bool
 ) -> bool:
-    """Whether every bound is met; says on stderr which are not."""
-    single = {n: v for n, v in output.flat(metrics).items() if v is not None}
-    # Not every model has a figure for each: bits of a text that its tokenizer loses, say.
+    """Return True if all bounds are met; print those that are not on stderr."""
+    known = {n: v for n, v in output.scalar_metrics(metrics).items() if v is not None}
+    # A metric can be unknown for one model: bits per byte, if the tokenizer loses text.
     for name in (*floors, *ceilings):
-        if name not in single:
+        if name not in known:
             raise UsageError(f"{name} is not known of this model: leave it out")
     failed = [
-        *(f"{n} is {single[n]:.6g}, less than {v:g}" for n, v in floors.items() if single[n] < v),
-        *(f"{n} is {single[n]:.6g}, more than {v:g}" for n, v in ceilings.items() if single[n] > v),
+        *(f"{n} is {known[n]:.6g}, less than {v:g}" for n, v in floors.items() if known[n] < v),
+        *(f"{n} is {known[n]:.6g}, more than {v:g}" for n, v in ceilings.items() if known[n] > v),
     ]
     for line in failed:
-        output.note(f"rnntext: {line}", quiet=quiet)
+        output.print_stderr(f"rnntext: {line}", quiet=quiet)
     return not failed

@@ -1,4 +1,4 @@
-"""`rnntext export`: a model as one ONNX file, or a model that runs in other numbers."""
+"""`rnntext export`: a model as one ONNX file, or a model converted to int8 or float32."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from rnntext.cli import options, output
+from rnntext.cli import output
+from rnntext.cli.options import RunOptions
+from rnntext.cli.signature import expanded
 from rnntext.errors import UsageError
 
 _NO_ONNX = (
@@ -16,30 +18,32 @@ _NO_ONNX = (
 )
 
 
+@expanded
 def command(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The model's directory.")],
+    *,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the model.")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE.onnx", help="The one file.")
+        Path | None, typer.Option("-o", "--output", metavar="FILE.onnx", help="File to write.")
     ] = None,
     int8: Annotated[
         bool | None,
-        typer.Option("--int8/--float32", help="The numbers that FILE, or else DIR, runs in."),
+        typer.Option("--int8/--float32", help="Precision of FILE, or of DIR without -o."),
     ] = None,
     valid: Annotated[
         list[str] | None,
         typer.Option(
-            "--valid", metavar="FILE", help="Measure DIR and calibrate it on this; repeatable."
+            "--valid",
+            metavar="FILE",
+            help="Data on which DIR is measured and calibrated; repeatable.",
         ),
     ] = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    threads: options.Threads = None,
+    run: RunOptions,
 ) -> None:
     """Write one ONNX file, or run in int8. -o writes a self-contained file for other runtimes;
     without it DIR itself runs in int8 from then on, or with --float32 in float32 again.
 
-    The file holds the labels and the tokenizer as metadata, and its description says what its
-    inputs and outputs are.
+    The file holds the labels and the tokenizer as metadata, and its description documents its
+    inputs and outputs.
     """
     if out is not None:
         if valid:
@@ -48,24 +52,24 @@ def command(
     elif int8 is None:
         raise UsageError("say what to do: -o FILE.onnx writes one file, --int8 changes DIR itself")
     else:
-        facts = convert(directory, "int8" if int8 else "float32", valid or (), threads)
-    if json:
+        facts = convert(directory, "int8" if int8 else "float32", valid or (), run.threads)
+    if run.json:
         output.write(output.json_line(facts))
     else:
-        output.show_pairs(facts, str(out or directory))
+        output.print_pairs(facts, str(out or directory))
 
 
 def write_file(directory: Path, out: Path, precision: str) -> dict[str, Any]:
-    """Write the one file; what there is to say about it."""
+    """Write the ONNX file and return its path, precision and size."""
     _require_onnx()
     from rnntext import checkpoint
     from rnntext.training.onnx.convert import one_file
 
     output.check_file(out)
-    ours = out.name == checkpoint.GRAPH and checkpoint.is_checkpoint(out.parent)
-    if out.is_file() and (ours or out.suffix != ".onnx"):
-        whose = "part of a checkpoint" if ours else "no ONNX file, to go by its name"
-        raise UsageError(f"-o {out} is there and is {whose}: name another file")
+    of_checkpoint = out.name == checkpoint.GRAPH and checkpoint.is_checkpoint(out.parent)
+    if out.is_file() and (of_checkpoint or out.suffix != ".onnx"):
+        reason = "part of a checkpoint" if of_checkpoint else "no ONNX file, to go by its name"
+        raise UsageError(f"-o {out} is there and is {reason}: name another file")
     content = one_file(checkpoint.load(directory), precision)
     output.write_file(out, content)
     return {"file": str(out), "precision": precision, "bytes": len(content)}
@@ -74,10 +78,10 @@ def write_file(directory: Path, out: Path, precision: str) -> dict[str, Any]:
 def convert(
     directory: Path, precision: str, valid: Sequence[str] = (), threads: int | None = None
 ) -> dict[str, Any]:
-    """Make the directory run in `precision`; what there is to say about it.
+    """Convert the model in the directory to `precision`; return its size and metrics.
 
-    On `valid`, which is read as the model's training data was, it is measured before and after,
-    and a classifier that becomes int8 is calibrated again.
+    With validation data, which are read like the model's training data, the model is measured
+    before and after, and the temperature of an int8 classifier is fitted again.
     """
     _require_onnx()
     if "-" in valid:
@@ -87,30 +91,30 @@ def convert(
     from rnntext.runtime.model import open_model
     from rnntext.training.onnx.convert import graph_of, replace_graph
 
-    found = checkpoint.load(directory)
+    saved = checkpoint.load(directory)
     model = open_model(directory, threads=threads)
     if not valid:
-        graph = graph_of(found, precision)
-        replace_graph(found, graph, precision)
+        graph = graph_of(saved, precision)
+        replace_graph(saved, graph, precision)
         return {"model": str(directory), "precision": precision, "bytes": len(graph)}
-    reading = recorded_reading(found, valid)
+    reading = recorded_reading(saved, valid)
     before = evaluate(model, valid, reading)
-    graph = graph_of(found, precision, 1.0)
+    graph = graph_of(saved, precision, 1.0)
     temperature = None
     if precision == "int8" and model.config.task == "classify":
         temperature = temperature_on(model.with_graph(graph), valid, reading)
-        graph = graph_of(found, precision, temperature)
+        graph = graph_of(saved, precision, temperature)
     after = evaluate(model.with_graph(graph), valid, reading)
-    known = {"valid": list(valid), "temperature": temperature, "metrics": after, "before": before}
-    replace_graph(found, graph, precision, known if precision == "int8" else None)
+    results = {"valid": list(valid), "temperature": temperature, "metrics": after, "before": before}
+    replace_graph(saved, graph, precision, results if precision == "int8" else None)
     facts = {
         "model": str(directory),
         "precision": precision,
         "bytes": len(graph),
         **({} if temperature is None else {"temperature": temperature}),
-        **{f"before_{name}": value for name, value in output.flat(before).items()},
+        **{f"before_{name}": value for name, value in output.scalar_metrics(before).items()},
     }
-    return output.with_metrics(facts, after)
+    return output.add_metrics(facts, after)
 
 
 def _require_onnx() -> None:

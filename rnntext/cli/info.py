@@ -1,4 +1,4 @@
-"""`rnntext info`: what a checkpoint is."""
+"""`rnntext info`: facts about a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,30 +7,32 @@ from typing import Annotated, Any
 
 import typer
 
-from rnntext.cli import options, output
+from rnntext.cli import output
+from rnntext.cli.options import OutputOptions
+from rnntext.cli.signature import expanded
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError
 
 
+@expanded
 def command(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The model's directory.")],
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the model.")],
+    printing: OutputOptions,
 ) -> None:
-    """Say what a model is: task, encoder, size, labels, data, results."""
+    """Describe a model: task, encoder, size, labels, data, results."""
     facts = describe(directory)
-    if json:
+    if printing.json:
         output.write(output.json_line(facts))
     else:
-        plain = {
+        pairs = {
             name: ", ".join(map(str, value)) if isinstance(value, list) else value
             for name, value in facts.items()
         }
-        output.show_pairs(plain, str(directory))
+        output.print_pairs(pairs, str(directory))
 
 
 def describe(directory: Path) -> dict[str, Any]:
-    """The facts of a checkpoint, by name. Raises CheckpointError."""
+    """Facts about a checkpoint, by name. Raises CheckpointError."""
     from rnntext.checkpoint import CONFIG, load
 
     config = load(directory).config
@@ -65,15 +67,16 @@ def _facts(config: dict[str, Any], model: ModelConfig) -> dict[str, Any]:
         "seconds": results["seconds"],
         "rnntext_version": config["rnntext_version"],
     }
-    in_float = results.get("float32", results.get("metrics", {}))
+    float32 = results.get("float32", results.get("metrics", {}))
     if config["precision"] == "float32":
-        return output.with_metrics(facts, in_float)
-    facts = output.with_metrics(facts, results["metrics"])
-    # What else was measured: in float32 by the run that made it int8, in int8 since.
-    others = {
-        "float32": results.get("float32"),
-        "int8": config.get("quantization", {}).get("metrics"),
-    }
-    for precision, metrics in others.items():
-        facts.update({f"{precision}_{n}": v for n, v in output.flat(metrics or {}).items()})
+        return output.add_metrics(facts, float32)
+    facts = output.add_metrics(facts, results["metrics"])
+    # A run with --quantize measures float32 as well; `export --int8 --valid` measures int8.
+    quantization = config.get("quantization", {})
+    for precision, metrics in (
+        ("float32", results.get("float32")),
+        ("int8", quantization.get("metrics")),
+    ):
+        scalars = output.scalar_metrics(metrics or {})
+        facts.update({f"{precision}_{name}": value for name, value in scalars.items()})
     return facts

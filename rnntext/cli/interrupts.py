@@ -1,7 +1,7 @@
-"""Ctrl-C and a request to end, heard by a run that first saves what it has.
+"""Ctrl-C and SIGTERM during a run that first saves its state.
 
-Knows: signals. Does not know: what is saved. While they are deferred the first signal is only
-noted, and a second one acts at once, as it would have without this.
+Knows: signals. Does not know: what is saved. While signals are deferred, the first one is only
+recorded; a second one has the effect that it has without this module.
 """
 
 from __future__ import annotations
@@ -15,55 +15,54 @@ from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Signals closer to the first than this are the same wish: one Ctrl-C reaches a process that
-# `torchrun` started from the terminal and from `torchrun`.
-_SAME = 1.0  # seconds
+# A signal this soon after the first is a copy of it: one Ctrl-C reaches a process started by
+# `torchrun` both from the terminal and from `torchrun`.
+_REPEATED = 1.0  # seconds
 
 
-class Interrupts:
-    """What signals have asked for; `act` brings the handlers back that were there."""
+class DeferredSignals:
+    """Records the first SIGINT or SIGTERM in place of its usual effect."""
 
     def __init__(self) -> None:
-        self._heard: int | None = None
-        self._heard_at = 0.0
-        self._breaks = False
-        self._before: dict[int, Any] = {}
+        self._received: int | None = None
+        self._received_at = 0.0
+        self._raises = False
+        self._handlers: dict[int, Any] = {}
 
     def defer(self) -> None:
-        """From now on the first signal is only noted. One that is ignored, as Ctrl-C is by what a
-        shell runs in the background, stays so."""
+        """Install the handlers. Ignored signals stay ignored: a shell ignores Ctrl-C for commands
+        in the background."""
         if threading.current_thread() is threading.main_thread():
-            heard = (n for n in _SIGNALS if signal.getsignal(n) is not signal.SIG_IGN)
-            self._before = {number: signal.signal(number, self._hear) for number in heard}
+            numbers = (n for n in _SIGNALS if signal.getsignal(n) is not signal.SIG_IGN)
+            self._handlers = {number: signal.signal(number, self._handle) for number in numbers}
 
-    def break_off(self) -> None:
-        """From now on the first signal raises KeyboardInterrupt, whichever it is: nothing asks any
-        more whether one was heard."""
-        self._breaks = True
+    def raise_on_signal(self) -> None:
+        """Make the first signal raise KeyboardInterrupt: the run no longer asks `received`."""
+        self._raises = True
 
-    def act(self) -> None:
-        """From now on a signal acts at once again."""
-        for number, handler in self._before.items():
+    def restore(self) -> None:
+        """Put the previous handlers back."""
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        self._before = {}
+        self._handlers = {}
 
-    def asked(self) -> bool:
-        """Whether a signal was heard."""
-        return self._heard is not None
+    def received(self) -> bool:
+        """Return True if a signal was received."""
+        return self._received is not None
 
-    def leave(self) -> None:
-        """End as the signal that was heard would have; nothing where none was."""
-        if self._heard == signal.SIGINT:
+    def exit_if_received(self) -> None:
+        """End the command as the received signal would have ended it; return if there was none."""
+        if self._received == signal.SIGINT:
             raise KeyboardInterrupt
-        if self._heard is not None:
-            sys.exit(128 + self._heard)
+        if self._received is not None:
+            sys.exit(128 + self._received)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if self._heard is None:
-            self._heard, self._heard_at = number, now
-            if self._breaks:
+        if self._received is None:
+            self._received, self._received_at = number, now
+            if self._raises:
                 raise KeyboardInterrupt
-        elif now - self._heard_at > _SAME:
-            self.act()
+        elif now - self._received_at > _REPEATED:
+            self.restore()
             os.kill(os.getpid(), number)

@@ -1,7 +1,7 @@
-"""Options that several commands share, and how their values become input.
+"""Options that several commands share, as groups that `signature.expanded` turns into options.
 
-Knows: Typer's declarations of the shared flags, and when there is nothing to read. Does not
-know: what any command does with a record.
+Knows: Typer's declarations of the shared flags, how input becomes records, and when there is
+nothing to read. Does not know: what a command does with a record.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def _limit_tokenizers(threads: int | None) -> int | None:
     if threads is not None:
-        # Read by `tokenizers` when it is first used, which takes every core otherwise.
+        # `tokenizers` reads this at its first use; otherwise it uses all cores.
         os.environ["RAYON_NUM_THREADS"] = str(threads)
     return threads
 
@@ -35,52 +35,9 @@ Model = Annotated[
         "--model",
         metavar="DIR",
         envvar="RNNTEXT_MODEL",
-        help="The model's directory.",
+        help="Directory of the model.",
     ),
 ]
-Inputs = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[INPUT]...", help="Files; - or none is standard input.", show_default=False
-    ),
-]
-Texts = Annotated[
-    list[str] | None,
-    typer.Option("--text", metavar="TEXT", help="A text in place of a file; repeatable."),
-]
-RecordKind = Annotated[
-    str, typer.Option("--record", metavar="line|file", help="What one record is.")
-]
-TextColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--text-column", metavar="NAME", help="The column of texts, of .csv, .tsv or .jsonl rows."
-    ),
-]
-Encoding = Annotated[str, typer.Option("--encoding", metavar="NAME", help="The text's encoding.")]
-EncodingErrors = Annotated[
-    str,
-    typer.Option(
-        "--encoding-errors", metavar="strict|replace", help="What to do with a broken byte."
-    ),
-]
-Format = Annotated[str | None, typer.Option("--format", metavar="NAME", help="The data's format.")]
-LabelColumn = Annotated[
-    str | None, typer.Option("--label-column", metavar="NAME", help="The column of labels.")
-]
-TagColumn = Annotated[
-    str | None,
-    typer.Option("--tag-column", metavar="NAME", help="The column of tags: upos, xpos, 4 ..."),
-]
-LabelSeparator = Annotated[
-    str | None,
-    typer.Option("--label-separator", metavar="TEXT", help="What parts several labels."),
-]
-Split = Annotated[
-    str | None, typer.Option("--split", metavar="NAME", help="The split of an hf: data set.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Nothing on stderr but errors.")]
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -88,46 +45,102 @@ Threads = Annotated[
         metavar="N",
         min=1,
         max=1024,
-        help="Threads (else the usable cores).",
+        help="Number of threads (otherwise the usable cores).",
         callback=_limit_tokenizers,
+        rich_help_panel="Training",  # section of the help of `train`; others have no sections
     ),
 ]
-
-
-def model_directory(model: Path | None) -> Path:
-    """The directory that was named; raises UsageError where none was."""
-    if model is None:
-        raise UsageError("no model is named: use -m DIR, or set RNNTEXT_MODEL")
-    return model
+Encoding = Annotated[
+    str, typer.Option("--encoding", metavar="NAME", help="Character encoding of the text.")
+]
+EncodingErrors = Annotated[
+    str,
+    typer.Option(
+        "--encoding-errors",
+        metavar="strict|replace",
+        help="Refuse or replace bytes that the encoding does not allow.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print only errors on stderr.")]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Where the records of a command come from."""
+class OutputOptions:
+    """How a command prints its results.
 
-    inputs: Sequence[str]
-    texts: Sequence[str]
-    record: str = "line"
-    text_column: str | None = None
-    encoding: str = "utf-8"
-    encoding_errors: str = "strict"
+    Every command accepts `quiet`, so that a script can pass it to any of them. It silences
+    messages on stderr that are not errors. Only `train` (progress), `demo` (the same) and
+    `evaluate` (bounds that are not met) print such messages; other commands write nothing but
+    errors to stderr and have nothing to silence.
+    """
+
+    json: Json = False
+    quiet: Quiet = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions(OutputOptions):
+    """Output options of a command that runs a model, and the number of its threads."""
+
+    threads: Threads = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSource:
+    """Where a command reads its records, and how."""
+
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INPUT]...",
+            help="Files; - or no file is standard input.",
+            show_default=False,
+        ),
+    ] = None
+    texts: Annotated[
+        list[str] | None,
+        typer.Option("--text", metavar="TEXT", help="Text in place of a file; repeatable."),
+    ] = None
+    record: Annotated[
+        str,
+        typer.Option("--record", metavar="line|file", help="Read each line or file as a record."),
+    ] = "line"
+    text_column: Annotated[
+        str | None,
+        typer.Option(
+            "--text-column",
+            metavar="NAME",
+            help="Column of the texts in .csv, .tsv or .jsonl rows.",
+        ),
+    ] = None
+    encoding: Encoding = "utf-8"
+    encoding_errors: EncodingErrors = "strict"
 
     def batches(self, *, large: bool = False) -> Iterator[list[Record]]:
-        """Batches of the records that are there now; `large` ones for what answers lines quickly.
-        Raises UsageError where that would wait for somebody to type."""
+        """Batches of the records that can be read without waiting; `large` ones for a model that
+        answers many records quickly. Raises UsageError if standard input is a terminal."""
         from rnntext.text.records import InputOptions, Record, read_records
 
         options = InputOptions(self.record, self.text_column, self.encoding, self.encoding_errors)
         if self.texts:
             if self.inputs:
                 raise UsageError("--text stands in place of files: give one or the other")
-            return iter([[Record(utf_8("--text", text)) for text in self.texts]])
-        require_piped(self.inputs, ", or give it with --text TEXT")
-        return read_records(self.inputs, options, large=large)
+            return iter([[Record(check_utf8("--text", text)) for text in self.texts]])
+        inputs = self.inputs or ()
+        refuse_terminal(inputs, ", or give it with --text TEXT")
+        return read_records(inputs, options, large=large)
 
 
-def utf_8(name: str, text: str) -> str:
-    """`text` as it was given on the command line; raises UsageError where it is no UTF-8."""
+def model_directory(model: Path | None) -> Path:
+    """The directory given to -m. Raises UsageError if there is none."""
+    if model is None:
+        raise UsageError("no model is named: use -m DIR, or set RNNTEXT_MODEL")
+    return model
+
+
+def check_utf8(name: str, text: str) -> str:
+    """Return a text from the command line. Raises UsageError if it is not valid UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -138,10 +151,10 @@ def utf_8(name: str, text: str) -> str:
     return text
 
 
-def require_piped(inputs: Sequence[str] = (), otherwise: str = "") -> None:
-    """Raise UsageError where `inputs` would read a terminal: `-`, or no file at all. `otherwise`
-    is how else the command takes text."""
+def refuse_terminal(inputs: Sequence[str] = (), alternative: str = "") -> None:
+    """Raise UsageError if `inputs` (`-`, or no file) would read from a terminal. The message ends
+    with `alternative`, another way to give the text."""
     if inputs and "-" not in inputs:
         return
     if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError(f"there is no text to read: name a file, or pipe text in{otherwise}")
+        raise UsageError(f"there is no text to read: name a file, or pipe text in{alternative}")

@@ -1,7 +1,7 @@
-"""Where results go: standard output as tables, tab-separated lines or JSON Lines.
+"""Writes results: to standard output as tables, tab-separated lines or JSON Lines, or to files.
 
 Knows: terminals, pipes, closed readers and full disks. Does not know: what the results mean.
-Data is written plainly; Rich draws for terminals only.
+Rich draws for terminals only; everything else is written without it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import select
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -22,17 +22,17 @@ from rnntext.errors import RnntextError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
-# Line ends and tabs inside a field would break the line that carries it.
+# A tab or a line end inside a field would begin another field or line.
 _ONE_LINE = str.maketrans(dict.fromkeys("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
 
-
-_PARTS = 1 << 14
+_CHUNK_LINES = 1 << 14
 
 
 def write(text: str) -> None:
-    """Write `text` to standard output, now. A reader that is gone ends the command quietly;
-    raises RnntextError where it cannot be written."""
+    """Write `text` to standard output without buffering. Raises typer.Exit if the reader has
+    closed the pipe, and RnntextError for other failures."""
     if sys.stdout is None:
         raise RnntextError("standard output is closed: there is nowhere to write the results")
     data = memoryview(text.encode("utf-8", "replace"))
@@ -41,10 +41,10 @@ def write(text: str) -> None:
         while data:
             data = _write_some(data, sys.stdout.fileno())
     except BrokenPipeError:
-        _drop_the_rest(sys.stdout)
+        _redirect_to_devnull(sys.stdout)
         raise typer.Exit(0) from None
     except OSError as error:
-        _drop_the_rest(sys.stdout)
+        _redirect_to_devnull(sys.stdout)
         raise RnntextError(f"standard output cannot be written: {error.strerror}") from None
 
 
@@ -52,60 +52,60 @@ def _write_some(data: memoryview, descriptor: int) -> memoryview:
     try:
         return data[os.write(descriptor, data) :]
     except BlockingIOError:
-        # Whoever shares the pipe has made it non-blocking: wait until there is room.
+        # Another process with the same pipe has made it non-blocking: wait until there is room.
         select.select([], [descriptor], [])
         return data
 
 
-def _drop_the_rest(stream: TextIO) -> None:
-    # Python would complain when it flushes at exit.
+def _redirect_to_devnull(stream: TextIO) -> None:
+    # Otherwise Python reports an error when it flushes the stream at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def check_file(path: Path) -> None:
-    """Raise UsageError where -o names a directory."""
+    """Raise UsageError if the path given to -o is a directory."""
     if not path.name or path.is_dir():
         raise UsageError(f"{path} is a directory: name a file with -o")
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write or replace a file: all of it, or nothing. Raises RnntextError."""
+    """Write or replace a file atomically, by a rename. Raises RnntextError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.exists() and not path.is_file():
-            path.write_bytes(content)  # a pipe or device, which must stay one
+            path.write_bytes(content)  # a pipe or device must not be replaced by a file
         else:
             temporary.write_bytes(content)
             os.replace(temporary, path)
     except OSError as error:
         raise RnntextError(f"{path} cannot be written: {error.strerror}") from None
     finally:
-        # Also where the folder is none, which is told above.
+        # Fails too if the directory does not exist; the error above says so.
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
-def note(text: str, *, quiet: bool = False) -> None:
-    """A line on standard error. One that cannot be written there, because its reader is gone or a
-    disk is full, ends nothing: hours of training may hang on it."""
+def print_stderr(text: str, *, quiet: bool = False) -> None:
+    """Print a line on standard error. Failures (a closed reader, a full disk) are ignored, because
+    they must not end a training run."""
     if quiet or sys.stderr is None:
         return
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:
-        _drop_the_rest(sys.stderr)
+        _redirect_to_devnull(sys.stderr)
 
 
 def on_terminal() -> bool:
-    """Whether standard output is a terminal."""
+    """Return True if standard output is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A Rich console, for terminals alone."""
+    """A Rich console for a terminal."""
     from rich.console import Console
 
-    # NO_COLOR asks for no colour; Rich would still print bold.
+    # With NO_COLOR, Rich would still print bold.
     return Console(
         stderr=stderr,
         highlight=False,
@@ -114,52 +114,65 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
+def terminal_formatter(compose: Callable[..., Text]) -> Callable[..., str]:
+    """Return a function that renders the Rich text which `compose` makes of its arguments and of
+    the terminal's `width` as a line with colours."""
+    terminal = console()
+
+    def line(*answer: Any) -> str:
+        with terminal.capture() as capture:
+            terminal.print(compose(*answer, width=terminal.width))
+        return capture.get()
+
+    return line
+
+
 def json_line(value: Mapping[str, Any], row: Mapping[str, Any] | None = None) -> str:
-    """One object on a line: `value`, its numbers rounded to six digits after the point, over
-    the fields of `row`, which stay as they are."""
+    """Format `value` as a line of JSON, its numbers rounded to six decimals. The fields of `row`
+    that `value` does not have come first, unchanged."""
     return json.dumps({**(row or {}), **_rounded(value)}, ensure_ascii=False) + "\n"
 
 
 def tsv_line(fields: Iterable[str]) -> str:
-    """Fields between tabs, each on one line."""
+    """Join fields with tabs. Tabs and line ends inside a field become spaces."""
     return "\t".join(field.translate(_ONE_LINE) for field in fields) + "\n"
 
 
-def joined(parts: Iterable[str]) -> Iterator[str]:
-    """Many short texts as fewer long ones, so that a record without end is written as it goes."""
-    waiting = iter(parts)
-    while part := "".join(islice(waiting, _PARTS)):
-        yield part
+def in_chunks(lines: Iterable[str]) -> Iterator[str]:
+    """Join lines into chunks, so that a very long record is written in parts."""
+    remaining = iter(lines)
+    while chunk := "".join(islice(remaining, _CHUNK_LINES)):
+        yield chunk
 
 
-def probability(value: float) -> str:
-    """A probability as tab-separated output has it."""
+def format_probability(value: float) -> str:
+    """Format a probability for tab-separated output."""
     return f"{value:.4f}"
 
 
-def number(value: object) -> str:
-    """A metric's value as tab-separated output has it; nothing for what is not known."""
+def format_number(value: object) -> str:
+    """Format a metric for tab-separated output; None, an unknown value, is an empty field."""
     if value is None:
         return ""
     return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def show_pairs(pairs: Mapping[str, object], title: str) -> None:
-    """Names and values: a table on a terminal, `name<TAB>value` lines elsewhere."""
+def print_pairs(pairs: Mapping[str, object], title: str) -> None:
+    """Print names and values: a table on a terminal, `name<TAB>value` lines elsewhere."""
     if not on_terminal():
-        write("".join(tsv_line((name, number(value))) for name, value in pairs.items()))
+        write("".join(tsv_line((name, format_number(value))) for name, value in pairs.items()))
         return
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=Text(title), show_header=False, title_justify="left")
     for name, value in pairs.items():
-        table.add_row(Text(name, "bold"), Text(number(value)))
+        table.add_row(Text(name, "bold"), Text(format_number(value)))
     console().print(table)
 
 
-def show_labels(per_label: Mapping[str, Mapping[str, Any]], title: str) -> None:
-    """Precision, recall and F1 of each label, on a terminal."""
+def print_label_table(per_label: Mapping[str, Mapping[str, Any]], title: str) -> None:
+    """Print precision, recall, F1 and support of each label on a terminal."""
     from rich.table import Table
     from rich.text import Text
 
@@ -172,16 +185,16 @@ def show_labels(per_label: Mapping[str, Mapping[str, Any]], title: str) -> None:
     console().print(table)
 
 
-def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics that are single values."""
+def scalar_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics that are numbers or None (unknown), without tables and lists."""
     return {n: v for n, v in metrics.items() if v is None or isinstance(v, int | float)}
 
 
-def with_metrics(facts: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts and the metrics that are single values; of one name (a tagger's `precision` is not
-    that of its numbers) the metric's is prefixed."""
-    named = {f"metrics.{n}" if n in facts else n: v for n, v in flat(metrics).items()}
-    return {**facts, **named}
+def add_metrics(facts: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts followed by the scalar metrics. A metric with the name of a fact gets the prefix
+    `metrics.`: a tagger's `precision` is not the precision of its weights."""
+    scalars = scalar_metrics(metrics).items()
+    return {**facts, **{f"metrics.{n}" if n in facts else n: v for n, v in scalars}}
 
 
 def _rounded(value: Any) -> Any:

@@ -3,101 +3,93 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnntext.cli import options, output
-from rnntext.cli.options import Source
+from rnntext.cli import output
+from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
+from rnntext.cli.signature import expanded
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from rnntext.runtime.predict import Predictions
     from rnntext.text.records import Record
 
 
+@expanded
 def command(
-    inputs: options.Inputs = None,
-    model: options.Model = None,
-    text: options.Texts = None,
+    *,
+    model: Model = None,
     top_k: Annotated[
-        int, typer.Option("-k", "--top-k", metavar="K", min=1, help="Give K words.")
+        int, typer.Option("-k", "--top-k", metavar="K", min=1, help="Print the K likeliest words.")
     ] = 5,
     complete: Annotated[
-        bool, typer.Option("--complete", help="Finish the word that the text stops in.")
+        bool, typer.Option("--complete", help="Complete the last word of the text.")
     ] = False,
-    record: options.RecordKind = "line",
-    text_column: options.TextColumn = None,
-    encoding: options.Encoding = "utf-8",
-    encoding_errors: options.EncodingErrors = "strict",
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    threads: options.Threads = None,
+    source: RecordSource,
+    run: RunOptions,
 ) -> None:
-    """Give each record's likeliest next words. In a pipe: `word<TAB>probability` pairs.
+    """Predict the next word of each record. In a pipe: `word<TAB>probability` pairs.
 
     On a terminal without any input, show the next words under the text as it is typed.
     """
-    directory = options.model_directory(model)
-    if not inputs and not text and _typed_at():
-        from rnntext.cli.typed import type_and_predict
+    directory = model_directory(model)
+    if not source.inputs and not source.texts and _is_interactive():
+        from rnntext.cli.interactive import predict_while_typing
 
-        type_and_predict(directory, top_k, threads)
+        predict_while_typing(directory, top_k, run.threads)
         return
-    source = Source(inputs or [], text or [], record, text_column, encoding, encoding_errors)
-    for answer in predict(directory, source, top_k, complete, json, threads):
-        output.write(answer)
+    for lines in predict(directory, source, top_k, complete, run.json, run.threads):
+        output.write(lines)
 
 
 def predict(
     directory: Path,
-    source: Source,
+    source: RecordSource,
     top_k: int = 5,
     complete: bool = False,
     json: bool = False,
     threads: int | None = None,
 ) -> Iterator[str]:
-    """What the command prints, a batch of records at a time."""
+    """Yield the output of the command, a batch of records at a time."""
     batches = source.batches()
     from rnntext.runtime.predict import Predictor
 
     predictor = Predictor.load(directory, threads)
-    form = _json if json else _coloured() if output.on_terminal() else _columns
+    if json:
+        line = _json
+    else:
+        line = output.terminal_formatter(_styled) if output.on_terminal() else _columns
     for batch in batches:
         texts = [record.text for record in batch]
-        found = predictor.predict(texts, top_k=top_k, complete=complete)
-        yield "".join(form(r, answer) for r, answer in zip(batch, found, strict=True))
+        answers = predictor.predict(texts, top_k=top_k, complete=complete)
+        yield "".join(line(r, answer) for r, answer in zip(batch, answers, strict=True))
 
 
-def _typed_at() -> bool:
-    """Whether somebody sits at a terminal, to type and to read."""
+def _is_interactive() -> bool:
+    """Return True if both standard input and standard output are terminals."""
     return sys.stdin is not None and sys.stdin.isatty() and output.on_terminal()
 
 
-def _json(record: Record, found: Predictions) -> str:
-    words = [{"word": word.word, "probability": word.probability} for word in found.words]
-    value = {"text": found.text, "predictions": words, "unexplored": found.unexplored}
+def _json(record: Record, answer: Predictions) -> str:
+    words = [{"word": word.word, "probability": word.probability} for word in answer.words]
+    value = {"text": answer.text, "predictions": words, "unexplored": answer.unexplored}
     return output.json_line(value, record.row)
 
 
-def _columns(record: Record, found: Predictions) -> str:
-    return output.tsv_line(
-        field for word in found.words for field in (word.word, output.probability(word.probability))
-    )
+def _columns(record: Record, answer: Predictions) -> str:
+    pairs = ((word.word, output.format_probability(word.probability)) for word in answer.words)
+    return output.tsv_line(field for pair in pairs for field in pair)
 
 
-def _coloured() -> Callable[[Record, Predictions], str]:
+def _styled(record: Record, answer: Predictions, width: int) -> Text:
     from rich.text import Text
 
-    console = output.console()
-
-    def line(record: Record, found: Predictions) -> str:
-        shown = Text(" ".join(record.text.split())[-console.width // 2 :], "dim")
-        for word in found.words:
-            shown.append(f"  {word.word} ", "bold cyan").append(f"{word.probability:.2f}", "green")
-        with console.capture() as capture:
-            console.print(shown)
-        return capture.get()
-
+    line = Text(" ".join(record.text.split())[-width // 2 :], "dim")
+    for word in answer.words:
+        line.append(f"  {word.word} ", "bold cyan").append(f"{word.probability:.2f}", "green")
     return line

@@ -1,7 +1,7 @@
-"""How a training run looks while it goes on, on standard error.
+"""Shows the progress of a training run on standard error.
 
-Knows: the events of a run, terminals and plain lines. Does not know: how training works. On a
-terminal a bar is drawn in place; elsewhere each evaluation is one plain line.
+Knows: the events of a run, terminals and plain lines. Does not know: how training works. A
+terminal shows a progress bar; elsewhere each evaluation is one plain line.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from rnntext.cli.output import console, note
+from rnntext.cli.output import console, print_stderr
 from rnntext.training.events import (
     EncodedFiles,
     Evaluated,
@@ -34,7 +34,7 @@ _SHOWN_METRICS = ("perplexity", "accuracy", "f1", "macro_f1")
 
 
 class Progress:
-    """Shows the events of one run; used as a context, so that the terminal is left clean."""
+    """Shows the events of one run. As a context manager it removes the bar at the end."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
@@ -61,7 +61,7 @@ class Progress:
             self._bar.stop()
 
     def show(self, event: Event) -> None:
-        """Show what happened."""
+        """Show an event."""
         match event:
             case Prepared():
                 self._show_prepared(event)
@@ -72,13 +72,15 @@ class Progress:
             case Saved():
                 self._show_saved(event)
             case Resumed(step=step, changed=changed):
-                self.say(f"going on after step {step:,}")
+                self.print_line(f"going on after step {step:,}")
                 if changed:
-                    self.say(f"{changed}: the run will not end with the same weights to the bit")
+                    self.print_line(
+                        f"{changed}: the run will not end with the same weights to the bit"
+                    )
             case NotSaved(reason=reason):
-                self.say(f"the state is not saved, training goes on: {reason}")
+                self.print_line(f"the state is not saved, training goes on: {reason}")
             case Stopped(directory=directory, step=step):
-                self.say(
+                self.print_line(
                     f"stopped and saved after step {step:,}: the same command with --resume, or "
                     f"`rnntext train {self._task_name} --resume -o {directory}`, goes on"
                 )
@@ -87,61 +89,61 @@ class Progress:
 
     def _show_finished(self, event: Finished) -> None:
         if event.partial_evaluation:
-            self.say(
+            self.print_line(
                 "measured on a part of the validation data, because all of them would take too "
                 "long: `rnntext evaluate` measures on all"
             )
         if len(event.plans) > 1:
-            self.say(
+            self.print_line(
                 "the machine's speed changed, and the learning rate was fitted to the time anew: "
                 "--config repeats this run exactly, --steps does not"
             )
         elif event.reason == "the time is over":
-            self.say(
+            self.print_line(
                 "the time was over before the learning rate had come down: give more minutes; "
                 "--steps will not repeat this run exactly"
             )
 
     def _show_saved(self, event: Saved) -> None:
         if event.float_metrics is not None:
-            self.say(
+            self.print_line(
                 f"in int8: {_metrics(event.metrics)}; in float32: {_metrics(event.float_metrics)}"
             )
 
-    def say(self, text: str) -> None:
-        """A line of its own."""
+    def print_line(self, text: str) -> None:
+        """Print a line, above the bar if there is one."""
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
-            note(text, quiet=self._quiet)
+            print_stderr(text, quiet=self._quiet)
 
     def _show_prepared(self, event: Prepared) -> None:
         summary, encoder = event.summary, event.model.encoder
         self._task_name = event.model.task
         details = "".join(f", {detail}" for detail in event.details)
         processes = f", {event.processes} processes" if event.processes > 1 else ""
-        self.say(
+        self.print_line(
             f"{summary.train:,} {summary.unit} to train on, {summary.valid:,} to validate on; "
             f"{encoder.cell} {encoder.num_layers}x{encoder.hidden_size}"
             f"{' bidirectional' if encoder.bidirectional else ''}, {event.tokenizer} vocabulary "
             f"of {encoder.vocab_size:,}, {event.parameters:,} parameters; {event.machine}, "
             f"{event.threads} threads{details}{processes}"
         )
-        self.say(_encoded(event.encoded))
+        self.print_line(_encoded(event.encoded))
         if summary.sampled:
-            self.say(
+            self.print_line(
                 f"the tokenizer was learned from a sample of {summary.sampled:,} characters, "
                 "taken evenly from all of the training data"
             )
         for remark in event.remarks:
-            self.say(remark)
+            self.print_line(remark)
         if summary.duplicates:
-            self.say(
+            self.print_line(
                 f"{summary.duplicates:,} of {summary.valid:,} validation {summary.unit} found in "
                 "training too"
             )
         if summary.cut_short:
-            self.say(
+            self.print_line(
                 f"the time allows for the first {summary.train:,} {summary.unit} of the training "
                 "data: give more minutes to use all of it"
             )
@@ -156,26 +158,31 @@ class Progress:
                 completed=event.step,
                 total=event.total_steps,
                 detail=f"epoch {event.epoch + 1}  loss {event.loss:.3f}{self._metric}  "
-                f"{event.tokens_per_second:,.0f} tokens/s  {_left(event.remaining)}",
+                f"{event.tokens_per_second:,.0f} tokens/s  {_remaining_time(event.remaining)}",
             )
 
     def _show_evaluation(self, event: Evaluated) -> None:
-        shown = _metrics(event.metrics)
-        self._metric = "  " + shown
-        parts = [f"step {event.step}", f"epoch {event.epoch + 1}", f"loss {event.loss:.3f}", shown]
+        metrics = _metrics(event.metrics)
+        self._metric = "  " + metrics
+        parts = [
+            f"step {event.step}",
+            f"epoch {event.epoch + 1}",
+            f"loss {event.loss:.3f}",
+            metrics,
+        ]
         if self._step is not None:
             if self._step.total_steps is not None:
                 parts[0] += f"/{self._step.total_steps}"
             parts.append(f"{self._step.tokens_per_second:,.0f} tokens/s")
-            parts.append(_left(self._step.remaining))
+            parts.append(_remaining_time(self._step.remaining))
         parts.append("best so far" if event.best else "")
-        self.say("  ".join(part for part in parts if part))
+        self.print_line("  ".join(part for part in parts if part))
 
 
 def _encoded(encoded: EncodedFiles) -> str:
     size = _bytes(encoded.size)
     if encoded.place is not None:
-        place = _from_home(encoded.place)
+        place = _with_tilde(encoded.place)
         if encoded.reused:
             return f"{size} of encoded text read from {place}"
         return f"text encoded into {size} at {place}, for the next run too"
@@ -191,7 +198,7 @@ def _bytes(size: float) -> str:
     return f"{size:,.3g} GB"
 
 
-def _from_home(path: str) -> str:
+def _with_tilde(path: str) -> str:
     home = os.path.join(os.path.expanduser("~"), "")
     return f"~{os.sep}{path.removeprefix(home)}" if path.startswith(home) else path
 
@@ -200,12 +207,13 @@ def _metrics(metrics: dict[str, Any]) -> str:
     return "  ".join(f"{n} {metrics[n]:.4g}" for n in _SHOWN_METRICS if n in metrics)
 
 
-def _left(seconds: float | None) -> str:
+def _remaining_time(seconds: float | None) -> str:
     if seconds is None:
         return ""
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return (f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}") + " left"
+    clock = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    return f"{clock} left"
 
 
 def _make_bar() -> Bar:

@@ -2,67 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnntext.cli import options, output
-from rnntext.cli.options import Source
+from rnntext.cli import output
+from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
+from rnntext.cli.signature import expanded
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from rnntext.runtime.tag import TaggedSentence
 
 
+@expanded
 def command(
-    inputs: options.Inputs = None,
-    model: options.Model = None,
-    text: options.Texts = None,
+    *,
+    model: Model = None,
     pretokenized: Annotated[
-        bool, typer.Option("--pretokenized", help="Words are what stands between spaces.")
+        bool, typer.Option("--pretokenized", help="Split words at spaces only.")
     ] = False,
-    record: options.RecordKind = "line",
-    text_column: options.TextColumn = None,
-    encoding: options.Encoding = "utf-8",
-    encoding_errors: options.EncodingErrors = "strict",
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    threads: options.Threads = None,
+    source: RecordSource,
+    run: RunOptions,
 ) -> None:
     """Tag the words of each record. In a pipe: `word<TAB>tag` lines, an empty line after each.
 
     Words are split from punctuation, and English clitics from their words (do n't, Mara 's);
     web addresses, numbers, abbreviations and hyphenated words stay whole.
     """
-    source = Source(inputs or [], text or [], record, text_column, encoding, encoding_errors)
-    directory = options.model_directory(model)
-    for answer in tag(directory, source, pretokenized, json, threads):
-        output.write(answer)
+    for lines in tag(model_directory(model), source, pretokenized, run.json, run.threads):
+        output.write(lines)
 
 
 def tag(
     directory: Path,
-    source: Source,
+    source: RecordSource,
     pretokenized: bool = False,
     json: bool = False,
     threads: int | None = None,
 ) -> Iterator[str]:
-    """What the command prints, a batch of records at a time."""
+    """Yield the output of the command, a batch of records at a time."""
     batches = source.batches(large=True)
     from rnntext.runtime.tag import Tagger
     from rnntext.text.records import prefetch
 
     tagger = Tagger.load(directory, threads)
-    form = _coloured() if output.on_terminal() and not json else _columns
+    styled = output.terminal_formatter(_styled) if output.on_terminal() and not json else None
     begin = partial(tagger.stream, pretokenized=pretokenized)
-    for batch, found in prefetch(batches, begin):
+    lines: Iterable[str]
+    for batch, sentences in prefetch(batches, begin):
         if json:
-            lines = (_json(r.row, answer) for r, answer in zip(batch, found, strict=True))
+            lines = (_json(r.row, answer) for r, answer in zip(batch, sentences, strict=True))
+        elif styled is not None:
+            lines = map(styled, sentences)
         else:
-            lines = (line for sentence in found for line in form(sentence))
-        yield from output.joined(lines)
+            lines = (line for sentence in sentences for line in _columns(sentence))
+        yield from output.in_chunks(lines)
 
 
 def _json(row: dict[str, object] | None, sentence: TaggedSentence) -> str:
@@ -82,17 +81,10 @@ def _columns(sentence: TaggedSentence) -> Iterator[str]:
     yield "\n"
 
 
-def _coloured() -> Callable[[TaggedSentence], Iterator[str]]:
+def _styled(sentence: TaggedSentence, width: int) -> Text:
     from rich.text import Text
 
-    console = output.console()
-
-    def line(sentence: TaggedSentence) -> Iterator[str]:
-        shown = Text()
-        for word, tag in zip(sentence.words, sentence.tags, strict=True):
-            shown.append(word).append(f"/{tag}", "dim" if tag == "O" else "cyan").append(" ")
-        with console.capture() as capture:
-            console.print(shown)
-        yield capture.get()
-
+    line = Text()
+    for word, tag in zip(sentence.words, sentence.tags, strict=True):
+        line.append(word).append(f"/{tag}", "dim" if tag == "O" else "cyan").append(" ")
     return line

@@ -1,4 +1,4 @@
-"""A process ends quickly, and loses nothing by it."""
+"""The quick exit of a process: it skips the destruction of modules and nothing else."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ import pytest
 
 from tests.conftest import environment
 
-# `--version`, after a few lines of preparation, in a process of its own.
+# A command in a process of its own, after `preparation`.
 DRIVER = """
-import atexit, sys, threading, time
+import atexit, sys, threading
 from types import SimpleNamespace
 
-class Late:
-    # Said when modules are taken down, if they are.
-    def __del__(self, say=print):
-        say("taken down")
+class Destroyed:
+    # Python calls this when it destroys the module.
+    def __del__(self, print=print):
+        print("destroyed")
 
-late = Late()
+destroyed = Destroyed()
 atexit.register(print, "registered")
 sys.argv = ["rnntext", *{arguments}]
-{more}
+{preparation}
 from rnntext.__main__ import main
 main()
 """
 
 
-def ended(*arguments: str, more: str = "") -> tuple[int, list[str]]:
+def run_driver(*arguments: str, preparation: str = "") -> tuple[int, list[str]]:
+    """The exit status of the command and the lines that it printed."""
     found = subprocess.run(
-        [sys.executable, "-c", DRIVER.format(arguments=arguments, more=more)],
+        [sys.executable, "-c", DRIVER.format(arguments=arguments, preparation=preparation)],
         capture_output=True,
         text=True,
         env=environment(),
@@ -42,25 +43,30 @@ def ended(*arguments: str, more: str = "") -> tuple[int, list[str]]:
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(("--version",), 0), (("no-command",), 2)])
-def test_what_is_registered_is_done_and_modules_are_left(
+def test_exit_functions_run_but_modules_are_not_destroyed(
     arguments: tuple[str, ...], status: int
 ) -> None:
-    code, lines = ended(*arguments)
+    code, lines = run_driver(*arguments)
     assert code == status
     assert lines[-1] == "registered"
     assert len(lines) == 2 - (status != 0)
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("preparation", "printed"),
     [
-        ("threading.Thread(target=lambda: (time.sleep(0.5), print('thread'))).start()", "thread"),
-        ("sys.modules['torch'] = SimpleNamespace()", None),
-        # Without this module's names, which it would keep to the end.
-        ("sys.setprofile(eval('lambda *_: None', {}))", None),
+        # Another thread, which ends after the main thread.
+        (
+            "threading.Thread(target=lambda: (threading.main_thread().join(), print('thread')))"
+            ".start()",
+            ["thread"],
+        ),
+        ("sys.modules['torch'] = SimpleNamespace()", []),
+        # Without this module's names: it would keep them until the end.
+        ("sys.setprofile(eval('lambda *_: None', {}))", []),
     ],
 )
-def test_a_process_with_more_in_it_ends_as_python_ends_it(more: str, said: str | None) -> None:
-    code, lines = ended("--version", more=more)
+def test_python_ends_a_process_that_has_more_to_do(preparation: str, printed: list[str]) -> None:
+    code, lines = run_driver("--version", preparation=preparation)
     assert code == 0
-    assert lines[1:] == [*([said] if said else []), "registered", "taken down"]
+    assert lines[1:] == [*printed, "registered", "destroyed"]

@@ -68,7 +68,7 @@ def parsed(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> tuple[Train
         return None, None
 
     monkeypatch.setattr(train, "train", instead)
-    monkeypatch.setattr(train, "show", lambda *_: None)
+    monkeypatch.setattr(train, "print_result", lambda *_: None)
     main.make_app()(list(words), standalone_mode=False)
     (result,) = found
     return result

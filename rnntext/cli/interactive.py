@@ -1,4 +1,4 @@
-"""Next words under a text while it is typed, on a terminal.
+"""Predictions of the next word on a terminal, while the user types.
 
 Knows: prompt_toolkit, its keys and how a line is drawn. Does not know: how words are predicted.
 """
@@ -26,19 +26,19 @@ _HELP = "Tab takes the first word, Enter begins a new line, Ctrl-D ends."
 _STYLE = Style.from_dict({"word": "bold ansicyan", "number": "ansigreen", "help": "ansigray"})
 
 
-def type_and_predict(directory: Path, top_k: int, threads: int | None = None) -> None:
-    """Read lines from the terminal until Ctrl-D, showing below each the likeliest next words of
-    the text before the cursor: those that finish the word it stops in, else whole ones.
+def predict_while_typing(directory: Path, top_k: int, threads: int | None = None) -> None:
+    """Read lines from the terminal until Ctrl-D. Below each line, show the likeliest completions
+    of the word before the cursor, or the likeliest next words after a space.
 
     Raises CheckpointError, and KeyboardInterrupt after Ctrl-C.
     """
-    line = _Line(Predictor.load(directory, threads), top_k)
-    while (text := line.application().run()) is not None:
+    editor = _LineEditor(Predictor.load(directory, threads), top_k)
+    while (text := editor.application().run()) is not None:
         print(f"{_PROMPT}{text}")
 
 
-class _Line:
-    """The line being typed and what stands below it."""
+class _LineEditor:
+    """The line that the user edits, with the predictions below it."""
 
     def __init__(self, predictor: Predictor, top_k: int) -> None:
         self._buffer = Buffer()
@@ -51,21 +51,21 @@ class _Line:
         self._next_words = next_words
 
     def application(self) -> Application[str | None]:
-        """A fresh line: running it gives the text, or None for the end."""
+        """An empty line. Running the application returns the text, or None after Ctrl-D."""
         self._buffer.reset()
-        typed = BufferControl(self._buffer, input_processors=[BeforeInput(_PROMPT)])
-        below = FormattedTextControl(self._shown)
+        text = BufferControl(self._buffer, input_processors=[BeforeInput(_PROMPT)])
+        predictions = FormattedTextControl(self._formatted_predictions)
         rows = [
-            Window(typed, wrap_lines=True, dont_extend_height=True),
-            Window(below, dont_extend_height=True, wrap_lines=True),
-            Window(),  # takes the rest of the screen, so that the words stay below the text
+            Window(text, wrap_lines=True, dont_extend_height=True),
+            Window(predictions, dont_extend_height=True, wrap_lines=True),
+            Window(),  # fills the screen, so that the predictions stay directly below the text
         ]
         keys = merge_key_bindings([load_basic_bindings(), load_emacs_bindings(), self._keys()])
         return Application(
             Layout(HSplit(rows)), key_bindings=keys, style=_STYLE, erase_when_done=True
         )
 
-    def _shown(self) -> StyleAndTextTuples:
+    def _formatted_predictions(self) -> StyleAndTextTuples:
         text = self._before_cursor()
         parts: StyleAndTextTuples = [("", " " * len(_PROMPT))]
         for word in self._next_words(text).words:
@@ -79,14 +79,13 @@ class _Line:
         keys = KeyBindings()
 
         @keys.add("tab")
-        def take(event: KeyPressEvent) -> None:
+        def accept(event: KeyPressEvent) -> None:
             text = self._before_cursor()
-            found = self._next_words(text).words
-            if found:
-                # The beginning is written anew, in the word's own case.
-                word = found[0].word
-                size = max((n for n in range(len(word) + 1) if text.endswith(word[:n])), default=0)
-                self._buffer.insert_text(f"{word[size:]} ")
+            words = self._next_words(text).words
+            if words:
+                word = words[0].word
+                typed = max((n for n in range(len(word) + 1) if text.endswith(word[:n])), default=0)
+                self._buffer.insert_text(f"{word[typed:]} ")
 
         @keys.add("enter")
         def finish(event: KeyPressEvent) -> None:

@@ -1,0 +1,63 @@
+"""Options for Typer made from the declarations of `training/options.py`.
+
+Knows: how a declaration becomes a flag, its help text and its section. Does not know: any option.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from rnntext.cli.signature import keyword
+from rnntext.training.options import Declaration, declarations
+
+
+class Declared:
+    """The declared options of a dataclass, or those in `names`; the function gets an instance."""
+
+    def __init__(self, cls: type[Any], names: Sequence[str] = ()) -> None:
+        self._cls = cls
+        self._declarations = {
+            name: declaration
+            for name, declaration in declarations(cls).items()
+            if declaration.help_text and (not names or name in names)
+        }
+
+    def parameters(self, task: str | None) -> list[inspect.Parameter]:
+        hints = get_type_hints(self._cls)
+        defaults = {item.name: item.default for item in fields(self._cls)}
+        return [
+            self._parameter(name, hints[name], defaults[name], _option(name, declaration, task))
+            for name, declaration in self._declarations.items()
+        ]
+
+    def build(self, values: dict[str, Any]) -> Any:
+        return self._cls(**{name: values.pop(name) for name in self._declarations})
+
+    def _parameter(self, name: str, hint: Any, default: Any, option: Any) -> inspect.Parameter:
+        return keyword(name, Annotated[hint, option], default)
+
+
+class Given(Declared):
+    """The declared options of a dataclass; the function gets those that were given as a dict."""
+
+    def build(self, values: dict[str, Any]) -> dict[str, Any]:
+        given = {name: values.pop(name) for name in self._declarations}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def _parameter(self, name: str, hint: Any, default: Any, option: Any) -> inspect.Parameter:
+        return keyword(name, Annotated[hint | None, option], None)
+
+
+def _option(name: str, declaration: Declaration, task: str | None) -> Any:
+    return typer.Option(
+        declaration.flags(name),
+        metavar=declaration.metavar,
+        help=declaration.help_text,
+        hidden=task is not None and task not in declaration.tasks,
+        rich_help_panel=declaration.panel,
+    )
