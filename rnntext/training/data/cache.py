@@ -1,15 +1,15 @@
-"""Encoded text that is kept from run to run.
+"""An on-disk cache of encoded text, shared between runs.
 
-Knows: where entries are kept, how one is written at one stroke, when it counts as damaged or
-forgotten, and what is done where none can be kept. Does not know: what is in an entry; it is
-handed arrays, texts and a dictionary, and hands them back.
+Knows: where entries are stored, how one is written atomically, when it is damaged or expired, and
+the fallback if the cache cannot be written. Does not know: the meaning of an entry, which holds
+arrays, texts and a dictionary.
 
-An entry is a folder whose name is a digest of all that it was made from. It is written as
-`.tmp-MACHINE-PID-...` and renamed at the end: whoever finds an entry finds all of it, and of two
-processes that write the same one the second takes the first's. Its `entry.json` lists every
-other file with its size and SHA-256, and has a SHA-256 of itself; what does not agree with that
-is removed and made again. Where nothing can be kept, the files are temporary ones without names,
-of which nothing is left however the process ends.
+An entry is a folder named by a digest of everything it was made from. It is written as
+`.tmp-MACHINE-PID-...` and renamed at the end, so that an entry is always complete; if two processes
+write the same entry, the second uses the first's. Its manifest `entry.json` lists every other file
+with size and SHA-256, and contains a SHA-256 of itself; an entry that does not match is removed and
+written again. If the cache cannot be used, the files are unnamed temporary files, which the system
+removes however the process ends.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ from rnntext.files import (
     sha256_of,
     temporary_file_error,
 )
-from rnntext.training.data.store import Array, Rows, RowsWriter, Stream, StreamWriter
+from rnntext.training.data.store import Array, RaggedArray, RaggedArrayWriter, Stream, StreamWriter
 
-_ENTRY = "entry.json"
+_MANIFEST = "entry.json"
 _NAME = re.compile("[0-9a-f]{32}")
 _TEMPORARY = re.compile(rf"\.tmp-{OWNER}-.*")
-_FORGOTTEN = 30 * 24 * 3600.0  # seconds without use
+_MAX_UNUSED = 30 * 24 * 3600.0  # seconds after which an unused entry is removed
 
 
 def directory() -> Path:
-    """Where entries are kept; raises OSError where the system says of no such place."""
+    """Return the directory of the cache; raises OSError if the user has no home directory."""
     named = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(named):  # the specification has a relative one passed over
+    if os.path.isabs(named):  # the specification says to ignore a relative path
         return Path(named) / "rnntext"
     if os.name == "nt" and (local := os.environ.get("LOCALAPPDATA")):
         return Path(local) / "rnntext"
@@ -61,8 +61,8 @@ def directory() -> Path:
 
 
 def key_of(settings: Mapping[str, Any], files: Iterable[tuple[str, BinaryIO]]) -> str:
-    """The name of what is made with these settings from these files: a digest of the settings,
-    and of the files' names and bytes."""
+    """Return the key of an entry made from these files with these settings: a digest of the
+    settings, and of the names and bytes of the files."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, file in files:
         digest.update(json.dumps([name, sha256_of(file)]).encode())
@@ -70,9 +70,9 @@ def key_of(settings: Mapping[str, Any], files: Iterable[tuple[str, BinaryIO]]) -
 
 
 class Entry:
-    """What is in an entry: arrays, rows, texts, and `meta`, a dictionary of plain JSON.
+    """The content of an entry: arrays, ragged arrays, texts, and `meta`, a JSON dictionary.
 
-    Its files are open until it is closed, but for those of streams and rows that were asked for.
+    `close` closes its files, except those that `stream` and `rows` returned.
     """
 
     def __init__(
@@ -84,40 +84,40 @@ class Entry:
     ) -> None:
         self._files, self._types = files, types
         self.meta, self.folder = meta, folder
-        self.reused = False  # another run wrote it
-        self.trouble: str | None = None  # why the cache could not be used
+        self.reused = False  # True if another run wrote it
+        self.trouble: str | None = None  # the error, if the cache could not be used
         self.size = sum(os.fstat(file.fileno()).st_size for file in files.values())  # bytes
 
     def stream(self, name: str) -> Stream:
-        """An array that is read from the disk as it is needed."""
+        """Return an array that is read from disk on demand."""
         return Stream(self._files.pop(name), self._types[name])
 
     def array(self, name: str) -> Array:
-        """An array in memory."""
+        """Read an array into memory."""
         return self.stream(name)[:]
 
-    def rows(self, name: str) -> Rows:
-        """Rows that are read from the disk as they are needed."""
-        return Rows(self.stream(name), self.stream(_offsets(name)))
+    def rows(self, name: str) -> RaggedArray:
+        """Return a ragged array that is read from disk on demand."""
+        return RaggedArray(self.stream(name), self.stream(_offsets(name)))
 
-    def rows_in_memory(self, name: str) -> Rows:
-        """Rows in memory."""
-        return Rows(self.array(name), self.array(_offsets(name)))
+    def rows_in_memory(self, name: str) -> RaggedArray:
+        """Read a ragged array into memory."""
+        return RaggedArray(self.array(name), self.array(_offsets(name)))
 
     def text(self, name: str) -> str:
-        """A text."""
+        """Read a text."""
         file = self._files[name]
         file.seek(0)
         return file.read().decode()
 
     def close(self) -> None:
-        """Close what nobody asked for."""
+        """Close the files that were not handed out."""
         for file in self._files.values():
             file.close()
 
 
 class Draft:
-    """An entry that is being written: files in a folder, or temporary ones without names."""
+    """An entry being written: files in a folder, or unnamed temporary files without one."""
 
     def __init__(self, folder: Path | None) -> None:
         self.meta: dict[str, Any] = {}
@@ -126,36 +126,36 @@ class Draft:
         self._types: dict[str, str] = {}
 
     def stream(self, name: str, dtype: npt.DTypeLike) -> StreamWriter:
-        """Where an array is written bit by bit."""
+        """Return a writer to which an array is appended in parts."""
         writer = StreamWriter(self._create(name), dtype)
         self._types[name] = writer.dtype.str
         return writer
 
-    def rows(self, name: str, dtype: npt.DTypeLike) -> RowsWriter:
-        """Where rows are written one after the other."""
-        return RowsWriter(self.stream(name, dtype), self.stream(_offsets(name), "<i8"))
+    def rows(self, name: str, dtype: npt.DTypeLike) -> RaggedArrayWriter:
+        """Return a writer to which the rows of a ragged array are appended."""
+        return RaggedArrayWriter(self.stream(name, dtype), self.stream(_offsets(name), "<i8"))
 
     def text(self, name: str, content: str) -> None:
         """Write a text."""
         self._create(name).write(content.encode())
 
-    def finished(self) -> Entry:
-        """What was written; its files are the entry's from here on."""
+    def finish(self) -> Entry:
+        """Return the entry, which takes over the open files."""
         for file in self._files.values():
             file.flush()
         files, self._files = self._files, {}
         return Entry(files, self._types, self.meta, None)
 
-    def list(self) -> None:
-        """Flush every file down to the disk and list them, and `meta`, in the folder."""
+    def write_manifest(self) -> None:
+        """Flush all files to disk with fsync, and write the manifest to the folder."""
         assert self._folder is not None  # noqa: S101
-        listing = {}
+        files = {}
         for name, file in self._files.items():
             file.flush()
             os.fsync(file.fileno())
-            listing[name] = [os.fstat(file.fileno()).st_size, sha256_of(file)]
-        content = {"files": listing, "types": self._types, "meta": self.meta}
-        with (self._folder / _ENTRY).open("wb") as file:
+            files[name] = [os.fstat(file.fileno()).st_size, sha256_of(file)]
+        content = {"files": files, "types": self._types, "meta": self.meta}
+        with (self._folder / _MANIFEST).open("wb") as file:
             file.write(json.dumps([_digest(content), content]).encode())
             file.flush()
             os.fsync(file.fileno())
@@ -164,7 +164,7 @@ class Draft:
     def close(self) -> None:
         """Close every file."""
         for file in self._files.values():
-            # What could not be written is tried again here.
+            # Closing retries a write that failed before.
             with contextlib.suppress(OSError):
                 file.close()
 
@@ -185,7 +185,7 @@ def _digest(content: object) -> str:
 
 
 def find(key: str) -> Entry | None:
-    """The entry of this name, where there is one that is whole; a damaged one is removed."""
+    """Return the entry with this key, or None; a damaged entry is removed."""
     try:
         folder = directory() / key
         if not os.path.lexists(folder):
@@ -193,28 +193,28 @@ def find(key: str) -> Entry | None:
         entry = _open(folder)
     except OSError:
         return None
-    with contextlib.suppress(OSError):  # an entry may be read where nothing can be written
+    with contextlib.suppress(OSError):  # the cache may be read-only
         os.utime(folder)
     entry.reused = True
     return entry
 
 
 def build(key: str | None, write: Callable[[Draft], bool]) -> Entry:
-    """What `write` writes, kept as the entry `key` if it says that others may use it.
+    """Write an entry, and keep it in the cache as `key` if `write` returns True.
 
-    Without a key, and where the cache cannot be written, it goes into temporary files; `write`
-    may be called a second time then. Raises DataError where those cannot be written either.
+    Without a key, or if the cache cannot be written, the entry is in temporary files; `write` may
+    be called a second time for that. Raises DataError if these cannot be written either.
     """
     trouble = None
     if key is not None:
         try:
-            return _keep(key, write)
+            return _build_in_cache(key, write)
         except OSError as error:
             trouble = ": ".join(filter(None, (error.filename, error.strerror or str(error))))
     draft = Draft(None)
     try:
         write(draft)
-        entry = draft.finished()
+        entry = draft.finish()
     except OSError as error:
         raise temporary_file_error("the encoded text", error) from error
     finally:
@@ -223,25 +223,25 @@ def build(key: str | None, write: Callable[[Draft], bool]) -> Entry:
     return entry
 
 
-def _keep(key: str, write: Callable[[Draft], bool]) -> Entry:
+def _build_in_cache(key: str, write: Callable[[Draft], bool]) -> Entry:
     root = directory()
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     remove_stale(root, _TEMPORARY)
-    _forget(root)
-    temporary = _temporary(root)
+    _remove_expired(root)
+    temporary = _new_folder(root)
     draft = Draft(temporary)
     try:
         if not write(draft):
-            return draft.finished()  # the files lose their names below, and go when closed
-        draft.list()
-        draft.close()  # Windows moves no folder with open files in it
+            return draft.finish()  # the open files are unlinked below, and freed when closed
+        draft.write_manifest()
+        draft.close()  # Windows cannot rename a folder with open files
         return _install(temporary, root / key)
     finally:
         draft.close()
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _temporary(root: Path) -> Path:
+def _new_folder(root: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix=f".tmp-{owner()}-", dir=root))
 
 
@@ -249,7 +249,7 @@ def _install(temporary: Path, folder: Path) -> Entry:
     try:
         os.rename(temporary, folder)
     except OSError:
-        # Another process was first, if what is there is whole.
+        # If there is a valid entry, another process wrote it first.
         with contextlib.suppress(OSError):
             return _open(folder)
         os.rename(temporary, folder)
@@ -258,18 +258,18 @@ def _install(temporary: Path, folder: Path) -> Entry:
 
 
 def _open(folder: Path) -> Entry:
-    """Raises OSError where the entry is not there or is damaged; then it is removed."""
+    """Open an entry and verify its files; a damaged one is removed and raises OSError."""
     with contextlib.ExitStack() as stack:
         try:
-            digest, content = json.loads((folder / _ENTRY).read_bytes())
+            digest, content = json.loads((folder / _MANIFEST).read_bytes())
             if digest != _digest(content):
                 raise ValueError
             files = {}
-            for name, (size, wanted) in content["files"].items():
+            for name, (size, sha256) in content["files"].items():
                 file = stack.enter_context((folder / name).open("rb"))
                 if os.fstat(file.fileno()).st_size != size:
                     raise ValueError
-                if sha256_of(file) != wanted:
+                if sha256_of(file) != sha256:
                     raise ValueError
                 files[name] = file
         except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -279,18 +279,18 @@ def _open(folder: Path) -> Entry:
     return Entry(files, content["types"], content["meta"], folder)
 
 
-def _forget(root: Path) -> None:
-    """Remove entries that nobody has used for long."""
+def _remove_expired(root: Path) -> None:
+    """Remove entries that have not been used for a month."""
     for name in os.listdir(root):
         with contextlib.suppress(FileNotFoundError):
-            if _NAME.fullmatch(name) and time.time() - (root / name).stat().st_mtime > _FORGOTTEN:
+            if _NAME.fullmatch(name) and time.time() - (root / name).stat().st_mtime > _MAX_UNUSED:
                 _discard(root / name)
 
 
 def _discard(folder: Path) -> None:
-    """Remove an entry so that nobody finds half of it."""
+    """Remove an entry atomically: rename it to a temporary folder first."""
     with contextlib.suppress(OSError):
-        aside = _temporary(folder.parent)
+        aside = _new_folder(folder.parent)
         try:
             os.rename(folder, aside / folder.name)
         finally:

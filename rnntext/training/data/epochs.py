@@ -1,7 +1,7 @@
-"""The batches of an epoch, of rows and of a stream.
+"""The batches of an epoch: buckets of rows, and columns of a stream.
 
-Knows: how very many rows become buckets without being held, and the columns of a stream. Does not
-know: text, labels or tensors.
+Knows: how a large number of rows is bucketed in bounded memory, and how a stream is laid out in
+columns. Does not know: text, labels or tensors.
 """
 
 from __future__ import annotations
@@ -12,66 +12,66 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnntext.text.batches import buckets
-from rnntext.training.data.store import Array, IdSequence, Rows
+from rnntext.training.data.store import Array, IdSequence, RaggedArray
 
-WINDOW = 200_000  # rows that are put into buckets together
-NEIGHBOURS = 64  # of more rows, so many that lie together stay together
+WINDOW = 200_000  # rows that are bucketed together
+NEIGHBOURS = 64  # with more rows than WINDOW: length of the runs that are shuffled
 
 
 @dataclass(frozen=True, slots=True)
 class BucketedEpochs:
-    """All of some rows in random order, batch by batch, as `buckets` makes them.
+    """Batches of all rows in random order, made by `buckets`.
 
-    Of very many rows, buckets are made of as many at a time as WINDOW says, taken from
-    everywhere, so that memory does not grow with their number. What a row has over `longest`
-    does not count.
+    If there are more than WINDOW rows, buckets are made of WINDOW rows at a time, sampled from all
+    of them, so that memory does not grow with their number. Rows count as at most `longest` ids.
     """
 
-    rows: Rows
+    rows: RaggedArray
     max_rows: int
     max_tokens: int
     longest: int | None = None
 
     def batches(self, shuffle: np.random.Generator) -> Iterator[Array]:
-        """Indices of the rows of each batch of an epoch."""
+        """Yield the indices of the rows of each batch of an epoch."""
         for index, lengths in self._windows(shuffle):
             for batch in self._buckets(lengths, shuffle):
                 yield index[batch]
 
     def count(self, shuffle: np.random.Generator) -> int:
-        """How many batches an epoch has, or nearly so many where rows are very many."""
+        """Return the number of batches of an epoch; an estimate for more than WINDOW rows."""
         _, lengths = next(self._windows(shuffle))
-        found = sum(1 for _ in self._buckets(lengths, shuffle))
-        return round(found * len(self.rows) / len(lengths))
+        in_window = sum(1 for _ in self._buckets(lengths, shuffle))
+        return round(in_window * len(self.rows) / len(lengths))
 
     def _buckets(self, lengths: Array, shuffle: np.random.Generator) -> Iterator[Array]:
         return buckets(lengths, max_rows=self.max_rows, max_tokens=self.max_tokens, shuffle=shuffle)
 
     def _windows(self, shuffle: np.random.Generator) -> Iterator[tuple[Array, Array]]:
-        """Indices of rows to make buckets of, and the rows' lengths."""
+        """Yield the indices and the lengths of the rows that are bucketed together."""
         count = len(self.rows)
-        # Neighbours stay together, few enough to be strangers in a window of so many.
-        together = count if count <= WINDOW else NEIGHBOURS
-        starts = np.arange(0, count, together)
+        # Runs of neighbours are read at once, and are short compared to a window.
+        run_length = count if count <= WINDOW else NEIGHBOURS
+        starts = np.arange(0, count, run_length)
         if len(starts) > 1:
             shuffle.shuffle(starts)
-        step = max(1, WINDOW // together)
-        for at in range(0, len(starts), step):
-            stretches = [(a, min(a + together, count)) for a in starts[at : at + step].tolist()]
-            index = np.concatenate([np.arange(a, b) for a, b in stretches])
-            lengths = np.concatenate([self.rows.lengths(a, b) for a, b in stretches])
+        step = max(1, WINDOW // run_length)
+        for first in range(0, len(starts), step):
+            window = starts[first : first + step].tolist()
+            runs = [(start, min(start + run_length, count)) for start in window]
+            index = np.concatenate([np.arange(start, stop) for start, stop in runs])
+            lengths = np.concatenate([self.rows.lengths(start, stop) for start, stop in runs])
             yield index, lengths if self.longest is None else np.minimum(lengths, self.longest)
 
 
 def contiguous_columns(
-    stream: IdSequence, rows: int, start: int, stop: int, own: slice = slice(None)
+    stream: IdSequence, rows: int, start: int, stop: int, selected: slice = slice(None)
 ) -> Array:
-    """Places `start` to `stop` of a stream of ids cut into `rows` equal pieces, of which `own`
-    are wanted: (own rows, stop - start).
+    """Split a stream of ids into `rows` equal rows, and return columns `start` to `stop` - 1 of
+    the `selected` rows: (selected rows, stop - start).
 
-    Piece r goes on where piece r - 1 ended, so that each row is a text of its own to walk
-    along; the few ids that do not fill the rectangle are left out.
+    Row r continues where row r - 1 ends, so that each row is contiguous text; the last ids that do
+    not fill a column are dropped.
     """
     length = len(stream) // rows
     stop = min(stop, length)
-    return np.stack([stream[r * length + start : r * length + stop] for r in range(rows)[own]])
+    return np.stack([stream[r * length + start : r * length + stop] for r in range(rows)[selected]])

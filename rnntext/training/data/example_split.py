@@ -1,11 +1,10 @@
 """Seeded splits of examples into a training and a validation part.
 
-Knows: what must stay together (equal texts) and what must stay in training (every label). Does
-not know: what an example is, or how large a part should be.
+Knows: what must stay together (equal texts) and what must stay in training (every label). Does not
+know: the type of an example, or how large a part should be.
 
-No text is held: of each example a hash and its labels' numbers, and of more than MOST_HELD
-examples nothing but how many have each label. What was chosen is then taken from the examples
-as they are read again.
+No text is held, only a hash and the label indices of each example; with more than MAX_IN_MEMORY
+examples only the counts of labels. The examples are read again to assign each to its part.
 """
 
 from __future__ import annotations
@@ -21,162 +20,175 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntext.training.data.store import Array, Rows, counts_of
+from rnntext.training.data.store import Array, RaggedArray, counts_of
 from rnntext.training.data.text_split import require_share
 
-MOST_HELD = 1 << 18
+MAX_IN_MEMORY = 1 << 18
 
 Item = TypeVar("Item")
 Strings = tuple[str, ...]
 
 
 class Split(Protocol):
-    """Which examples are for validation."""
+    """An assignment of examples to the training and the validation part."""
 
     def part(
         self, examples: Iterable[Item], content: Callable[[Item], Strings], *, valid: bool
     ) -> Iterator[Item]:
-        """Those of `examples`, all of them in their order, that are for validation or not;
-        `content` is what an example was added with."""
+        """Yield the examples of one part: validation if `valid`, else training.
+
+        `examples` are all examples in the order in which they were added, and `content` returns the
+        content with which an example was added.
+        """
 
 
 class ExampleSplitter:
-    """What is known of examples while their parts are chosen."""
+    """Collects hashes, labels and strata of examples, and samples the validation part."""
 
     def __init__(self) -> None:
-        self.counts: dict[str, int] = {}  # examples that have each label, as they came
+        self.counts: dict[str, int] = {}  # examples with each label, in order of appearance
         self._length = 0
-        self._forget()
+        self._clear()
 
     def __len__(self) -> int:
         return self._length
 
-    def _forget(self) -> None:
-        self._strata: dict[Strings, int] = {}
-        self._numbers: dict[str, int] = {}  # of labels
-        # By example:
-        self._keys = array("q")
-        self._stratum = array("i")
-        self._labels = array("i")
+    def _clear(self) -> None:
+        self._stratum_indices: dict[Strings, int] = {}
+        self._label_indices: dict[str, int] = {}
+        # Of each example:
+        self._hashes = array("q")
+        self._strata = array("i")
+        self._labels = array("i")  # concatenated
         self._offsets = array("q", [0])
 
     def add(self, content: Strings, labels: Strings, stratum: Strings = ()) -> None:
-        """Tell of the next example: of those with equal `content` all stand in one part, and of
-        each `stratum` about the same share is for validation."""
+        """Add the next example.
+
+        Examples with equal `content` are in the same part, and each `stratum` has about the same
+        share of validation examples.
+        """
         distinct = dict.fromkeys(labels)
         for label in distinct:
             self.counts[label] = self.counts.get(label, 0) + 1
         self._length += 1
-        if self._length > MOST_HELD:
-            self._forget()
+        if self._length > MAX_IN_MEMORY:
+            self._clear()
             return
-        self._labels.extend(self._numbers.setdefault(x, len(self._numbers)) for x in distinct)
+        indices = self._label_indices
+        self._labels.extend(indices.setdefault(label, len(indices)) for label in distinct)
         self._offsets.append(len(self._labels))
-        self._keys.append(hash(content))
-        self._stratum.append(self._strata.setdefault(stratum, len(self._strata)))
+        self._hashes.append(hash(content))
+        self._strata.append(self._stratum_indices.setdefault(stratum, len(self._stratum_indices)))
 
     def split(
         self,
         share: float,
-        most: int,
+        max_examples: int,
         seed: int,
-        again: Callable[[], Iterable[tuple[Strings, Strings]]],
+        reread: Callable[[], Iterable[tuple[Strings, Strings]]],
     ) -> Split:
-        """Choose `share` of the distinct contents, but about `most` examples at most.
+        """Sample `share` of the distinct contents, but at most about `max_examples` examples.
 
-        Every label stands in training, so that validation has nothing that cannot be learnt;
-        there may be none where nearly every example has its own label. Of very many examples
-        `again` reads contents and labels again, and the strata get their share by chance alone.
+        Every label stays in training, so that validation has no label that cannot be learned; the
+        validation part may be empty if nearly every example has its own label. With more than
+        MAX_IN_MEMORY examples `reread` yields contents and labels again, and the sample is not
+        stratified.
         """
-        if self._length > MOST_HELD:
-            chosen = _smallest((_number(content, seed) for content, _ in again()), share, most)
-            _give_back_contents(chosen, seed, again(), dict(self.counts))
-            return _ByContent(chosen, seed)
-        order = {stratum: rank for rank, stratum in enumerate(sorted(self._strata))}
-        ranks = np.array([order[stratum] for stratum in self._strata], np.int32)
-        labels = Rows(np.frombuffer(self._labels, np.int32), np.frombuffer(self._offsets, np.int64))
-        return _ByPlace(
-            choose_examples(
-                np.frombuffer(self._keys, np.int64),
-                ranks[np.frombuffer(self._stratum, np.int32)],
-                labels,
-                len(self._numbers),
-                min(share, most / max(1, self._length)),
+        if self._length > MAX_IN_MEMORY:
+            hashes = (_seeded_hash(content, seed) for content, _ in reread())
+            sampled = _smallest(hashes, share, max_examples)
+            _remove_hashes_of_unseen_labels(sampled, seed, reread(), dict(self.counts))
+            return _SplitByHash(sampled, seed)
+        order = {stratum: rank for rank, stratum in enumerate(sorted(self._stratum_indices))}
+        ranks = np.array([order[stratum] for stratum in self._stratum_indices], np.int32)
+        return _SplitByPosition(
+            sample_examples(
+                np.frombuffer(self._hashes, np.int64),
+                ranks[np.frombuffer(self._strata, np.int32)],
+                RaggedArray(
+                    np.frombuffer(self._labels, np.int32), np.frombuffer(self._offsets, np.int64)
+                ),
+                len(self._label_indices),
+                min(share, max_examples / max(1, self._length)),
                 seed,
             )
         )
 
 
-# Few examples
+# Splits in memory
 
 
 @dataclass(frozen=True, slots=True)
-class _ByPlace:
-    chosen: NDArray[np.bool_]  # of each example
+class _SplitByPosition:
+    is_valid: NDArray[np.bool_]  # (examples,)
 
     def part(
         self, examples: Iterable[Item], content: Callable[[Item], Strings], *, valid: bool
     ) -> Iterator[Item]:
-        return compress(examples, (self.chosen == valid).tobytes())
+        return compress(examples, (self.is_valid == valid).tobytes())
 
 
-def choose_examples(
-    keys: Array, strata: Array, labels: Rows, label_count: int, share: float, seed: int
+def sample_examples(
+    hashes: Array, strata: Array, labels: RaggedArray, label_count: int, share: float, seed: int
 ) -> NDArray[np.bool_]:
-    """Say of each example whether it is for validation: (examples,) booleans, near `share` of
-    the distinct `keys`.
+    """Return True for each validation example: (examples,), about `share` of the distinct `hashes`.
 
-    Examples of equal `keys`, numbers that stand for their texts, stand on one side. Each of the
-    `strata`, a number an example, gives its share. Every one of the `labels`, numbers an
-    example, stands in training, so that validation has nothing that cannot be learnt; there may
-    be none where nearly every example has its own label.
+    Examples with equal `hashes` are in the same part. The sample is systematic over the examples
+    sorted by `strata`, so that each stratum gets its share. Every label stays in training, so that
+    validation has no label that cannot be learned; the validation part may be empty if nearly
+    every example has its own label.
     """
     require_share(share)
-    mask = np.zeros(len(keys), dtype=np.bool_)
-    first, unit = _units_of(keys)
+    first, unit = _units_of(hashes)
     if share == 0 or len(first) < 2:
-        return mask
+        return np.zeros(len(hashes), dtype=np.bool_)
     generator = np.random.Generator(np.random.PCG64(seed))
-    # Every n-th unit of the strata laid end to end gives each its part, however small it is.
+    # Every n-th unit of the concatenated strata: even a small stratum gets its share.
     shuffled = generator.permutation(len(first))
-    in_strata = shuffled[np.argsort(strata[first[shuffled]], kind="stable")]
+    by_stratum = shuffled[np.argsort(strata[first[shuffled]], kind="stable")]
     count = min(max(1, round(share * len(first))), len(first) - 1)
     positions = (np.arange(count) + generator.random()) * len(first) / count
-    drawn = np.zeros(len(first), dtype=np.bool_)
-    drawn[in_strata[positions.astype(np.int64)]] = True
-    _give_back_labels(drawn, unit, labels, label_count)
-    return drawn[unit]
+    sampled = np.zeros(len(first), dtype=np.bool_)
+    sampled[by_stratum[positions.astype(np.int64)]] = True
+    _remove_units_of_unseen_labels(sampled, unit, labels, label_count)
+    return sampled[unit]
 
 
-def _units_of(keys: Array) -> tuple[Array, Array]:
-    """Number the distinct keys as they come; the first example of each, and each example's."""
-    _, first, unit = np.unique(keys, return_index=True, return_inverse=True)
+def _units_of(hashes: Array) -> tuple[Array, Array]:
+    """Group the examples by hash into units, numbered by first appearance.
+
+    Returns the first example of each unit, and the unit of each example.
+    """
+    _, first, unit = np.unique(hashes, return_index=True, return_inverse=True)
     order = np.argsort(first)
     number = np.empty_like(order)
     number[order] = np.arange(len(order))
     return first[order], number[unit]
 
 
-def _give_back_labels(drawn: NDArray[np.bool_], unit: Array, labels: Rows, count: int) -> None:
-    """Move to training what holds a label that has no example there."""
-    outside = counts_of(labels.values, count)
-    held: dict[int, set[int]] = {}  # by each unit that was drawn
-    for example in np.flatnonzero(drawn[unit]).tolist():
-        outside[labels[example]] -= 1
-        held.setdefault(int(unit[example]), set()).update(labels[example].tolist())
-    missing = set(np.flatnonzero(outside == 0).tolist())
-    for number, here in sorted(held.items()):
-        if here & missing:
-            drawn[number] = False
-            missing -= here
+def _remove_units_of_unseen_labels(
+    sampled: NDArray[np.bool_], unit: Array, labels: RaggedArray, label_count: int
+) -> None:
+    """Move units from the sample back to training until every label has a training example."""
+    train_counts = counts_of(labels.values, label_count)
+    labels_of: dict[int, set[int]] = {}  # of each sampled unit
+    for example in np.flatnonzero(sampled[unit]).tolist():
+        train_counts[labels[example]] -= 1
+        labels_of.setdefault(int(unit[example]), set()).update(labels[example].tolist())
+    unseen = set(np.flatnonzero(train_counts == 0).tolist())
+    for number, unit_labels in sorted(labels_of.items()):
+        if unit_labels & unseen:
+            sampled[number] = False
+            unseen -= unit_labels
 
 
-# Very many examples
+# Splits of more examples than are held in memory
 
 
 @dataclass(frozen=True, slots=True)
-class _ByContent:
-    chosen: set[int]  # contents, by `_number`
+class _SplitByHash:
+    sampled: set[int]  # seeded hashes of contents
     seed: int
 
     def part(
@@ -185,48 +197,51 @@ class _ByContent:
         return (
             example
             for example in examples
-            if (_number(content(example), self.seed) in self.chosen) == valid
+            if (_seeded_hash(content(example), self.seed) in self.sampled) == valid
         )
 
 
-def _number(content: Strings, seed: int) -> int:
-    """A number as good as random, the same for the same content and seed."""
+def _seeded_hash(content: Strings, seed: int) -> int:
+    """Return a 64-bit pseudo-random number that depends on content and seed."""
     text = "\0".join(content).encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(text, digest_size=8, key=seed.to_bytes(8, "big"))
     return int.from_bytes(digest.digest(), "big")
 
 
-def _smallest(numbers: Iterable[int], share: float, most: int) -> set[int]:
-    """The smallest of distinct numbers: `share` of them, but at most `most`."""
-    held: set[int] = set()
-    heap: list[int] = []  # the same, negated: the largest comes first
+def _smallest(numbers: Iterable[int], share: float, max_count: int) -> set[int]:
+    """Return the smallest of the distinct numbers: `share` of them, but at most `max_count`."""
+    candidates: set[int] = set()
+    heap: list[int] = []  # the candidates, negated, so that the largest is the first
     for number in numbers:
-        if number in held:
+        if number in candidates:
             continue
-        if share * len(heap) < most:
+        if share * len(heap) < max_count:
             heapq.heappush(heap, -number)
         elif number < -heap[0]:
-            held.remove(-heapq.heapreplace(heap, -number))
+            candidates.remove(-heapq.heapreplace(heap, -number))
         else:
             continue
-        held.add(number)
-    count = min(max(1, round(share * len(held))), len(held) - 1)
-    return set(sorted(held)[:count])
+        candidates.add(number)
+    count = min(max(1, round(share * len(candidates))), len(candidates) - 1)
+    return set(sorted(candidates)[:count])
 
 
-def _give_back_contents(
-    chosen: set[int], seed: int, examples: Iterable[tuple[Strings, Strings]], left: dict[str, int]
+def _remove_hashes_of_unseen_labels(
+    sampled: set[int],
+    seed: int,
+    examples: Iterable[tuple[Strings, Strings]],
+    train_counts: dict[str, int],
 ) -> None:
-    """Move to training what holds a label that has no example there; `left` is of all examples."""
-    held: dict[int, set[str]] = {}
+    """Like `_remove_units_of_unseen_labels`, given the label counts of all examples."""
+    labels_of: dict[int, set[str]] = {}  # of each sampled content
     for content, labels in examples:
-        number = _number(content, seed)
-        if number in chosen:
-            held.setdefault(number, set()).update(labels)
+        number = _seeded_hash(content, seed)
+        if number in sampled:
+            labels_of.setdefault(number, set()).update(labels)
             for label in set(labels):
-                left[label] -= 1
-    missing = {label for label, count in left.items() if not count}
-    for number, here in held.items():
-        if here & missing:
-            chosen.discard(number)
-            missing -= here
+                train_counts[label] -= 1
+    unseen = {label for label, count in train_counts.items() if not count}
+    for number, content_labels in labels_of.items():
+        if content_labels & unseen:
+            sampled.discard(number)
+            unseen -= content_labels

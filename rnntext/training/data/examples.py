@@ -1,7 +1,7 @@
-"""Encoded examples of the tasks that learn from labels, in memory and on disk.
+"""Encoded examples of the supervised tasks, in memory and on disk.
 
-Knows: how documents with their labels and sentences with their tags lie in rows of numbers. Does
-not know: text, labels by name, or who learns from them.
+Knows: how documents with labels and sentences with tags are stored in ragged arrays. Does not know:
+text, names of labels, or training.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnntext.text.tokenizer import EncodedWords
-from rnntext.training.data.store import Array, Rows
+from rnntext.training.data.store import Array, RaggedArray
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledIds:
-    """Encoded documents and, for each, which labels it has: (N, labels) of 0 and 1."""
+    """Encoded documents, and their labels as 0 and 1: (N, labels)."""
 
     ids: list[Array]
     labels: Array
@@ -25,32 +25,32 @@ class LabelledIds:
 
 @dataclass(frozen=True, slots=True)
 class LabelledRows:
-    """The same, read as they are needed: ids and labels' numbers, a row a document."""
+    """Documents that are read on demand: one row of ids and one of label indices per document."""
 
-    ids: Rows
-    labels: Rows
-    width: int  # labels in all
+    ids: RaggedArray
+    labels: RaggedArray
+    width: int  # number of labels
 
     @classmethod
-    def of(cls, given: LabelledIds) -> LabelledRows:
-        """The same documents, in memory."""
-        labels = Rows.of(np.flatnonzero(row) for row in given.labels)
-        return cls(Rows.of(given.ids), labels, given.labels.shape[1])
+    def of(cls, documents: LabelledIds) -> LabelledRows:
+        """Store the documents in memory."""
+        labels = RaggedArray.from_arrays(np.flatnonzero(row) for row in documents.labels)
+        return cls(RaggedArray.from_arrays(documents.ids), labels, documents.labels.shape[1])
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def read(self, index: Sequence[int] | Array) -> LabelledIds:
-        """The documents of these numbers."""
-        matrix = np.zeros((len(index), self.width), np.float32)
+        """Return the documents with these indices."""
+        labels = np.zeros((len(index), self.width), np.float32)
         for row, number in enumerate(index):
-            matrix[row, self.labels[number]] = 1
-        return LabelledIds([self.ids[number] for number in index], matrix)
+            labels[row, self.labels[number]] = 1
+        return LabelledIds([self.ids[number] for number in index], labels)
 
 
 @dataclass(frozen=True, slots=True)
 class TaggedIds:
-    """A sentence: its tokens, the first and last token of each word, each word's tag."""
+    """An encoded sentence: its tokens, and the first token, last token and tag of each word."""
 
     ids: Array
     first: Array
@@ -58,7 +58,7 @@ class TaggedIds:
     tags: Array
 
     def pieces(self, size: int) -> Iterator[TaggedIds]:
-        """As a trained tagger reads the sentence: cut as `EncodedWords.pieces` says."""
+        """Split the sentence like `EncodedWords.pieces`, as for a trained tagger."""
         start = 0
         for words in EncodedWords(self.ids, self.first, self.last).pieces(size):
             stop = start + len(words.first)
@@ -68,25 +68,28 @@ class TaggedIds:
 
 @dataclass(frozen=True, slots=True)
 class TaggedRows:
-    """Sentences that are read as they are needed: ids, and in a second row (3, words) first,
-    last and tags."""
+    """Sentences that are read on demand: a row of ids, and one of first, last and tags (3, words)
+    flattened, per sentence."""
 
-    ids: Rows
-    words: Rows
+    ids: RaggedArray
+    words: RaggedArray
 
     @classmethod
     def of(cls, sentences: Sequence[TaggedIds]) -> TaggedRows:
-        """The same sentences, in memory."""
-        return cls(Rows.of(s.ids for s in sentences), Rows.of(words_of(s) for s in sentences))
+        """Store the sentences in memory."""
+        return cls(
+            RaggedArray.from_arrays(sentence.ids for sentence in sentences),
+            RaggedArray.from_arrays(map(words_of, sentences)),
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def read(self, index: Sequence[int] | Array) -> list[TaggedIds]:
-        """The sentences of these numbers."""
+        """Return the sentences with these indices."""
         return [TaggedIds(self.ids[number], *self.words[number].reshape(3, -1)) for number in index]
 
 
 def words_of(sentence: TaggedIds) -> Array:
-    """What is said of a sentence's words, as `TaggedRows.words` has it."""
+    """Return the row of a sentence in `TaggedRows.words`."""
     return np.concatenate([sentence.first, sentence.last, sentence.tags])

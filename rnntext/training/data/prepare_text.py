@@ -34,7 +34,7 @@ from rnntext.training.data.prepare import (
     chunks,
 )
 from rnntext.training.data.store import Array, id_type
-from rnntext.training.data.text_split import Outline, Overlap, select_part
+from rnntext.training.data.text_split import Overlap, TextSplitter, select_part
 from rnntext.training.events import DataSummary
 from rnntext.training.options import TrainingOptions
 from rnntext.training.presets import TokenizerDefaults
@@ -57,15 +57,15 @@ def plan_text(
     """
     name = source_name(options.data[0])
     most_read, most_encoded = options.part or (None, None)
-    outline, cut = _outline(read_lines(options.data, reading), most_read, spent)
+    splitter, cut = _scan(read_lines(options.data, reading), most_read, spent)
     cut = cut or any(s.truncated for s in reading.buffered_sources.values())
     ranges, valid_characters = np.empty((0, 2), np.int64), 0
     if options.valid is None:
-        share = min(prepare.VALID_SHARE, prepare.VALID_CHARACTERS / outline.characters)
-        ranges, valid_characters = outline.choose_validation(share, options.seed)
+        share = min(prepare.VALID_SHARE, prepare.VALID_CHARACTERS / splitter.characters)
+        ranges, valid_characters = splitter.choose_validation(share, options.seed)
 
     def train() -> Iterator[str]:
-        lines = islice(read_lines(options.data, reading), outline.lines)
+        lines = islice(read_lines(options.data, reading), splitter.lines)
         return (line.text for line in select_part(lines, ranges, valid=False))
 
     def valid() -> Iterator[Line]:
@@ -78,8 +78,8 @@ def plan_text(
             f"{name}: one line of text is too little to train and validate on: "
             "give more, or name a validation file with --valid"
         )
-    lines = outline.lines - int(np.diff(ranges).sum())
-    characters = outline.characters - valid_characters
+    lines = splitter.lines - int(np.diff(ranges).sum())
+    characters = splitter.characters - valid_characters
     tokenizer = given or prepare.learn_tokenizer(options, train(), characters, defaults)
 
     def write(draft: Draft) -> bool:
@@ -113,7 +113,7 @@ def plan_text(
             characters=encoded,
             duplicates=overlap.count,
             fingerprint=fingerprint.hexdigest(),
-            read=outline.lines,
+            read=splitter.lines,
             cut_short=cut_short or options.part is not None,
             sampled=prepare.sampled(characters, tokenizer, given),
         )
@@ -123,16 +123,17 @@ def plan_text(
     return write
 
 
-def _outline(lines: Iterable[Line], most: int | None, spent: ShareSpent) -> tuple[Outline, bool]:
-    """The outline of at most `most` lines; and True if the time was too short for all of them."""
-    outline, deadline = Outline(), prepare.scan_deadline(spent)
+def _scan(lines: Iterable[Line], most: int | None, spent: ShareSpent) -> tuple[TextSplitter, bool]:
+    """A splitter that has seen at most `most` lines, and True if the time was too short for all
+    of them."""
+    splitter, deadline = TextSplitter(), prepare.scan_deadline(spent)
     for line in lines:
-        if outline.lines == most:
+        if splitter.lines == most:
             break
-        if outline.lines and outline.lines % prepare.CHUNK == 0 and spent() > deadline:
-            return outline, True
-        outline.add(line)
-    return outline, False
+        if splitter.lines and splitter.lines % prepare.CHUNK == 0 and spent() > deadline:
+            return splitter, True
+        splitter.add(line)
+    return splitter, False
 
 
 def _write_documents(

@@ -1,10 +1,10 @@
-"""Numbers on disk, read in windows.
+"""Arrays of numbers in files, read in slices.
 
-Knows: how ids lie in a file end to end, also as rows of different lengths, and how a window of
-them is read. Does not know: what the numbers mean, which file they lie in, or who else reads it.
+Knows: how numbers are stored in a file, also as rows of different lengths, and how a slice is read.
+Does not know: the meaning of the numbers, the name of the file, or its other readers.
 
-A window is read into memory of its own. A memory map would be less code, but every page that was
-once read through one counts as resident: memory would grow with the corpus after all.
+A slice is read into its own memory. A memory map would be less code, but every page read through it
+stays resident, so memory would grow with the corpus.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from rnntext.errors import DataError
 
 Array = npt.NDArray[Any]
 
-_WINDOW = 1 << 20  # numbers looked at together where all are looked at
+_WINDOW = 1 << 20  # numbers counted together
 
 
 class IdSequence(Protocol):
-    """A row of numbers that can be sliced: an array, or a `Stream` that has it on disk."""
+    """A sequence of numbers that can be sliced: an array, or a `Stream` on disk."""
 
     def __len__(self) -> int: ...
 
@@ -33,12 +33,12 @@ class IdSequence(Protocol):
 
 
 def id_type(vocab_size: int) -> np.dtype[Any]:
-    """The narrowest type that holds the ids of a vocabulary."""
+    """Return the narrowest dtype for the ids of a vocabulary."""
     return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.int32)
 
 
 def counts_of(numbers: IdSequence, size: int) -> Array:
-    """How often each number from 0 to `size` - 1 is there."""
+    """Return the number of occurrences of 0 to `size` - 1: (size,) int64."""
     counts = np.zeros(size, np.int64)
     for start in range(0, len(numbers), _WINDOW):
         counts += np.bincount(numbers[start : start + _WINDOW], minlength=size)
@@ -46,8 +46,10 @@ def counts_of(numbers: IdSequence, size: int) -> Array:
 
 
 class Stream:
-    """Numbers in a file, which is its own from here on and is closed with it. A slice of it is
-    an array, int32 where the file has uint16."""
+    """An array in a file, which the stream owns and closes when it is garbage collected.
+
+    A slice is an array in memory; uint16 becomes int32.
+    """
 
     def __init__(self, file: BinaryIO, dtype: npt.DTypeLike) -> None:
         self._dtype = np.dtype(dtype)
@@ -61,11 +63,10 @@ class Stream:
     def __getitem__(self, window: slice, /) -> Array:
         start, stop, _ = window.indices(self._length)
         size = self._dtype.itemsize
-        found = np.frombuffer(
-            _read(self._file, start * size, max(0, stop - start) * size), self._dtype
-        )
-        # A sum of two uint16 may overflow, and PyTorch hardly knows them.
-        return found.astype(np.int32 if self._dtype == np.uint16 else self._dtype)
+        data = _read(self._file, start * size, max(0, stop - start) * size)
+        numbers = np.frombuffer(data, self._dtype)
+        # A sum of two uint16 may overflow, and PyTorch supports few operations on them.
+        return numbers.astype(np.int32 if self._dtype == np.uint16 else self._dtype)
 
 
 def _read(file: BinaryIO, start: int, size: int) -> bytes:
@@ -84,19 +85,21 @@ def _read(file: BinaryIO, start: int, size: int) -> bytes:
     return b"".join(pieces)
 
 
-class Rows:
-    """Rows of numbers of different lengths, laid end to end: row i is
-    `values[offsets[i] : offsets[i + 1]]`. Both may be on disk; nothing is held for a row."""
+class RaggedArray:
+    """Rows of different lengths, concatenated: row i is `values[offsets[i] : offsets[i + 1]]`.
+
+    Both arrays may be on disk; no memory is used per row.
+    """
 
     def __init__(self, values: IdSequence, offsets: IdSequence) -> None:
         self.values, self._offsets = values, offsets
 
     @classmethod
-    def of(cls, rows: Iterable[Array]) -> Rows:
-        """The rows in memory."""
-        given = list(rows)
-        offsets = np.cumsum([0, *map(len, given)], dtype=np.int64)
-        return cls(np.concatenate(given) if given else np.empty(0, np.int32), offsets)
+    def from_arrays(cls, arrays: Iterable[Array]) -> RaggedArray:
+        """Concatenate the rows in memory."""
+        rows = list(arrays)
+        offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+        return cls(np.concatenate(rows) if rows else np.empty(0, np.int32), offsets)
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
@@ -109,13 +112,13 @@ class Rows:
         return map(self.__getitem__, range(len(self)))
 
     def lengths(self, start: int = 0, stop: int | None = None) -> Array:
-        """The lengths of rows `start` to `stop`, that one not included; of all of them."""
+        """Return the lengths of rows `start` to `stop` - 1; of all rows by default."""
         end = len(self) if stop is None else stop
         return np.diff(self._offsets[start : end + 1])
 
 
 class StreamWriter:
-    """Writes what a `Stream` reads."""
+    """Writes the file of a `Stream`."""
 
     def __init__(self, file: BinaryIO, dtype: npt.DTypeLike) -> None:
         self._file, self.dtype = file, np.dtype(dtype)
@@ -126,8 +129,8 @@ class StreamWriter:
         self.length += len(numbers)
 
 
-class RowsWriter:
-    """Writes what `Rows` reads: values to one stream, offsets (int64) to another."""
+class RaggedArrayWriter:
+    """Writes the two streams of a `RaggedArray`: the values, and the offsets (int64)."""
 
     def __init__(self, values: StreamWriter, offsets: StreamWriter) -> None:
         self._values, self._offsets = values, offsets

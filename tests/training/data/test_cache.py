@@ -1,4 +1,4 @@
-"""What is kept from run to run: found again whole, or not at all."""
+"""The cache of encoded text: an entry is found complete, or not at all."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def writing(number: int, lasting: bool = True) -> Write:
 
 
 def number_in(entry: Entry) -> int:
-    """Which one was written; fails if anything is not as it was."""
+    """Return the number that was written; fails if anything else differs."""
     number: int = entry.meta["number"]
     assert entry.meta["labels"] == [SAMPLE, "\ud800"]
     assert entry.size == len(SAMPLE.encode()) + 5 * 2 + (number + 3) * 4 + 3 * 8
@@ -63,7 +63,7 @@ def found() -> int | None:
     return None if entry is None else number_in(entry)
 
 
-# What is kept
+# Entries
 
 
 def test_what_was_written_is_found(root: Path) -> None:
@@ -87,13 +87,13 @@ def test_arrays_may_be_read_into_memory() -> None:
 
 
 @posix
-def test_nobody_else_may_read_it(root: Path) -> None:
+def test_other_users_cannot_read_it(root: Path) -> None:
     build(KEY, writing(1)).close()
     assert root.stat().st_mode & 0o077 == 0
     assert (root / KEY).stat().st_mode & 0o077 == 0
 
 
-def test_a_key_is_of_settings_names_and_bytes() -> None:
+def test_a_key_depends_on_settings_names_and_bytes() -> None:
     def key(settings: object, *files: tuple[str, str]) -> str:
         handles = [(name, io.BytesIO(content.encode())) for name, content in files]
         return key_of({"a": settings}, handles)
@@ -120,7 +120,7 @@ def test_without_a_key_nothing_is_kept(root: Path, lasting: bool) -> None:
     assert not root.exists()
 
 
-def test_what_is_no_use_to_others_is_not_kept(root: Path) -> None:
+def test_a_partial_entry_is_not_kept(root: Path) -> None:
     entry = build(KEY, writing(3, lasting=False))
     assert (entry.folder, entry.trouble) == (None, None)
     assert os.listdir(root) == []
@@ -133,13 +133,13 @@ def test_an_entry_in_use_may_be_removed(root: Path) -> None:
     assert number_in(entry) == 3
 
 
-# Where it is kept
+# The directory
 
 
-def test_the_place_is_the_system_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_directory_follows_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert directory() == tmp_path / "cache" / "rnntext"
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    # The specification: a path that is not absolute is to be ignored.
+    # The specification says to ignore a path that is not absolute.
     for value in ("", "relative/cache"):
         monkeypatch.setenv("XDG_CACHE_HOME", value)
         monkeypatch.setattr(sys, "platform", "linux")
@@ -174,7 +174,7 @@ FILES = ["entry.json", "words.txt", "numbers", "rows", "rows.offsets"]
 
 @pytest.mark.parametrize("kind", ["first bit", "last bit", "a bit", "cut", "longer", "gone", "dir"])
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_entry_is_made_again(name: str, kind: str, root: Path) -> None:
+def test_a_damaged_entry_is_written_again(name: str, kind: str, root: Path) -> None:
     build(KEY, writing(4)).close()
     path = root / KEY / name
     content = path.read_bytes()
@@ -200,7 +200,7 @@ def test_a_damaged_entry_is_made_again(name: str, kind: str, root: Path) -> None
 @pytest.mark.parametrize(
     "content", ["", "null", "[]", "{}", "[1, 2]", '["x", {}]', "[" * 100_000, "\xff", "naïve"]
 )
-def test_an_entry_that_says_nothing(content: str, root: Path) -> None:
+def test_a_malformed_manifest(content: str, root: Path) -> None:
     build(KEY, writing(4)).close()
     (root / KEY / "entry.json").write_text(content, "latin-1")
     assert found() is None
@@ -215,11 +215,11 @@ def test_a_file_in_the_place_of_an_entry(root: Path) -> None:
     assert found() == 5
 
 
-# What goes wrong while writing
+# Errors while writing
 
 
 def full(draft: Draft) -> bool:
-    """A disk that is full when much has been written to the cache."""
+    """The disk is full after the entry has been written to the cache."""
     writing(6)(draft)
     if draft._folder is not None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -234,7 +234,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(root: Path) -> None:
     assert found() is None
 
 
-def test_a_disk_that_is_full_at_the_last(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full_at_the_rename(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_rename(source: object, target: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -259,7 +259,7 @@ def test_nowhere_to_write_at_all(monkeypatch: pytest.MonkeyPatch, root: Path) ->
 
 
 @pytest.mark.parametrize("error", [DataError("no"), KeyboardInterrupt(), ValueError("a bug")])
-def test_what_fails_leaves_nothing(error: BaseException, root: Path) -> None:
+def test_a_failed_write_leaves_nothing(error: BaseException, root: Path) -> None:
     def write(draft: Draft) -> bool:
         writing(1)(draft)
         raise error
@@ -270,7 +270,7 @@ def test_what_fails_leaves_nothing(error: BaseException, root: Path) -> None:
 
 
 @pytest.mark.parametrize("obstacle", ["file", "parent"])
-def test_a_cache_that_cannot_be(
+def test_a_cache_that_cannot_be_created(
     obstacle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
@@ -306,7 +306,7 @@ def test_the_first_of_two_writers_is_used_by_both(root: Path) -> None:
         assert number_in(build(KEY, writing(1))) == 1
         return writing(2)(draft)
 
-    # In one process the first takes the second's folder for a stale one, so this is another's.
+    # Within one process the first writer would remove the folder of the second as stale.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache, "remove_stale", lambda *_: None)
         entry = build(KEY, second)
@@ -356,7 +356,7 @@ BUILDS = """
 def test_killed_at_any_moment(
     start: str, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is found is nothing or all of it, and the next writer leaves no trace of the kill."""
+    """An entry is complete or missing, and the next writer removes what a killed one left."""
     damaged: list[Path] = []
     if start == "damaged":
         build(KEY, writing(4)).close()
@@ -376,7 +376,7 @@ def test_killed_at_any_moment(
 
 
 @posix
-def test_what_a_living_process_writes_is_left_alone(root: Path) -> None:
+def test_the_folder_of_a_running_process_is_kept(root: Path) -> None:
     root.mkdir(parents=True)
     living = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
@@ -391,10 +391,10 @@ def test_what_a_living_process_writes_is_left_alone(root: Path) -> None:
     assert theirs not in os.listdir(root)
 
 
-# Forgetting
+# Expiry
 
 
-def test_what_nobody_used_for_long_is_forgotten(root: Path) -> None:
+def test_an_unused_entry_expires(root: Path) -> None:
     old, used, new = (key_of({"n": n}, ()) for n in range(3))
     long_ago = time.time() - 31 * 24 * 3600
     for key in (old, used):

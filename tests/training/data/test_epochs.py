@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from rnntext.text.batches import buckets
 from rnntext.training.data import epochs as epochs_module
 from rnntext.training.data.epochs import BucketedEpochs, contiguous_columns
-from rnntext.training.data.store import Rows
+from rnntext.training.data.store import RaggedArray
 
 LENGTHS = st.lists(st.integers(0, 60), max_size=80).map(lambda x: np.array(x, np.int64))
 
 
-def rows_of(lengths: np.ndarray) -> Rows:
-    return Rows.of(np.zeros(length, np.int32) for length in lengths)
+def rows_of(lengths: np.ndarray) -> RaggedArray:
+    return RaggedArray.from_arrays(np.zeros(length, np.int32) for length in lengths)
 
 
 @given(lengths=LENGTHS.filter(len), longest=st.none() | st.integers(1, 40), seed=st.integers(0, 9))
@@ -33,7 +33,7 @@ def test_an_epoch_of_few_rows_is_their_buckets(
 
 
 def test_an_epoch_of_very_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each once, in batches of like length, the neighbours of a window from everywhere."""
+    """Each row comes once, in batches of similar length; a window has rows from everywhere."""
     monkeypatch.setattr(epochs_module, "WINDOW", 200)
     monkeypatch.setattr(epochs_module, "NEIGHBOURS", 8)
     lengths = np.random.default_rng(3).integers(1, 300, size=3001)
@@ -48,7 +48,7 @@ def test_an_epoch_of_very_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         assert epochs.count(np.random.default_rng(seed)) == pytest.approx(len(found), rel=0.05)
         room = sum(len(b) * int(np.minimum(lengths[b], 200).max()) for b in found)
         assert np.minimum(lengths, 200).sum() / room > 0.8
-        # Data may be sorted by their labels: the first rows are not the first to be read.
+        # Data may be sorted by label, so the first batches must not have the first rows.
         assert 1000 < order[:200].mean() < 2000
         assert order[:200].std() > 500
     assert orders[0] != orders[1]

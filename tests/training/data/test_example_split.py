@@ -1,4 +1,4 @@
-"""Splits of examples: what stays together, what stays in training, order, shares and seeds."""
+"""Splits of examples: units, labels that stay in training, order, shares and seeds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rnntext.text.labelled import Labelled
 from rnntext.text.tagged import Tagged
-from rnntext.training.data import example_split as census_module
+from rnntext.training.data import example_split
 from rnntext.training.data.example_split import ExampleSplitter
 
 Item = TypeVar("Item")
@@ -29,11 +29,11 @@ EXAMPLES = st.lists(
 SHARE = st.floats(0, 0.99)
 
 
-def census_of(examples: Iterable[tuple[Strings, Strings, Strings]]) -> ExampleSplitter:
-    census = ExampleSplitter()
+def splitter_of(examples: Iterable[tuple[Strings, Strings, Strings]]) -> ExampleSplitter:
+    splitter = ExampleSplitter()
     for content, labels, stratum in examples:
-        census.add(content, labels, stratum)
-    return census
+        splitter.add(content, labels, stratum)
+    return splitter
 
 
 def parts(
@@ -41,27 +41,31 @@ def parts(
     of_example: Callable[[Item], tuple[Strings, Strings, Strings]],
     share: float,
     seed: int,
-    most: int = 10**6,
+    max_examples: int = 10**6,
 ) -> tuple[list[Item], list[Item]]:
-    """What is for training and what is for validation."""
+    """The training and the validation part."""
 
-    def again() -> Iterator[tuple[Strings, Strings]]:
+    def reread() -> Iterator[tuple[Strings, Strings]]:
         return (of_example(example)[:2] for example in examples)
 
-    drawn = census_of(map(of_example, examples)).split(share, most, seed, again)
+    split = splitter_of(map(of_example, examples)).split(share, max_examples, seed, reread)
 
     def content(example: Item) -> Strings:
         return of_example(example)[0]
 
-    train = drawn.part(iter(examples), content, valid=False)
-    return list(train), list(drawn.part(iter(examples), content, valid=True))
+    train = split.part(iter(examples), content, valid=False)
+    return list(train), list(split.part(iter(examples), content, valid=True))
 
 
 def split_labelled(
-    examples: list[Labelled], share: float, seed: int, most: int = 10**6
+    examples: list[Labelled], share: float, seed: int, max_examples: int = 10**6
 ) -> tuple[list[Labelled], list[Labelled]]:
     return parts(
-        examples, lambda e: ((e.text,), e.labels, tuple(sorted(e.labels))), share, seed, most
+        examples,
+        lambda e: ((e.text,), e.labels, tuple(sorted(e.labels))),
+        share,
+        seed,
+        max_examples,
     )
 
 
@@ -97,10 +101,10 @@ def test_a_labelled_split_keeps_its_promises(
     assert (train, valid) == split_labelled(examples, share, seed)
 
 
-def drawn_one_by_one(
+def sampled_one_by_one(
     texts: list[str], labels: list[tuple[str, ...]], share: float, seed: int
 ) -> list[bool]:
-    """What is to be drawn, worked out with lists and sets."""
+    """The expected sample, computed with lists and sets."""
     members: dict[str, list[int]] = {}
     for number, text in enumerate(texts):
         members.setdefault(text, []).append(number)
@@ -126,10 +130,10 @@ def drawn_one_by_one(
 
 
 @given(pairs=EXAMPLES, share=SHARE, seed=st.integers(0, 3))
-def test_examples_are_drawn_as_one_by_one(
+def test_examples_are_sampled_as_one_by_one(
     pairs: list[tuple[str, tuple[str, ...]]], share: float, seed: int
 ) -> None:
-    wanted = drawn_one_by_one([text for text, _ in pairs], [x for _, x in pairs], share, seed)
+    wanted = sampled_one_by_one([text for text, _ in pairs], [x for _, x in pairs], share, seed)
     examples = labelled(pairs)
     train, valid = split_labelled(examples, share, seed)
     assert train == [e for e, chosen in zip(examples, wanted, strict=True) if not chosen]
@@ -168,10 +172,10 @@ def test_an_example_of_a_rare_kind_also_has_its_turn() -> None:
     assert turns == set(range(12))
 
 
-def test_neighbours_may_be_drawn_together() -> None:
+def test_neighbours_may_be_sampled_together() -> None:
     examples = labelled([(str(n), ("x",)) for n in range(20)])
-    drawn = [[e.line for e in split_labelled(examples, 0.2, seed)[1]] for seed in range(50)]
-    assert any(later - line == 1 for lines in drawn for line, later in pairwise(lines))
+    sampled = [[e.line for e in split_labelled(examples, 0.2, seed)[1]] for seed in range(50)]
+    assert any(later - line == 1 for lines in sampled for line, later in pairwise(lines))
 
 
 def test_some_text_stays_in_training_even_without_labels() -> None:
@@ -179,7 +183,7 @@ def test_some_text_stays_in_training_even_without_labels() -> None:
     assert (len(train), len(valid)) == (1, 1)
 
 
-def test_a_label_whose_only_text_was_drawn_goes_back_to_training() -> None:
+def test_a_label_whose_only_text_was_sampled_goes_back_to_training() -> None:
     pairs = [(str(n), ("x",)) for n in range(9)] + [("same", ("y",)), ("same", ("y",))]
     for seed in range(30):
         train, _ = split_labelled(labelled(pairs), 0.5, seed)
@@ -224,22 +228,22 @@ def test_a_share_is_a_fraction(share: float) -> None:
 
 def test_the_labels_are_counted_by_example() -> None:
     labels = [("x",), ("y", "x", "y"), (), ("x",)]
-    census = census_of((("text",), given, ()) for given in labels)
-    assert len(census) == 4
-    assert list(census.counts.items()) == [("x", 3), ("y", 1)]
+    splitter = splitter_of((("text",), given, ()) for given in labels)
+    assert len(splitter) == 4
+    assert list(splitter.counts.items()) == [("x", 3), ("y", 1)]
 
 
-def test_no_more_than_so_many_are_drawn() -> None:
+def test_no_more_than_the_maximum_is_sampled() -> None:
     examples = labelled([(str(n), ("x",)) for n in range(500)])
-    assert len(split_labelled(examples, 0.1, 1, most=20)[1]) == 20
+    assert len(split_labelled(examples, 0.1, 1, max_examples=20)[1]) == 20
 
 
-# Very many examples
+# More examples than are held in memory
 
 
 @pytest.fixture
 def few_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(census_module, "MOST_HELD", 3)
+    monkeypatch.setattr(example_split, "MAX_IN_MEMORY", 3)
 
 
 @given(pairs=EXAMPLES, share=st.floats(0.01, 0.99), seed=st.integers(0, 3))
@@ -248,28 +252,34 @@ def test_a_split_of_very_many_keeps_its_promises(
 ) -> None:
     examples = labelled(pairs)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(census_module, "MOST_HELD", 0)
+        patch.setattr(example_split, "MAX_IN_MEMORY", 0)
         train, valid = split_labelled(examples, share, seed)
         assert (train, valid) == split_labelled(examples, share, seed)
     keeps_its_promises(examples, train, valid)
 
 
 @pytest.mark.usefixtures("few_held")
-def test_of_very_many_the_share_is_drawn_of_each_kind() -> None:
+def test_of_very_many_each_label_has_its_share() -> None:
     pairs = [(f"naïve {n}", ("common" if n % 4 else "rare",)) for n in range(4000)]
-    examples = labelled(pairs + pairs[:500])  # some stand there twice
+    examples = labelled(pairs + pairs[:500])  # some occur twice
     for seed in range(3):
         _, valid = split_labelled(examples, 0.1, seed)
         assert len({e.text for e in valid}) == 400
         rare = sum(e.labels == ("rare",) for e in valid) / len(valid)
         assert 0.18 < rare < 0.32
         assert valid != split_labelled(examples, 0.1, seed + 1)[1]
-    assert len({e.text for e in split_labelled(examples, 0.1, 1, most=50)[1]}) == 50
+    assert len({e.text for e in split_labelled(examples, 0.1, 1, max_examples=50)[1]}) == 50
 
 
 @pytest.mark.usefixtures("few_held")
-def test_of_very_many_nothing_is_held() -> None:
-    census = census_of(((str(n),), ("x",), ("x",)) for n in range(100))
-    assert len(census) == 100
-    held = (census._keys, census._stratum, census._labels, census._strata, census._numbers)
+def test_of_very_many_nothing_is_held_in_memory() -> None:
+    splitter = splitter_of(((str(n),), ("x",), ("x",)) for n in range(100))
+    assert len(splitter) == 100
+    held = (
+        splitter._hashes,
+        splitter._strata,
+        splitter._labels,
+        splitter._stratum_indices,
+        splitter._label_indices,
+    )
     assert not any(held)

@@ -1,4 +1,4 @@
-"""Encoded examples read as they are needed are those that were given."""
+"""Encoded examples that are read on demand equal those that were stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Splits of running text: what stays together, order, shares and seeds."""
+"""Splits of running text: units that stay together, order, shares and seeds."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnntext.text.lines import Line
-from rnntext.training.data import text_split as splits
-from rnntext.training.data.text_split import Outline, Overlap, select_part
+from rnntext.training.data import text_split
+from rnntext.training.data.text_split import Overlap, TextSplitter, select_part
 
 Item = TypeVar("Item")
 SHARE = st.floats(0, 0.99)
 
 
-def outline_of(lines: Iterable[Line]) -> Outline:
-    outline = Outline()
+def splitter_of(lines: Iterable[Line]) -> TextSplitter:
+    splitter = TextSplitter()
     for line in lines:
-        outline.add(line)
-    return outline
+        splitter.add(line)
+    return splitter
 
 
 def validation_lines(lines: Sequence[Line], share: float, seed: int) -> Any:
-    """A mask of what is drawn."""
-    ranges, characters = outline_of(lines).choose_validation(share, seed)
+    """A mask of the validation lines."""
+    ranges, characters = splitter_of(lines).choose_validation(share, seed)
     mask = np.zeros(len(lines), np.bool_)
     for start, stop in ranges.tolist():
         assert start < stop
@@ -40,7 +40,7 @@ def validation_lines(lines: Sequence[Line], share: float, seed: int) -> Any:
 
 
 def split_lines(lines: Sequence[Line], share: float, seed: int) -> tuple[list[Line], list[Line]]:
-    ranges, _ = outline_of(lines).choose_validation(share, seed)
+    ranges, _ = splitter_of(lines).choose_validation(share, seed)
     train = select_part(iter(lines), ranges, valid=False)
     return list(train), list(select_part(iter(lines), ranges, valid=True))
 
@@ -95,14 +95,17 @@ def test_lines_without_documents_or_paragraphs_are_split_in_blocks() -> None:
     assert mask.sum() == 100
 
 
-def test_many_units_are_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is held is bounded; documents stay whole, and near the share are chosen."""
-    monkeypatch.setattr(splits, "MOST_UNITS", 64)
+def test_many_units_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded, documents stay whole, and the size is near the share."""
+    monkeypatch.setattr(text_split, "MAX_UNITS", 64)
     lines = in_documents([1 + n % 5 for n in range(3000)])
-    outline = outline_of(lines)
-    for units in (outline._documents, outline._paragraphs, outline._stretches):
+    splitter = splitter_of(lines)
+    for units in (splitter._documents, splitter._paragraphs, splitter._lines):
         assert 32 <= len(units._starts) <= 64
-    assert (outline.lines, outline.characters) == (len(lines), sum(len(x.text) + 1 for x in lines))
+    assert (splitter.lines, splitter.characters) == (
+        len(lines),
+        sum(len(x.text) + 1 for x in lines),
+    )
     masks = set()
     for seed in range(9):
         mask = validation_lines(lines, 0.1, seed)
@@ -115,23 +118,23 @@ def test_many_units_are_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(count=st.integers(0, 400), most=st.integers(1, 9).map(lambda n: 2 * n))
-def test_neighbours_are_taken_together_evenly(count: int, most: int) -> None:
+def test_neighbours_are_merged_evenly(count: int, most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(splits, "MOST_UNITS", most)
-        units = splits._Units()
+        patch.setattr(text_split, "MAX_UNITS", most)
+        units = text_split._UnitPositions()
         for number in range(count):
-            units.begin(number, 10 * number)
+            units.add(number, 10 * number)
     starts, offsets = units.arrays()
     assert len(starts) <= most
     assert len(starts) > most // 2 or len(starts) == count
-    assert set(np.diff(starts)) <= {units._together}
+    assert set(np.diff(starts)) <= {units._merged}
     assert np.array_equal(offsets, 10 * starts)
     assert count == 0 or starts[0] == 0
-    assert count == 0 or count - starts[-1] <= units._together
+    assert count == 0 or count - starts[-1] <= units._merged
 
 
 def test_documents_too_long_for_the_share_give_way_to_paragraphs() -> None:
-    """Of twenty-five books a thousandth is wanted: not a whole one."""
+    """A thousandth of twenty-five books is less than one book."""
     lines = [Line(d, t) for d in range(25) for n in range(200) for t in (f"{d} {n} café", "")]
     for seed in range(5):
         mask = validation_lines(lines, 0.002, seed)
