@@ -116,7 +116,7 @@ def generate(
     language_model = LanguageModel.load(directory, threads, intra_op=True, when_needed=True)
     # Open the graph that this sampling needs, so that a damaged file is reported before a prompt
     # is run.
-    if not options.sampling.plain or language_model.graph_sampler() is None:
+    if not options.sampling.is_temperature_only or language_model.graph_sampler() is None:
         language_model.open()
     first = True
     for prompts in batches:
@@ -135,7 +135,7 @@ def _texts(
     echo: bool,
     first: bool,
 ) -> Iterator[str]:
-    from rnntext.runtime.generate import in_order, stream
+    from rnntext.runtime.generate import sort_by_text, stream
 
     bold = plain = ""
     if echo and output.on_terminal() and output.console().color_system:
@@ -147,7 +147,7 @@ def _texts(
 
     yield beginning(0)
     last = len(prompts) * num_samples - 1
-    for number, piece in in_order(stream(model, prompts, options, num_samples)):
+    for number, piece in sort_by_text(stream(model, prompts, options, num_samples)):
         yield piece.text
         if piece.finish_reason is not None:
             yield "\n" + (beginning(number + 1) if number < last else "")

@@ -1,7 +1,7 @@
-"""Text from a language model, piece by piece.
+"""Generation of text from a language model, as a stream of chunks.
 
-Knows: the loop of predicting, sampling and reading on, stop strings, and when a text is over.
-Does not know: how a choice is made from scores (`sampling.py`), or where the text goes.
+Knows: the loop of predicting and sampling tokens, stop strings, and when a text is finished. Does
+not know: how a token is chosen from logits (`sampling.py`), or where the text goes.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ from rnntext.text.tokenizer import Tokenizer
 
 Array = npt.NDArray[Any]
 
-_ROWS = 64  # texts produced side by side
-# Tokens that a graph draws of each before any of them is looked at: most of what a call costs is
-# shared by so many, and a text that ends wastes at most as many. They are twice as many as the
-# last time only where that took less than _SHORT, so that nobody sees text come in lumps. What is
-# drawn does not depend on how many are drawn at once.
-_AHEAD = 16
-_SHORT = 0.005  # seconds
+_BATCH_SIZE = 64  # texts generated in one batch
+# Tokens that the sampling graph samples in one call, before any of them is looked at. The fixed
+# cost of a call is shared by all of them, and a text that ends before the last one wastes the rest.
+# The number doubles only after a call that took less than _SHORT_CALL, so that text still arrives
+# smoothly. The text does not depend on it.
+_MAX_TOKENS_PER_CALL = 16
+_SHORT_CALL = 0.005  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationOptions:
-    """How long and how a text goes on."""
+    """How to continue a prompt, and when to stop. Raises UsageError, naming the flag, for a value
+    out of range."""
 
-    length: int = 200  # tokens at most
+    length: int = 200  # maximum number of tokens
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     stop: tuple[str, ...] = ()
-    single_line: bool = False  # the end of the line ends the text
+    single_line: bool = False  # stop at the end of the line
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -51,143 +52,153 @@ class GenerationOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Text that was just produced; the last piece says why the text is over."""
+class TextChunk:
+    """Newly generated text. The last chunk of a text has the reason why it is finished."""
 
     text: str
-    tokens: int  # produced so far
+    tokens: int  # generated so far
     finish_reason: str | None = None  # length, stop or end
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A whole sample."""
+    """A complete sample."""
 
     prompt: str
-    text: str  # the continuation alone
+    text: str  # the continuation, without the prompt
     tokens: int
     finish_reason: str
 
 
 def stream(
     model: LanguageModel, prompts: Sequence[str], options: GenerationOptions, num_samples: int = 1
-) -> Iterator[tuple[int, Piece]]:
-    """The continuations of `prompts`, `num_samples` of each, as they are produced side by side:
-    each piece with the number of its text, prompt p's sample s being p * num_samples + s.
+) -> Iterator[tuple[int, TextChunk]]:
+    """Generate `num_samples` continuations of each prompt, in batches.
 
-    Each sample draws from a random stream of its own, told by the seed and the sample's number
-    alone, so that a text does not depend on what else is produced. The unknown word is never
-    produced.
+    Yields each chunk with the index of its text; sample s of prompt p has the index
+    p * num_samples + s. Each sample has its own random stream, seeded by `options.seed` and the
+    number of the sample only, so that a text does not depend on the rest of the batch. The unknown
+    word is never generated.
     """
     texts = [
-        _Text(model.tokenizer, prompt, options, sample)
+        _Continuation(model.tokenizer, prompt, options, sample)
         for prompt in prompts
         for sample in range(num_samples)
     ]
-    for first in range(0, len(texts), _ROWS):
-        for row, piece in _side_by_side(model, texts[first : first + _ROWS], options):
-            yield first + row, piece
+    for first in range(0, len(texts), _BATCH_SIZE):
+        for row, chunk in _generate_batch(model, texts[first : first + _BATCH_SIZE], options):
+            yield first + row, chunk
 
 
-def in_order(pieces: Iterable[tuple[int, Piece]]) -> Iterator[tuple[int, Piece]]:
-    """The pieces of text 0, as they come, then those of text 1, and so on."""
+def sort_by_text(chunks: Iterable[tuple[int, TextChunk]]) -> Iterator[tuple[int, TextChunk]]:
+    """Yield all chunks of text 0, then all of text 1, and so on.
+
+    Chunks of the first unfinished text are passed on without delay, the others are buffered.
+    """
     current = 0
-    waiting: dict[int, list[Piece]] = {}
-    for number, piece in pieces:
-        if number != current:
-            waiting.setdefault(number, []).append(piece)
+    buffered: dict[int, list[TextChunk]] = {}
+    for index, chunk in chunks:
+        if index != current:
+            buffered.setdefault(index, []).append(chunk)
             continue
-        yield number, piece
-        over = piece.finish_reason is not None
-        while over:
+        yield index, chunk
+        finished = chunk.finish_reason is not None
+        while finished:
             current += 1
-            ready = waiting.pop(current, [])
-            yield from ((current, piece) for piece in ready)
-            over = bool(ready) and ready[-1].finish_reason is not None
+            ready = buffered.pop(current, [])
+            yield from ((current, chunk) for chunk in ready)
+            finished = bool(ready) and ready[-1].finish_reason is not None
 
 
 def generate(
     model: LanguageModel, prompts: Sequence[str], options: GenerationOptions, num_samples: int = 1
 ) -> Iterator[Generation]:
-    """The whole continuations of `prompts`, each as soon as it and those before it are over."""
-    produced: list[str] = []
-    for number, piece in in_order(stream(model, prompts, options, num_samples)):
-        produced.append(piece.text)
-        if piece.finish_reason is not None:
-            prompt = prompts[number // num_samples]
-            yield Generation(prompt, "".join(produced), piece.tokens, piece.finish_reason)
-            produced = []
+    """Yield complete continuations in the order of `stream`'s indices, each when it and all before
+    it are finished."""
+    parts: list[str] = []
+    for index, chunk in sort_by_text(stream(model, prompts, options, num_samples)):
+        parts.append(chunk.text)
+        if chunk.finish_reason is not None:
+            prompt = prompts[index // num_samples]
+            yield Generation(prompt, "".join(parts), chunk.tokens, chunk.finish_reason)
+            parts = []
 
 
-def _side_by_side(
-    model: LanguageModel, texts: Sequence[_Text], options: GenerationOptions
-) -> Iterator[tuple[int, Piece]]:
+def _generate_batch(
+    model: LanguageModel, texts: Sequence[_Continuation], options: GenerationOptions
+) -> Iterator[tuple[int, TextChunk]]:
     if options.length == 0:
         yield from ((row, text.finish("length")) for row, text in enumerate(texts))
         return
-    # A prompt's samples go on from one reading of it.
+    # Each distinct prompt is read once, and its state is copied to all of its samples.
     prompts = {text.prompt: text.ids for text in texts}
-    places = {prompt: place for place, prompt in enumerate(prompts)}
-    begun = [ids[:-1] for ids in prompts.values()]
-    drawing = model.graph_sampler() if options.sampling.plain else None
-    state = (drawing or model).advance(begun, model.initial_state(len(begun)))
-    state = select(state, [places[text.prompt] for text in texts])
+    prompt_rows = {prompt: row for row, prompt in enumerate(prompts)}
+    ids_before_last = [ids[:-1] for ids in prompts.values()]
+    sampler = model.graph_sampler() if options.sampling.is_temperature_only else None
+    state = (sampler or model).advance(ids_before_last, model.initial_state(len(prompts)))
+    state = select(state, [prompt_rows[text.prompt] for text in texts])
     last = np.array([text.ids[-1] for text in texts], np.int64)
-    going = list(enumerate(texts))
-    produced, ahead = 0, 1
-    while going:
-        rest = [text for _, text in going]
-        began = time.perf_counter()
-        if drawing is None:
-            tokens, state = _chosen(model, last, state, rest, options.sampling)
+    active = list(enumerate(texts))
+    generated, tokens_per_call = 0, 1
+    while active:
+        active_texts = [text for _, text in active]
+        started = time.perf_counter()
+        if sampler is None:
+            tokens, state = _choose_next(model, last, state, active_texts, options.sampling)
         else:
-            uniforms = np.stack([text.random.random(ahead) for text in rest], axis=1)
-            tokens, state = drawing.sample(
-                last, state, uniforms, options.sampling.temperature, _excluded(model)
+            uniforms = np.stack(
+                [text.random.random(tokens_per_call) for text in active_texts], axis=1
+            )  # (K, B)
+            tokens, state = sampler.sample(
+                last, state, uniforms, options.sampling.temperature, _excluded_ids(model)
             )
-        short = time.perf_counter() - began < _SHORT
-        kept = list(range(len(going)))
-        for column in tokens.tolist():
-            left = []
-            for place in kept:
-                row, text = going[place]
-                piece = text.push(column[place])
-                if piece is not None:
-                    yield row, piece
-                if piece is None or piece.finish_reason is None:
-                    left.append(place)
-            kept = left
-        produced += len(tokens)
-        ahead = min(2 * ahead if short else ahead, _AHEAD, options.length - produced)
+        was_short = time.perf_counter() - started < _SHORT_CALL
+        unfinished = list(range(len(active)))  # places in `active`
+        for token_of_place in tokens.tolist():
+            still_unfinished = []
+            for place in unfinished:
+                row, text = active[place]
+                chunk = text.push(token_of_place[place])
+                if chunk is not None:
+                    yield row, chunk
+                if chunk is None or chunk.finish_reason is None:
+                    still_unfinished.append(place)
+            unfinished = still_unfinished
+        generated += len(tokens)
+        if was_short:
+            tokens_per_call *= 2
+        tokens_per_call = min(tokens_per_call, _MAX_TOKENS_PER_CALL, options.length - generated)
         last = tokens[-1]
-        if len(kept) < len(going):
-            going = [going[place] for place in kept]
-            last, state = last[kept], select(state, kept)
+        if len(unfinished) < len(active):
+            active = [active[place] for place in unfinished]
+            last, state = last[unfinished], select(state, unfinished)
 
 
-def _chosen(
+def _choose_next(
     model: LanguageModel,
     last: Array,
     state: State,
-    texts: Sequence[_Text],
+    texts: Sequence[_Continuation],
     options: SamplingOptions,
 ) -> tuple[Array, State]:
-    """The next token of texts that were read but for their `last` (B): (1, B), and the state
-    before it."""
+    """Read the `last` token (B) of each text, and choose the next one from its logits.
+
+    Returns what `GraphSampler.sample` returns for one token: ids (1, B), and the state.
+    """
     logits, state = model.step(last, state)
-    logits[:, _excluded(model)] = -np.inf
+    logits[:, _excluded_ids(model)] = -np.inf
     uniforms = np.array([text.random.random() for text in texts])
     tokens = sampling.choose(logits, options, [text.history for text in texts], uniforms)
     return tokens[None], state
 
 
-def _excluded(model: LanguageModel) -> list[int]:
+def _excluded_ids(model: LanguageModel) -> list[int]:
     unknown = model.tokenizer.unk_id
     return [] if unknown is None else [unknown]
 
 
-class _Text:
-    """One text being produced."""
+class _Continuation:
+    """One text in progress: its random stream, decoder and stop strings."""
 
     def __init__(
         self, tokenizer: Tokenizer, prompt: str, options: GenerationOptions, sample: int
@@ -195,67 +206,70 @@ class _Text:
         self.prompt = prompt
         self.random = np.random.default_rng([options.seed, sample])
         (self.ids,) = tokenizer.encode_prompts([prompt])
-        self.history: list[int] = []  # what the repetition penalty holds against a token
+        self.history: list[int] = []  # ids that the repetition penalty applies to
         self._options = options
         self._eos_id = tokenizer.eos_id
         self._decoder = tokenizer.decoder()
-        self._held = _Held(options.stop)
-        self._produced = 0
+        self._stop_buffer = _StopBuffer(options.stop)
+        self._tokens = 0
         for token in self.ids[1:].tolist():
-            self._note(token)
-            # The decoder learns where in a line the prompt ends.
+            self._add_to_history(token)
+            # The decoder needs to know whether the prompt ends inside a line.
             self._decoder.push(token)
 
-    def push(self, token: int) -> Piece | None:
-        """What one token more adds, None for nothing yet."""
+    def push(self, token: int) -> TextChunk | None:
+        """Add a token. Return the text that is ready, None if there is none yet."""
         if token == self._eos_id and self._options.single_line:
             return self.finish("end")
-        self._produced += 1
-        self._note(token)
-        text, stopped = self._held.push(self._decoder.push(token))
+        self._tokens += 1
+        self._add_to_history(token)
+        text, stopped = self._stop_buffer.push(self._decoder.push(token))
         if stopped:
-            return Piece(text, self._produced, "stop")
-        if self._produced == self._options.length:
-            rest = self.finish("length")
-            return replace(rest, text=text + rest.text)
-        return Piece(text, self._produced) if text else None
+            return TextChunk(text, self._tokens, "stop")
+        if self._tokens == self._options.length:
+            last = self.finish("length")
+            return replace(last, text=text + last.text)
+        return TextChunk(text, self._tokens) if text else None
 
-    def finish(self, reason: str) -> Piece:
-        """The end of the text, with what was held back."""
-        text, stopped = self._held.push(self._decoder.flush())
-        rest = text if stopped else text + self._held.flush()
-        return Piece(rest, self._produced, "stop" if stopped else reason)
+    def finish(self, reason: str) -> TextChunk:
+        """End the text. Return the last chunk, with the text that was still buffered."""
+        text, stopped = self._stop_buffer.push(self._decoder.flush())
+        if stopped:
+            return TextChunk(text, self._tokens, "stop")
+        return TextChunk(text + self._stop_buffer.flush(), self._tokens, reason)
 
-    def _note(self, token: int) -> None:
+    def _add_to_history(self, token: int) -> None:
         if self._options.sampling.repetition_penalty != 1 and token not in self.history:
             self.history.append(token)
 
 
-class _Held:
-    """Holds back text that may be the beginning of a stop string."""
+class _StopBuffer:
+    """Buffers the end of the text as long as it may be the beginning of a stop string."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
         self._text = ""
 
     def push(self, text: str) -> tuple[str, bool]:
-        """What may be given out now, and whether a stop string, left out, has come."""
+        """Add text. Return the text that is ready, up to the first stop string if there is one, and
+        whether there is one."""
         self._text += text
-        found = [place for stop in self._stops if (place := self._text.find(stop)) >= 0]
-        if found:
-            return self._text[: min(found)], True
+        positions = [at for stop in self._stops if (at := self._text.find(stop)) >= 0]
+        if positions:
+            return self._text[: min(positions)], True
         keep = max((_overlap(self._text, stop) for stop in self._stops), default=0)
         cut = len(self._text) - keep
-        out, self._text = self._text[:cut], self._text[cut:]
-        return out, False
+        ready, self._text = self._text[:cut], self._text[cut:]
+        return ready, False
 
     def flush(self) -> str:
-        out, self._text = self._text, ""
-        return out
+        """Return the buffered text and empty the buffer."""
+        text, self._text = self._text, ""
+        return text
 
 
 def _overlap(text: str, stop: str) -> int:
-    """The longest end of `text` that begins `stop`."""
+    """The length of the longest proper prefix of `stop` that is a suffix of `text`."""
     for size in range(min(len(text), len(stop) - 1), 0, -1):
         if text.endswith(stop[:size]):
             return size

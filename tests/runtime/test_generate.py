@@ -17,9 +17,9 @@ from rnntext.errors import CheckpointError, UsageError
 from rnntext.runtime.generate import (
     Generation,
     GenerationOptions,
-    Piece,
+    TextChunk,
     generate,
-    in_order,
+    sort_by_text,
     stream,
 )
 from rnntext.runtime.language_model import GraphSampler, LanguageModel, State
@@ -261,7 +261,7 @@ def test_pieces_are_whole_characters(kind: str) -> None:
     counts = [piece.tokens for piece in pieces]
     assert counts == sorted(set(counts))
     assert [piece.finish_reason for piece in pieces[:-1]] == [None] * (len(pieces) - 1)
-    assert pieces[-1] == Piece(pieces[-1].text, 2 * bird.tokens + 1, "length")
+    assert pieces[-1] == TextChunk(pieces[-1].text, 2 * bird.tokens + 1, "length")
 
 
 def test_a_character_that_is_cut_off_is_said_to_be() -> None:
@@ -324,7 +324,7 @@ def test_a_text_does_not_depend_on_how_much_is_drawn_at_once(
 ) -> None:
     """One token a call where calls are slow."""
     wanted = texts(model, PROMPTS, sampling=PLAIN, stop=("ed",))
-    monkeypatch.setattr("rnntext.runtime.generate._SHORT", short)
+    monkeypatch.setattr("rnntext.runtime.generate._SHORT_CALL", short)
     counts: list[int] = []
     sample = GraphSampler.sample
 
@@ -422,26 +422,26 @@ def test_only_the_graph_that_is_used_is_opened(
     assert run(*command, *other).text.startswith("The")
 
 
-def test_in_order_gives_text_after_text() -> None:
+def test_chunks_are_sorted_by_text() -> None:
     pieces = [
-        (1, Piece("b1", 1)),
-        (0, Piece("a1", 1)),
-        (2, Piece("c1", 1, "end")),
-        (1, Piece("b2", 2, "stop")),
-        (0, Piece("a2", 2, "length")),
-        (3, Piece("d1", 1)),
-        (4, Piece("e1", 1, "end")),
-        (3, Piece("d2", 2, "end")),
+        (1, TextChunk("b1", 1)),
+        (0, TextChunk("a1", 1)),
+        (2, TextChunk("c1", 1, "end")),
+        (1, TextChunk("b2", 2, "stop")),
+        (0, TextChunk("a2", 2, "length")),
+        (3, TextChunk("d1", 1)),
+        (4, TextChunk("e1", 1, "end")),
+        (3, TextChunk("d2", 2, "end")),
     ]
     given = iter(pieces)
-    found = in_order(given)
+    found = sort_by_text(given)
     # The first text's pieces come at once, before the others have ended.
-    assert next(found) == (0, Piece("a1", 1))
+    assert next(found) == (0, TextChunk("a1", 1))
     assert next(given)[0] == 2
-    assert [(number, piece.text) for number, piece in in_order(pieces)] == [
+    assert [(number, piece.text) for number, piece in sort_by_text(pieces)] == [
         (0, "a1"), (0, "a2"), (1, "b1"), (1, "b2"), (2, "c1"), (3, "d1"), (3, "d2"), (4, "e1"),
     ]  # fmt: skip
-    assert list(in_order([])) == []
+    assert list(sort_by_text([])) == []
 
 
 # Through the command line
