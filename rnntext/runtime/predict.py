@@ -1,33 +1,34 @@
-"""The next word of a text, from a language model of any tokenizer.
+"""Prediction of the next word of a text, with a language model of any tokenizer.
 
-Knows: what a word is where tokens are smaller than words, and the search for the likeliest
-words. Does not know: how the model is run (`language.py`), input, output or consoles.
+Knows: where the next word starts, and the search for the most probable words. Does not know: how
+the model is run (`language_model.py`), what a token does to a word (`words.py`), input, output or
+consoles.
 
 Words
-    For `word`, the words are those of the vocabulary, marks included; each is one token, so that
-    there is nothing to search and nothing unexplored. For the other kinds a word is a run of
-    letters, digits, combining marks and underscores, inside which an apostrophe or a hyphen may
-    stand before a letter or digit (don't, well-known); any other sign is a word by itself. So a
-    comma after `hello` ends the word `hello` as white space does. The line's end and what the
-    vocabulary does not know are never words; their share goes to no word.
+    With the tokenizer `word`, the words are those of the vocabulary, punctuation included. Each is
+    one token, so there is nothing to search and nothing unexplored. With the other tokenizers a
+    word is a run of letters, digits, combining marks and underscores, with apostrophes or hyphens
+    in front of a letter or digit (don't, well-known); any other sign is a word by itself. So a
+    comma ends the word `hello` as white space does. The end of a line and the unknown token are
+    never words, and no word gets their probability.
 
 Where a word starts
-    White space at the end of a text is read as one space, and a text that ends in a word as if
-    a space followed, for that word is taken to be whole. After any other sign (an opening
+    White space at the end of a text is read as one space. A text that ends in a word is read as if
+    a space followed, because that word is taken to be complete. After any other sign (an opening
     bracket, a full stop) the next word may come with or without white space.
-    When a word is to be completed, the letters at the end of the text are its beginning. The
-    model is taken back to before them and before their space, because it may spell the whole
-    word in other tokens than its beginning alone. Probabilities are conditioned on the space
-    and on the beginning.
+    When a word is to be completed, the letters at the end of the text are its beginning. The model
+    then reads only the text before them and before their space, because the tokens of a word need
+    not start with the tokens of its beginning. Probabilities are conditioned on the space and the
+    beginning.
 
 Search
-    A word's probability is the sum over its spellings in tokens, each times the probability
-    that the word does not go on. Best first: of all prefixes of words, the one with the largest
-    mass (the probability that the text goes on so) is read next. Prefixes that are still inside
-    a given beginning are read before the others, until they are negligible. The search is over
-    when no prefix left has more mass than the k-th word found, so that none by itself could lead
-    to a better word, or after a bounded number of prefixes. The mass of all that was never read
-    bounds what is missing.
+    A word's probability is the sum over its spellings in tokens, each times the probability that
+    the word ends there. The search is best first: the hypothesis (a prefix of a word, in tokens)
+    with the largest mass, which is its joint probability, is read next. Hypotheses that are still
+    shorter than the required beginning are read before the others, until they are negligible. The
+    search ends when no hypothesis has more mass than the k-th best word, so that none of them
+    alone could lead to a better word, or after a limited number of hypotheses. The mass of all
+    unread hypotheses bounds the error.
 """
 
 from __future__ import annotations
@@ -45,38 +46,40 @@ import numpy as np
 import numpy.typing as npt
 
 from rnntext.errors import UsageError
+from rnntext.probabilities import softmax
 from rnntext.runtime.language_model import LanguageModel, State, select
 from rnntext.runtime.words import (
+    CHARACTER_CLASSES,
+    CONTINUES,
     ENDS,
     ENDS_INSIDE,
-    GOES_ON,
-    LETTERS,
-    Mode,
-    Pieces,
-    mode_after,
-    word_at_end,
+    PrefixState,
+    SubwordVocabulary,
+    state_after,
+    unfinished_word,
 )
 from rnntext.text.batches import buckets
 from rnntext.text.tokenizer import Tokenizer, split_words
 
 Array = npt.NDArray[Any]
 
-# Texts searched side by side, and their tokens with padding.
-_TEXTS = 64
+# Limits of a batch of texts: rows, and tokens with padding.
+_MAX_TEXTS = 64
 _MAX_TOKENS = 1 << 14
-# Prefixes that go through the model at once, and those of one text among them. The latter is
-# fixed, so that the search for one text does not depend on the others.
-_ROWS = 128
-_ROWS_OF_TEXT = 4
-# Prefixes of one text that are read at most.
-_LIMIT = 256
-# Of the mass of a word's beginning, what a prefix inside it must have to be read.
+# Hypotheses in one call of the model, of all texts and of one text. The latter is fixed, so that
+# the search for one text does not depend on the rest of the batch.
+_BATCH_SIZE = 128
+_BATCH_SIZE_PER_TEXT = 4
+# Hypotheses of one text that are read at most.
+_MAX_HYPOTHESES = 256
+# A hypothesis shorter than the required beginning is not read if its mass is below this fraction of
+# the mass that has the beginning.
 _NEGLIGIBLE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class WordPrediction:
-    """A word, and the probability that it comes next."""
+    """A word and the probability that it is the next one."""
 
     word: str
     probability: float
@@ -84,11 +87,11 @@ class WordPrediction:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """The words that may follow a text, likeliest first.
+    """The most probable next words of a text, in descending order.
 
-    `unexplored` is the probability of all that the search did not look at. The true probability
-    of a listed word is never lower than the one given, and higher by at most `unexplored`; that
-    of a word that was not found is at most `unexplored`.
+    `unexplored` is the probability of all hypotheses that the search did not read. The true
+    probability of a listed word is at least the one given, and at most that plus `unexplored`. The
+    probability of a word that was not found is at most `unexplored`.
     """
 
     text: str
@@ -96,11 +99,11 @@ class Predictions:
     unexplored: float
 
 
-_Answer = tuple[list[WordPrediction], float]  # the words, and what was not explored
+_Result = tuple[list[WordPrediction], float]  # the words, and the unexplored probability
 
 
 class Predictor:
-    """Predicts words with a language model; safe to share between threads."""
+    """Predicts the next word with a language model. It is safe to share between threads."""
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
@@ -108,273 +111,281 @@ class Predictor:
 
     @classmethod
     def load(cls, directory: Path, threads: int | None = None) -> Predictor:
-        """Raises CheckpointError where the directory holds no sound language model."""
+        """Load a checkpoint. Raises CheckpointError if it is not an intact language model."""
         return cls(LanguageModel.load(directory, threads))
 
     def predict(
         self, texts: Sequence[str], *, top_k: int = 5, complete: bool = False
     ) -> list[Predictions]:
-        """The `top_k` likeliest next words of each text, in order; with `complete`, of those
-        that begin with the letters in which the text ends. Fewer where no more were found.
+        """Predict the `top_k` most probable next words of each text, in order.
 
-        A text's answer does not depend on the others. Raises UsageError for a `top_k` below 1.
+        With `complete`, only words that begin with the letters at the end of the text. A result
+        may have fewer words, if the search found no more, and does not depend on the other texts.
+        Raises UsageError for a `top_k` below 1.
         """
         if top_k < 1:
             raise UsageError(f"--top-k must be at least 1, not {top_k}")
-        places = [_place(text, self._tokenizer, complete) for text in texts]
-        prompts = self._tokenizer.encode_prompts([place.context for place in places])
+        starts = [_word_start(text, self._tokenizer, complete) for text in texts]
+        prompts = self._tokenizer.encode_prompts([start.context for start in starts])
         lengths = np.array([len(ids) for ids in prompts], np.int64)
-        batches = list(buckets(lengths, max_rows=_TEXTS, max_tokens=_MAX_TOKENS))
+        batches = list(buckets(lengths, max_rows=_MAX_TEXTS, max_tokens=_MAX_TOKENS))
 
-        def answers(batch: Array) -> list[_Answer]:
-            start = self._model.initial_state(len(batch))
-            logits, state = self._model.read([prompts[i] for i in batch], start)
-            return self._answers([places[i] for i in batch], logits, state, top_k)
+        def predict_batch(batch: Array) -> list[_Result]:
+            state = self._model.initial_state(len(batch))
+            logits, state = self._model.read([prompts[i] for i in batch], state)
+            return self._search([starts[i] for i in batch], logits, state, top_k)
 
-        results: dict[int, Predictions] = {}
-        for batch, found in zip(batches, self._model.map(answers, batches), strict=True):
-            for i, (words, unexplored) in zip(batch.tolist(), found, strict=True):
-                results[i] = Predictions(texts[i], words, unexplored)
-        return [results[i] for i in range(len(texts))]
+        predictions: dict[int, Predictions] = {}
+        for batch, results in zip(batches, self._model.map(predict_batch, batches), strict=True):
+            for i, (words, unexplored) in zip(batch.tolist(), results, strict=True):
+                predictions[i] = Predictions(texts[i], words, unexplored)
+        return [predictions[i] for i in range(len(texts))]
 
-    def _answers(
-        self, places: Sequence[_Place], logits: Array, state: State, top_k: int
-    ) -> list[_Answer]:
-        """The words at some places, given the logits (B, V) and the state after each prompt."""
+    def _search(
+        self, starts: Sequence[_WordStart], logits: Array, state: State, top_k: int
+    ) -> list[_Result]:
+        """Search for the words at each start, given the logits (B, V) and the state there."""
         vocabulary = self._vocabulary
-        if isinstance(vocabulary, _Words):
+        if isinstance(vocabulary, _WordVocabulary):
             return [
-                (vocabulary.likeliest(_softmax(row), place.beginning, top_k), 0.0)
-                for place, row in zip(places, logits, strict=True)
+                (vocabulary.most_probable(_float64_softmax(row), start.beginning, top_k), 0.0)
+                for start, row in zip(starts, logits, strict=True)
             ]
-        searches = [_Search(vocabulary, place, top_k) for place in places]
+        searches = [_Search(vocabulary, start, top_k) for start in starts]
         for row, search in enumerate(searches):
-            search.expand(search.root, _softmax(logits[row]), select(state, [row]))
-        while steps := [step for search in searches for step in search.next_steps()]:
-            for first in range(0, len(steps), _ROWS):
-                self._take(steps[first : first + _ROWS])
+            search.expand(search.root, _float64_softmax(logits[row]), select(state, [row]))
+        while pending := [each for search in searches for each in search.next_expansions()]:
+            for first in range(0, len(pending), _BATCH_SIZE):
+                self._read_batch(pending[first : first + _BATCH_SIZE])
         return [(search.words(), search.unexplored()) for search in searches]
 
-    def _take(self, steps: Sequence[_Step]) -> None:
-        """Read some prefixes through the model, and hand what may follow to their searches."""
-        tokens = np.array([step.token for step in steps], np.int64)
-        parts = zip(*(step.state for step in steps), strict=True)
+    def _read_batch(self, expansions: Sequence[_Expansion]) -> None:
+        """Read hypotheses in one call of the model, and expand each in its search."""
+        tokens = np.array([each.token for each in expansions], np.int64)
+        parts = zip(*(each.state for each in expansions), strict=True)
         before = tuple(np.concatenate(rows, axis=1) for rows in parts)  # (layers, B, H)
         logits, state = self._model.step(tokens, before)
-        for row, step in enumerate(steps):
-            step.search.expand(step.prefix, _softmax(logits[row]), select(state, [row]))
+        for row, each in enumerate(expansions):
+            probabilities = _float64_softmax(logits[row])
+            each.search.expand(each.hypothesis, probabilities, select(state, [row]))
 
     @cached_property
-    def _vocabulary(self) -> _Words | Pieces:
-        whole = self._tokenizer.config.kind == "word"
-        return _Words(self._tokenizer) if whole else Pieces(self._tokenizer)
+    def _vocabulary(self) -> _WordVocabulary | SubwordVocabulary:
+        if self._tokenizer.config.kind == "word":
+            return _WordVocabulary(self._tokenizer)
+        return SubwordVocabulary(self._tokenizer)
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where in a text the next word starts."""
+class _WordStart:
+    """The place in a text where the next word starts."""
 
-    context: str  # what is read before
-    required: bytes  # what comes next in any case: a space, the beginning of the word
+    context: str  # the text that the model reads before
+    required: bytes  # the bytes that must come next: a space, the beginning of the word
     beginning: str  # of the word, in the tokenizer's case
 
 
-def _place(text: str, tokenizer: Tokenizer, complete: bool) -> _Place:
+def _word_start(text: str, tokenizer: Tokenizer, complete: bool) -> _WordStart:
     kind = tokenizer.config.kind
     before, line_feed, line = text.rpartition("\n")
-    given = _beginning(_last_chunk(line), tokenizer) if complete else ""
-    ahead = line[: len(line) - len(given)]
-    bare = ahead.rstrip()
-    apart = bool(bare) and (bare != ahead or word_at_end(_last_chunk(bare)) != "")
-    context = before + line_feed + bare
-    # The tokenizer lowers each character by itself.
-    beginning = "".join(map(str.lower, given)) if tokenizer.config.lowercase else given
+    typed = _typed_beginning(_last_chunk(line), tokenizer) if complete else ""
+    ahead = line[: len(line) - len(typed)]
+    stripped = ahead.rstrip()
+    needs_space = bool(stripped) and (
+        stripped != ahead or unfinished_word(_last_chunk(stripped)) != ""
+    )
+    context = before + line_feed + stripped
+    # The tokenizer lowercases each character by itself.
+    beginning = "".join(map(str.lower, typed)) if tokenizer.config.lowercase else typed
     if kind == "word":
-        return _Place(context, b"", beginning)
+        return _WordStart(context, b"", beginning)
     if kind == "bpe":
-        # There the first word of a line has a space before it too.
-        space = " " if apart or not bare else ""
-        return _Place(context, (space + beginning).encode(), beginning)
-    # The letters have one spelling, so that they may as well be read with the context.
-    return _Place(context + (" " if apart else "") + given, b"", beginning)
+        # In `bpe` the first word of a line has a space before it too.
+        space = " " if needs_space or not stripped else ""
+        return _WordStart(context, (space + beginning).encode(), beginning)
+    # Characters and bytes have only one spelling, so the model can read them with the context.
+    return _WordStart(context + (" " if needs_space else "") + typed, b"", beginning)
 
 
 def _last_chunk(line: str) -> str:
-    """What stands after the last white space."""
+    """The text after the last white space."""
     return line.rsplit(maxsplit=1)[-1] if line and not line[-1].isspace() else ""
 
 
-def _beginning(chunk: str, tokenizer: Tokenizer) -> str:
-    """What of a chunk, at its end, is the beginning of a word; nothing where only a mark is."""
+def _typed_beginning(chunk: str, tokenizer: Tokenizer) -> str:
+    """The end of a chunk that is the beginning of a word; empty after a sign that is no letter."""
     if tokenizer.config.presplit:
         return chunk
     if tokenizer.config.kind == "word":
         last = "".join(split_words(chunk)[-1:])
-        return last if "w" in last.translate(LETTERS) else ""
-    return word_at_end(chunk)
+        return last if "w" in last.translate(CHARACTER_CLASSES) else ""
+    return unfinished_word(chunk)
 
 
-def _softmax(logits: Array) -> Array:
-    """Logits (V) -> probabilities (V), in float64 because masses of prefixes are products."""
-    odds = np.exp(logits - logits.max()).astype(np.float64)
-    return np.asarray(odds / odds.sum())
+def _float64_softmax(logits: Array) -> Array:
+    """Logits (V) -> probabilities (V), in float64 because masses are products of many of them."""
+    return softmax(logits, np.float64)
 
 
 @dataclass(slots=True)
-class _Prefix:
-    """The beginning of a word in tokens."""
+class _Hypothesis:
+    """A prefix of a word, in tokens."""
 
-    mass: float
-    spelling: str  # its whole characters
-    mode: Mode
-    required: bytes = b""  # what must still come
-    state: State = ()  # after its last token, once that was read
+    mass: float  # joint probability of its tokens
+    spelling: str  # its complete characters
+    scanner: PrefixState
+    required: bytes = b""  # bytes that must still come
+    state: State = ()  # after its last token, once that has been read
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    """A prefix to be read: its last token, and the state before that."""
+class _Expansion:
+    """A hypothesis that is to be read: its last token, and the model's state before that."""
 
     search: _Search
-    prefix: _Prefix
+    hypothesis: _Hypothesis
     token: int
     state: State
 
 
 class _Search:
-    """The search for the likeliest words at one place.
+    """Best-first search for the most probable words at one start.
 
-    Masses are those of spellings that agree with what is required so far; only results are
-    divided by the mass of all that agree with all of it.
+    Masses are joint probabilities of spellings that agree with the required bytes so far. Only
+    results are divided by the total mass of all spellings that have all required bytes.
     """
 
-    def __init__(self, pieces: Pieces, place: _Place, top_k: int) -> None:
-        self._pieces = pieces
-        self._beginning = place.beginning
+    def __init__(self, vocabulary: SubwordVocabulary, start: _WordStart, top_k: int) -> None:
+        self._vocabulary = vocabulary
+        self._beginning = start.beginning
         self._top_k = top_k
-        if place.required:
-            self.root = _Prefix(1.0, "", Mode(), place.required)
+        if start.required:
+            self.root = _Hypothesis(1.0, "", PrefixState(), start.required)
         else:
-            self.root = _Prefix(1.0, place.beginning, mode_after(place.beginning))
-        self._found: dict[str, float] = {}
-        self._least = 0.0  # the mass of the k-th word found
-        # What was not read yet: prefixes that lack required bytes, and the others.
-        self._inside = _Queue()
-        self._open = _Queue()
-        self._dropped = 0.0  # the mass of what will never be read
-        self._agreeing = 0.0 if place.required else 1.0  # the mass that has all required bytes
-        self._taken = 0
+            self.root = _Hypothesis(1.0, start.beginning, state_after(start.beginning))
+        self._word_masses: dict[str, float] = {}
+        self._kth_mass = 0.0  # the mass of the k-th best word so far
+        # Unread hypotheses: those that still lack required bytes, and the others.
+        self._incomplete = _PriorityQueue()
+        self._open = _PriorityQueue()
+        self._dropped_mass = 0.0  # of hypotheses that will never be read
+        self._total_mass = 0.0 if start.required else 1.0  # of what has all required bytes
+        self._read_count = 0
 
-    def expand(self, prefix: _Prefix, probabilities: Array, state: State) -> None:
-        """Take note of what follows a prefix, given the probabilities (V) of the next token."""
-        prefix.state = state
-        masses = prefix.mass * probabilities
-        effects = self._pieces.effects(prefix.mode)
+    def expand(self, hypothesis: _Hypothesis, probabilities: Array, state: State) -> None:
+        """Add the mass of words that end after a hypothesis, and queue the hypotheses that are one
+        token longer. `probabilities` (V) are those of the next token."""
+        hypothesis.state = state
+        masses = hypothesis.mass * probabilities
+        effects = self._vocabulary.effects(hypothesis.scanner)
         ids = None
-        if prefix.required:
-            ids, inside = self._pieces.agreeing(prefix.required)
-            self._agreeing += float(masses[ids].sum())
-            self._inside.add(prefix, inside, masses[inside])
-        whole = prefix.spelling[:-1] if prefix.mode.letters == "wc" else prefix.spelling
-        self._credit(whole, float(masses[effects.having(ENDS, ids)].sum()))
-        ends_inside = effects.having(ENDS_INSIDE, ids)
+        if hypothesis.required:
+            ids, incomplete = self._vocabulary.matching(hypothesis.required)
+            self._total_mass += float(masses[ids].sum())
+            self._incomplete.add(hypothesis, incomplete, masses[incomplete])
+        spelling = hypothesis.spelling
+        # An apostrophe or hyphen at the end is not part of a word that ends before the next token.
+        word = spelling[:-1] if hypothesis.scanner.classes == "wc" else spelling
+        self._add_word(word, float(masses[effects.with_effect(ENDS, ids)].sum()))
+        ends_inside = effects.with_effect(ENDS_INSIDE, ids)
         sums = np.bincount(effects.ending[ends_inside], masses[ends_inside])
         for index in np.flatnonzero(sums).tolist():
-            self._credit(prefix.spelling + effects.endings[index], float(sums[index]))
-        if len(self._found) >= self._top_k:
-            self._least = heapq.nlargest(self._top_k, self._found.values())[-1]
-        self._queue(prefix, effects.having(GOES_ON, ids), masses)
+            self._add_word(spelling + effects.endings[index], float(sums[index]))
+        if len(self._word_masses) >= self._top_k:
+            self._kth_mass = heapq.nlargest(self._top_k, self._word_masses.values())[-1]
+        self._queue(hypothesis, effects.with_effect(CONTINUES, ids), masses)
 
-    def next_steps(self) -> list[_Step]:
-        """The prefixes to read next; none when the search is over."""
-        steps: list[_Step] = []
-        while len(steps) < _ROWS_OF_TEXT and self._taken < _LIMIT:
-            if self._inside.largest > _NEGLIGIBLE * self._agreeing:
-                parent, token, mass = self._inside.take()
-            elif self._open.largest > self._least:
-                parent, token, mass = self._open.take()
+    def next_expansions(self) -> list[_Expansion]:
+        """The hypotheses to read next; none if the search is finished."""
+        expansions: list[_Expansion] = []
+        while len(expansions) < _BATCH_SIZE_PER_TEXT and self._read_count < _MAX_HYPOTHESES:
+            if self._incomplete.largest > _NEGLIGIBLE * self._total_mass:
+                parent, token, mass = self._incomplete.pop()
+            elif self._open.largest > self._kth_mass:
+                parent, token, mass = self._open.pop()
             else:
                 break
-            prefix = self._longer(parent, token, mass)
-            steps.append(_Step(self, prefix, token, parent.state))
-            self._taken += 1
-        return steps
+            child = self._extend(parent, token, mass)
+            expansions.append(_Expansion(self, child, token, parent.state))
+            self._read_count += 1
+        return expansions
 
-    def _longer(self, prefix: _Prefix, token: int, mass: float) -> _Prefix:
-        text, mode = self._pieces.follow(prefix.mode, token)
-        spelling = (prefix.spelling + text).lstrip()
-        return _Prefix(mass, spelling, mode, prefix.required[self._pieces.size(token) :])
+    def _extend(self, parent: _Hypothesis, token: int, mass: float) -> _Hypothesis:
+        text, scanner = self._vocabulary.advance(parent.scanner, token)
+        spelling = (parent.spelling + text).lstrip()
+        return _Hypothesis(mass, spelling, scanner, parent.required[self._vocabulary.size(token) :])
 
     def words(self) -> list[WordPrediction]:
-        """The likeliest words found; equals in the order of their characters."""
-        total = self._agreeing + self._inside.mass()
-        found = [(-mass, word) for word, mass in self._found.items() if mass > 0]
-        best = heapq.nsmallest(self._top_k, found)
+        """The most probable words found; words of equal probability in the order of their
+        characters."""
+        total = self._total_mass + self._incomplete.mass()
+        ranked = [(-mass, word) for word, mass in self._word_masses.items() if mass > 0]
+        best = heapq.nsmallest(self._top_k, ranked)
         return [WordPrediction(word, -mass / total) for mass, word in best]
 
     def unexplored(self) -> float:
-        """The probability of all that was not read; 1 where what is required is so improbable
-        that its mass is 0."""
-        inside = self._inside.mass()
-        total = self._agreeing + inside
-        return min((self._dropped + self._open.mass() + inside) / total, 1.0) if total else 1.0
+        """The probability of all unread hypotheses; 1 if the required bytes are so improbable that
+        their mass is 0."""
+        incomplete = self._incomplete.mass()
+        total = self._total_mass + incomplete
+        unread = self._dropped_mass + self._open.mass() + incomplete
+        return min(unread / total, 1.0) if total else 1.0
 
-    def _credit(self, word: str, mass: float) -> None:
+    def _add_word(self, word: str, mass: float) -> None:
         # A text that ends in `don'` is not completed to `don`.
         if word and word.startswith(self._beginning):
-            self._found[word] = self._found.get(word, 0.0) + mass
+            self._word_masses[word] = self._word_masses.get(word, 0.0) + mass
 
-    def _queue(self, prefix: _Prefix, ids: Array, masses: Array) -> None:
-        """Queue what goes on a prefix, but for what would never have its turn."""
+    def _queue(self, parent: _Hypothesis, ids: Array, masses: Array) -> None:
+        """Queue a hypothesis for each token, except those that would never be read."""
         masses = masses[ids]
-        best = np.flatnonzero(masses > self._least)
-        surplus = len(best) - (_LIMIT - self._taken)
+        best = np.flatnonzero(masses > self._kth_mass)
+        surplus = len(best) - (_MAX_HYPOTHESES - self._read_count)
         if surplus > 0:
             best = best[np.argpartition(masses[best], surplus - 1)[surplus:]]
-        self._open.add(prefix, ids[best], masses[best])
+        self._open.add(parent, ids[best], masses[best])
         masses[best] = 0
-        self._dropped += float(masses.sum())
+        self._dropped_mass += float(masses.sum())
 
 
-class _Queue:
-    """Prefixes that are one token longer than one that was read; the largest mass comes first."""
+class _PriorityQueue:
+    """Unread hypotheses, each as its parent and one more token; the largest mass comes first."""
 
     def __init__(self) -> None:
-        # Of what follows one prefix the likeliest alone is in the heap, the rest wait behind it:
-        # (-mass, a number to settle ties, the prefix, tokens and masses, the place in these).
-        self._heap: list[tuple[float, int, _Prefix, Array, Array, int]] = []
-        self._number = count()
+        # Only the best child of each parent is in the heap, and its siblings follow it:
+        # (-mass, a number that breaks ties, parent, tokens, masses, index of the best child).
+        self._heap: list[tuple[float, int, _Hypothesis, Array, Array, int]] = []
+        self._numbers = count()
 
     @property
     def largest(self) -> float:
-        """The mass of the first; 0 where there is none."""
+        """The largest mass; 0 if the queue is empty."""
         return -self._heap[0][0] if self._heap else 0.0
 
-    def add(self, prefix: _Prefix, tokens: Array, masses: Array) -> None:
-        """Add what follows a prefix: tokens, and the mass of the prefix with each."""
+    def add(self, parent: _Hypothesis, tokens: Array, masses: Array) -> None:
+        """Add the children of a hypothesis: tokens, and the mass of the child with each."""
         order = np.argsort(-masses, kind="stable")
         if len(order):
-            self._push(prefix, tokens[order], masses[order], 0)
+            self._push(parent, tokens[order], masses[order], 0)
 
-    def take(self) -> tuple[_Prefix, int, float]:
-        """The first: the prefix before, the token, and the mass with it."""
-        negative, _, prefix, tokens, masses, place = heapq.heappop(self._heap)
-        if place + 1 < len(tokens):
-            self._push(prefix, tokens, masses, place + 1)
-        return prefix, int(tokens[place]), -negative
+    def pop(self) -> tuple[_Hypothesis, int, float]:
+        """Remove the hypothesis with the largest mass. Return its parent, last token and mass."""
+        negative, _, parent, tokens, masses, index = heapq.heappop(self._heap)
+        if index + 1 < len(tokens):
+            self._push(parent, tokens, masses, index + 1)
+        return parent, int(tokens[index]), -negative
 
     def mass(self) -> float:
-        """The mass of all."""
-        return sum(float(masses[place:].sum()) for *_, masses, place in self._heap)
+        """The total mass in the queue."""
+        return sum(float(masses[index:].sum()) for *_, masses, index in self._heap)
 
-    def _push(self, prefix: _Prefix, tokens: Array, masses: Array, place: int) -> None:
-        number = next(self._number)
-        entry = (-float(masses[place]), number, prefix, tokens, masses, place)
+    def _push(self, parent: _Hypothesis, tokens: Array, masses: Array, index: int) -> None:
+        entry = (-float(masses[index]), next(self._numbers), parent, tokens, masses, index)
         heapq.heappush(self._heap, entry)
 
 
-class _Words:
-    """A vocabulary of whole words."""
+class _WordVocabulary:
+    """A vocabulary of complete words, sorted by their characters."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         words = [tokenizer.token(i) for i in range(tokenizer.vocab_size)]
@@ -382,8 +393,10 @@ class _Words:
         self._ids = np.array(sorted(predicted, key=words.__getitem__), np.int64)
         self._words = [words[i] for i in self._ids]
 
-    def likeliest(self, probabilities: Array, beginning: str, top_k: int) -> list[WordPrediction]:
-        """The likeliest of the words with this beginning, given probabilities (V) of all ids."""
+    def most_probable(
+        self, probabilities: Array, beginning: str, top_k: int
+    ) -> list[WordPrediction]:
+        """The most probable words with this beginning, given the probabilities (V) of all ids."""
         size = len(beginning)
         first = bisect_left(self._words, beginning)
         last = bisect_right(self._words, beginning, key=lambda word: word[:size])

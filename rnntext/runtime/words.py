@@ -1,8 +1,8 @@
-"""What a word is where tokens are pieces of words.
+"""Words spelled in tokens that are smaller than words.
 
-Knows: which characters make a word, and what each token of a vocabulary does to the beginning of
-one: goes on, ends, or leads nowhere. Does not know: probabilities or the search; for the rules
-see `predict.py`.
+Knows: which characters make up a word, and the effect of each token of a vocabulary on the
+beginning of a word: it continues the word, ends it, or makes it invalid. Does not know:
+probabilities or the search. The rules are in `predict.py`.
 """
 
 from __future__ import annotations
@@ -22,39 +22,42 @@ from rnntext.text.tokenizer import Tokenizer
 
 Array = npt.NDArray[Any]
 
-# What a token does to the prefix of a word.
-GOES_ON, ENDS, ENDS_INSIDE, LEADS_NOWHERE = range(4)
+# Effects of a token on the prefix of a word. ENDS: the word ends before the token; ENDS_INSIDE: the
+# word ends inside the token.
+CONTINUES, ENDS, ENDS_INSIDE, INVALID = range(4)
 
 
 @dataclass(frozen=True, slots=True)
-class Mode:
-    """How far a prefix has come: all that decides what a token does to it."""
+class PrefixState:
+    """The state of the word scanner after a prefix. It decides the effect of every token."""
 
-    letters: str = ""  # see _Letters: none yet, "w" in a word, "wc" after its apostrophe or hyphen
-    held: bytes = b""  # the first bytes of a character
+    # In the classes of _CharacterClasses: "" before the word, "w" inside it, "wc" after an
+    # apostrophe or hyphen inside it.
+    classes: str = ""
+    partial: bytes = b""  # the first bytes of an incomplete UTF-8 character
 
 
-def mode_after(beginning: str) -> Mode:
-    """The mode of a prefix of whole characters."""
-    return Mode(_classify("", beginning.translate(LETTERS))[1])
+def state_after(beginning: str) -> PrefixState:
+    """The state after a prefix of complete characters."""
+    return PrefixState(_scan("", beginning.translate(CHARACTER_CLASSES))[1])
 
 
 @dataclass(frozen=True, slots=True)
-class Effects:
-    """What each token does to a prefix."""
+class TokenEffects:
+    """The effect of each token on a prefix in one state."""
 
     effect: Array  # (V)
-    ids: list[Array]  # the tokens with each effect
-    ending: Array  # (V): for a token inside which the word ends, which of `endings` it adds
-    endings: list[str]
+    ids: list[Array]  # ids of the tokens, by effect
+    ending: Array  # (V): index into `endings`, for tokens with the effect ENDS_INSIDE
+    endings: list[str]  # what such a token adds to the word
 
-    def having(self, effect: int, ids: Array | None) -> Array:
-        """The tokens, of `ids` or else of all, with this effect."""
+    def with_effect(self, effect: int, ids: Array | None) -> Array:
+        """The tokens with this effect, among `ids` (None: all)."""
         return self.ids[effect] if ids is None else np.asarray(ids[self.effect[ids] == effect])
 
 
-class Pieces:
-    """A vocabulary of pieces of words, and what each does to the prefix of a word."""
+class SubwordVocabulary:
+    """A vocabulary of pieces of words, and the effect of each piece on the prefix of a word."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._pieces = tokenizer.pieces
@@ -62,144 +65,150 @@ class Pieces:
         order = sorted(range(len(self._pieces)), key=self._pieces.__getitem__)
         self._order = np.array(order, np.int64)
         self._sorted = [self._pieces[i] for i in order]
-        self._chunks = _Chunks(self._pieces)
-        # Those that begin with bytes from inside a character.
-        inner = [i for i in order if self._pieces[i][:1] in _INNER_BYTES]
-        self._inner = np.array(inner, np.int64)
-        self._every = np.arange(len(order))
-        self._effects: dict[Mode, Effects] = {}
+        self._decoded = _DecodedPieces(self._pieces)
+        # Pieces that begin with a continuation byte of UTF-8.
+        continuing = [i for i in order if self._pieces[i][:1] in _CONTINUATION_BYTES]
+        self._continuing = np.array(continuing, np.int64)
+        self._all_ids = np.arange(len(order))
+        self._effects: dict[PrefixState, TokenEffects] = {}
 
-    def agreeing(self, required: bytes) -> tuple[Array, Array]:
-        """The tokens that begin with the required bytes, and those that are less than these but
-        begin them."""
+    def matching(self, required: bytes) -> tuple[Array, Array]:
+        """Tokens that begin with the required bytes, and tokens that are a proper prefix of
+        them."""
         size = len(required)
         first = bisect_left(self._sorted, required)
         last = bisect_right(self._sorted, required, key=lambda piece: piece[:size])
-        inside = []
+        partly = []
         for length in range(1, size):
             place = bisect_left(self._sorted, required[:length], hi=first)
             if place < first and self._sorted[place] == required[:length]:
-                inside.append(int(self._order[place]))
-        return self._order[first:last], np.array(inside, np.int64)
+                partly.append(int(self._order[place]))
+        return self._order[first:last], np.array(partly, np.int64)
 
-    def follow(self, mode: Mode, token: int) -> tuple[str, Mode]:
-        """What a token that does not end a prefix adds to it, and how far it has come then."""
-        chunk = _decode(mode.held + self._pieces[token])
-        _, letters, _ = _classify(mode.letters, chunk.letters)
-        return chunk.text, Mode(letters, chunk.held)
+    def advance(self, state: PrefixState, token: int) -> tuple[str, PrefixState]:
+        """The text that a token adds to a prefix that it continues, and the state after it."""
+        decoded = _decode(state.partial + self._pieces[token])
+        _, classes, _ = _scan(state.classes, decoded.classes)
+        return decoded.text, PrefixState(classes, decoded.partial)
 
     def size(self, token: int) -> int:
-        """The bytes of a token."""
+        """The number of bytes of a token."""
         return len(self._pieces[token])
 
-    def effects(self, mode: Mode) -> Effects:
-        """What each token does to a prefix that has come so far."""
-        found = self._effects.get(mode)
-        if found is None:
-            found = self._effects[mode] = self._find_effects(mode)
-        return found
+    def effects(self, state: PrefixState) -> TokenEffects:
+        """The effect of each token on a prefix in this state (cached)."""
+        effects = self._effects.get(state)
+        if effects is None:
+            effects = self._effects[state] = self._compute_effects(state)
+        return effects
 
-    def _find_effects(self, mode: Mode) -> Effects:
-        ids, chunks, others = self._every, self._chunks, LEADS_NOWHERE
-        if mode.held:
-            # A token that does not go on the held character leaves bytes that are no text.
-            ids = self._inner
-            chunks = _Chunks([mode.held + self._pieces[i] for i in ids.tolist()])
-            others, _, _ = _classify(mode.letters, "x")
-        found = [_classify(mode.letters, letters) for letters in chunks.kinds]
-        effect = np.full(len(self._pieces), others, np.int8)
-        effect[ids] = np.array([each for each, _, _ in found], np.int8)[chunks.kind]
+    def _compute_effects(self, state: PrefixState) -> TokenEffects:
+        ids, decoded, default = self._all_ids, self._decoded, INVALID
+        if state.partial:
+            # Any other token leaves the character incomplete: bytes that are not text, class `x`.
+            ids = self._continuing
+            decoded = _DecodedPieces([state.partial + self._pieces[i] for i in ids.tolist()])
+            default, _, _ = _scan(state.classes, "x")
+        scans = [_scan(state.classes, classes) for classes in decoded.distinct_classes]
+        effect = np.full(len(self._pieces), default, np.int8)
+        effect[ids] = np.array([scan[0] for scan in scans], np.int8)[decoded.class_index]
         ending = np.zeros(len(self._pieces), np.int64)
         endings: dict[str, int] = {}
         for i in np.flatnonzero(effect[ids] == ENDS_INSIDE).tolist():
-            _, _, part = found[chunks.kind[i]]
-            ending[ids[i]] = endings.setdefault(chunks.texts[i][part], len(endings))
+            _, _, part = scans[decoded.class_index[i]]
+            ending[ids[i]] = endings.setdefault(decoded.texts[i][part], len(endings))
         if self._unk_id is not None:
-            # It may be a letter of the word as well as not.
-            effect[self._unk_id] = LEADS_NOWHERE
-        having = [np.flatnonzero(effect == each) for each in range(4)]
-        return Effects(effect, having, ending, list(endings))
+            # An unknown token may or may not be a letter of the word.
+            effect[self._unk_id] = INVALID
+        by_effect = [np.flatnonzero(effect == each) for each in range(4)]
+        return TokenEffects(effect, by_effect, ending, list(endings))
 
 
-def word_at_end(chunk: str) -> str:
-    """The word at the end that a letter more would go on, an apostrophe or hyphen after it
-    included."""
-    for match in _UNFINISHED_WORD.finditer(chunk.translate(LETTERS)):
+def unfinished_word(chunk: str) -> str:
+    """The word at the end of a chunk, if one more letter would continue it; with an apostrophe or
+    hyphen after it. Empty if there is none."""
+    for match in _UNFINISHED_WORD.finditer(chunk.translate(CHARACTER_CLASSES)):
         if match.end() == len(chunk):
             return chunk[match.start() :]
     return ""
 
 
-class _Chunks:
-    """Many chunks, the letters of which are mostly alike."""
+class _DecodedPieces:
+    """Many decoded pieces. They share few distinct strings of character classes, so that each of
+    these is scanned once."""
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
-        chunks = [_decode(piece) for piece in pieces]
-        kinds: dict[str, int] = {}
-        kind = [kinds.setdefault(chunk.letters, len(kinds)) for chunk in chunks]
-        self.texts = [chunk.text for chunk in chunks]
-        self.kinds = list(kinds)  # the letters that there are
-        self.kind = np.array(kind, np.int64)  # which of them each chunk has
+        decoded = [_decode(piece) for piece in pieces]
+        distinct: dict[str, int] = {}
+        index = [distinct.setdefault(piece.classes, len(distinct)) for piece in decoded]
+        self.texts = [piece.text for piece in decoded]
+        self.distinct_classes = list(distinct)
+        self.class_index = np.array(index, np.int64)  # of each piece, into `distinct_classes`
 
 
-class _Chunk(NamedTuple):
-    """Bytes read as text."""
+class _DecodedPiece(NamedTuple):
+    """Bytes decoded as UTF-8."""
 
     text: str
-    letters: str  # what its characters are, see _Letters; "t" at the end stands for `held`
-    held: bytes  # the first bytes of a character at the end
+    classes: str  # of its characters, see _CharacterClasses; a "t" at the end stands for `partial`
+    partial: bytes  # the first bytes of an incomplete character at the end
 
 
-def _decode(data: bytes) -> _Chunk:
+def _decode(data: bytes) -> _DecodedPiece:
     try:
         text = data.decode()
-        return _Chunk(text, text.translate(LETTERS), b"")
+        return _DecodedPiece(text, text.translate(CHARACTER_CLASSES), b"")
     except UnicodeDecodeError:
         decoder = _UTF_8("surrogateescape")
         text = decoder.decode(data)
-        held, _ = decoder.getstate()
-        return _Chunk(text, text.translate(LETTERS) + ("t" if held else ""), held)
+        partial, _ = decoder.getstate()
+        classes = text.translate(CHARACTER_CLASSES) + ("t" if partial else "")
+        return _DecodedPiece(text, classes, partial)
 
 
-def _classify(before: str, letters: str) -> tuple[int, str, slice]:
-    """What a chunk does to a prefix: the effect, the mode's letters after it, and which part of
-    the chunk's text is of the word that ends in it."""
-    whole = before + letters
-    match = _FIRST_WORD.match(whole)
+def _scan(before: str, classes: str) -> tuple[int, str, slice]:
+    """Continue a prefix whose classes end in `before` with a piece of these `classes`.
+
+    Returns the effect, the classes of the state after the piece, and the part of the piece's text
+    that belongs to a word that ends inside it.
+    """
+    joined = before + classes
+    match = _FIRST_WORD.match(joined)
     if match is None:
-        only_space = set(whole) <= {"s", "t"}
-        return (GOES_ON if only_space else LEADS_NOWHERE), "", slice(0)
-    rest = whole[match.end() :].removesuffix("t")
+        only_space = set(joined) <= {"s", "t"}
+        return (CONTINUES if only_space else INVALID), "", slice(0)
+    rest = joined[match.end() :].removesuffix("t")
     if match[1][0] == "w" and rest in ("", "c"):
-        return GOES_ON, "w" + rest, slice(0)
+        return CONTINUES, "w" + rest, slice(0)
     start, end = match.span(1)
     if end <= len(before):
         return ENDS, "", slice(0)
     return ENDS_INSIDE, "", slice(max(start - len(before), 0), end - len(before))
 
 
-class _Letters(dict[int, str]):
-    """What a character is to words, in one letter: a letter or digit `w`, combining mark `m`,
-    apostrophe or hyphen `c`, other sign `p`, white space `s`, line end `n`, none of these `x`."""
+class _CharacterClasses(dict[int, str]):
+    """The class of each character, for `str.translate`: `w` a letter, digit or underscore, `m` a
+    combining mark, `c` an apostrophe or hyphen, `p` another sign, `s` white space, `n` the end of
+    a line, `x` anything else."""
 
     def __missing__(self, code_point: int) -> str:
-        self[code_point] = letter = self._letter(chr(code_point))
-        return letter
+        self[code_point] = found = self._class_of(chr(code_point))
+        return found
 
     @staticmethod
-    def _letter(character: str) -> str:
+    def _class_of(character: str) -> str:
         if character.isspace():
             return "n" if character == "\n" else "s"
         if character in "'’-‐":
             return "c"
         if character == "_":
             return "w"
-        of_category = {"L": "w", "N": "w", "M": "m", "P": "p", "S": "p"}
-        return of_category.get(unicodedata.category(character)[0], "x")
+        classes = {"L": "w", "N": "w", "M": "m", "P": "p", "S": "p"}
+        return classes.get(unicodedata.category(character)[0], "x")
 
 
-LETTERS = _Letters()
+CHARACTER_CLASSES = _CharacterClasses()
 _FIRST_WORD = re.compile(r"s*(w(?:[wm]|cw)*|[pc])")
 _UNFINISHED_WORD = re.compile(r"w(?:[wm]|cw)*c?")
 _UTF_8 = codecs.getincrementaldecoder("utf-8")
-_INNER_BYTES = frozenset(bytes([byte]) for byte in range(0x80, 0xC0))
+_CONTINUATION_BYTES = frozenset(bytes([byte]) for byte in range(0x80, 0xC0))
