@@ -35,12 +35,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnntext.config import usable_cores
-from rnntext.runtime.classify import Classifier
+from rnntext.runtime.classifier import Classifier
 from rnntext.runtime.generate import Generation, GenerationOptions, generate
 from rnntext.runtime.language_model import LanguageModel
 from rnntext.runtime.model import open_model
 from rnntext.runtime.sampling import SamplingOptions
-from rnntext.runtime.tag import Tagger
+from rnntext.runtime.tagger import Tagger
 from rnntext.text.batches import pad
 from rnntext.text.formats import DataOptions
 from rnntext.text.tagged import read_tagged

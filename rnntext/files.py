@@ -1,11 +1,13 @@
-"""Helpers for writing files safely: fsync of directories, stale temporary folders, digests.
+"""Helpers for writing files safely: atomic writes, fsync of directories, stale temporary folders.
 
-Knows: how file names become durable, which temporary folders a dead process left behind, and the
-error for a temporary file that cannot be written. Does not know: the content of files.
+Knows: how a file is replaced at once and names become durable, which temporary folders a dead
+process left behind, and the error for a temporary file that cannot be written. Does not know: the
+content of files.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -17,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-from rnntext.errors import DataError
+from rnntext.errors import DataError, RnntextError, UsageError
 
 _CHUNK = 1 << 20
 # Age in seconds at which a folder of another machine is stale: this machine cannot check whether
@@ -116,3 +118,26 @@ def temporary_file_error(what: str, error: OSError) -> DataError:
         f"cannot write {what} to {directory}: {error.strerror or error}; "
         "free some space, or name another place with TMPDIR"
     )
+
+
+def check_file(path: Path) -> None:
+    """Raise UsageError if the path given to -o is a directory."""
+    if not path.name or path.is_dir():
+        raise UsageError(f"{path} is a directory: name a file with -o")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write or replace a file atomically, by a rename. Raises RnntextError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)  # a pipe or device must not be replaced by a file
+        else:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+    except OSError as error:
+        raise RnntextError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        # Fails too if the directory does not exist; the error above says so.
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -43,6 +43,27 @@ def bits_per_byte(total_nats: float, n_bytes: int) -> float:
     return _rate(total_nats, n_bytes) / math.log(2)
 
 
+# The single numbers of each task's metrics, by name.
+LANGUAGE_MODEL_METRICS = (
+    "perplexity",
+    "perplexity_known",
+    "bits_per_byte",
+    "tokens",
+    "unknown_rate",
+)
+
+
+def classification_metric_names(multi_label: bool) -> tuple[str, ...]:
+    """Those of `classification_metrics`."""
+    micro = ("micro_f1",) if multi_label else ()
+    return ("accuracy", "macro_f1", *micro, "ece", "majority")
+
+
+def tagging_metric_names(span_tags: bool) -> tuple[str, ...]:
+    """Those of `tagging_metrics`."""
+    return ("accuracy", *(("precision", "recall", "f1") if span_tags else ()))
+
+
 def language_model_metrics(
     *,
     total_nats: float,

@@ -17,7 +17,7 @@ from rnntext.errors import UsageError
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from rnntext.runtime.classify import Classification
+    from rnntext.runtime.classifier import Classification
     from rnntext.text.records import Record
 
 
@@ -61,7 +61,7 @@ def classify(
     if threshold is not None and not 0 <= threshold <= 1:
         raise UsageError(f"--threshold must be from 0 to 1, not {threshold}")
     batches = source.batches(large=True)
-    from rnntext.runtime.classify import Classifier
+    from rnntext.runtime.classifier import Classifier
     from rnntext.text.records import prefetch
 
     classifier = Classifier.load(directory, threads)

@@ -119,7 +119,7 @@ def _classify(directory: Path) -> None:
 
 
 def _tag(directory: Path) -> None:
-    from rnntext.runtime.tag import Tagger
+    from rnntext.runtime.tagger import Tagger
 
     output.write("  $ rnntext tag -m tag\n")
     for sentence in Tagger.load(directory).tag(_SENTENCES):

@@ -6,19 +6,17 @@ Rich draws for terminals only; everything else is written without it.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from rnntext.errors import RnntextError, UsageError
+from rnntext.errors import RnntextError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,29 +58,6 @@ def _write_some(data: memoryview, descriptor: int) -> memoryview:
 def _redirect_to_devnull(stream: TextIO) -> None:
     # Otherwise Python reports an error when it flushes the stream at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def check_file(path: Path) -> None:
-    """Raise UsageError if the path given to -o is a directory."""
-    if not path.name or path.is_dir():
-        raise UsageError(f"{path} is a directory: name a file with -o")
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write or replace a file atomically, by a rename. Raises RnntextError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(content)  # a pipe or device must not be replaced by a file
-        else:
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
-    except OSError as error:
-        raise RnntextError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        # Fails too if the directory does not exist; the error above says so.
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def print_stderr(text: str, *, quiet: bool = False) -> None:

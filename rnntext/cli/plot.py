@@ -12,6 +12,7 @@ import typer
 
 from rnntext.cli import options, output
 from rnntext.errors import UsageError
+from rnntext.files import check_file, write_file
 
 if TYPE_CHECKING:
     from rnntext.plotting.curves import Chart, Row, Run
@@ -70,7 +71,7 @@ def plot(
     if out is not None:
         from rnntext.plotting.figure import draw
 
-        output.write_file(out, draw(make_chart(runs, metric, x), form))
+        write_file(out, draw(make_chart(runs, metric, x), form))
     if json:
         yield from _objects(runs, metric)
     elif out is None and output.on_terminal():
@@ -84,7 +85,7 @@ def _format(out: Path) -> str:
     form = out.suffix.lower().removeprefix(".")
     if form not in ("png", "svg"):
         raise UsageError(f"-o {out}: a picture's name ends in .png or .svg")
-    output.check_file(out)
+    check_file(out)
     # It tells of caches that it builds or cannot write, which is nobody's concern here.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:

@@ -16,7 +16,7 @@ from rnntext.cli.signature import expanded
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from rnntext.runtime.tag import TaggedSentence
+    from rnntext.runtime.tagger import TaggedSentence
 
 
 @expanded
@@ -47,7 +47,7 @@ def tag(
 ) -> Iterator[str]:
     """Yield the output of the command, a batch of records at a time."""
     batches = source.batches(large=True)
-    from rnntext.runtime.tag import Tagger
+    from rnntext.runtime.tagger import Tagger
     from rnntext.text.records import prefetch
 
     tagger = Tagger.load(directory, threads)

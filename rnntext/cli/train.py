@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rnntext.api import require_training
 from rnntext.cli import output
 from rnntext.cli.commands import LazyGroup, SectionedCommand, click_command, lazy_group
 from rnntext.cli.declared import Declared, Given
@@ -33,10 +34,6 @@ _SUMMARIES = {
     "tag": "Train a tagger from tagged sentences.",
 }
 _BUDGET = "Without --epochs, --steps or --minutes the run goes on until validation stops improving."
-_NO_TRAINING = (
-    "training needs PyTorch, which is not installed: run `pip install 'rnntext[train]'` "
-    "(the README says how to get the smaller CPU-only build)"
-)
 
 
 def _command(
@@ -263,11 +260,7 @@ def _events(
     began: float,
     signals: DeferredSignals,
 ) -> Iterator[Event]:
-    try:
-        import onnx  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError:
-        raise UsageError(_NO_TRAINING) from None
+    require_training()
     from rnntext.training import run
 
     if dry_run or out is None:

@@ -18,11 +18,11 @@ from rnntext.runtime.model import TrainedModel, call_once, open_model
 from rnntext.tasks import TASKS
 
 if TYPE_CHECKING:
-    from rnntext.runtime.classify import Classification
+    from rnntext.runtime.classifier import Classification
     from rnntext.runtime.generate import Generation, GenerationOptions
     from rnntext.runtime.predict import Predictions
     from rnntext.runtime.score import LineScore
-    from rnntext.runtime.tag import TaggedSentence
+    from rnntext.runtime.tagger import TaggedSentence
 
 
 def load(directory: str | Path, *, threads: int | None = None) -> Runtime:
@@ -73,7 +73,7 @@ class Runtime:
     def classify(self, texts: Sequence[str]) -> list[Classification]:
         """The labels of each text with their probabilities."""
         self._require("classify", texts)
-        from rnntext.runtime.classify import Classifier
+        from rnntext.runtime.classifier import Classifier
 
         return Classifier(self._model).classify(texts)
 
@@ -81,7 +81,7 @@ class Runtime:
         """The words of each text, a sentence, with their tags; `pretokenized`: words are what
         stands between spaces."""
         self._require("tag", texts)
-        from rnntext.runtime.tag import Tagger
+        from rnntext.runtime.tagger import Tagger
 
         return Tagger(self._model).tag(texts, pretokenized=pretokenized)
 

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rnntext.config import ModelConfig
 from rnntext.runtime.model import TrainedModel, open_model
 from rnntext.runtime.session import Item, Result, Session
+from rnntext.runtime.task import RuntimeTask
 from rnntext.text.batches import pad
+
+if TYPE_CHECKING:
+    from rnntext.text.formats import DataOptions
+    from rnntext.text.lines import Line
 
 Array = npt.NDArray[Any]
 State = tuple[Array, ...]  # hidden, and for the LSTM cell, each (layers, B, H)
@@ -262,3 +269,70 @@ class LanguageModel:
             **dict(zip(self._state_names, state, strict=True)),
         }
         return self._model.session.run([output, *self._state_outputs], feeds)
+
+
+# Documents scored together, and lines of a document encoded together.
+_DOCUMENTS = 64
+_LINES = 4096
+
+
+def evaluate_lines(model: LanguageModel, lines: Iterator[Line]) -> dict[str, Any]:
+    """Score every token of every document, each from a zero state after a line's end."""
+    from rnntext import metrics
+
+    unknown = -1 if model.tokenizer.unk_id is None else model.tokenizer.unk_id
+    total = known = 0.0
+    tokens = known_tokens = n_bytes = 0
+    for batch, size in _batches_of_documents(model, lines):
+        n_bytes += size
+        for chunk in model.score_documents(batch):
+            targets = batch[chunk.row][chunk.start : chunk.start + len(chunk.scores)]
+            is_known = targets != unknown
+            total += float(chunk.scores.sum(dtype=np.float64))
+            tokens += len(targets)
+            known += float(chunk.scores[is_known].sum(dtype=np.float64))
+            known_tokens += int(is_known.sum())
+    keeps_all = not model.tokenizer.loses_text and tokens == known_tokens
+    return metrics.language_model_metrics(
+        total_nats=-total,
+        tokens=tokens,
+        known_nats=-known,
+        known_tokens=known_tokens,
+        n_bytes=n_bytes if keeps_all else None,
+    )
+
+
+def _batches_of_documents(
+    model: LanguageModel, lines: Iterator[Line]
+) -> Iterator[tuple[list[Array], int]]:
+    """Yield batches of encoded documents, and the bytes of each batch's text."""
+    batch: list[Array] = []
+    size = 0
+    for _, group in groupby(lines, key=lambda line: line.document):
+        texts = [line.text for line in group]
+        chunks: list[Array] = []
+        for start in range(0, len(texts), _LINES):
+            chunks += model.tokenizer.encode_lines(texts[start : start + _LINES])
+        batch.append(np.concatenate(chunks))
+        size += sum(len(text.encode()) + 1 for text in texts)
+        if len(batch) == _DOCUMENTS:
+            yield batch, size
+            batch, size = [], 0
+    if batch:
+        yield batch, size
+
+
+def _evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> dict[str, Any]:
+    from rnntext.text.lines import read_lines
+
+    running = LanguageModel(model.with_session(model.session.with_intra_op_threads()))
+    return evaluate_lines(running, read_lines(paths, options))
+
+
+def _metric_names(config: ModelConfig) -> tuple[str, ...]:
+    from rnntext import metrics
+
+    return metrics.LANGUAGE_MODEL_METRICS
+
+
+RUNTIME = RuntimeTask("logits", "scored", _metric_names, _evaluate)

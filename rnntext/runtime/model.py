@@ -19,6 +19,7 @@ from rnntext.checkpoint import Checkpoint
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError, DataError
 from rnntext.runtime.session import Session
+from rnntext.runtime.task import runtime_task
 from rnntext.tasks import TASKS
 from rnntext.text.batches import buckets
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
@@ -181,14 +182,14 @@ def call_once(make: Callable[[], Made]) -> Callable[[], Made]:
 
 
 def _check_graph(graph: Path, session: Session, config: ModelConfig) -> None:
-    output = {"lm": "logits", "classify": "logits", "tag": "emissions"}[config.task]
+    task = runtime_task(config)
     width = len(config.labels) or config.encoder.vocab_size
     shapes = session.shapes()
-    if output not in shapes or shapes[output][-1] != width:
+    if task.scores not in shapes or shapes[task.scores][-1] != width:
         raise CheckpointError(f"{graph} does not give the {width} scores that config.json says")
-    # What a task's graph has that another's, or that of an rnntext before 0.1, has not.
-    mark = {"lm": "scored", "classify": "lengths", "tag": "transitions"}[config.task]
-    if mark not in shapes or ("hidden" in shapes) == config.encoder.bidirectional:
+    # The graph of another task, or one that was made before version 0.1, has other inputs.
+    has_state = "hidden" in shapes
+    if task.signature not in shapes or has_state == config.encoder.bidirectional:
         raise CheckpointError(f"{graph} is not a graph of this rnntext: train the model again")
 
 

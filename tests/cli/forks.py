@@ -18,10 +18,10 @@ def serve(connection: socket.socket) -> None:
     """Answer each request, a JSON object and three streams, with an exit status."""
     import onnx  # noqa: F401
 
-    import rnntext.runtime.classify
+    import rnntext.runtime.classifier
     import rnntext.runtime.evaluate
     import rnntext.runtime.generate
-    import rnntext.runtime.tag
+    import rnntext.runtime.tagger
     import rnntext.training.run  # noqa: F401
     from rnntext.cli.main import main
 

@@ -193,14 +193,14 @@ class Classification(TaskObjective):
         return self._metrics(logits / temperature, chosen)
 
     def fit_temperature(self, model: TrainedModel, *, quick: bool) -> float:
-        from rnntext.runtime.classify import Classifier as RunningClassifier
+        from rnntext.runtime.classifier import Classifier as RunningClassifier
 
         chosen = self.chosen(quick=quick)
         logits = RunningClassifier(model).logits([self.valid.ids[i] for i in chosen])
         return metrics.fit_temperature(logits, self.valid.labels[list(chosen)], self.multi_label)
 
     def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
-        from rnntext.runtime.classify import Classifier as RunningClassifier
+        from rnntext.runtime.classifier import Classifier as RunningClassifier
 
         chosen = self.chosen(quick=quick)
         texts = [self.valid.ids[i] for i in chosen]
@@ -234,7 +234,7 @@ class Classification(TaskObjective):
 
     def logits(self, model: Classifier, documents: Sequence[Array]) -> Tensor:
         """Logits (N, labels), long documents being read as the runtime reads them: see
-        `rnntext.runtime.classify.Classifier.logits`."""
+        `rnntext.runtime.classifier.Classifier.logits`."""
         if not model.config.encoder.bidirectional:
             return self._read(model, documents)
         windows, owners = split_into_windows(documents, self.max_length)

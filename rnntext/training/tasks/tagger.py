@@ -153,7 +153,7 @@ class Tagging(TaskObjective):
         return [self.valid[i] for i in self._quick] if quick else self.valid
 
     def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
-        from rnntext.runtime.tag import Tagger as RunningTagger
+        from rnntext.runtime.tagger import Tagger as RunningTagger
 
         chosen = self.chosen(quick=quick)
         sentences = [EncodedWords(s.ids, s.first, s.last) for s in chosen]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.metrics import fit_temperature
-from rnntext.runtime.classify import Classifier
+from rnntext.runtime.classifier import Classifier
 from rnntext.runtime.evaluate import evaluate
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session

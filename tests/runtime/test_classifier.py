@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from rnntext.checkpoint import load
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import CheckpointError
-from rnntext.runtime.classify import Classification, Classifier
+from rnntext.runtime.classifier import Classification, Classifier
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.records import Record, prefetch

@@ -9,15 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rnntext.config import POOLING_FLOOR
+from rnntext.config import POOLING_FLOOR, ModelConfig
+from rnntext.errors import DataError
 from rnntext.probabilities import label_probabilities
 from rnntext.runtime.model import TrainedModel, open_model
+from rnntext.runtime.task import RuntimeTask
 from rnntext.text.batches import pad, split_into_windows
+
+if TYPE_CHECKING:
+    from rnntext.text.formats import DataOptions
 
 Array = npt.NDArray[Any]
 
@@ -165,3 +170,57 @@ class Classifier:
             "total": (0, np.zeros(shape[1:], np.float32)),
             "count": (0, np.zeros(rows, np.float32)),
         }
+
+
+_EXAMPLES = 4096  # classified together in an evaluation
+
+
+def _evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> dict[str, Any]:
+    from rnntext import metrics
+    from rnntext.text.labelled import read_labelled
+
+    classifier = Classifier(model)
+    gold: list[Any] = []
+    rows: list[Array] = []
+    texts: list[str] = []
+    for example in read_labelled(paths, options):
+        gold.append(frozenset(example.labels) if classifier.multi_label else example.labels[0])
+        texts.append(example.text)
+        if len(texts) == _EXAMPLES:
+            rows.append(classifier.probabilities(texts))
+            texts = []
+    if texts:
+        rows.append(classifier.probabilities(texts))
+    return metrics.classification_metrics(
+        gold, np.concatenate(rows), list(classifier.labels), classifier.multi_label
+    )
+
+
+def _fit_temperature(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> float:
+    """See `metrics.fit_temperature`; texts with a label that the model lacks are left out."""
+    from rnntext import metrics
+    from rnntext.text.labelled import read_labelled
+    from rnntext.text.source import source_name
+
+    classifier = Classifier(model)
+    column = {label: index for index, label in enumerate(classifier.labels)}
+    texts, rows = [], []
+    for example in read_labelled(paths, options):
+        if all(label in column for label in example.labels):
+            texts.append(example.text)
+            row = np.zeros(len(column), np.float32)
+            row[[column[label] for label in example.labels]] = 1
+            rows.append(row)
+    if not rows:
+        raise DataError(f"{source_name(paths[0])} has no text with a label that the model knows")
+    logits = classifier.logits(model.tokenizer.encode(texts))
+    return metrics.fit_temperature(logits, np.stack(rows), classifier.multi_label)
+
+
+def _metric_names(config: ModelConfig) -> tuple[str, ...]:
+    from rnntext import metrics
+
+    return metrics.classification_metric_names(config.multi_label)
+
+
+RUNTIME = RuntimeTask("logits", "lengths", _metric_names, _evaluate, _fit_temperature)

@@ -9,15 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rnntext.config import ModelConfig
+from rnntext.errors import DataError
 from rnntext.runtime.crf import marginals, viterbi
 from rnntext.runtime.model import TrainedModel, open_model
+from rnntext.runtime.task import RuntimeTask
 from rnntext.text.batches import pad
 from rnntext.text.tokenizer import EncodedWords, split_words
+
+if TYPE_CHECKING:
+    from rnntext.text.formats import DataOptions
 
 Array = npt.NDArray[Any]
 TagIds = tuple[Array, Array]  # label ids and their probabilities, (words) each
@@ -182,3 +188,28 @@ def _concatenate(pieces: Sequence[TagIds]) -> TagIds:
     empty = np.empty(0, np.int64), np.empty(0, np.float32)
     ids, probabilities = zip(empty, *pieces, strict=True)
     return np.concatenate(ids), np.concatenate(probabilities)
+
+
+def _evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> dict[str, Any]:
+    from rnntext import metrics
+    from rnntext.text.tagged import read_tagged
+
+    tagger = Tagger(model)
+    sentences = list(read_tagged(paths, options))
+    if not sentences:
+        raise DataError(f"{paths[0]} has no sentences")
+    predicted = tagger.tag_words([sentence.words for sentence in sentences])
+    return metrics.tagging_metrics(
+        [sentence.tags for sentence in sentences],
+        [sentence.tags for sentence in predicted],
+        metrics.is_span_tags(tagger.labels),
+    )
+
+
+def _metric_names(config: ModelConfig) -> tuple[str, ...]:
+    from rnntext import metrics
+
+    return metrics.tagging_metric_names(metrics.is_span_tags(config.labels))
+
+
+RUNTIME = RuntimeTask("emissions", "transitions", _metric_names, _evaluate)

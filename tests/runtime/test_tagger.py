@@ -17,7 +17,7 @@ from rnntext.errors import CheckpointError
 from rnntext.runtime.crf import marginals, viterbi
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
-from rnntext.runtime.tag import TaggedSentence, Tagger
+from rnntext.runtime.tagger import TaggedSentence, Tagger
 from rnntext.text.records import Record, prefetch
 from rnntext.text.tokenizer import EncodedWords, Tokenizer
 from rnntext.text.word_splitting import split_words

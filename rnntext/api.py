@@ -1,0 +1,291 @@
+"""The library: train, evaluate and export from Python, as the command line does.
+
+Knows: which rooms a call needs, and imports them when it is made. Does not know: consoles. A
+trained model as an object is `rnntext.load`, in `runtime/api.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from rnntext.errors import RnntextError, TrainingError, UsageError
+
+if TYPE_CHECKING:
+    from rnntext.training.events import Event, Saved
+
+_NO_TRAINING = (
+    "training needs PyTorch, which is not installed: run `pip install 'rnntext[train]'` "
+    "(the README says how to get the smaller CPU-only build)"
+)
+_NO_ONNX = (
+    "export needs the package onnx, which is not installed: run `pip install 'rnntext[train]'`"
+)
+
+Name = str | os.PathLike[str]
+
+
+class TrainingKeywords(TypedDict, total=False):
+    """The options of a training run as keyword arguments: the fields of
+    `rnntext.training.options.TrainingOptions`, which documents them, but task and data. One that
+    is left out is chosen by the run."""
+
+    valid: str
+    format: str
+    text_column: str
+    label_column: str
+    tag_column: str
+    multi_label: bool
+    label_separator: str
+    encoding: str
+    encoding_errors: str
+    split: str
+    preset: str
+    cell: str
+    layers: int
+    hidden: int
+    embed: int
+    tokenizer: str
+    vocab_size: int
+    min_frequency: int
+    lowercase: bool
+    init: str
+    epochs: int
+    steps: int
+    minutes: float
+    batch_size: int
+    lr: float
+    dropout: float
+    bptt: int
+    class_weights: str
+    quantize: bool
+    seed: int
+    device: str
+    threads: int
+
+
+class ReadingKeywords(TypedDict, total=False):
+    """How labelled data or text are read: fields of `rnntext.text.formats.DataOptions`."""
+
+    format: str
+    text_column: str
+    label_column: str
+    tag_column: str
+    label_separator: str
+    encoding: str
+    encoding_errors: str
+    split: str
+
+
+def train(
+    task: str,
+    data: Name | Sequence[Name],
+    output: Name,
+    *,
+    force: bool = False,
+    resume: bool = False,
+    save_every: float | None = None,
+    cache: bool = True,
+    tensorboard: Name | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    **options: Unpack[TrainingKeywords],
+) -> Saved:
+    """Train a model and save it as the directory `output`; returns its metrics and how the run
+    went.
+
+    task: "lm", "classify" or "tag"; data: one or several files, directories or `hf:` names.
+    `force` replaces the model that `output` holds, `resume` continues the run that it holds.
+    Raises RnntextError (see `rnntext.errors`) for whatever a user can cause, also where `stop`
+    ended the run before its last step; `train_events` shows what happens on the way.
+    """
+    saved = None
+    for event in train_events(
+        task,
+        data,
+        output,
+        force=force,
+        resume=resume,
+        save_every=save_every,
+        cache=cache,
+        tensorboard=tensorboard,
+        stop=stop,
+        **options,
+    ):
+        saved = event
+    from rnntext.training.events import Saved
+
+    if not isinstance(saved, Saved):
+        raise TrainingError(f"the run was stopped: continue it with resume=True, in {output}")
+    return saved
+
+
+def train_events(
+    task: str,
+    data: Name | Sequence[Name],
+    output: Name,
+    *,
+    force: bool = False,
+    resume: bool = False,
+    save_every: float | None = None,
+    cache: bool = True,
+    tensorboard: Name | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    **options: Unpack[TrainingKeywords],
+) -> Iterator[Event]:
+    """Train a model as `train` does and yield the events of `rnntext.training.events`: `Prepared`,
+    `Step` every few steps, `Evaluated`, and `Saved` at the end.
+
+    `stop` is called after each step; where it returns True the state is saved, and the last event
+    is `Stopped`.
+    """
+    from rnntext.training.options import ExecutionOptions, TrainingOptions
+
+    began = time.perf_counter()  # before PyTorch is imported, which a time budget includes
+    chosen = TrainingOptions(task, tuple(_names(data)), **options)
+    board = None if tensorboard is None else Path(tensorboard)
+    execution = ExecutionOptions(force, resume, save_every, cache, board)
+    require_training()
+    from rnntext.training.run import run
+
+    events = run(chosen, Path(output), execution, stop_asked=stop, began=began)
+    if board is None:
+        yield from events
+        return
+    from rnntext.training.persistence.tensorboard import TensorBoardLogger
+
+    with closing(TensorBoardLogger(board)) as logger:
+        for event in events:
+            logger.log(event)
+            yield event
+
+
+def evaluate(
+    model: Name,
+    data: Name | Sequence[Name],
+    *,
+    threads: int | None = None,
+    **reading: Unpack[ReadingKeywords],
+) -> dict[str, Any]:
+    """The metrics of the model in a directory on labelled data or text, as `rnntext evaluate
+    --json` prints them. Needs no PyTorch. Raises CheckpointError and DataError."""
+    from rnntext.runtime.evaluate import evaluate
+    from rnntext.runtime.model import open_model
+    from rnntext.text.formats import DataOptions
+
+    opened = open_model(Path(model), threads=threads)
+    reading.setdefault("split", "test")
+    options = DataOptions(**reading, multi_label=opened.config.multi_label)
+    return evaluate(opened, _names(data), options)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A graph that was written."""
+
+    path: Path  # the file, or the model's directory
+    precision: str
+    size: int  # bytes of the graph
+    temperature: float | None = None  # that an int8 classifier was calibrated with
+    metrics: dict[str, Any] | None = None  # on the validation data, where some were named
+    metrics_before: dict[str, Any] | None = None
+
+
+def export(
+    model: Name,
+    output: Name | None = None,
+    *,
+    precision: str = "float32",
+    valid: Name | Sequence[Name] = (),
+    threads: int | None = None,
+) -> Exported:
+    """Write a model as one self-contained ONNX file `output`, or, without `output`, convert the
+    model in its directory to `precision` ("float32" or "int8").
+
+    Files named with `valid` are read like the model's training data: the model is measured on them
+    before and after the conversion, and a classifier that becomes int8 is calibrated on them.
+    Raises RnntextError.
+    """
+    if precision not in ("float32", "int8"):
+        raise UsageError(f"precision is float32 or int8, not {precision!r}")
+    _require_onnx()
+    directory, files = Path(model), _names(valid)
+    if output is None:
+        return _convert(directory, precision, files, threads)
+    if files:
+        raise UsageError("--valid measures DIR: leave -o out")
+    return _write_file(directory, Path(output), precision)
+
+
+def _write_file(directory: Path, output: Path, precision: str) -> Exported:
+    from rnntext import checkpoint
+    from rnntext.files import check_file, write_file
+    from rnntext.training.onnx.convert import one_file
+
+    check_file(output)
+    of_checkpoint = output.name == checkpoint.GRAPH and checkpoint.is_checkpoint(output.parent)
+    if output.is_file() and (of_checkpoint or output.suffix != ".onnx"):
+        reason = "part of a checkpoint" if of_checkpoint else "no ONNX file, to go by its name"
+        raise UsageError(f"-o {output} is there and is {reason}: name another file")
+    content = one_file(checkpoint.load(directory), precision)
+    write_file(output, content)
+    return Exported(output, precision, len(content))
+
+
+def _convert(
+    directory: Path, precision: str, valid: Sequence[str], threads: int | None
+) -> Exported:
+    if "-" in valid:
+        raise UsageError("--valid is read more than once, unlike standard input: name a file")
+    from rnntext import checkpoint
+    from rnntext.runtime.evaluate import evaluate, fit_temperature, recorded_reading
+    from rnntext.runtime.model import open_model
+    from rnntext.training.onnx.convert import graph_of, replace_graph
+
+    saved = checkpoint.load(directory)
+    model = open_model(directory, threads=threads)
+    if not valid:
+        graph = graph_of(saved, precision)
+        replace_graph(saved, graph, precision)
+        return Exported(directory, precision, len(graph))
+    reading = recorded_reading(saved, valid)
+    before = evaluate(model, valid, reading)
+    graph = graph_of(saved, precision, 1.0)
+    temperature = None
+    if precision == "int8":
+        temperature = fit_temperature(model.with_graph(graph), valid, reading)
+        if temperature is not None:
+            graph = graph_of(saved, precision, temperature)
+    after = evaluate(model.with_graph(graph), valid, reading)
+    results = {"valid": list(valid), "temperature": temperature, "metrics": after, "before": before}
+    replace_graph(saved, graph, precision, results if precision == "int8" else None)
+    return Exported(directory, precision, len(graph), temperature, after, before)
+
+
+def require_training() -> None:
+    """Raise UsageError, which says what to install, where training is not possible."""
+    try:
+        import onnx  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError:
+        raise UsageError(_NO_TRAINING) from None
+
+
+def _require_onnx() -> None:
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise UsageError(_NO_ONNX) from None
+
+
+def _names(data: Name | Sequence[Name]) -> list[str]:
+    if isinstance(data, str | os.PathLike):
+        return [os.fspath(data)]
+    return [os.fspath(name) for name in data]
+
+
+__all__ = ["Exported", "RnntextError", "evaluate", "export", "train", "train_events"]

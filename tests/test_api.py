@@ -1,0 +1,125 @@
+"""rnntext from Python: train, evaluate and export with the command line's options."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+import rnntext
+from rnntext.api import ReadingKeywords, TrainingKeywords
+from rnntext.errors import CheckpointError, TrainingError, UsageError
+from rnntext.text.formats import DataOptions
+from rnntext.training.events import Evaluated, Prepared, Saved, Step, Stopped
+from rnntext.training.options import TrainingOptions
+from tests.conftest import CORPORA, Shell
+
+REVIEWS = CORPORA / "reviews.csv"
+TINY: TrainingKeywords = {"preset": "tiny", "steps": 20, "seed": 3, "threads": 1}
+
+
+def kinds_of(annotations: object) -> dict[str, str]:
+    """The type of each field by name, without None."""
+    return {
+        name: getattr(kind, "__name__", str(kind)).removesuffix(" | None")
+        for name, kind in get_type_hints(annotations).items()
+    }
+
+
+def test_the_keywords_are_the_options() -> None:
+    """Every option of the command line is a keyword of the same type."""
+    options = kinds_of(TrainingOptions)
+    # Arguments by position, and two that only repeat a run in minutes.
+    for name in ("task", "data", "part", "plans"):
+        del options[name]
+    # None and not given are the same.
+    assert {n: k.replace("Optional", "") for n, k in kinds_of(TrainingKeywords).items()} == options
+    assert kinds_of(ReadingKeywords).keys() <= {field.name for field in fields(DataOptions)}
+
+
+def test_importing_rnntext_imports_no_other_module_of_it() -> None:
+    code = "import sys, rnntext; print(*(name for name in sys.modules if 'rnntext' in name))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["rnntext"]
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'tain'"):
+        rnntext.tain  # noqa: B018
+
+
+def test_train_is_the_command(run: Shell, tmp_path: Path) -> None:
+    """The same options give the same weights, to the byte."""
+    saved = rnntext.train(
+        "classify", REVIEWS, tmp_path / "a", preset="tiny", steps=20, seed=3, threads=1
+    )
+    assert isinstance(saved, Saved)
+    flags = [word for name, value in TINY.items() for word in (f"--{name}", value)]
+    found = run("train", "classify", REVIEWS, "-o", tmp_path / "b", *flags, "-q")
+    assert (found.status, found.err) == (0, "")
+    one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in "ab")
+    assert one == two
+
+
+def test_events_come_in_order_and_the_model_runs(tmp_path: Path) -> None:
+    events = list(
+        rnntext.train_events(
+            "tag",
+            str(CORPORA / "tagged.conllu"),
+            tmp_path / "m",
+            preset="tiny",
+            steps=20,
+            threads=1,
+        )
+    )
+    kinds = [type(event) for event in events]
+    assert (kinds[0], kinds[-1]) == (Prepared, Saved)
+    assert Step in kinds
+    assert Evaluated in kinds
+    (sentence,) = rnntext.load(tmp_path / "m").tag(["Water the plant"])
+    assert sentence.words == ["Water", "the", "plant"]
+
+
+def test_a_run_that_is_stopped_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "m"
+    with pytest.raises(TrainingError, match="resume=True"):
+        rnntext.train(
+            "classify", REVIEWS, out, preset="tiny", steps=20, threads=1, stop=lambda: True
+        )
+    *_, last = rnntext.train_events("classify", REVIEWS, out, resume=True, stop=lambda: True)
+    assert isinstance(last, Stopped)
+    assert rnntext.train("classify", REVIEWS, out, resume=True).steps == 20
+
+
+def test_what_is_wrong_is_an_rnntext_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--bptt is for train lm"):
+        rnntext.train("classify", REVIEWS, tmp_path / "m", bptt=9)
+    with pytest.raises(CheckpointError):
+        rnntext.evaluate(tmp_path / "m", REVIEWS)
+    with pytest.raises(UsageError, match="int4"):
+        rnntext.export(tmp_path / "m", precision="int4")
+
+
+def test_evaluate_is_the_command(run: Shell, classifier: Path) -> None:
+    (wanted,) = run("evaluate", "-m", classifier, REVIEWS, "--json").done().objects
+    found = rnntext.evaluate(classifier, [REVIEWS], threads=1)
+    assert found["accuracy"] == pytest.approx(wanted["accuracy"], abs=1e-6)
+    assert found["confusion"] == wanted["confusion"]
+
+
+def test_export_writes_a_file_or_converts(tmp_path: Path) -> None:
+    out = tmp_path / "m"
+    rnntext.train("classify", REVIEWS, out, **TINY)
+    written = rnntext.export(out, tmp_path / "m.onnx")
+    assert written.path.stat().st_size == written.size
+    converted = rnntext.export(out, precision="int8", valid=REVIEWS, threads=1)
+    assert converted.temperature is not None
+    assert converted.metrics is not None
+    assert converted.metrics_before is not None
+    assert rnntext.evaluate(out, REVIEWS, threads=1) == converted.metrics
+    with pytest.raises(UsageError, match="leave -o out"):
+        rnntext.export(out, tmp_path / "n.onnx", valid=REVIEWS)
