@@ -85,7 +85,7 @@ class _ChunkTable:
 
     def __init__(self) -> None:
         self._index = _ChunkIndex()
-        self._chunk_count = self._id_count = 0  # the arrays have room for more
+        self._chunk_count = self._id_count = 0  # used; the arrays have spare room
         self._starts: Indices = np.empty(0, np.int64)
         self._sizes: Indices = np.empty(0, np.int64)
         self._ids: Ids = np.empty(0, np.int32)

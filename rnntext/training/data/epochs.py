@@ -49,7 +49,7 @@ class BucketedEpochs:
     def _windows(self, shuffle: np.random.Generator) -> Iterator[tuple[Array, Array]]:
         """Yield the indices and the lengths of the rows that are bucketed together."""
         count = len(self.rows)
-        # Runs of neighbours are read at once, and are short compared to a window.
+        # Neighbours are read together, in runs that are short enough to mix rows in a window.
         run_length = count if count <= WINDOW else NEIGHBOURS
         starts = np.arange(0, count, run_length)
         if len(starts) > 1:

@@ -282,12 +282,13 @@ def test_a_cache_that_cannot_be_created(
     assert number_in(entry) == 2
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_cache_that_may_only_be_read(root: Path) -> None:
+def test_a_read_only_cache(root: Path) -> None:
     build(KEY, writing(2)).close()
     root.chmod(0o500)
     (root / KEY).chmod(0o500)
     try:
+        if os.access(root, os.W_OK):
+            pytest.skip("this user may write everywhere")
         assert found() == 2
         entry = build(key_of({}, ()), writing(3))
         assert entry.trouble is not None
