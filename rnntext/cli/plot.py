@@ -59,43 +59,44 @@ def plot(
     x: str = "steps",
     json: bool = False,
 ) -> Iterator[str]:
-    """Write the picture, if there is to be one; what else the command prints."""
+    """Write the picture if `out` is given; yield the text that the command prints."""
     from rnntext.plotting.curves import AXES, check_metric, make_chart, read_runs
 
     if x not in AXES:
         raise UsageError(f"--x is one of {', '.join(AXES)}, not {x!r}")
-    form = "" if out is None else _format(out)
+    file_format = "" if out is None else _file_format(out)
     runs = read_runs(directories)
     if metric is not None:
         check_metric(runs, metric)
     if out is not None:
-        from rnntext.plotting.figure import draw
+        from rnntext.plotting.figure import render
 
-        write_file(out, draw(make_chart(runs, metric, x), form))
+        write_file(out, render(make_chart(runs, metric, x), file_format))
     if json:
-        yield from _objects(runs, metric)
+        yield from _json_lines(runs, metric)
     elif out is None and output.on_terminal():
-        yield _shown(make_chart(runs, metric, x))
+        yield _terminal_chart(make_chart(runs, metric, x))
     elif out is None:
-        yield from _columns(runs, metric, x)
+        yield from _tsv_lines(runs, metric, x)
 
 
-def _format(out: Path) -> str:
-    """The format of a picture, by its name; Matplotlib must be there to draw it."""
-    form = out.suffix.lower().removeprefix(".")
-    if form not in ("png", "svg"):
+def _file_format(out: Path) -> str:
+    """The format of a picture, from its file name. Raises UsageError for another format, or if
+    Matplotlib is not installed."""
+    file_format = out.suffix.lower().removeprefix(".")
+    if file_format not in ("png", "svg"):
         raise UsageError(f"-o {out}: a picture's name ends in .png or .svg")
     check_file(out)
-    # It tells of caches that it builds or cannot write, which is nobody's concern here.
+    # Matplotlib logs warnings about font caches that it builds or cannot write.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         import matplotlib  # noqa: F401
     except ImportError:
         raise UsageError(_NO_MATPLOTLIB) from None
-    return form
+    return file_format
 
 
-def _columns(runs: Sequence[Run], metric: str | None, x: str) -> Iterator[str]:
+def _tsv_lines(runs: Sequence[Run], metric: str | None, x: str) -> Iterator[str]:
     for run in runs:
         for name in run.names if metric is None else (metric,):
             yield "".join(
@@ -105,20 +106,20 @@ def _columns(runs: Sequence[Run], metric: str | None, x: str) -> Iterator[str]:
 
 
 def _number(value: float) -> str:
-    """All digits of a value as it was logged, without an exponent."""
+    """Format a value with all digits that were logged, without an exponent."""
     from numpy import format_float_positional
 
     return format_float_positional(value, trim="-")
 
 
-def _objects(runs: Sequence[Run], metric: str | None) -> Iterator[str]:
+def _json_lines(runs: Sequence[Run], metric: str | None) -> Iterator[str]:
     for run in runs:
         rows = run.rows if metric is None else run.rows_of(metric)
-        # As a row of their own, so that small numbers are not rounded away.
-        yield "".join(output.json_line({}, _object(run, row, metric)) for row in rows)
+        # Passed as the row of a table, whose numbers `json_line` does not round.
+        yield "".join(output.json_line({}, _row_object(run, row, metric)) for row in rows)
 
 
-def _object(run: Run, row: Row, metric: str | None) -> dict[str, Any]:
+def _row_object(run: Run, row: Row, metric: str | None) -> dict[str, Any]:
     return {
         "run": run.name,
         "event": row.event,
@@ -130,14 +131,14 @@ def _object(run: Run, row: Row, metric: str | None) -> dict[str, Any]:
     }
 
 
-def _shown(chart: Chart) -> str:
-    from rnntext.cli.chart import COLOURED, PLAIN, draw
+def _terminal_chart(chart: Chart) -> str:
+    from rnntext.cli.chart import COLOURED, PLAIN, render
 
     console = output.console()
     look = COLOURED if console.color_system else PLAIN
-    # Rich takes a dumb terminal to have 80 columns.
+    # Rich assumes that a dumb terminal has 80 columns.
     size = shutil.get_terminal_size()
     with console.capture() as capture:
-        for line in draw(chart, look, size.columns, size.lines):
+        for line in render(chart, look, size.columns, size.lines):
             console.print(line)
     return capture.get()

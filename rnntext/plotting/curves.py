@@ -1,8 +1,8 @@
-"""What a training run has logged, as curves.
+"""Training curves from the logs of runs.
 
-Knows: the lines of `metrics.jsonl`, those of a run that is still going on and those that older
-versions wrote; which of their values belong into a chart. Does not know: how a chart is drawn,
-on a terminal (`cli/canvas.py`) or into a file (`plotting/figure.py`).
+Knows: the format of `metrics.jsonl`, also of an unfinished run and of older versions, and which
+values a chart shows. Does not know: how a chart is drawn on a terminal (`cli/chart.py`) or to a
+file (`plotting/figure.py`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from rnntext.tasks import TASKS
 
 AXES = ("steps", "seconds")
 
-# A point of a smoothed line is the mean over this part of all points.
-_SMOOTH = 1 / 50
+# Window of the moving average, as a fraction of all points.
+_WINDOW = 1 / 50
 
 Array = NDArray[np.float64]
 
@@ -36,11 +36,12 @@ class Row:
     event: str  # step or evaluation
     step: int
     epoch: int
-    seconds: float  # since the run began
+    seconds: float  # since the start of the run
     best: bool  # an evaluation that was better than all before it
-    values: Mapping[str, float]  # all else that is a finite number, in the log's order
+    values: Mapping[str, float]  # all other finite numbers, in the order of the log
 
     def at(self, axis: str) -> float:
+        """The row's position on the x axis, one of AXES."""
         return self.step if axis == "steps" else self.seconds
 
 
@@ -48,18 +49,21 @@ class Row:
 class Run:
     """The log of one run."""
 
-    name: str  # its directory, as it was given
+    name: str  # the directory, as the user wrote it
     task: str
     rows: tuple[Row, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The values that it logs, in the order in which they first appear."""
+        """Names of the logged values, in the order in which they first appear."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.values))
 
     def rows_of(self, name: str) -> list[Row]:
-        """Where a value stands: in the steps, or else in the evaluations. (An evaluation's loss
-        is the mean of the steps' since the last one, and says nothing new where these are.)"""
+        """The rows that log a value: steps if there are any, otherwise evaluations.
+
+        The loss is in both. In an evaluation it is the mean over the steps since the last one,
+        which adds nothing to the steps themselves.
+        """
         rows = [row for row in self.rows if name in row.values]
         return [row for row in rows if row.event == "step"] or rows
 
@@ -68,11 +72,11 @@ class Run:
 class Curve:
     """One value of one run."""
 
-    run: int  # which of the chart's runs
+    run: int  # index of the run in the chart
     x: Array
     y: Array
-    trend: Array  # y, smoothed where there are many points
-    best: int | None  # the index of the run's best evaluation
+    trend: Array  # the moving average of y, or y itself if there are few points
+    best: int | None  # index of the best evaluation
 
     @property
     def is_smoothed(self) -> bool:
@@ -88,7 +92,7 @@ class Panel:
 
     @property
     def is_log(self) -> bool:
-        """Whether it is drawn on a logarithmic scale: perplexity, the exponential of a loss."""
+        """True for a logarithmic scale: for perplexity, which is the exponential of a loss."""
         positive = all((curve.y > 0).all() for curve in self.curves)
         return self.name.startswith("perplexity") and positive
 
@@ -100,44 +104,45 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What is drawn: panels one above the other, over the same axis."""
+    """Panels one above the other, with the same x axis."""
 
     axis: str  # one of AXES
-    legend: tuple[str, ...]  # one line a run
+    legend: tuple[str, ...]  # one line for each run
     panels: tuple[Panel, ...]
 
 
 def read_runs(directories: Sequence[Path]) -> list[Run]:
-    """The runs in some checkpoint directories, which must be of one task.
+    """Read the logs of checkpoint directories, without duplicates.
 
-    Raises CheckpointError, one line that names the file, and UsageError for several tasks.
+    Raises CheckpointError, in one line that names the file, and UsageError if the runs are of
+    different tasks.
     """
     runs = [_read_run(directory) for directory in dict.fromkeys(directories)]
     names = {task: [run.name for run in runs if run.task == task] for task in TASKS}
-    found = [f"{TASKS[task].title}: {', '.join(names[task])}" for task in names if names[task]]
-    if len(found) > 1:
+    tasks = [f"{TASKS[task].title}: {', '.join(names[task])}" for task in names if names[task]]
+    if len(tasks) > 1:
         raise UsageError(
-            f"these runs share no metric ({'; '.join(found)}): plot one task at a time"
+            f"these runs share no metric ({'; '.join(tasks)}): plot one task at a time"
         )
     return runs
 
 
 def check_metric(runs: Sequence[Run], metric: str) -> None:
-    """Raise UsageError where no run logs `metric`."""
+    """Raise UsageError if no run logs `metric`."""
     known = dict.fromkeys(name for run in runs for name in run.names)
     if metric not in known:
         raise UsageError(f"--metric: no {metric!r} is logged; it is one of {', '.join(known)}")
 
 
 def make_chart(runs: Sequence[Run], metric: str | None = None, axis: str = "steps") -> Chart:
-    """The chart of the loss and of `metric` (None: the one that the task is judged by).
+    """Make the chart of the loss and of `metric` (None: the task's main metric).
 
-    `axis` is one of AXES. A panel that would be empty is left out, as that of a run not yet
-    evaluated. Raises CheckpointError where nothing is left.
+    `axis` is one of AXES. A panel without any value is left out, as the metric of a run that is
+    not evaluated yet. Raises CheckpointError if no panel is left.
     """
     metric = metric or _main_metric(runs)
     curves = {name: _curves(runs, name, axis) for name in ("loss", metric)}
-    panels = tuple(Panel(name, found) for name, found in curves.items() if found)
+    panels = tuple(Panel(name, of_name) for name, of_name in curves.items() if of_name)
     if not panels:
         raise CheckpointError(f"{', '.join(run.name for run in runs)}: neither loss nor {metric}")
     legend = [run.name for run in runs]
@@ -145,24 +150,24 @@ def make_chart(runs: Sequence[Run], metric: str | None = None, axis: str = "step
         if curve.best is not None:
             x, y = curve.x[curve.best], curve.y[curve.best]
             where = f"at step {x:.0f}" if axis == "steps" else f"after {x:.0f} s"
-            legend[curve.run] += f" (best: {metric} {short(y)} {where})"
+            legend[curve.run] += f" (best: {metric} {format_value(y)} {where})"
     return Chart(axis, tuple(legend), panels)
 
 
-def short(value: float) -> str:
-    """A value as one reads it: four digits, and never fewer than before its point."""
+def format_value(value: float) -> str:
+    """Format a value with four significant digits; all digits of the integer part are kept."""
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def printable(text: str) -> str:
-    """`text` without what a terminal would obey or a picture cannot hold."""
+def replace_unprintable(text: str) -> str:
+    """Replace control characters and others that a terminal would obey or cannot show."""
     return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
-def smoothed(values: Array) -> Array:
-    """Each point the mean of those around it, a fiftieth of all; the values themselves where
-    that would be one alone."""
-    reach = int(len(values) * _SMOOTH / 2)
+def moving_average(values: Array) -> Array:
+    """A centred moving average over a fiftieth of all points, shorter at the ends. Returns `values`
+    itself if that window is a single point."""
+    reach = int(len(values) * _WINDOW / 2)
     if not reach:
         return values
     index = np.arange(len(values))
@@ -180,17 +185,17 @@ def _main_metric(runs: Sequence[Run]) -> str:
 
 
 def _curves(runs: Sequence[Run], name: str, axis: str) -> tuple[Curve, ...]:
-    found = ((number, run.rows_of(name)) for number, run in enumerate(runs))
-    return tuple(_curve(number, rows, name, axis) for number, rows in found if rows)
+    rows_of_runs = ((index, run.rows_of(name)) for index, run in enumerate(runs))
+    return tuple(_curve(index, rows, name, axis) for index, rows in rows_of_runs if rows)
 
 
-def _curve(number: int, rows: Sequence[Row], name: str, axis: str) -> Curve:
+def _curve(run: int, rows: Sequence[Row], name: str, axis: str) -> Curve:
     x = np.array([row.at(axis) for row in rows], np.float64)
     y = np.array([row.values[name] for row in rows], np.float64)
-    evaluations = rows[0].event == "evaluation"
-    # What is called loss is of the training data: it has no best.
-    best = [i for i, row in enumerate(rows) if row.best] if evaluations and name != "loss" else []
-    return Curve(number, x, y, y if evaluations else smoothed(y), best[-1] if best else None)
+    is_evaluation = rows[0].event == "evaluation"
+    # `loss` is measured on the training data, so it has no best evaluation.
+    best = [i for i, row in enumerate(rows) if row.best] if is_evaluation and name != "loss" else []
+    return Curve(run, x, y, y if is_evaluation else moving_average(y), best[-1] if best else None)
 
 
 # Reading
@@ -211,12 +216,12 @@ def _read_run(directory: Path) -> Run:
 
 def _read_rows(path: Path, log: bytes) -> Iterator[Row]:
     lines = log.split(b"\n")
-    # A run that is still going on may have written a part of its last line.
-    if _parsed(lines[-1]) is None:
+    # A running process may have written only a part of its last line.
+    if _parse_object(lines[-1]) is None:
         lines.pop()
     for number, line in enumerate(lines, 1):
         try:
-            row = _row(_parsed(line))
+            row = _parse_row(_parse_object(line))
         except (KeyError, ValueError, OverflowError) as error:
             why = f"it has no {error}" if isinstance(error, KeyError) else error
             raise CheckpointError(f"{path}, line {number} is damaged: {why}") from None
@@ -224,7 +229,8 @@ def _read_rows(path: Path, log: bytes) -> Iterator[Row]:
             yield row
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def _parse_object(line: bytes) -> dict[str, Any] | None:
+    """Parse a line of JSON. Return None if it is not an object."""
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError):  # also bytes that are not UTF-8
@@ -232,11 +238,11 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     return fields if isinstance(fields, dict) else None
 
 
-def _row(fields: dict[str, Any] | None) -> Row | None:
-    """None for a kind of event that this version does not know."""
+def _parse_row(fields: dict[str, Any] | None) -> Row | None:
+    """Make a row. Return None for an event that this version does not know."""
     if fields is None:
         raise ValueError("it is not a JSON object")
-    # The first versions logged evaluations alone, and did not say so.
+    # The first versions logged only evaluations, without the field `event`.
     event = fields.pop("event", "evaluation")
     if event not in ("step", "evaluation"):
         return None

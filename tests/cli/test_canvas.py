@@ -17,29 +17,29 @@ def drawn(canvas: Canvas) -> list[str]:
 def test_dots_from_the_lower_left() -> None:
     canvas = Canvas(3, 2)
     for dot in ((0, 0), (5, 7), (3, 2)):
-        canvas.line([dot], pen=0)
+        canvas.draw_line([dot], pen=0)
     assert drawn(canvas) == ["  ⠈", "⡀⠐ "]
 
 
 def test_lines_between_dots() -> None:
     canvas = Canvas(3, 2)
-    canvas.line([(0, 0), (5, 5), (5, 5), (5, 0)], pen=0)
+    canvas.draw_line([(0, 0), (5, 5), (5, 5), (5, 0)], pen=0)
     assert drawn(canvas) == ["  ⣠", "⡠⠊⢸"]
     level = Canvas(2, 1)
-    level.line([(3, 1), (0, 1)], pen=0)
+    level.draw_line([(3, 1), (0, 1)], pen=0)
     assert drawn(level) == ["⠤⠤"]
 
 
 def test_the_last_pen_has_the_cell() -> None:
     canvas = Canvas(2, 1)
-    canvas.line([(0, 0), (3, 0)], pen=0)
-    canvas.line([(2, 3)], pen=1)
-    canvas.mark(0, 0, pen=2)
+    canvas.draw_line([(0, 0), (3, 0)], pen=0)
+    canvas.draw_line([(2, 3)], pen=1)
+    canvas.draw_marker(0, 0, pen=2)
     left, right = canvas.rows()[0]
     assert left
     assert right
-    assert (left.pen, left.is_mark) == (2, True)
-    assert (right.pen, right.is_mark, right.braille) == (1, False, "⣁")
+    assert (left.pen, left.is_marker) == (2, True)
+    assert (right.pen, right.is_marker, right.braille) == (1, False, "⣁")
 
 
 def test_a_scale_is_filled() -> None:

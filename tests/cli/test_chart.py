@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from rnntext.cli.chart import COLOURED, PLAIN, Look, draw
+from rnntext.cli.chart import COLOURED, PLAIN, Look, render
 from rnntext.plotting.curves import Chart, Curve, Panel
 
 STEPS = np.arange(0.0, 41.0)
@@ -22,7 +22,7 @@ CHART = Chart("steps", ("first", "naïve 你好 🙂 [bold]"), (LOSS, PERPLEXITY
 
 
 def test_every_line_of_a_chart() -> None:
-    lines = [line.plain.rstrip() for line in draw(CHART, PLAIN, 30, 17)]
+    lines = [line.plain.rstrip() for line in render(CHART, PLAIN, 30, 17)]
     assert lines == [
         "* first",
         "+ naïve 你好 🙂 [bold]",
@@ -45,7 +45,7 @@ def test_every_line_of_a_chart() -> None:
 @pytest.mark.parametrize("look", [COLOURED, PLAIN])
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 60), (40, 20), (20, 5), (6, 2)])
 def test_it_fits(look: Look, width: int, height: int) -> None:
-    lines = draw(CHART, look, width, height)
+    lines = render(CHART, look, width, height)
     assert max(cell_len(line.plain) for line in lines) <= width
     # Two names, two panels of three rows with a title and a bottom, and the numbers.
     assert len(lines) <= max(height - 1, 13)
@@ -55,7 +55,7 @@ def test_it_fits(look: Look, width: int, height: int) -> None:
 
 
 def test_colours_tell_the_runs_apart() -> None:
-    lines = draw(CHART, COLOURED, 80, 24)
+    lines = render(CHART, COLOURED, 80, 24)
     for line, style in zip(lines, ("cyan", "magenta"), strict=False):
         assert [(span.start, span.end, span.style) for span in line.spans] == [(0, 1, style)]
     used = {str(span.style) for line in lines[3:12] for span in line.spans}
@@ -67,7 +67,7 @@ def test_colours_tell_the_runs_apart() -> None:
 
 
 def test_numbers_stand_at_their_ticks() -> None:
-    lines = [line.plain for line in draw(CHART, COLOURED, 80, 24)]
+    lines = [line.plain for line in render(CHART, COLOURED, 80, 24)]
     ticks = [i for i, char in enumerate(lines[-2]) if char == "┬"]
     words = lines[-1].split()
     assert words == ["steps", "0", "10", "20", "30", "40"]
@@ -78,5 +78,5 @@ def test_numbers_stand_at_their_ticks() -> None:
 def test_one_point() -> None:
     point = np.array([5.0])
     chart = Chart("seconds", ("a",), (Panel("loss", (Curve(0, point, point, point, None),)),))
-    lines = [line.plain for line in draw(chart, COLOURED, 40, 12)]
+    lines = [line.plain for line in render(chart, COLOURED, 40, 12)]
     assert sum(0x2800 < ord(char) <= 0x28FF for line in lines for char in line) == 1

@@ -17,11 +17,11 @@ from rnntext.plotting.curves import (
     Row,
     Run,
     check_metric,
+    format_value,
     make_chart,
-    printable,
+    moving_average,
     read_runs,
-    short,
-    smoothed,
+    replace_unprintable,
 )
 
 STEP = {
@@ -267,10 +267,10 @@ def test_another_metric() -> None:
 
 def test_many_points_are_smoothed() -> None:
     noise = np.random.default_rng(0).normal(5.0, 1.0, 500)
-    means = smoothed(noise)
+    means = moving_average(noise)
     for i in (0, 3, 250, 498, 499):
         assert means[i] == pytest.approx(noise[max(i - 5, 0) : i + 6].mean())
-    assert smoothed(noise[:99]).tolist() == noise[:99].tolist()
+    assert moving_average(noise[:99]).tolist() == noise[:99].tolist()
     steps = [step(n, loss=loss) for n, loss in enumerate(noise)]
     (panel,) = chart_of(*steps).panels
     assert panel.title == "loss, smoothed"
@@ -287,7 +287,8 @@ def test_a_logarithm_needs_positive_values() -> None:
 
 def test_numbers_and_names_as_they_are_read() -> None:
     values = (104.7123, 12345.6, 0.93712, 0.00001)
-    assert list(map(short, values)) == ["104.7", "12346", "0.9371", "1e-05"]
+    assert list(map(format_value, values)) == ["104.7", "12346", "0.9371", "1e-05"]
     assert (
-        printable("naïve café 你好 🙂\x1b[1m\n\udcff") == "naïve café 你好 🙂\ufffd[1m\ufffd\ufffd"
+        replace_unprintable("naïve café 你好 🙂\x1b[1m\n\udcff")
+        == "naïve café 你好 🙂\ufffd[1m\ufffd\ufffd"
     )

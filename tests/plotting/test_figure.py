@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rnntext.plotting.curves import Chart, Row, Run, make_chart
-from rnntext.plotting.figure import draw
+from rnntext.plotting.figure import render
 
 NAMES = ("naïve café 你好 🙂", "_under $a_b$ <&>", "[bold]\x1b")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -44,7 +44,7 @@ def lines(svg: str) -> list[int]:
 
 
 def test_an_svg_holds_every_point_and_the_names(chart: Chart) -> None:
-    svg = draw(chart, "svg").decode()
+    svg = render(chart, "svg").decode()
     # The loss of the third run is smoothed: it is there twice.
     assert lines(svg) == [61, 83, 205, 205, 5, 7, 1]
     texts = {"".join(text.itertext()) for text in ElementTree.fromstring(svg).iter(f"{SVG}text")}  # noqa: S314
@@ -55,20 +55,20 @@ def test_an_svg_holds_every_point_and_the_names(chart: Chart) -> None:
 
 
 def test_the_same_every_time(chart: Chart, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = {form: draw(chart, form) for form in ("svg", "png")}
+    wanted = {form: render(chart, form) for form in ("svg", "png")}
     assert b"<dc:date>" not in wanted["svg"]
     assert mpl.rcParams["path.simplify"]
     # Nor do a user's own settings change it.
     monkeypatch.setitem(mpl.rcParams, "lines.linewidth", 9.0)
     monkeypatch.setitem(mpl.rcParams, "savefig.dpi", 30)
-    assert {form: draw(chart, form) for form in ("svg", "png")} == wanted
+    assert {form: render(chart, form) for form in ("svg", "png")} == wanted
     assert mpl.rcParams["lines.linewidth"] == 9.0
 
 
 def test_a_png_shows_curves_of_each_colour(chart: Chart) -> None:
     from matplotlib.image import imread
 
-    content = draw(chart, "png")
+    content = render(chart, "png")
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
     pixels = imread(io.BytesIO(content), format="png")[..., :3]  # [height, width, RGB]
     assert pixels.shape[0] > 600
@@ -82,5 +82,5 @@ def test_a_png_shows_curves_of_each_colour(chart: Chart) -> None:
 
 
 def test_one_panel_alone() -> None:
-    svg = draw(make_chart([run("a", 3, 0)]), "svg").decode()
+    svg = render(make_chart([run("a", 3, 0)]), "svg").decode()
     assert lines(svg) == [3]
