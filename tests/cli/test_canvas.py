@@ -30,7 +30,7 @@ def test_lines_between_dots() -> None:
     assert drawn(level) == ["⠤⠤"]
 
 
-def test_the_last_pen_has_the_cell() -> None:
+def test_a_cell_belongs_to_the_last_pen() -> None:
     canvas = Canvas(2, 1)
     canvas.draw_line([(0, 0), (3, 0)], pen=0)
     canvas.draw_line([(2, 3)], pen=1)
@@ -82,7 +82,7 @@ def test_ticks_are_where_they_say(
     if is_log:
         low = abs(low) + 1e-3
         span = min(span, low * 1e6)
-    # Narrower than this, a number has no digits to tell two ticks apart.
+    # In a narrower scale the labels have too few digits to distinguish two ticks.
     scale = Scale(low, low + max(span, abs(low) * 1e-6), dots, is_log)
     ticks = scale.ticks(most)
     assert 1 <= len(ticks) <= most

@@ -1,4 +1,4 @@
-"""Charts as the lines of a terminal."""
+"""Charts as lines of text for a terminal."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def test_every_line_of_a_chart() -> None:
 def test_it_fits(look: Look, width: int, height: int) -> None:
     lines = render(CHART, look, width, height)
     assert max(cell_len(line.plain) for line in lines) <= width
-    # Two names, two panels of three rows with a title and a bottom, and the numbers.
+    # Two legend lines, two panels of three rows with a title and a bottom line, the tick labels.
     assert len(lines) <= max(height - 1, 13)
     if height >= 20:
         assert len(lines) >= height - 2
         assert max(cell_len(line.plain.rstrip()) for line in lines) == width
 
 
-def test_colours_tell_the_runs_apart() -> None:
+def test_each_run_has_its_colour() -> None:
     lines = render(CHART, COLOURED, 80, 24)
     for line, style in zip(lines, ("cyan", "magenta"), strict=False):
         assert [(span.start, span.end, span.style) for span in line.spans] == [(0, 1, style)]

@@ -20,7 +20,7 @@ NAME = "naïve café 你好 🙂 [bold]"
 
 
 def steps(count: int, rate: float = 1.0) -> list[dict[str, Any]]:
-    """A run that goes well until four fifths of it."""
+    """A log whose perplexity improves for the first four fifths of the steps."""
     lines = []
     for step in range(10, count + 1, 10):
         loss = 4.5 + 5 * math.exp(-step * rate / 400)
@@ -41,7 +41,7 @@ def steps(count: int, rate: float = 1.0) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """A folder of runs."""
+    """A folder with several runs."""
     folder = tmp_path / "runs"
     write_run(folder / "short", "lm", log(STEP, EVALUATION) + b'{"event": "st')
     write_run(folder / "old", "lm", log({k: v for k, v in EVALUATION.items() if k != "event"}))
@@ -144,7 +144,7 @@ def test_pictures(run: Shell, runs: Path) -> None:
     assert any(text.startswith(f"{NAME} (best: perplexity ") for text in texts)
     assert any(text.endswith(" at step 1600)") for text in texts)
     assert (runs / "x.PNG").read_bytes().startswith(b"\x89PNG")
-    # Another metric makes another picture, and takes the place of the old one.
+    # Another metric gives another picture, which replaces the old one.
     run("plot", "a", NAME, "-o", "x.svg", "--metric", "gradient_norm", cwd=runs).done()
     assert b">gradient_norm, smoothed<" in (runs / "x.svg").read_bytes()
     found = run("plot", "old", "-o", "old.svg", "--json", cwd=runs).done()
@@ -179,7 +179,7 @@ def test_without_matplotlib(run: Shell, runs: Path, tmp_path: Path) -> None:
         2, "pip install 'rnntext[plot]'"
     )
     assert not (runs / "x.svg").exists()
-    # Text needs none of it.
+    # Text output does not need Matplotlib.
     assert run.fresh("plot", "short", cwd=runs, env=env).done().lines == SHORT
 
 
@@ -187,7 +187,7 @@ def test_without_matplotlib(run: Shell, runs: Path, tmp_path: Path) -> None:
 
 
 def shown(run: Shell, *args: object, columns: int = 80, rows: int = 24, **kwargs: Any) -> bytes:
-    """What a terminal of this size shows."""
+    """The output on a terminal of this size."""
     found, text = on_terminal(run, *args, size=(rows, columns), **kwargs)
     assert found.done().out == b""
     return text

@@ -1,4 +1,4 @@
-"""Reading what runs have logged, and what of it belongs into a chart."""
+"""Reading the logs of runs, and which of their values a chart shows."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def log(*lines: Mapping[str, Any]) -> bytes:
 
 
 def write_run(directory: Path, task: str, content: bytes) -> Path:
-    """A run of which there is no more than its log and the beginning of its `config.json`."""
+    """A directory with only a log and a minimal `config.json`."""
     directory.mkdir(parents=True)
     config = {"format_version": 1, "files": {}, "model": {"task": task}}
     (directory / "config.json").write_text(json.dumps(config))
@@ -88,7 +88,7 @@ def test_steps_and_evaluations(make: Make) -> None:
         ),
     )
     assert run.names == ("loss", "learning_rate", "gradient_norm", "perplexity", "tokens")
-    # The loss is that of the steps where these are logged.
+    # The loss is taken from steps if steps are logged.
     assert [row.step for row in run.rows_of("loss")] == [10]
     assert [row.step for row in run.rows_of("tokens")] == [20]
 
@@ -106,7 +106,7 @@ def test_logs_of_the_first_versions(make: Make) -> None:
 @pytest.mark.parametrize(
     "end", [b'{"event": "step", "st', b"{", b"1", b"\x00\x00", '{"é'.encode()[:-1]]
 )
-def test_half_a_last_line_is_passed_over(end: bytes, make: Make) -> None:
+def test_an_incomplete_last_line_is_ignored(end: bytes, make: Make) -> None:
     (run,) = read_runs([make(STEP, EVALUATION, end=end)])
     assert [row.step for row in run.rows] == [10, 20]
 
@@ -141,18 +141,18 @@ def test_a_damaged_line(line: bytes, why: str, make: Make) -> None:
     assert "\n" not in message
 
 
-def test_what_is_no_number_is_left_out(make: Make) -> None:
+def test_values_that_are_not_finite_numbers_are_left_out(make: Make) -> None:
     odd = {"loss": math.nan, "gradient_norm": math.inf, "perplexity": None, "a": True, "b": "1"}
     (run,) = read_runs([make({**STEP, **odd})])
     assert run.rows[0].values == {"learning_rate": 3e-7}
 
 
-def test_events_of_later_versions_are_passed_over(make: Make) -> None:
+def test_events_of_later_versions_are_ignored(make: Make) -> None:
     (run,) = read_runs([make({"event": "resumed"}, STEP)])
     assert [row.step for row in run.rows] == [10]
 
 
-def test_what_is_no_run(make: Make, tmp_path: Path) -> None:
+def test_directories_without_a_run(make: Make, tmp_path: Path) -> None:
     def fails(directory: Path, message: str, kind: type[RnntextError] = CheckpointError) -> None:
         with pytest.raises(kind) as caught:
             read_runs([directory])
@@ -276,7 +276,7 @@ def test_many_points_are_smoothed() -> None:
     assert panel.title == "loss, smoothed"
     assert panel.curves[0].y.tolist() == noise.tolist()
     assert panel.curves[0].trend.tolist() == means.tolist()
-    # The best evaluation must lie on its curve.
+    # Evaluations are not smoothed, so that the best one lies on its curve.
     (panel,) = chart_of(*(evaluation(n, perplexity=p) for n, p in enumerate(noise))).panels
     assert panel.title == "perplexity"
 

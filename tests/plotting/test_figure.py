@@ -33,11 +33,11 @@ def chart() -> Chart:
 
 
 def lines(svg: str) -> list[int]:
-    """How many points each curve has."""
+    """The number of points of each curve."""
     found = []
     for path in ElementTree.fromstring(svg).iter(f"{SVG}path"):  # noqa: S314
         style = path.get("style", "")
-        # Curves are of ten colours of Matplotlib's; ticks, frames and grids are not.
+        # Only curves have these colours of Matplotlib's cycle; ticks, frames and grids do not.
         if "clip-path" in path.attrib and re.search("stroke: #(1f77b4|ff7f0e|2ca02c)", style):
             found.append(len(re.findall("[ML]", path.get("d", ""))))
     return found
@@ -45,7 +45,7 @@ def lines(svg: str) -> list[int]:
 
 def test_an_svg_holds_every_point_and_the_names(chart: Chart) -> None:
     svg = render(chart, "svg").decode()
-    # The loss of the third run is smoothed: it is there twice.
+    # The loss of the third run is smoothed, so it has two curves.
     assert lines(svg) == [61, 83, 205, 205, 5, 7, 1]
     texts = {"".join(text.itertext()) for text in ElementTree.fromstring(svg).iter(f"{SVG}text")}  # noqa: S314
     assert {"loss, smoothed", "perplexity", "steps"} <= texts
@@ -58,7 +58,7 @@ def test_the_same_every_time(chart: Chart, monkeypatch: pytest.MonkeyPatch) -> N
     wanted = {form: render(chart, form) for form in ("svg", "png")}
     assert b"<dc:date>" not in wanted["svg"]
     assert mpl.rcParams["path.simplify"]
-    # Nor do a user's own settings change it.
+    # The user's own settings do not change it either.
     monkeypatch.setitem(mpl.rcParams, "lines.linewidth", 9.0)
     monkeypatch.setitem(mpl.rcParams, "savefig.dpi", 30)
     assert {form: render(chart, form) for form in ("svg", "png")} == wanted

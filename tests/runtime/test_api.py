@@ -1,4 +1,4 @@
-"""`rnntext.load`: what it gives is what the commands print, and asking costs nothing."""
+"""`rnntext.load`: its results are those of the commands, and it imports only what it needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.conftest import CORPORA, Shell, environment
 SAMPLE = "naïve café 你好 🙂"
 STORIES = (CORPORA / "stories.txt").read_text("utf-8").split("\n")
 TEXTS = [SAMPLE, "", "The heron counted the boats.", *STORIES[1:40], "x"]
-# Every method, with what it needs and the task that has it.
+# Every method: the task that has it, and its arguments.
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "classify": ("classify", {}),
     "tag": ("tag", {}),
@@ -42,7 +42,7 @@ def lines(texts: list[str]) -> bytes:
     return "".join(f"{text}\n" for text in texts).encode()
 
 
-# What it gives
+# Results
 
 
 def test_labels_are_those_of_the_command(
@@ -87,7 +87,7 @@ def test_scores_are_those_of_the_command(
         assert answer.words is not None
         assert [w.word for w in answer.words] == [w["word"] for w in line["words"]]
     assert models["lm"].score(TEXTS)[0].words is None
-    # Nothing is carried from call to call.
+    # No state is carried from call to call.
     assert models["lm"].score(TEXTS, words=True, carry=carry) == found
 
 
@@ -118,7 +118,7 @@ def test_texts_are_those_of_the_command(run: Shell, lm: Path, models: dict[str, 
         }
         for answer in found
     ] == wanted
-    # What is not said is as it is on the command line.
+    # The defaults are those of the command line.
     (plain,) = run("generate", "-m", lm, "--json", "--seed", "4", "x").done().objects
     assert model.generate(["x"], seed=4)[0].text == plain["text"]
     by_line = run("generate", "-m", lm, "--json", "--seed", "4", "--record", "line", stdin=b"x\n")
@@ -138,7 +138,7 @@ def test_a_stream_is_the_text_in_pieces(models: dict[str, Runtime]) -> None:
     assert isinstance(first, str)
 
 
-# What it is
+# Attributes and errors
 
 
 def test_a_model_says_what_it_is(models: dict[str, Runtime], classifier: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_pickled_model_is_loaded_again(
         assert getattr(again, method)(TEXTS, **options) == (
             getattr(models[task], method)(TEXTS, **options)
         )
-    # It is a name, wherever it is read.
+    # The pickle holds an absolute path, so that it can be read in another directory.
     monkeypatch.chdir(lm.parent)
     data = pickle.dumps(rnntext.load(lm.name))
     assert len(data) < 1000
@@ -217,7 +217,7 @@ def test_threads_may_share_a_model(threads: int, lm: Path, classifier: Path, tag
             assert [call.result() for call in calls] == wanted
 
 
-# What is imported
+# Imports
 
 IMPORTED = """
 import json, sys

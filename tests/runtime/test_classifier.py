@@ -1,4 +1,4 @@
-"""Labels of texts of any length, against the trained network in torch."""
+"""Labels of texts of any length, compared with the network in PyTorch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CELLS = ("rnn", "gru", "lstm")
 LABELS = ("good", "naïve", "bad", "a café")
 LAYERS, H, E = 2, 9, 6
 WINDOW = 20
-# Every byte is a token, so that a text's length is its number of tokens.
+# Every byte is a token, so the number of tokens is the number of bytes.
 TOKENIZER = Tokenizer.train("byte", [], vocab_size=0)
 SAMPLE = "naïve café 你好 🙂"
 
@@ -58,7 +58,7 @@ def texts_of(*lengths: int) -> list[str]:
 
 
 def logits_of(network: Network, ids: Array) -> Array:
-    """What the network says of a whole text, read in one go."""
+    """The network's logits of a whole text, read in one call."""
     with torch.no_grad():
         rows = torch.from_numpy(ids.astype(np.int64))[None]
         return np.asarray(network(rows, torch.tensor([len(ids)]))[0], np.float64)
@@ -76,7 +76,7 @@ def assert_same(found: Sequence[Classification], wanted: Sequence[Classification
         assert one.labels == pytest.approx(two.labels, abs=1e-6)
 
 
-# Shorter and longer than a window, and just as long as some.
+# Shorter and longer than a window, and multiples of it.
 LENGTHS = (3, 97, 20, 1, 40, 41, 19, 160, 8)
 
 
@@ -100,7 +100,7 @@ def test_two_directions_are_the_mean_of_windows(cell: str) -> None:
         windows = [ids[start : start + WINDOW] for start in range(0, len(ids), WINDOW)]
         each = [logits_of(network, window) * len(window) / len(ids) for window in windows]
         np.testing.assert_allclose(logits, sum(each), atol=5e-6)
-    # A window that is short counts for little.
+    # A short window has a small weight.
     whole, longer = texts_of(20, 20)
     one, two = classifier.logits(TOKENIZER.encode([whole, whole + longer[:1]]))
     assert np.abs(one - two).max() < np.abs(one).max()
@@ -108,9 +108,9 @@ def test_two_directions_are_the_mean_of_windows(cell: str) -> None:
 
 @pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_text_has_the_same_answer_whatever_it_is_among(cell: str, both: bool) -> None:
+def test_a_result_does_not_depend_on_the_other_texts(cell: str, both: bool) -> None:
     classifier, _ = random_classifier(cell, both=both)
-    # More than are read at once.
+    # More texts than one batch holds.
     texts = [*texts_of(*LENGTHS, *range(1, 130)), SAMPLE, "", " "]
     together = classifier.classify(texts)
     for text, answer in zip(texts, together, strict=True):
@@ -119,13 +119,13 @@ def test_a_text_has_the_same_answer_whatever_it_is_among(cell: str, both: bool) 
     shuffled = classifier.classify([texts[i] for i in order])
     assert_same(shuffled, [together[i] for i in order])
     assert len({answer.label for answer in together}) > 1
-    # Threads share out the batches and change nothing.
+    # Threads do not change the results.
     threaded, _ = random_classifier(cell, both=both, threads=2)
     assert threaded.classify(texts) == together
     assert classifier.classify(texts) == together
 
 
-def test_labels_come_likeliest_first() -> None:
+def test_labels_are_sorted_by_probability() -> None:
     classifier, _ = random_classifier()
     for answer in classifier.classify(texts_of(5, 50)):
         values = list(answer.labels.values())
@@ -136,7 +136,7 @@ def test_labels_come_likeliest_first() -> None:
         assert all(type(value) is float for value in values)
 
 
-def test_labels_that_are_as_likely_keep_their_order() -> None:
+def test_labels_of_equal_probability_keep_their_order() -> None:
     _, network = random_classifier()
     for parameter in network.parameters():
         torch.nn.init.zeros_(parameter)
@@ -147,7 +147,7 @@ def test_labels_that_are_as_likely_keep_their_order() -> None:
     assert list(answer.labels.items()) == [(label, 0.25) for label in LABELS]
 
 
-def test_several_labels_are_likely_each_by_itself() -> None:
+def test_multi_label_probabilities_are_sigmoids() -> None:
     classifier, network = random_classifier(multi=True)
     texts = texts_of(7, 45)
     found = classifier.probabilities(texts)
@@ -157,7 +157,7 @@ def test_several_labels_are_likely_each_by_itself() -> None:
 
 
 @pytest.mark.parametrize("both", [False, True])
-def test_a_text_without_a_token_is_an_empty_line(both: bool) -> None:
+def test_a_text_without_tokens_is_read_as_an_empty_line(both: bool) -> None:
     classifier, network = random_classifier(both=both)
     assert len(TOKENIZER.encode([""])[0]) == 0
     alone = classifier.logits(TOKENIZER.encode([""]))
@@ -174,14 +174,14 @@ def test_a_text_without_a_token_is_an_empty_line(both: bool) -> None:
 
 @pytest.fixture(scope="module")
 def one_way(run: Shell, lm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier that reads as the language model does that it starts from."""
+    """A unidirectional classifier, initialized from a language model."""
     directory = tmp_path_factory.mktemp("one-way") / "classifier"
     args = ("--init", lm, "--steps", 10, "--threads", 1, "--seed", 3, "-q")
     run("train", "classify", CORPORA / "reviews.csv", "-o", directory, *args).done()
     return directory
 
 
-def test_a_trained_model_of_one_direction_reads_on(one_way: Path) -> None:
+def test_a_trained_unidirectional_model_carries_its_state(one_way: Path) -> None:
     config = ModelConfig.from_json(load(one_way).config["model"])
     assert not config.encoder.bidirectional
     network = build_network(config).eval()
@@ -201,7 +201,7 @@ def test_a_trained_model_of_one_direction_reads_on(one_way: Path) -> None:
         assert answer.labels == pytest.approx(likely, abs=1e-6)
 
 
-def test_what_is_no_classifier(lm: Path, tmp_path: Path) -> None:
+def test_loading_what_is_not_a_classifier(lm: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="language model, and this needs a classifier"):
         Classifier.load(lm)
     with pytest.raises(CheckpointError, match="does not exist"):
@@ -209,7 +209,7 @@ def test_what_is_no_classifier(lm: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("both", [False, True])
-def test_batches_that_are_answered_side_by_side(both: bool) -> None:
+def test_batches_that_are_classified_in_parallel(both: bool) -> None:
     classifier, _ = random_classifier(both=both, threads=2)
     batches = [[Record(text) for text in texts_of(*range(size))] for size in (90, 1, 40, 70)]
     found = prefetch([*batches, []], classifier.stream)

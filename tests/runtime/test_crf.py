@@ -1,4 +1,4 @@
-"""Viterbi and marginals against the sum over every path, and against what else is in the batch."""
+"""Viterbi and marginals against enumeration of all paths; independence of batch and padding."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def score(path: tuple[int, ...], sentence: Array, start: Array, hop: Array, end:
 def by_enumeration(
     sentence: Array, start: Array, hop: Array, end: Array
 ) -> tuple[tuple[int, ...], NDArray[np.float64]]:
-    """The best path and the marginals [W, L] of one sentence, from every path there is."""
+    """The best path and the marginals [W, L] of one sentence, by enumeration of all paths."""
     width, labels = sentence.shape
     paths = list(itertools.product(range(labels), repeat=width))
     scores = np.array([score(path, sentence, start, hop, end) for path in paths])
@@ -97,8 +97,8 @@ def test_everything_forbidden_is_still_a_distribution() -> None:
     check_against_enumeration((emissions, lengths, start, transitions, end))
 
 
-def test_the_only_way_on_is_far_behind() -> None:
-    """The path that transitions allow is e^-2000 of the greedy one at its first word."""
+def test_the_only_allowed_path_is_far_less_probable() -> None:
+    """At the first word, the path that transitions allow is e^-2000 times the greedy one."""
     emissions = np.zeros((1, 2, 3), np.float32)
     emissions[0, 0] = [2000, 0, -1]
     transitions = np.full((3, 3), FORBIDDEN_SCORE, np.float32)
@@ -120,7 +120,7 @@ def test_equal_scores_give_the_lowest_label() -> None:
 
 
 @pytest.mark.parametrize("filling", [0.0, 1e30, -np.inf, np.nan])
-def test_padding_and_company_change_nothing(filling: float) -> None:
+def test_padding_and_the_rest_of_the_batch_change_nothing(filling: float) -> None:
     batch, width, labels, padded = 7, 6, 16, 11
     emissions, lengths, start, transitions, end = random_crf(3, batch, width, labels)
     wide = np.full((batch, padded, labels), filling, np.float32)
@@ -131,7 +131,7 @@ def test_padding_and_company_change_nothing(filling: float) -> None:
     for row, length in enumerate(lengths):
         alone = (emissions[row : row + 1, :length], lengths[row : row + 1])
         assert paths[row].tolist() == viterbi(*alone, start, transitions, end)[0].tolist()
-        # Bit for bit: an answer may not depend on the batch.
+        # Bit for bit: a result must not depend on the batch.
         expected = marginals(*alone, start, transitions, end)[0]
         np.testing.assert_array_equal(probabilities[row, :length], expected)
         assert not probabilities[row, length:].any()

@@ -1,4 +1,4 @@
-"""Texts that are produced side by side are those that are produced alone."""
+"""Generation: batches, stop strings, streaming, and the graph that samples by itself."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ SAMPLE = "naïve café 你好 🙂"
 PROMPTS = ["", "The heron", SAMPLE, "counted the boats. " * 30, "A\nB", "The heron"]
 WARM = SamplingOptions(temperature=1.2, top_k=40)
 GREEDY = SamplingOptions(temperature=0)
-# What the model's graph draws by itself.
+# Options that the sampling graph supports.
 PLAIN = SamplingOptions(temperature=0.9)
 
 
 class Parrot:
-    """Stands for a language model that goes on with one text, over and over, whatever it reads.
+    """A fake language model that repeats one text, whatever it reads.
 
-    Its state is the place in the text. It has no graph that draws.
+    Its state is the position in the text. It has no sampling graph.
     """
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
         self.tokenizer = tokenizer
         self._ids = tokenizer.encode_lines([text])[0].tolist()
-        self.begun: list[int] = []  # of the only prompt, all but its last token
+        self.begun: list[int] = []  # the only prompt without its last token
         self.prompt: list[int] = []
 
     def initial_state(self, rows: int = 1) -> tuple[Array, ...]:
@@ -72,7 +72,7 @@ class Parrot:
 
     @property
     def tokens(self) -> int:
-        """Tokens of the text, its line end left out."""
+        """The number of tokens of the text, without the end of the line."""
         return len(self._ids) - 1
 
     def generate(self, *prompts: str, num_samples: int = 1, **options: Any) -> list[Generation]:
@@ -99,11 +99,11 @@ def texts(
     return list(generate(model, prompts, GenerationOptions(**given), num_samples))
 
 
-# Whatever else is produced
+# Independence of the batch
 
 
 @pytest.mark.parametrize("sampling", [WARM, PLAIN])
-def test_a_text_is_the_same_whatever_is_produced_beside_it(
+def test_a_text_does_not_depend_on_the_rest_of_the_batch(
     model: LanguageModel, sampling: SamplingOptions
 ) -> None:
     together = texts(model, PROMPTS, sampling=sampling)
@@ -116,23 +116,23 @@ def test_a_text_is_the_same_whatever_is_produced_beside_it(
     assert texts(model, PROMPTS, sampling=sampling, seed=6) != together
 
 
-def test_a_sample_is_told_by_the_seed_and_its_number(model: LanguageModel) -> None:
+def test_a_sample_depends_on_the_seed_and_its_number_only(model: LanguageModel) -> None:
     one, *_ = texts(model, ["The heron"])
     samples = texts(model, ["The heron"], 4)
     assert samples[0] == one
     assert len({found.text for found in samples}) == 4
     assert texts(model, ["The heron"], 2) == samples[:2]
-    # Prompt p's sample s is number p * num_samples + s.
+    # Sample s of prompt p has the index p * num_samples + s.
     of_two = texts(model, [SAMPLE, "The heron"], 4)
     assert of_two[4:] == samples
     assert [found.prompt for found in of_two] == [SAMPLE] * 4 + ["The heron"] * 4
-    # More than are produced side by side.
+    # More texts than one batch holds.
     many = texts(model, ["The heron", SAMPLE], 70, length=3)
     assert many[:70] == texts(model, ["The heron"], 70, length=3)
     assert many[70] == texts(model, [SAMPLE], length=3)[0]
 
 
-def test_greedy_is_without_chance(model: LanguageModel) -> None:
+def test_greedy_does_not_depend_on_the_seed(model: LanguageModel) -> None:
     greedy = texts(model, PROMPTS, sampling=GREEDY)
     assert texts(model, PROMPTS, sampling=GREEDY, seed=77) == greedy
     assert texts(model, PROMPTS, sampling=SamplingOptions(top_k=1)) == greedy
@@ -143,7 +143,7 @@ def test_greedy_is_without_chance(model: LanguageModel) -> None:
 
 
 def test_the_unknown_word_is_never_produced() -> None:
-    bird = parrot("char", "né 你 ж né")  # one character is unknown
+    bird = parrot("char", "né 你 ж né")  # ж is unknown
     assert bird.tokenizer.unk_id is not None
     found = bird.generate("", length=6)[0].text
     assert "<unk>" not in found
@@ -151,14 +151,14 @@ def test_the_unknown_word_is_never_produced() -> None:
     assert found[5] != "ж"
 
 
-def test_a_token_that_was_there_is_penalised() -> None:
+def test_a_repeated_token_is_penalised() -> None:
     bird = parrot(text="aaaa")
     sampling = SamplingOptions(temperature=0, repetition_penalty=1e5)
     options = GenerationOptions(length=3, sampling=sampling)
     (found,) = generate(cast(LanguageModel, bird), [""], options)
     assert found.text[0] == "a"
     assert "a" not in found.text[1:]
-    # What the prompt says counts.
+    # Tokens of the prompt count too.
     (found,) = generate(cast(LanguageModel, bird), ["a"], options)
     assert "a" not in found.text
 
@@ -170,24 +170,24 @@ def test_a_token_that_was_there_is_penalised() -> None:
 def test_stop_across_tokens(kind: str) -> None:
     text = "the heron counted the boats"
     bird = parrot(kind, text)
-    # A word stands before a subword, so that it begins with a space.
+    # After a word, the first subword begins with a space.
     prompt, space = ("x", " ") if kind == "bpe" else ("", "")
     for stop in ("ron", "n c", "d the b", "oats", "boats", "t"):
         (found,) = bird.generate(prompt, length=99, stop=("never", stop))
         wanted = space + text[: text.index(stop)]
         assert (found.text, found.finish_reason) == (wanted, "stop")
         assert 0 < found.tokens <= bird.tokens
-    # Of several the one that comes first, though it was named last.
+    # The stop string that comes first in the text counts, not the first one in the options.
     (found,) = bird.generate(prompt, length=99, stop=("boats", "counted"))
     assert found.text == f"{space}the heron "
     (found,) = bird.generate(prompt, length=99, stop=("ted", "oun"))
     assert found.text == f"{space}the heron c"
-    # Over the end of a line, into the next round.
+    # Across the end of a line, into the next repetition.
     (found,) = bird.generate(prompt, length=99, stop=("s\nthe h",))
     assert found.text == space + text[:-1]
 
 
-def test_what_only_begins_a_stop_text_is_given_out() -> None:
+def test_an_incomplete_stop_string_is_part_of_the_text() -> None:
     bird = parrot(text="the heron")
     (found,) = bird.generate("", length=bird.tokens, stop=("heron!", "n\nx", "ro~"))
     assert (found.text, found.finish_reason) == ("the heron", "length")
@@ -198,11 +198,11 @@ def test_what_only_begins_a_stop_text_is_given_out() -> None:
         )
     ]
     assert "".join(piece.text for piece in pieces) == "the heron"
-    # It is held back until it is sure: nothing that was given out begins a stop text.
+    # It is buffered until it cannot become a stop string.
     assert [piece.text for piece in pieces] == ["t", "he ", "heron"]
 
 
-def test_a_stop_in_the_prompt_is_no_stop() -> None:
+def test_a_stop_string_in_the_prompt_does_not_stop() -> None:
     bird = parrot(text="abc")
     (found,) = bird.generate("xyz b", length=3, stop=("b",))
     assert (found.text, found.finish_reason) == ("a", "stop")
@@ -220,7 +220,7 @@ def test_reasons_to_finish() -> None:
     assert found == Generation("", "abc", 3, "length")
     (found,) = bird.generate("", length=9, single_line=True, stop=("c",))
     assert found == Generation("", "ab", 3, "stop")
-    # What was held back when the line ended belongs to the text.
+    # Text that was buffered when the line ended belongs to the text.
     (found,) = bird.generate("", length=9, single_line=True, stop=("cd",))
     assert found == Generation("", "abc", 3, "end")
 
@@ -231,7 +231,7 @@ def test_no_length(model: LanguageModel) -> None:
     assert texts(model, []) == []
 
 
-def test_options_that_cannot_be() -> None:
+def test_invalid_options() -> None:
     for options, part in (
         ({"length": -1}, "--length"),
         ({"stop": ("a", "")}, "--stop"),
@@ -264,7 +264,7 @@ def test_pieces_are_whole_characters(kind: str) -> None:
     assert pieces[-1] == TextChunk(pieces[-1].text, 2 * bird.tokens + 1, "length")
 
 
-def test_a_character_that_is_cut_off_is_said_to_be() -> None:
+def test_a_character_that_is_cut_off_is_replaced() -> None:
     bird = parrot(text="a🙂")
     (found,) = bird.generate("", length=4)
     assert found == Generation("", "a\ufffd", 4, "length")
@@ -280,8 +280,8 @@ def test_the_pieces_of_a_stream_join_to_the_generated_texts(model: LanguageModel
     assert [joined[n] for n in range(12)] == [f.text for f in generate(model, PROMPTS, options, 2)]
 
 
-def test_a_text_goes_on_with_the_prompt_s_last_word() -> None:
-    """No space goes before what is produced at the start of a line, one between words."""
+def test_spaces_after_the_prompt() -> None:
+    """There is a space between words, and none at the start of a line."""
     bird = parrot("word", "the heron")
     for prompt, text in (("", "the heron"), ("a", " the heron"), ("a\n", "the heron")):
         (found,) = bird.generate(prompt, length=2)
@@ -291,7 +291,7 @@ def test_a_text_goes_on_with_the_prompt_s_last_word() -> None:
 @pytest.mark.parametrize("prompt", ["", "the boats\n"])
 @pytest.mark.parametrize("kind", ["bpe", "byte", "char", "word"])
 def test_a_text_may_begin_where_a_line_does(kind: str, prompt: str) -> None:
-    """Nothing of the line has been read yet, and no space comes before its first word."""
+    """The model has read nothing of that line, and its first word has no space before it."""
     bird = parrot(kind, "the heron")
     (found,) = bird.generate(prompt, length=bird.tokens)
     assert found.text == "the heron"
@@ -300,7 +300,7 @@ def test_a_text_may_begin_where_a_line_does(kind: str, prompt: str) -> None:
     assert bird.prompt == [bird.tokenizer.eos_id, *whole]
 
 
-# Drawn by the model's own graph
+# The sampling graph
 
 
 def test_the_sampling_graph_gives_the_texts_of_stepping_and_choosing(model: LanguageModel) -> None:
@@ -319,10 +319,10 @@ def test_the_sampling_graph_gives_the_texts_of_stepping_and_choosing(model: Lang
 
 
 @pytest.mark.parametrize("short", [0.0, 1e9])
-def test_a_text_does_not_depend_on_how_much_is_drawn_at_once(
+def test_a_text_does_not_depend_on_the_number_of_tokens_per_call(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch, short: float
 ) -> None:
-    """One token a call where calls are slow."""
+    """One token in each call if calls are slow."""
     wanted = texts(model, PROMPTS, sampling=PLAIN, stop=("ed",))
     monkeypatch.setattr("rnntext.runtime.generate._SHORT_CALL", short)
     counts: list[int] = []
@@ -338,7 +338,7 @@ def test_a_text_does_not_depend_on_how_much_is_drawn_at_once(
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 15, 16, 17, 40])
-def test_a_drawn_text_has_its_length(model: LanguageModel, length: int) -> None:
+def test_a_sampled_text_has_its_length(model: LanguageModel, length: int) -> None:
     found = texts(model, PROMPTS, sampling=PLAIN, length=length)
     assert {(text.tokens, text.finish_reason) for text in found} == {(length, "length")}
     longer = texts(model, PROMPTS, sampling=PLAIN, length=length + 5)
@@ -359,10 +359,10 @@ def test_a_checkpoint_without_the_graph_steps(lm: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", ["generation.onnx", "model.safetensors", "tokenizer.json", ""])
-def test_a_model_whose_directory_has_another_by_now_goes_on(
+def test_a_model_still_works_after_its_directory_has_changed(
     lm: Path, tmp_path: Path, changed: str
 ) -> None:
-    """Also where it has none any more."""
+    """Or after it has been deleted."""
     directory = tmp_path / "m"
     shutil.copytree(lm, directory)
     older = LanguageModel.load(directory, threads=1)
@@ -370,7 +370,7 @@ def test_a_model_whose_directory_has_another_by_now_goes_on(
         found = checkpoint.load(directory)
         files: dict[str, Path | bytes] = {name: found.file(name) for name in found.config["files"]}
         content = found.file(changed).read_bytes()
-        other = bytes([content[-1] ^ 1])  # the last number's, in tensors
+        other = bytes([content[-1] ^ 1])  # in tensors, of the last number
         files[changed] = content + b" " if changed.endswith("json") else content[:-1] + other
         checkpoint.save(directory, files, found.config, force=True)
     else:
@@ -379,7 +379,7 @@ def test_a_model_whose_directory_has_another_by_now_goes_on(
     assert len(texts(older, PROMPTS, sampling=PLAIN)) == len(PROMPTS)
 
 
-def test_what_else_a_directory_holds_may_change(lm: Path, tmp_path: Path) -> None:
+def test_other_files_of_the_directory_may_change(lm: Path, tmp_path: Path) -> None:
     directory = tmp_path / "m"
     shutil.copytree(lm, directory)
     model = LanguageModel.load(directory, threads=1, when_needed=True)
@@ -409,7 +409,7 @@ def test_threads_open_one_graph(lm: Path) -> None:
 def test_only_the_graph_that_is_used_is_opened(
     run: Shell, lm: Path, tmp_path: Path, name: str, more: tuple[object], other: tuple[object]
 ) -> None:
-    """If it is damaged, that is said before a prompt is printed."""
+    """If it is damaged, the error comes before the prompt is printed."""
     directory = tmp_path / "m"
     shutil.copytree(lm, directory)
     content = bytearray((directory / name).read_bytes())
@@ -435,7 +435,7 @@ def test_chunks_are_sorted_by_text() -> None:
     ]
     given = iter(pieces)
     found = sort_by_text(given)
-    # The first text's pieces come at once, before the others have ended.
+    # Chunks of the first text are not delayed until the others are finished.
     assert next(found) == (0, TextChunk("a1", 1))
     assert next(given)[0] == 2
     assert [(number, piece.text) for number, piece in sort_by_text(pieces)] == [

@@ -1,4 +1,4 @@
-"""A language model that walks, against an LSTM in NumPy that knows nothing of graphs."""
+"""Reading and scoring with a language model, compared with an LSTM written in NumPy."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class Reference:
         assert not any("backward" in name for name in tensors)
 
     def start(self) -> list[tuple[Array, Array]]:
-        """Hidden and cell of each layer, where nothing has been read."""
+        """The zero hidden and cell state of each layer."""
         return [(np.zeros(self._hidden), np.zeros(self._hidden)) for _ in range(self._layers)]
 
     def step(
         self, token: int, state: list[tuple[Array, Array]]
     ) -> tuple[Array, list[tuple[Array, Array]]]:
-        """Logits (V) after one token more, and the state there."""
+        """Logits (V) after one more token, and the state there."""
         x = self._tensors["encoder.embedding.weight"][token]  # (E)
         after = []
         for number, (hidden, cell) in enumerate(state):
@@ -83,7 +83,7 @@ class Reference:
         end: int,
         state: list[tuple[Array, Array]] | None = None,
     ) -> tuple[Array, list[tuple[Array, Array]]]:
-        """The log-probability of each token, the first being read after a line's end."""
+        """The log-probability of each token, where the first comes after the end of a line."""
         logits, state = self.read([end, *tokens[:-1]], state)
         totals = np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1)
         return logits[np.arange(len(tokens)), np.asarray(tokens)] - totals, state
@@ -126,7 +126,7 @@ def some_rows(*lengths: int) -> list[Array]:
 
 
 def assert_same(cell: str, found: Array, wanted: Array) -> None:
-    """The same to the bit where ONNX Runtime's operator is so, the vanilla RNN nearly."""
+    """Equal to the bit; for the vanilla RNN, whose operator depends on the batch, nearly equal."""
     if cell == "rnn":
         np.testing.assert_allclose(found, wanted, atol=2e-6)
     else:
@@ -136,7 +136,7 @@ def assert_same(cell: str, found: Array, wanted: Array) -> None:
 # Reading
 
 
-def test_reading_is_what_the_reference_does() -> None:
+def test_reading_equals_the_reference() -> None:
     model, weights = random_language_model()
     reference = Reference(weights)
     rows = some_rows(1, 300, 2)
@@ -156,7 +156,7 @@ def test_reading_is_what_the_reference_does() -> None:
 def test_a_row_is_read_as_if_it_were_alone(lengths: tuple[int, ...], cell: str) -> None:
     model, _ = random_language_model(cell)
     rows = some_rows(*lengths)
-    # From a state that is another in each row, and is left as it is.
+    # From a different state in each row, which must not be changed.
     _, before = model.read(some_rows(5, 5, 5), model.initial_state(3))
     kept = [part.copy() for part in before]
     logits, state = model.read(rows, before)
@@ -170,7 +170,7 @@ def test_a_row_is_read_as_if_it_were_alone(lengths: tuple[int, ...], cell: str) 
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
-def test_reading_on_is_reading_the_whole(precision: str) -> None:
+def test_reading_in_parts_equals_reading_at_once(precision: str) -> None:
     model, _ = random_language_model(precision=precision)
     (row,) = some_rows(300)
     whole, end = model.read([row], model.initial_state())
@@ -225,7 +225,7 @@ def test_scores_are_what_reading_predicts() -> None:
         previous = token
 
 
-def test_no_lines_and_threads() -> None:
+def test_no_lines_and_several_threads() -> None:
     model, _ = random_language_model()
     assert model.score([]) == []
     lines = some_rows(*range(1, 80), 700)  # more than one batch
@@ -237,8 +237,8 @@ def test_no_lines_and_threads() -> None:
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_threads_change_no_bit(cell: str, precision: str) -> None:
-    """In a model that is large enough to be shared out among them, several batches at once or
-    within each run."""
+    """With a model that is large enough for several threads, in parallel batches or within each
+    run."""
     letters = "".join(map(chr, range(0x4E00, 0x4E00 + 2000)))
     tokenizer = Tokenizer.train("char", [letters], vocab_size=3000)
     config = ModelConfig("lm", EncoderConfig(cell, tokenizer.vocab_size, 96, 128, 1, False))
@@ -255,16 +255,16 @@ def test_threads_change_no_bit(cell: str, precision: str) -> None:
         wanted = wanted or found
         for one, two in zip(found, wanted, strict=True):
             np.testing.assert_array_equal(one, two)
-    # Nor does it matter what is read beside a line.
+    # The rest of the batch makes no difference either.
     np.testing.assert_array_equal(wanted[-2], wanted[3])
     np.testing.assert_array_equal(wanted[-1][0], logits[1])
 
 
-# Walking
+# Documents
 
 
 @pytest.mark.parametrize("small", [False, True])
-def test_walking_gives_every_token_once_and_in_order(
+def test_documents_are_scored_completely_and_in_order(
     small: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, weights = random_language_model()
@@ -289,10 +289,10 @@ def test_walking_gives_every_token_once_and_in_order(
             np.testing.assert_allclose(found[:, 0], [layer[part] for layer in after], atol=1e-5)
 
 
-def test_walking_from_a_state() -> None:
+def test_scoring_from_a_state() -> None:
     model, weights = random_language_model()
     first, second = some_rows(9, 8)
-    first[-1] = TOKENIZER.eos_id  # a document goes on after a line's end
+    first[-1] = TOKENIZER.eos_id  # a document continues after the end of a line
     (end,) = [chunk.state for chunk in model.score_documents([first])]
     (chunk,) = model.score_documents([second], end)
     whole, _ = Reference(weights).score([*first, *second], TOKENIZER.eos_id)
@@ -301,13 +301,13 @@ def test_walking_from_a_state() -> None:
 
 
 def test_a_large_vocabulary_takes_shorter_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one call holds stays bounded, and nothing else changes."""
+    """The size of one call is bounded, and the results do not change."""
     usual, _ = random_language_model()
     monkeypatch.setattr(language, "_MAX_LOGITS", 6 * V)
     bounded, _ = random_language_model()
     documents = some_rows(20, 7)
     lengths = [len(s.scores) for s in bounded.score_documents(documents) if s.row == 0]
-    # Three steps of two rows; six of the one that is left is not more than three are.
+    # At most 6 logit rows in a call: three steps of two rows.
     assert max(lengths) == 3
     for one, other in zip(usual.score(documents), bounded.score(documents), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -1,4 +1,4 @@
-"""Next words against every spelling counted one by one, under models of known distributions."""
+"""Next words compared with an enumeration of all spellings, under models of known distributions."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ PIECES = ("bpe", "char", "byte")
 
 
 class Known:
-    """Stands for a language model, with probabilities that a rule gives; its state is the number
-    of a history."""
+    """A fake language model whose probabilities come from a rule. Its state is the index of a
+    history."""
 
     def __init__(self, tokenizer: Tokenizer, rule: Rule) -> None:
         self.tokenizer = tokenizer
         self.rule = rule
         self.histories: list[tuple[int, ...]] = [()]
-        self.prompts: list[tuple[int, ...]] = []  # what was read from the start
-        self.largest = 0  # rows of one call
+        self.prompts: list[tuple[int, ...]] = []  # histories that were read from the zero state
+        self.largest = 0  # the most rows in one call
 
     map = staticmethod(map)
 
@@ -69,8 +69,8 @@ def trained(kind: str, lines: Sequence[str], **options: Any) -> Tokenizer:
 
 
 def some_tokens(tokenizer: Tokenizer, characters: str, seed: int = 5) -> Rule:
-    """Random probabilities that depend on the last two tokens, for tokens of some characters and
-    the line's end; for `byte`, of the characters' bytes in any order."""
+    """Random probabilities that depend on the last two tokens. Only tokens made of these
+    characters (for `byte`, of their bytes in any order) and the end of the line have any."""
     data = set(characters.encode())
     usable = np.array([set(piece) <= data or piece == b"\n" for piece in tokenizer.pieces])
     if tokenizer.unk_id is not None:
@@ -89,7 +89,7 @@ def some_tokens(tokenizer: Tokenizer, characters: str, seed: int = 5) -> Rule:
 
 
 def memory_of(tokenizer: Tokenizer, text: str) -> Rule:
-    """Nearly always one of the tokens that go on as the text and a line's end do."""
+    """Probabilities 0.95 for the tokens that continue the text and then end the line."""
     target = (" " * (tokenizer.config.kind == "bpe") + text + "\n").encode()
 
     def rule(history: tuple[int, ...]) -> Array:
@@ -101,16 +101,17 @@ def memory_of(tokenizer: Tokenizer, text: str) -> Rule:
     return rule
 
 
-# A word that surely ended, or a mark; no word can come. U+FFFD stands for what is no text.
+# ENDED: a word that has certainly ended, or a sign. NO_WORD: no word can follow. U+FFFD stands for
+# bytes that are not text.
 ENDED = re.compile(r"\s*(\w+(?:['-]\w+)*)(?:[^\w'-]|['-]\W)|\s*([^\w\s�])")
 NO_WORD = re.compile(r"[^\S\n]*[\n�]")
 
 
-Spelling = tuple[float, tuple[int, ...], bytes]  # probability, ids with those before, bytes
+Spelling = tuple[float, tuple[int, ...], bytes]  # probability, history with its ids, bytes
 
 
 def longer(tokenizer: Tokenizer, rule: Rule, spelling: Spelling) -> Iterator[Spelling]:
-    """A spelling with each of the tokens that may follow."""
+    """The spelling extended by each token that may follow."""
     mass, history, data = spelling
     probabilities = mass * rule(history)
     for token in np.flatnonzero(probabilities).tolist():
@@ -151,8 +152,8 @@ def words_by_enumeration(
     return {word: mass for word, mass in masses.items() if word.startswith(beginning)}, lost
 
 
-# A text, whether to complete it, what is read of it, and what must come next; a line's start is
-# followed by a space in `bpe` alone.
+# A text, whether to complete it, the part that is read, and the bytes that must come next. Only in
+# `bpe` is there a space at the start of a line.
 CASES = [
     ("", False, "", ""),
     ("ab", False, "ab", " "),
@@ -169,7 +170,7 @@ CASES = [
 
 
 def check(found: Predictions, true: dict[str, float], lost: float, top_k: int) -> None:
-    """What `Predictions` promises."""
+    """Check the bounds that `Predictions` documents."""
     listed = {each.word: each.probability for each in found.words}
     assert list(listed.values()) == sorted(listed.values(), reverse=True)
     assert len(listed) == len(found.words) <= top_k
@@ -208,7 +209,7 @@ def test_probabilities_are_those_of_all_spellings(
     for top_k in (1, 3, 200):
         [found] = predictor.predict([text], top_k=top_k, complete=complete)
         check(found, true, lost, top_k)
-    # A search that may go on says what is true, and which words are best.
+    # With higher limits the search finds the exact probabilities.
     monkeypatch.setattr(module, "_MAX_HYPOTHESES", 3000)
     monkeypatch.setattr(module, "_NEGLIGIBLE", 1e-9)
     [long] = predictor.predict([text], top_k=300, complete=complete)
@@ -222,7 +223,7 @@ def listed(found: Predictions) -> dict[str, float]:
 
 
 def table(tokenizer: Tokenizer, rules: dict[str, dict[str, float]]) -> Rule:
-    """Probabilities by what was spelled so far in `bpe`, of the tokens with these pieces."""
+    """A rule from a table: the pieces so far, joined by `|`, to the probabilities of the next."""
     ids = {piece: i for i, piece in enumerate(tokenizer.pieces)}
 
     def rule(history: tuple[int, ...]) -> Array:
@@ -247,7 +248,7 @@ def test_spellings_and_what_ends_a_word_are_summed_by_hand() -> None:
         " ": {",": 1.0},
     }
     predictor = Known(tokenizer, table(tokenizer, rules)).predictor()
-    # A line's first word comes after a space: the comma is no spelling of it.
+    # The first word of a line comes after a space, so the comma is not the start of a word.
     given = 0.5 + 0.25 + 0.125
     words = {
         "hello": (0.5 * (0.5 + 0.25 + 0.125) + 0.25 * 0.5 * (0.5 + 0.5)) / given,
@@ -284,7 +285,7 @@ def test_a_text_known_by_heart_is_predicted_word_by_word(kind: str, line: str) -
     ]
     completed = predictor.predict([line + text for text, _ in started], complete=True)
     for (text, word), found in zip(started, completed, strict=True):
-        # A sign that is no letter is whole by itself.
+        # A sign that is not a letter is a complete word.
         expected = "don't" if text.endswith("🙂") else word
         assert found.words[0].word == expected, text
 
@@ -311,7 +312,7 @@ def test_a_line_starts_after_its_end_with_nothing_read(kind: str, complete: bool
 
 
 @pytest.mark.parametrize("kind", PIECES)
-def test_what_is_not_text_or_not_known_is_never_predicted(kind: str) -> None:
+def test_bytes_that_are_not_text_and_unknown_tokens_are_never_predicted(kind: str) -> None:
     tokenizer = trained(kind, ["ab é ab"])
     likely = [i for i, piece in enumerate(tokenizer.pieces) if piece in (b"\xc3", b"\xa9", b"\n")]
     if tokenizer.unk_id is not None:
@@ -335,7 +336,7 @@ def test_a_completed_word_does_not_end_before_the_text_does() -> None:
 
 @pytest.mark.parametrize("kind", PIECES)
 @pytest.mark.parametrize("complete", [False, True])
-def test_a_text_is_answered_alike_alone_and_among_others(kind: str, complete: bool) -> None:
+def test_predictions_do_not_depend_on_the_other_texts(kind: str, complete: bool) -> None:
     tokenizer = trained(kind, [TEXT, "ab abb ba, a-b bé ab-ab"])
     model = Known(tokenizer, some_tokens(tokenizer, "abcdefn é,'-"))
     predictor = model.predictor()
@@ -345,11 +346,11 @@ def test_a_text_is_answered_alike_alone_and_among_others(kind: str, complete: bo
     found = predictor.predict(texts, complete=complete)
     assert [each.text for each in found] == texts
     assert found == [predictor.predict([text], complete=complete)[0] for text in texts]
-    # Prefixes of many texts are read at once, but only so many.
+    # Hypotheses of many texts are read in one call, up to a limit.
     assert 64 < model.largest <= 128
 
 
-def test_the_number_of_prefixes_read_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_hypotheses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = trained("bpe", [TEXT])
     even = np.full(tokenizer.vocab_size, 1 / tokenizer.vocab_size)
     model = Known(tokenizer, lambda history: even)
@@ -411,7 +412,7 @@ def test_raw_text_is_completed_at_its_last_word(text: str, read: str, beginning:
 
 
 def found_share(tokenizer: Tokenizer) -> float:
-    """What the words have of an even distribution: all but the line's end and the unknown word."""
+    """The share of all words in a uniform distribution: all tokens but the line's end and <unk>."""
     return (tokenizer.vocab_size - 2) / tokenizer.vocab_size
 
 
@@ -432,7 +433,7 @@ def test_no_texts_and_no_words_asked_for() -> None:
 
 
 @pytest.mark.parametrize("complete", [False, True])
-def test_a_trained_model_answers_alike_alone_and_among_others(lm: Path, complete: bool) -> None:
+def test_a_trained_model_predicts_the_same_alone_and_in_a_batch(lm: Path, complete: bool) -> None:
     lines = ["", "The ", "Once upon a ti", "naïve café 你好 🙂", "word " * 300, 'He said "he']
     lines += ["a line of words that goes on and o"[:size] for size in range(0, 30, 3)] * 8
     found = Predictor.load(lm, 2).predict(lines, complete=complete)

@@ -1,4 +1,4 @@
-"""Filters on four-element arrays worked out by hand, and choices against their distribution."""
+"""Filters on four-element arrays worked out by hand; choices compared with their distribution."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_low_temperature_stays_finite(value: float) -> None:
     assert not np.isnan(cold).any()
 
 
-def test_top_k_keeps_k_and_of_equals_the_lower_ids() -> None:
+def test_top_k_keeps_k_tokens_the_lower_ids_among_equals() -> None:
     logits = rows([1, 4, 3, 2], [7, 7, 7, 7], [0, 5, 0, 0])
     assert kept(top_k(logits, 1)) == [[1], [0], [1]]
     assert kept(top_k(logits, 2)) == [[1, 2], [0, 1], [0, 1]]
@@ -126,7 +126,7 @@ def test_the_largest_uniform_number_stays_below_any_total(total: float) -> None:
     assert np.nextafter(1.0, 0) * total < total
 
 
-def test_choose_never_picks_what_is_ruled_out() -> None:
+def test_choose_never_picks_a_token_of_probability_0() -> None:
     logits = rows([NONE, 1, NONE], [1, NONE, NONE], [NONE, NONE, 1])
     for uniform in (0.0, 0.5, np.nextafter(1.0, 0)):
         ids = choose(logits, SamplingOptions(), [[]] * 3, np.full(3, uniform))
@@ -142,8 +142,8 @@ def test_greedy_takes_the_first_maximum_after_the_penalty() -> None:
 
 
 def test_the_penalty_comes_before_the_temperature() -> None:
-    # 4 / 2 = 2 against 2: equally likely. The temperature shifts the largest logit to 0, which a
-    # penalty that came after it would leave at 0.
+    # 4 / 2 = 2 against 2: equal probabilities. The temperature shifts the largest logit to 0, which
+    # a penalty applied after it would not change.
     options = SamplingOptions(temperature=0.5, repetition_penalty=2)
     logits = np.repeat(rows([4, 2]), 2, axis=0)
     ids = choose(logits, options, [[0], [0]], np.array([0.49, 0.51]))
@@ -162,10 +162,10 @@ OPTIONS = [
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_choices_follow_the_distribution(options: SamplingOptions) -> None:
-    """Pearson's chi-square; 25 at up to 4 degrees of freedom is chance one time in 20,000."""
+    """Pearson's chi-squared test: 25 at up to 4 degrees of freedom has a p-value of 1 / 20,000."""
     draws, history = 20_000, [0, 3]
     probabilities = np.array([0.4, 0.3, 0.15, 0.1, 0.05])
-    # By the definitions, one token at a time, in float64 and apart from the code under test.
+    # From the definitions, in float64 and independent of the code under test.
     logits = np.log(probabilities) + 2.0
     for token in history:
         factor = options.repetition_penalty

@@ -1,4 +1,4 @@
-"""Lines and words against an LSTM in NumPy, and the state that goes on from line to line."""
+"""Surprisal of lines and words, compared with an LSTM written in NumPy; the carried state."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LINES = ["A heron stood in the shallows.", "", SAMPLE, "  said  the heron, twice
 
 @pytest.fixture(scope="module")
 def word_lm(run: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of words, with two layers and states that are projected to its embeddings."""
+    """A word model with two layers and a projection from its states to its embeddings."""
     directory = tmp_path_factory.mktemp("words") / "lm"
     sizes = ("--tokenizer", "word", "--layers", 2, "--hidden", 28, "--embed", 20)
     args = ("train", "lm", CORPORA / "stories.txt", "-o", directory, *sizes, *TINY, 60)
@@ -52,7 +52,7 @@ def words(word_lm: Path) -> LanguageModel:
 
 @pytest.fixture(scope="module")
 def pieces(lm: Path) -> LanguageModel:
-    """A model of subwords."""
+    """A subword model."""
     return LanguageModel.load(lm, threads=1)
 
 
@@ -86,7 +86,7 @@ def test_lines_against_the_reference(
         nats = total_bits(reference, ids.tolist(), end) * math.log(2)
         assert line.bits * math.log(2) == pytest.approx(nats, rel=1e-5)
         assert line.perplexity == pytest.approx(math.exp(nats / len(ids)), rel=1e-5)
-    # Carried along, the lines are one text.
+    # With a carried state the lines are one text.
     carried = Scorer(model, carry=True).score(LINES)
     scores, _ = reference.score(np.concatenate(encoded).tolist(), end)
     ends = np.cumsum([len(ids) for ids in encoded])[:-1]
@@ -97,7 +97,7 @@ def test_lines_against_the_reference(
 
 
 def test_a_very_long_line_is_one_text(words: LanguageModel, word_lm: Path) -> None:
-    """As long as it is, it is read as the trained network reads it in one go."""
+    """Compared with the network in PyTorch, which reads it in one call."""
     random = np.random.default_rng(2)
     text = " ".join(random.choice(split_words(" ".join(STORIES)), size=20_000))
     (line,) = Scorer(words).score([text])
@@ -117,13 +117,11 @@ def test_a_very_long_line_is_one_text(words: LanguageModel, word_lm: Path) -> No
     assert line.bits == pytest.approx(total / math.log(2), rel=1e-6)
 
 
-# A line's own score
+# Independence of the batch, and words
 
 
 @pytest.mark.parametrize("by_word", [False, True])
-def test_a_line_has_the_same_score_whatever_it_is_among(
-    by_word: bool, words: LanguageModel
-) -> None:
+def test_a_score_does_not_depend_on_the_other_lines(by_word: bool, words: LanguageModel) -> None:
     scorer = Scorer(words)
     lines = [*STORIES[:150], "", " ".join(STORIES[:40])]
     found = scorer.score(lines, words=by_word)
@@ -135,7 +133,9 @@ def test_a_line_has_the_same_score_whatever_it_is_among(
 
 
 @pytest.mark.parametrize("carry", [False, True])
-def test_words_share_out_the_line(carry: bool, words: LanguageModel, pieces: LanguageModel) -> None:
+def test_the_words_of_a_line_sum_to_the_line(
+    carry: bool, words: LanguageModel, pieces: LanguageModel
+) -> None:
     for model, split in ((words, split_words), (pieces, str.split)):
         plain = Scorer(model, carry=carry).score(LINES)
         found = Scorer(model, carry=carry).score(LINES, words=True)
@@ -148,7 +148,7 @@ def test_words_share_out_the_line(carry: bool, words: LanguageModel, pieces: Lan
 
 
 def test_a_word_has_the_bits_of_its_tokens(pieces: LanguageModel) -> None:
-    """`naïve café` is more tokens than words: each word has those up to its end."""
+    """A word has all tokens up to its end: `naïve café` has more tokens than words."""
     (ids,) = pieces.tokenizer.encode_lines([SAMPLE])
     (scores,) = pieces.score([ids])
     (line,) = Scorer(pieces).score([SAMPLE], words=True)
@@ -208,10 +208,10 @@ def test_an_empty_line_is_its_end(words: LanguageModel) -> None:
     assert line.perplexity == pytest.approx(2**line.bits)
 
 
-# The state from line to line
+# The carried state
 
 
-def test_the_state_goes_on_from_call_to_call(words: LanguageModel) -> None:
+def test_the_state_is_carried_from_call_to_call(words: LanguageModel) -> None:
     together = Scorer(words, carry=True).score(LINES)
     scorer = Scorer(words, carry=True)
     apart = [*scorer.score(LINES[:1]), *scorer.score([]), *scorer.score(LINES[1:4])]
@@ -226,7 +226,7 @@ def test_the_state_goes_on_from_call_to_call(words: LanguageModel) -> None:
     assert plain.score([]) == []
 
 
-def test_what_is_no_language_model(classifier: Path, tmp_path: Path) -> None:
+def test_loading_what_is_not_a_language_model(classifier: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="classifier, and this needs a language model"):
         Scorer.load(classifier)
     with pytest.raises(CheckpointError, match="does not exist"):
@@ -236,11 +236,11 @@ def test_what_is_no_language_model(classifier: Path, tmp_path: Path) -> None:
 # Against `evaluate`
 
 
-def test_carried_scores_add_up_to_what_evaluate_says(
+def test_carried_scores_sum_to_the_result_of_evaluate(
     run: Shell, word_lm: Path, tmp_path: Path
 ) -> None:
     one, two = tmp_path / "a.txt", tmp_path / "b.txt"
-    # More lines than are scored at once.
+    # More lines than one batch holds.
     one.write_text("\n".join([*STORIES, *STORIES]) + "\n", "utf-8")
     two.write_text("\n".join(STORIES[20:60]) + "\n", "utf-8")
     model = ("-m", word_lm, "--threads", "1", "--json")
@@ -257,6 +257,6 @@ def test_carried_scores_add_up_to_what_evaluate_says(
         assert tokens == found["tokens"]
         assert total * math.log(2) == pytest.approx(nats, rel=1e-5)
         sums[files] = total
-    # A file starts from zero: together they are as surprising as apart.
+    # Every file starts from a zero state: scored together they have the same surprisal.
     assert sums[one, two] == pytest.approx(sums[one,] + sums[two,], rel=1e-7)
     assert totals("reset", two)[0] != pytest.approx(sums[two,], rel=1e-5)

@@ -1,4 +1,4 @@
-"""Tags of sentences of any length, against the trained network in torch."""
+"""Tags of sentences of any length, compared with the network in PyTorch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SAMPLE = "Mara can't row, [naïve] 你好 🙂."
 def random_tagger(
     cell: str = "lstm", *, both: bool = False, crf: bool = True, threads: int = 1
 ) -> tuple[Tagger, Network]:
-    """Without `crf`, tags say nothing of each other."""
+    """Without `crf`, tags do not depend on each other."""
     encoder = EncoderConfig(cell, TOKENIZER.vocab_size, E, H, LAYERS, both)
     config = ModelConfig("tag", encoder, LABELS, False, WINDOW)
     network = build_network(config).eval()
@@ -48,7 +48,7 @@ def random_tagger(
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.normal_(0, 0.5, generator=generator)
-        # Not one tag for all.
+        # Larger weights, so that not all words have the same tag.
         network.encoder.embedding.weight.mul_(5)
         network.head.output.weight.mul_(4)
         network.head.output.bias.zero_()
@@ -59,7 +59,7 @@ def random_tagger(
 
 
 def sentences_of(*lengths: int) -> list[list[str]]:
-    """Sentences of so many words, each of one to six letters."""
+    """Sentences with these numbers of words, each of one to six letters."""
     random = np.random.default_rng(6)
     letters = np.array(list("abcdefgh"))
     return [
@@ -69,7 +69,7 @@ def sentences_of(*lengths: int) -> list[list[str]]:
 
 
 def emissions_of(network: Network, sentence: EncodedWords) -> Array:
-    """(words, labels) of a whole sentence, read in one go."""
+    """Emissions (words, labels) of a whole sentence, read in one call."""
     arrays = (sentence.ids, [len(sentence.ids)], sentence.first, sentence.last)
     ids, length, first, last = (torch.from_numpy(np.array(a, np.int64)) for a in arrays)
     with torch.no_grad():
@@ -77,7 +77,7 @@ def emissions_of(network: Network, sentence: EncodedWords) -> Array:
 
 
 def pieces_of(sentence: EncodedWords) -> Iterator[slice]:
-    """Which words are read together: as many as have no more tokens than a window, or one."""
+    """The words of each piece: as many as fit into a window, at least one."""
     start = 0
     while start < len(sentence.first):
         offset = 0 if start == 0 else sentence.last[start - 1] + 1
@@ -104,7 +104,7 @@ def assert_same(
         assert one.probabilities == pytest.approx(two.probabilities, abs=tolerance)
 
 
-# In words: some sentences are shorter than a window of 20 tokens, some as long as thirty.
+# Numbers of words: sentences shorter than a window of 20 tokens, and up to thirty windows long.
 LENGTHS = (2, 41, 0, 5, 1, 160, 4)
 
 
@@ -130,7 +130,7 @@ def test_one_direction_reads_a_long_sentence_as_a_whole(cell: str) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_long_sentence_is_decoded_in_pieces(cell: str, both: bool) -> None:
     tagger, network = random_tagger(cell, both=both)
-    # One word alone has more tokens than a window.
+    # One word has more tokens than a window.
     sentences = [*sentences_of(*LENGTHS), ["abc", "defg" * 7, "h", "gfe"]]
     encoded = TOKENIZER.encode_words(sentences)
     assert len(list(pieces_of(encoded[-1]))) == 3
@@ -140,7 +140,7 @@ def test_a_long_sentence_is_decoded_in_pieces(cell: str, both: bool) -> None:
         for piece in pieces_of(words):
             emissions = None if whole is None else whole[piece]
             if both:
-                # Nothing goes from piece to piece. The space before a word belongs to its piece.
+                # No state is carried. The space before a word belongs to its piece.
                 offset = 0 if piece.start == 0 else words.last[piece.start - 1] + 1
                 end = words.last[piece.stop - 1] + 1
                 part = EncodedWords(
@@ -160,11 +160,11 @@ def test_a_long_sentence_is_decoded_in_pieces(cell: str, both: bool) -> None:
 
 @pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_sentence_has_the_same_answer_whatever_it_is_among(cell: str, both: bool) -> None:
+def test_a_result_does_not_depend_on_the_other_sentences(cell: str, both: bool) -> None:
     tagger, _ = random_tagger(cell, both=both)
-    # More than are read at once.
+    # More sentences than one batch holds.
     sentences = sentences_of(*LENGTHS, *range(70))
-    # Random weights let the vanilla RNN make much of a last bit.
+    # With random weights the vanilla RNN amplifies rounding errors.
     tolerance = 1e-4 if cell == "rnn" else 1e-6
     together = tagger.tag_words(sentences)
     for words, answer in zip(sentences, together, strict=True):
@@ -173,7 +173,7 @@ def test_a_sentence_has_the_same_answer_whatever_it_is_among(cell: str, both: bo
     order = np.random.default_rng(7).permutation(len(sentences)).tolist()
     shuffled = tagger.tag_words([sentences[i] for i in order])
     assert_same(shuffled, [together[i] for i in order], tolerance)
-    # Threads share out the batches and change nothing.
+    # Threads do not change the results.
     threaded, _ = random_tagger(cell, both=both, threads=2)
     assert threaded.tag_words(sentences) == together
     assert tagger.tag_words(sentences) == together
@@ -221,14 +221,14 @@ def test_a_trained_tagger(tagger: Path) -> None:
     assert [len(answer.tags) for answer in together[1:4]] == [0, 10, 700]
 
 
-def test_what_is_no_tagger(lm: Path, tmp_path: Path) -> None:
+def test_loading_what_is_not_a_tagger(lm: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="language model, and this needs a tagger"):
         Tagger.load(lm)
     with pytest.raises(CheckpointError, match="does not exist"):
         Tagger.load(tmp_path / "none")
 
 
-def test_batches_that_are_answered_side_by_side() -> None:
+def test_batches_that_are_tagged_in_parallel() -> None:
     tagger, _ = random_tagger(both=True, threads=2)
     batches = [
         [Record(" ".join(words)) for words in sentences_of(*range(1, size))] for size in (60, 2, 40)
