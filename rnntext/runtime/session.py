@@ -141,8 +141,8 @@ class _OrderedResults(Iterator[Result]):
         return self._remaining.pop().result()
 
     def __del__(self) -> None:
-        # After Ctrl-C the interpreter joins all threads before it exits: cancelling is what ends
-        # them soon.
+        # After Ctrl-C the interpreter joins all threads before it exits: cancelling lets them
+        # end soon.
         for future in self._remaining:
             future.cancel()
 
