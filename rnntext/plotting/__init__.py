@@ -1,0 +1,1 @@
+"""Training curves: what a run has logged as data, and pictures of it. Needs no PyTorch."""

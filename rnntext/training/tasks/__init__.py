@@ -1,0 +1,1 @@
+"""Tasks of training. One module for each: its examples, objective, metric and defaults."""
