@@ -155,6 +155,18 @@ def test_int8_is_close_to_float32_but_not_equal(
     assert 2e-4 < error.mean() < 0.03
 
 
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_each_embedding_of_a_bidirectional_encoder_has_its_own_scale(task: str, cell: str) -> None:
+    model, with_outlier = model_with_outlier(task, cell, 1, True)
+    answers = [
+        read(Session(build(model.config, tensors, "int8"), 1), model, random_rows())[0]
+        for tensors in (with_outlier, numpy_weights(model_of(task, cell, 1, True)))
+    ]
+    for found, expected in zip(*answers, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 @pytest.mark.parametrize(("task", "cell", "layers"), UNIDIRECTIONAL)
 def test_reading_in_pieces_equals_reading_at_once(

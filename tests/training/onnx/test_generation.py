@@ -266,6 +266,17 @@ def test_float32_matrices_are_external_initializers() -> None:
     assert 0.25 * size < len(int8) < 0.65 * size
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("vocabulary", [127, 128, 256])
+def test_only_incomplete_blocks_are_padded(vocabulary: int, precision: str) -> None:
+    model = random_model(vocabulary=vocabulary)
+    (content,) = generation_files(model.config, numpy_weights(model), precision).values()
+    graph = onnx.load_from_string(content).graph
+    bodies = [a.g for node in graph.node for a in node.attribute if a.HasField("g")]
+    operators = {node.op_type for g in (graph, *bodies) for node in g.node}
+    assert ("Pad" in operators) == (vocabulary == 127)
+
+
 @pytest.mark.parametrize("task", ["classify", "tag"])
 def test_only_a_language_model_has_this_file(task: str) -> None:
     config = ModelConfig(task, EncoderConfig("lstm", 20, 4, 6, 1, False), ("a", "b"), False, 99)
