@@ -275,6 +275,19 @@ def test_int8_files_are_small_and_weights_have_seven_bits(task: str, cell: str) 
 
 
 @pytest.mark.parametrize(("task", "cell", "layers", "bidirectional"), KINDS)
+def test_only_embeddings_and_matrices_are_int8(
+    task: str, cell: str, layers: int, bidirectional: bool
+) -> None:
+    model, tensors = model_with_outlier(task, cell, layers, bidirectional)
+    found = arrays(build(model.config, tensors, "int8"))
+    weights = {name for name, array in found.items() if array.dtype == np.int8 and array.any()}
+    assert {name.removesuffix(".int8").rsplit(".")[-1] for name in weights} == {
+        *("embedding", "W", "R"),
+        *(["output"] if task == "lm" else []),
+    }
+
+
+@pytest.mark.parametrize(("task", "cell", "layers", "bidirectional"), KINDS)
 def test_only_int8_uses_contributed_operators(
     task: str, cell: str, layers: int, bidirectional: bool
 ) -> None:

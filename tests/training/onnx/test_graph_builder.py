@@ -79,6 +79,8 @@ def test_external_constants_are_passed_to_the_session() -> None:
     (tensor,) = onnx.load_from_string(content).graph.initializer
     assert tensor.data_location == TensorProto.EXTERNAL
     assert not tensor.raw_data
+    location = {entry.key: entry.value for entry in tensor.external_data}
+    assert location == {"location": "model.safetensors"}
     session = Session(content, threads=1, weights={"weights": weights * 5})
     np.testing.assert_array_equal(session.run([name], {"x": X})[0], X + 10)
 
