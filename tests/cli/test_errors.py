@@ -1,4 +1,4 @@
-"""What goes wrong: one line on stderr, the right status, and nothing left behind."""
+"""Errors: one line on stderr, the right exit status, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BINARY = bytes(range(256)) * 8
 
 @pytest.fixture
 def train(run: Shell, tmp_path: Path) -> Fails:
-    """Train, which must fail and leave nothing."""
+    """Runs a training that must fail and leave no file."""
 
     def fails(status: int, *args: object, parts: tuple[str, ...] = ()) -> None:
         before = sorted(os.listdir(tmp_path))
@@ -38,7 +38,7 @@ def train(run: Shell, tmp_path: Path) -> Fails:
     return fails
 
 
-# Data: task, content of the file, what the message holds
+# Name: task, file name, content of the file, parts of the message
 DATA: dict[str, tuple[str, str, bytes | str, tuple[str, ...]]] = {
     "empty lm": ("lm", "a.txt", "", ("a.txt is empty",)),
     "empty classify": ("classify", "a.csv", "", ("a.csv is empty",)),
@@ -94,9 +94,7 @@ def test_data(name: str, train: Fails, tmp_path: Path) -> None:
     train(1, task, tmp_path / file, parts=parts)
 
 
-def test_files_that_are_not_there(
-    run: Shell, train: Fails, classifier: Path, tmp_path: Path
-) -> None:
+def test_missing_files(run: Shell, train: Fails, classifier: Path, tmp_path: Path) -> None:
     missing, no_file = tmp_path / "missing.csv", "cannot be read: No such file or directory"
     for task in ("lm", "classify", "tag"):
         train(1, task, missing, parts=(f"missing.csv {no_file}",))
@@ -139,15 +137,15 @@ def test_options(options: list[str], parts: tuple[str, ...], train: Fails) -> No
     train(2, "classify", REVIEWS, *options, parts=parts)
 
 
-def test_a_device_that_is_not_here(train: Fails) -> None:
+def test_a_device_that_this_machine_does_not_have(train: Fails) -> None:
     import torch
 
     if torch.cuda.is_available():
-        pytest.skip("there is one")
+        pytest.skip("this machine has one")
     train(2, "classify", REVIEWS, "--device", "cuda", parts=("--device cuda",))
 
 
-def test_init_from_what_is_no_start(
+def test_init_from_an_unsuitable_model(
     run: Shell,
     train: Fails,
     classifier: Path,
@@ -203,7 +201,7 @@ def test_the_model_s_name_in_the_environment(run: Shell, classifier: Path, lm: P
     env = {"RNNTEXT_MODEL": str(classifier)}
     named = run("classify", "-m", classifier, "--text", "x").done()
     assert run("classify", "--text", "x", env=env).done().out == named.out
-    # What is said beats what is set.
+    # -m has precedence over the environment.
     other = {"RNNTEXT_MODEL": str(lm)}
     assert run("classify", "-m", classifier, "--text", "x", env=other).done().out == named.out
     assert run("evaluate", REVIEWS, env=env).done().out
@@ -232,7 +230,7 @@ def test_a_damaged_file(
     if damage == "cut short":
         path.write_bytes(data[: len(data) * 2 // 3])
     elif damage == "one bit":
-        # Of what config.json says of itself nobody has a digest: hit its first brace.
+        # There is no digest of config.json itself: damage its first brace.
         data[0 if name == "config.json" else len(data) // 2] ^= 4
         path.write_bytes(data)
     elif damage == "empty":

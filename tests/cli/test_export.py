@@ -1,4 +1,4 @@
-"""`rnntext export`: a file that needs nothing else, and a directory that runs in other numbers."""
+"""`rnntext export`: a self-contained file, and a directory converted to int8 or float32."""
 
 from __future__ import annotations
 
@@ -26,15 +26,29 @@ Array = NDArray[Any]
 
 ONE = ("--threads", "1")
 SAMPLE = "naïve café 你好 🙂"
-TEXTS = [SAMPLE, "A warm and funny book.", "Dull, and far too long."]
+PRAISE, BLAME = "A warm and funny book.", "Dull, and far too long."
+TEXTS = [SAMPLE, PRAISE, BLAME]
+LABELS = {PRAISE: "pos", BLAME: "neg"}
 REVIEWS = CORPORA / "reviews.csv"
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "onnx.md"
 
 
+@pytest.fixture(scope="module")
+def sure_classifier(run: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier of two sentences, which it tells apart with a probability far from 0.5: int8
+    or another machine does not change its answers."""
+    directory = tmp_path_factory.mktemp("sure")
+    rows = (f'"{text} {n}",{label}\n' for n in range(60) for text, label in LABELS.items())
+    (directory / "a.csv").write_text("text,label\n" + "".join(rows), "utf-8")
+    args = ("train", "classify", directory / "a.csv", "-o", directory / "m", *TINY, 150)
+    run(*args, "--seed", 3, "-q").done()
+    return directory / "m"
+
+
 @pytest.fixture
-def copied(classifier: Path, tmp_path: Path) -> Path:
-    """A classifier that may be changed."""
-    return Path(shutil.copytree(classifier, tmp_path / "model"))
+def copied(sure_classifier: Path, tmp_path: Path) -> Path:
+    """A classifier that a test may change."""
+    return Path(shutil.copytree(sure_classifier, tmp_path / "model"))
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +61,13 @@ def valid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def span_tagger(run: Shell, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A tagger of spans, whose metrics are precision, recall and f1, and its data."""
+    """A tagger of spans, whose metrics are precision, recall and f1, and its data. It has learned
+    the tag of each word."""
     directory = tmp_path_factory.mktemp("spans")
     sentences = (f"Ann{n} NNP I-PER\nBo NNP B-PER\nin IN O\nUlm NNP I-LOC\n\n" for n in range(12))
     data = directory / "a.conll"
     data.write_text("".join(sentences), "utf-8")
-    args = ("train", "tag", data, "--valid", data, "-o", directory / "m", *TINY, 12, "--seed", 3)
+    args = ("train", "tag", data, "--valid", data, "-o", directory / "m", *TINY, 100, "--seed", 3)
     run(*args, "-q").done()
     return directory / "m", data
 
@@ -66,7 +81,7 @@ def tree(directory: Path) -> dict[str, bytes]:
 
 
 class File:
-    """An exported file, used with ONNX Runtime and `tokenizers` alone."""
+    """An exported file, used with ONNX Runtime and `tokenizers` only."""
 
     def __init__(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
@@ -212,11 +227,12 @@ def test_an_existing_file_is_replaced(run: Shell, classifier: Path, tmp_path: Pa
 
 def test_int8_and_back(run: Shell, copied: Path) -> None:
     args = ("classify", "-m", copied, *ONE, "--json", *(a for t in TEXTS for a in ("--text", t)))
-    before, whole = run(*args).done().objects, tree(copied)
+    before, files = run(*args).done().objects, tree(copied)
+    assert [answer["label"] for answer in before[1:]] == ["pos", "neg"]
     facts = run("export", copied, "--int8").done().pairs
     small = (copied / "model.onnx").stat().st_size
     assert facts == {"model": str(copied), "precision": "int8", "bytes": str(small)}
-    assert small < 0.45 * len(whole["model.onnx"])
+    assert small < 0.45 * len(files["model.onnx"])
     assert run("info", copied).done().pairs["precision"] == "int8"
     config = config_of(copied)
     assert config["precision"] == "int8"
@@ -224,27 +240,31 @@ def test_int8_and_back(run: Shell, copied: Path) -> None:
     assert config["files"]["model.onnx"]["size"] == small
     after = run(*args).done().objects
     for one, two in zip(before, after, strict=True):
-        assert one["label"] == two["label"]
         assert two["labels"] == pytest.approx(one["labels"], abs=0.05)
+    assert [answer["label"] for answer in after[1:]] == ["pos", "neg"]
     assert [answer["labels"] for answer in after] != [answer["labels"] for answer in before]
-    # Once more is no other.
+    # A second conversion writes the same graph.
     graph = (copied / "model.onnx").read_bytes()
     run("export", copied, "--int8").done()
     assert (copied / "model.onnx").read_bytes() == graph
     run("export", copied, "--float32").done()
     assert {n: b for n, b in tree(copied).items() if n != "config.json"} == {
-        name: content for name, content in whole.items() if name != "config.json"
+        name: content for name, content in files.items() if name != "config.json"
     }
-    assert config_of(copied) == json.loads(whole["config.json"])
+    assert config_of(copied) == json.loads(files["config.json"])
     assert run(*args).done().objects == before
 
 
 @pytest.mark.parametrize("task", ["lm", "tag"])
-def test_int8_of_other_tasks(task: str, run: Shell, lm: Path, tagger: Path, tmp_path: Path) -> None:
-    directory = shutil.copytree({"lm": lm, "tag": tagger}[task], tmp_path / "model")
-    whole = (CORPORA / {"lm": "stories.txt", "tag": "tagged.conllu"}[task]).read_text("utf-8")
-    data = tmp_path / {"lm": "v.txt", "tag": "v.conllu"}[task]
-    data.write_text("\n\n".join(whole.split("\n\n")[:20]) + "\n\n", "utf-8")
+def test_int8_of_other_tasks(
+    task: str, run: Shell, lm: Path, span_tagger: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model, data = span_tagger
+    if task == "lm":
+        model, data = lm, tmp_path / "v.txt"
+        lines = (CORPORA / "stories.txt").read_text("utf-8").splitlines(keepends=True)
+        data.write_text("".join(lines[:100]), "utf-8")
+    directory = shutil.copytree(model, tmp_path / "model")
     args = ("evaluate", "-m", directory, *ONE, "--json", data)
     (before,) = run(*args).done().objects
     (facts,) = run("export", directory, "--int8", "--valid", data, "--json").done().objects
@@ -257,26 +277,26 @@ def test_int8_of_other_tasks(task: str, run: Shell, lm: Path, tagger: Path, tmp_
 
 
 def test_a_language_model_draws_in_either(run: Shell, lm: Path, tmp_path: Path) -> None:
-    """One that was made without a graph for it has one from then on."""
+    """A model that was saved without a graph that samples gets one."""
     directory = Path(shutil.copytree(lm, tmp_path / "model"))
-    whole = tree(directory)
+    files = tree(directory)
     args = ("generate", "-m", directory, "The", "--length", 60, "--seed", 1)
     text = run(*args).done().text
     run("export", directory, "--int8").done()
-    assert tree(directory)["generation.onnx"] != whole["generation.onnx"]
+    assert tree(directory)["generation.onnx"] != files["generation.onnx"]
     small = run(*args).done().text
     assert small.startswith("The")
     assert run(*args).done().text == small
-    # Another model now, if only just.
+    # Its weights are rounded.
     assert (run("score", "-m", directory, "--text", text).done().text) != (
         run("score", "-m", lm, "--text", text).done().text
     )
-    found = checkpoint.load(directory)
-    files = {name: found.file(name) for name in found.config["files"]}
-    del files["generation.onnx"]
-    checkpoint.save(directory, files, found.config, force=True)
+    saved = checkpoint.load(directory)
+    contents = {name: saved.file(name) for name in saved.config["files"]}
+    del contents["generation.onnx"]
+    checkpoint.save(directory, contents, saved.config, force=True)
     run("export", directory, "--float32").done()
-    assert tree(directory) == whole
+    assert tree(directory) == files
     assert run(*args).done().text == text
 
 
@@ -297,14 +317,14 @@ def test_int8_is_measured_and_calibrated(run: Shell, copied: Path, valid: Path) 
     assert known["temperature"] == pytest.approx(facts["temperature"], abs=1e-6)
     assert known["metrics"]["accuracy"] == pytest.approx(facts["accuracy"], abs=1e-6)
     assert known["before"]["ece"] == pytest.approx(facts["before_ece"], abs=1e-6)
-    # In a pipe the same, line by line.
+    # A pipe gets the same, as lines.
     run("export", copied, "--float32").done()
     pairs = run(*args).done().pairs
     assert list(pairs) == list(facts)
     assert pairs.pop("model") == facts.pop("model")
     assert pairs.pop("precision") == facts.pop("precision")
     assert {name: float(value) for name, value in pairs.items()} == facts
-    # The way to float32 and back forgets nothing.
+    # Conversion to float32 and back restores the calibration.
     graph = (copied / "model.onnx").read_bytes()
     run("export", copied, "--float32", "--valid", valid).done()
     assert config_of(copied)["precision"] == "float32"
@@ -315,23 +335,21 @@ def test_int8_is_measured_and_calibrated(run: Shell, copied: Path, valid: Path) 
 
 @pytest.fixture
 def wrong(run: Shell, copied: Path, tmp_path: Path) -> tuple[Path, list[str]]:
-    """Data of which the model gets nothing right, and what it says of the texts in it."""
-    (tmp_path / "t.txt").write_text("".join(f"{text}\n" for text in TEXTS), "utf-8")
-    said = run("classify", "-m", copied, *ONE, tmp_path / "t.txt").done().lines
-    other = {"pos": "neg", "neg": "pos"}
-    rows = [
-        {"text": text, "label": other[line.split("\t")[0]]}
-        for text, line in zip(TEXTS, said, strict=True)
-    ]
+    """Data whose labels are all wrong for the model, and the model's answers to its texts."""
+    (tmp_path / "t.txt").write_text("".join(f"{text}\n" for text in LABELS), "utf-8")
+    answers = run("classify", "-m", copied, *ONE, tmp_path / "t.txt").done().lines
+    assert [answer.split("\t")[0] for answer in answers] == [*LABELS.values()]
+    rows = zip(LABELS, reversed(LABELS.values()), strict=True)
     path = tmp_path / "wrong.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows) * 400, "utf-8")
-    return path, said
+    lines = (json.dumps({"text": text, "label": label}) + "\n" for text, label in rows)
+    path.write_text("".join(lines) * 400, "utf-8")
+    return path, answers
 
 
-def test_calibration_is_that_of_the_data(
+def test_calibration_fits_the_data(
     run: Shell, copied: Path, wrong: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
-    """With every answer wrong, a model can only say that it does not know."""
+    """If every answer is wrong, the best probability of an answer is 0.5."""
     data, before = wrong
     args = ("export", copied, "--int8", "--valid", data, *ONE, "--json")
     (facts,) = run(*args).done().objects
@@ -375,7 +393,7 @@ def test_precision_of_numbers_and_of_spans(
     assert pairs["metrics.precision"] == facts["metrics.precision"]
 
 
-# What cannot be
+# Errors
 
 
 def test_there_must_be_something_to_do(run: Shell, classifier: Path, valid: Path) -> None:

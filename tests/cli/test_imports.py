@@ -1,4 +1,4 @@
-"""What running a model may not import, and what it may not leave behind."""
+"""Imports that a command must not make, and files that it must not leave behind."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from tests.conftest import CORPORA, environment
 DRIVER = """
 import sys
 from rnntext.cli.main import COMMANDS, main
-asked = set()
+used = set()
 for line in sys.stdin.read().splitlines():
     sys.argv = ["rnntext", *line.split("\\t")]
-    asked.add(sys.argv[1])
+    used.add(sys.argv[1])
     try:
         main()
-    except SystemExit as leaving:
-        print(sys.argv[1], leaving.code, file=sys.stderr)
+    except SystemExit as error:
+        print(sys.argv[1], error.code, file=sys.stderr)
     for name in ("torch", "onnx", "datasets", "pandas", "pyarrow", "transformers", "matplotlib"):
         assert name not in sys.modules, (sys.argv, name)
     if sys.argv[-1] == "--help":
         for name in ("numpy", "onnxruntime", "tokenizers"):
             assert name not in sys.modules, (sys.argv, name)
         imported = {name for name in COMMANDS if f"rnntext.cli.{name}" in sys.modules}
-        assert imported == asked & {*COMMANDS}, sys.argv
-    # Nothing here is drawn on a terminal.
+        assert imported == used & {*COMMANDS}, sys.argv
+    # Only terminals need the first two.
     for name in ("rich.console", "prompt_toolkit", "concurrent.futures.thread", "safetensors"):
-        # The graph that draws text takes its matrices from there, which costs a millisecond.
+        # The graph that samples text reads its matrices from `safetensors`, which costs 1 ms.
         if "-n" not in sys.argv or name != "safetensors":
             assert name not in sys.modules, (sys.argv, name)
 """
 
 
-def test_no_torch_where_a_model_runs(lm: Path, classifier: Path, tagger: Path) -> None:
+def test_running_a_model_does_not_import_torch(lm: Path, classifier: Path, tagger: Path) -> None:
     commands = [
         ["--help"],
         *([name, "--help"] for name in COMMANDS),
+        ["train", "lm", "--help"],
         ["classify", "-m", classifier, "--text", "x"],
         ["tag", "-m", tagger, "--text", "x", "--json"],
         ["generate", "-m", lm, "--top-k", "5", "x"],
@@ -57,7 +58,7 @@ def test_no_torch_where_a_model_runs(lm: Path, classifier: Path, tagger: Path) -
         capture_output=True,
         text=True,
         env=environment(),
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert found.returncode == 0, found.stderr
@@ -76,19 +77,23 @@ finally:
 
 
 def test_completion_knows_the_commands_and_their_options() -> None:
-    """And imports no command whose options it is not asked for."""
+    """It imports a command only to complete its options."""
     for words, completed, imported in (
         ("rnntext ", [*COMMANDS], set()),
         ("rnntext cl", ["classify"], set()),
         ("rnntext classify --thre", ["--threshold", "--threads"], {"classify"}),
+        ("rnntext train ", ["lm", "classify", "tag"], {"train"}),
+        ("rnntext train tag --ta", ["--tag-column"], {"train"}),
+        ("rnntext train lm --ta", [], {"train"}),
+        ("rnntext train nonsense --epo", [], {"train"}),
     ):
         count = str(len(words.split(" ")) - 1)
-        asked = {"_RNNTEXT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": count}
+        request = {"_RNNTEXT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": count}
         found = subprocess.run(
             [sys.executable, "-c", COMPLETION],
             capture_output=True,
             text=True,
-            env={**environment(), **asked},
+            env={**environment(), **request},
             timeout=60,
             check=False,
         )
@@ -97,11 +102,11 @@ def test_completion_knows_the_commands_and_their_options() -> None:
         assert modules & set(COMMANDS) == imported
 
 
-def test_nothing_is_kept_in_the_home_of_whoever_runs_a_model(
+def test_running_a_model_writes_nothing_into_the_home_directory(
     classifier: Path, tmp_path: Path
 ) -> None:
-    """ONNX Runtime's telemetry would be seen there. It keeps still where the environment says
-    that this is CI, so nothing of the environment is passed on."""
+    """ONNX Runtime's telemetry would leave a file there. It is off if the environment says that
+    this is CI, so the command gets no other variable."""
     found = subprocess.run(
         [sys.executable, "-m", "rnntext", "classify", "-m", classifier, "--text", "x"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""`rnntext predict`: in a pipe, and at a terminal while somebody types."""
+"""`rnntext predict`: in a pipe, on a terminal, and while a user types."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_streams import on_terminal, plain
 from tests.conftest import RNNTEXT, Shell, environment
 
 ONE = ("--threads", "1")
@@ -43,13 +44,17 @@ def test_json(run: Shell, lm: Path) -> None:
 
 
 def test_complete_begins_with_what_was_typed(run: Shell, lm: Path) -> None:
-    args = ("predict", "-m", lm, *ONE, "--json", "--complete", "--text", "The heron st")
-    (found,) = run(*args).done().objects
-    words = [word["word"] for word in found["predictions"]]
-    assert words
-    assert all(word.startswith("st") for word in words)
-    # Conditioned on the letters: the likeliest of what begins so is no longer a rarity.
-    assert found["predictions"][0]["probability"] > 0.01
+    args = ("predict", "-m", lm, *ONE, "--json", "-k", "100000")
+    (found,) = run(*args, "--complete", "--text", "The heron st").done().objects
+    completions = {word["word"]: word["probability"] for word in found["predictions"]}
+    assert completions
+    assert all(word.startswith("st") for word in completions)
+    assert sum(completions.values()) + found["unexplored"] == pytest.approx(1, abs=1e-3)
+    # Given its first letters, a word is more probable than without them.
+    (found,) = run(*args, "--text", "The heron").done().objects
+    words = {word["word"]: word["probability"] for word in found["predictions"]}
+    likeliest = list(completions)[:5]
+    assert all(completions[word] > words.get(word, 0) for word in likeliest)
 
 
 def test_a_line_alone_or_in_a_batch(run: Shell, lm: Path) -> None:
@@ -66,13 +71,29 @@ def test_a_row_keeps_its_fields(run: Shell, lm: Path, tmp_path: Path) -> None:
     assert (found["id"], found["text"]) == ("7", "The heron")
 
 
-def test_what_cannot_be(run: Shell, lm: Path, classifier: Path) -> None:
+def test_invalid_options_and_models(run: Shell, lm: Path, classifier: Path) -> None:
     run("predict", "-m", lm, "-k", "0", "--text", "x").failed(2, "-k")
     run("predict", "-m", classifier, "--text", "x").failed(1, "is a classifier", "language model")
 
 
+@pytest.mark.parametrize("repeated", [1, 20])
+def test_a_terminal_shows_the_end_of_the_text_and_the_words(
+    repeated: int, run: Shell, lm: Path
+) -> None:
+    text = "literal [brackets] and  [bold]tags[/bold] " * repeated + "said"
+    args = ("predict", "-m", lm, *ONE, "--text", text)
+    found, shown = on_terminal(run, *args, size=(24, 200))
+    assert found.done().out == b""
+    assert b"\x1b[" in shown
+    (answer,) = run(*args, "--json").done().objects
+    words = [f"  {w['word']} {w['probability']:.2f}" for w in answer["predictions"]]
+    assert len(words) == 5
+    # The last half line of the text, its white space reduced.
+    assert plain(shown) == " ".join(text.split())[-100:] + "".join(words) + "\n"
+
+
 class Typist:
-    """Somebody at the terminal of `rnntext predict`."""
+    """A user at the terminal of `rnntext predict`."""
 
     def __init__(self, lm: Path) -> None:
         self._master, slave = pty.openpty()
@@ -84,18 +105,18 @@ class Typist:
         os.close(slave)
 
     def types(self, keys: str, until: Callable[[str], bool]) -> None:
-        """Press keys and look at the screen until it is as it should be."""
+        """Press keys and read the screen until it is as expected."""
         os.write(self._master, keys.encode())
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not until(self.shown):
             assert time.monotonic() < deadline, self.shown
             if select.select([self._master], [], [], 0.1)[0]:
                 try:
                     data = os.read(self._master, 1 << 16).decode(errors="replace")
-                except OSError:  # Linux says so where the last writer is gone
+                except OSError:  # Linux, after the last writer has closed the terminal
                     return
                 if "\x1b[6n" in data:
-                    os.write(self._master, b"\x1b[1;1R")  # where the cursor is
+                    os.write(self._master, b"\x1b[1;1R")  # the position of the cursor
                 self.shown += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data)
 
     def close(self) -> None:
@@ -121,7 +142,7 @@ def test_words_while_one_types(typist: Typist) -> None:
     before = len(typist.shown)
     typist.types("\r", lambda shown: "Ctrl-D ends" in shown[before:])
     typist.types("\x04", lambda _: typist.process.poll() is not None)
-    assert typist.process.wait(10) == 0
+    assert typist.process.wait(120) == 0
     assert "> The" in typist.shown
     assert "Traceback" not in typist.shown
 
@@ -129,5 +150,5 @@ def test_words_while_one_types(typist: Typist) -> None:
 def test_ctrl_c_while_one_types(typist: Typist) -> None:
     typist.types("", lambda shown: "Ctrl-D ends" in shown)
     typist.types("\x03", lambda _: typist.process.poll() is not None)
-    assert typist.process.wait(10) == 128 + signal.SIGINT
+    assert typist.process.wait(120) == 128 + signal.SIGINT
     assert "Traceback" not in typist.shown
