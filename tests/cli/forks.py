@@ -1,7 +1,7 @@
-"""One warm process from which each command of the tests is forked: `python forks.py SOCKET`.
+"""Imports PyTorch once and forks a process for each command of the tests: `forks.py SOCKET`.
 
-Importing PyTorch takes seconds, and the tests run hundreds of commands. Each is still a process
-of its own, with its own arguments, environment, directory, streams and exit status.
+The import takes seconds, and the tests run hundreds of commands. Each command is still a process
+with its own arguments, environment, directory, streams and exit status.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 import traceback
 import warnings
 
@@ -25,7 +26,7 @@ def serve(connection: socket.socket) -> None:
     import rnntext.training.run  # noqa: F401
     from rnntext.cli.main import main
 
-    # NumPy keeps a thread, which rests; Python 3.12 warns of forking beside it.
+    # NumPy keeps an idle thread; Python 3.12 warns when a process with threads forks.
     warnings.filterwarnings("ignore", "This process.*multi-threaded", DeprecationWarning)
     while True:
         data, streams, _, _ = socket.recv_fds(connection, 1 << 20, 3)
@@ -55,7 +56,7 @@ def serve(connection: socket.socket) -> None:
 
 
 def become(request: dict[str, object], streams: list[int]) -> None:
-    """Take on what the request says a process is to be."""
+    """Take the arguments, environment, directory and streams of the request."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -64,6 +65,7 @@ def become(request: dict[str, object], streams: list[int]) -> None:
     sys.stderr = open(2, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
     os.environ.clear()
     os.environ.update(request["env"])  # type: ignore[call-overload]
+    tempfile.tempdir = None  # chosen by TMPDIR, which was another one during the imports
     os.chdir(str(request["cwd"]))
     sys.argv = ["rnntext", *request["args"]]  # type: ignore[misc]
 

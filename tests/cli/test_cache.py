@@ -1,13 +1,10 @@
-"""Encoded text that is kept, through real processes: found again, killed, in each other's way."""
+"""The cache of encoded text across processes: reused, damaged, killed, used by two at once."""
 
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +18,7 @@ TASKS = {"lm": "stories.txt", "classify": "reviews.csv", "tag": "tagged.conllu"}
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str | None]:
-    """A cache and a place for temporary files that are this test's own."""
+    """A cache and a directory for temporary files that only this test uses."""
     (tmp_path / "tmp").mkdir()
     return {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "tmp")}
 
@@ -46,8 +43,8 @@ def weights(directory: Path) -> bytes:
 
 
 def kept(tmp_path: Path) -> list[Path]:
-    """The entries of the cache, with nothing beside them; no temporary file has been left."""
-    # PyTorch and ONNX Runtime leave small things of their own there.
+    """The entries of the cache, which holds nothing else; no temporary file is left."""
+    # PyTorch and ONNX Runtime leave small files of their own there.
     left = [path for path in (tmp_path / "tmp").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in left) < 10_000
     root = tmp_path / "cache" / "rnntext"
@@ -56,9 +53,9 @@ def kept(tmp_path: Path) -> list[Path]:
     return entries
 
 
-def line_about(found: Outcome, *parts: str) -> str:
-    lines = [line for line in found.err.splitlines() if all(part in line for part in parts)]
-    assert len(lines) == 1, found.err
+def line_about(outcome: Outcome, *parts: str) -> str:
+    lines = [line for line in outcome.err.splitlines() if all(part in line for part in parts)]
+    assert len(lines) == 1, outcome.err
     return lines[0]
 
 
@@ -152,36 +149,36 @@ def test_a_home_that_may_only_be_read(train: Train, tmp_path: Path) -> None:
         (tmp_path / "home").chmod(0o700)
 
 
+# No file may grow beyond 20,000 bytes.
+SMALL_FILES = """
+    import resource, signal
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+"""
+
+
 @pytest.mark.parametrize("options", [(), ("--no-cache",)])
 def test_a_full_disk(
     options: tuple[str, ...], run: Shell, env: dict[str, str | None], tmp_path: Path
 ) -> None:
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
     args = ("train", "lm", CORPORA / "stories.txt", "-o", tmp_path / "m", *TINY, 2, *options)
-    found = run.fresh(*args, env=env, preexec_fn=limit)
-    found.failed(
+    run(*args, env=env, before=SMALL_FILES).failed(
         1, f"cannot write the encoded text to {tmp_path / 'tmp'}: File too large", "TMPDIR"
     )
     assert kept(tmp_path) == []
     assert not (tmp_path / "m").exists()
 
 
+# The process kills itself just before a file operation that EVENT and NAME describe.
 KILLED = """
     import os, signal, sys
 
-    _, moment, name, *sys.argv[1:] = sys.argv
-
     def hook(event, arguments):
-        if event == moment and name in str(arguments[0]):
+        if event == "EVENT" and "NAME" in str(arguments[0]):
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
-    from rnntext.cli.main import main
-
-    main()
 """
 
 
@@ -189,14 +186,12 @@ KILLED = """
     ("event", "name"), [("open", "ids.train"), ("open", "entry.json"), ("os.rename", ".tmp-")]
 )
 def test_a_run_that_is_killed_while_it_encodes(
-    event: str, name: str, train: Train, env: dict[str, str | None], tmp_path: Path
+    event: str, name: str, run: Shell, train: Train, env: dict[str, str | None], tmp_path: Path
 ) -> None:
-    wrapper = [sys.executable, "-c", textwrap.dedent(KILLED), event, name]
     args = ("train", "lm", CORPORA / "stories.txt", "-o", tmp_path / "m", *TINY, 3)
-    killed = subprocess.run(
-        [*wrapper, *map(str, args)], env=environment(env), capture_output=True, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    before = KILLED.replace("EVENT", event).replace("NAME", name)
+    killed = run(*args, env=env, before=before)
+    assert killed.status == -signal.SIGKILL, killed.err
     (left,) = (tmp_path / "cache" / "rnntext").iterdir()
     assert left.name.startswith(".tmp-")
     assert line_about(train("next"), "text encoded into", "for the next run too")
