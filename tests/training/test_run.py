@@ -1,8 +1,10 @@
-"""A run from start to end, as a caller in Python sees it."""
+"""A whole training run, as Python code that calls it sees it."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,6 @@ from rnntext import checkpoint
 from rnntext.errors import CheckpointError, RnntextError, UsageError
 from rnntext.training import run as run_module
 from rnntext.training.data import prepare
-from rnntext.training.engine import time_plan
 from rnntext.training.events import (
     Evaluated,
     Finished,
@@ -31,13 +32,39 @@ from rnntext.training.tasks import language_model as language_modelling
 from rnntext.training.tasks import tagger as tagging
 from tests.conftest import CORPORA
 
+DATA = {
+    "lm": str(CORPORA / "stories.txt"),
+    "classify": str(CORPORA / "reviews.csv"),
+    "tag": str(CORPORA / "tagged.conllu"),
+}
 
-def test_a_run_that_goes_on_late_reads_all_that_it_began_with(
+
+class Clock:
+    """A clock of which 20 ms pass each time that somebody looks at it."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 0.02
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock by which a run in minutes plans, evaluates and ends."""
+    clock = Clock()
+    monkeypatch.setattr(run_module, "time", SimpleNamespace(perf_counter=clock))
+    monkeypatch.setattr(run_module, "Loop", partial(loop.Loop, clock=clock))
+    return clock
+
+
+def test_a_late_resumed_run_reads_all_that_it_began_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The time for preparing is over long since, and nothing is in a cache."""
+    """No time for preparing the data is left, and nothing is in a cache."""
+    monkeypatch.setattr(prepare, "CHUNK", 100)
     text = tmp_path / "text.txt"
-    text.write_text("".join(f"naïve café 你好 🙂 number {n}\n" for n in range(60_000)), "utf-8")
+    text.write_text("".join(f"naïve café 你好 🙂 number {n}\n" for n in range(600)), "utf-8")
     options = TrainingOptions(
         "lm", (str(text),), minutes=5, tokenizer="byte", preset="tiny", threads=1
     )
@@ -58,25 +85,32 @@ def test_a_run_that_goes_on_late_reads_all_that_it_began_with(
     assert not first.summary.cut_short
 
 
-@pytest.mark.parametrize("task", ["lm", "classify", "tag"])
-def test_a_run_without_time_to_measure_everything_measures_a_part(
-    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = {"lm": "stories.txt", "classify": "reviews.csv", "tag": "tagged.conllu"}
-    data = CORPORA / names[task]
-    monkeypatch.setattr(time_plan, "MAX_EVALUATION_SHARE", 0.0)
+@pytest.fixture
+def few_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quick evaluation reads 50 tokens."""
     monkeypatch.setattr(language_modelling, "_QUICK_TOKENS", 50)
     for module in (classification, tagging):
         monkeypatch.setattr(module, "QUICK_TOKENS", 50)
-    options = TrainingOptions(task, (str(data),), valid=str(data), minutes=0.1, threads=1)
-    events = list(run(options, tmp_path / "model", ExecutionOptions(cache=False)))
+
+
+@pytest.mark.parametrize("task", DATA)
+@pytest.mark.usefixtures("few_tokens")
+def test_a_run_too_short_for_a_full_evaluation_evaluates_a_part(
+    task: str, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "MAX_EVALUATION_SHARE", 0.0)
+    options = TrainingOptions(
+        task, (DATA[task],), valid=DATA[task], minutes=0.1, preset="tiny", threads=1
+    )
+    out = tmp_path / "model"
+    events = list(run(options, out, ExecutionOptions(cache=False), began=clock()))
     finished, saved = events[-2:]
     assert isinstance(finished, Finished)
     assert isinstance(saved, Saved)
     assert finished.partial_evaluation
     measured = {event.step: event for event in events if isinstance(event, Evaluated)}
     for name, value in measured[finished.best_step].metrics.items():
-        # A classifier is calibrated after that.
+        # A classifier is calibrated after its last evaluation.
         if name != "ece":
             assert saved.metrics[name] == value
 
@@ -84,20 +118,23 @@ def test_a_run_without_time_to_measure_everything_measures_a_part(
 @pytest.mark.parametrize(
     ("task", "counted"), [("lm", "tokens"), ("classify", "confusion"), ("tag", "per_label")]
 )
-def test_an_int8_model_is_measured_on_a_part_where_all_would_take_too_long(
-    task: str, counted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("few_tokens")
+def test_a_run_too_short_for_a_full_int8_evaluation_evaluates_a_part(
+    task: str, counted: str, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As is the float32 model, so that they can be compared, and time is left for steps."""
-    names = {"lm": "stories.txt", "classify": "reviews.csv", "tag": "tagged.conllu"}
-    data = CORPORA / names[task]
+    """Of the float32 model too: the two can be compared, and time is left for training steps."""
     monkeypatch.setattr(run_module, "_MEASURED_TOKENS", 100)
-    monkeypatch.setattr(language_modelling, "_QUICK_TOKENS", 50)
-    for module in (classification, tagging):
-        monkeypatch.setattr(module, "QUICK_TOKENS", 50)
     options = TrainingOptions(
-        task, (str(data),), valid=str(data), minutes=0.1, preset="tiny", threads=1, quantize=True
+        task,
+        (DATA[task],),
+        valid=DATA[task],
+        minutes=0.1,
+        preset="tiny",
+        threads=1,
+        quantize=True,
     )
-    *_, finished, saved = run(options, tmp_path / "model", ExecutionOptions(cache=False))
+    out = tmp_path / "model"
+    *_, finished, saved = run(options, out, ExecutionOptions(cache=False), began=clock())
     assert isinstance(finished, Finished)
     assert isinstance(saved, Saved)
     assert finished.partial_evaluation
@@ -115,8 +152,7 @@ def test_an_int8_model_is_measured_on_a_part_where_all_would_take_too_long(
 
 @pytest.mark.parametrize("task", ["lm", "classify"])
 def test_the_words_of_a_language_model_share_a_second_moment(task: str, tmp_path: Path) -> None:
-    data = CORPORA / {"lm": "stories.txt", "classify": "reviews.csv"}[task]
-    options = TrainingOptions(task, (str(data),), steps=9, preset="tiny", threads=1)
+    options = TrainingOptions(task, (DATA[task],), steps=9, preset="tiny", threads=1)
     out = tmp_path / "model"
     events = list(run(options, out, ExecutionOptions(cache=False), stop_asked=lambda: True))
     assert isinstance(events[-1], Stopped)
@@ -132,12 +168,10 @@ def test_the_words_of_a_language_model_share_a_second_moment(task: str, tmp_path
     assert all(tensor.any() for tensor in moments.values())
 
 
-def test_what_is_interrupted_after_the_last_step_goes_on_from_there(
+def test_a_run_interrupted_after_its_last_step_resumes_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = TrainingOptions(
-        "classify", (str(CORPORA / "reviews.csv"),), preset="tiny", steps=20, threads=1
-    )
+    options = TrainingOptions("classify", (DATA["classify"],), preset="tiny", steps=20, threads=1)
     out = tmp_path / "model"
 
     asked = False
@@ -156,7 +190,7 @@ def test_what_is_interrupted_after_the_last_step_goes_on_from_there(
         asks = True
         events = list(run(options, out, ExecutionOptions(cache=False), stop_asked=lambda: asked))
     assert [type(event) for event in events[-2:]] == [Finished, Stopped]
-    # Asked where nobody looked any more: in the last evaluation.
+    # Stopping is asked for during the last evaluation, after the loop has looked for the last time.
     for event in run(
         options, out, ExecutionOptions(resume=True, cache=False), stop_asked=lambda: True
     ):
@@ -167,20 +201,17 @@ def test_what_is_interrupted_after_the_last_step_goes_on_from_there(
     assert isinstance(finished, Finished)
     assert isinstance(saved, Saved)
     assert resumed.step == finished.steps == saved.steps == 20
-    whole = list(run(options, tmp_path / "whole", ExecutionOptions(cache=False)))[-1]
-    assert isinstance(whole, Saved)
-    assert saved.metrics == whole.metrics
-    assert saved.reason == whole.reason
+    *_, uninterrupted = run(options, tmp_path / "uninterrupted", ExecutionOptions(cache=False))
+    assert isinstance(uninterrupted, Saved)
+    assert saved.metrics == uninterrupted.metrics
+    assert saved.reason == uninterrupted.reason
 
 
-@pytest.mark.parametrize("task", ["lm", "classify", "tag"])
-def test_what_is_interrupted_once_it_is_saved_stays_finished(
+@pytest.mark.parametrize("task", DATA)
+def test_a_run_interrupted_once_it_is_saved_stays_finished(
     task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = {"lm": "stories.txt", "classify": "reviews.csv", "tag": "tagged.conllu"}
-    options = TrainingOptions(
-        task, (str(CORPORA / names[task]),), preset="tiny", steps=12, threads=1
-    )
+    options = TrainingOptions(task, (DATA[task],), preset="tiny", steps=12, threads=1)
     real, asked = checkpoint.save, False
 
     def save(*args: Any, **more: Any) -> None:
@@ -200,13 +231,11 @@ def test_what_is_interrupted_once_it_is_saved_stays_finished(
 
 
 @pytest.mark.parametrize("error", [CheckpointError, UsageError])
-def test_a_state_that_cannot_be_saved_ends_nothing(
+def test_training_continues_where_its_state_cannot_be_saved(
     error: type[RnntextError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk, or files that somebody put where the model is to be."""
-    options = TrainingOptions(
-        "tag", (str(CORPORA / "tagged.conllu"),), preset="tiny", steps=12, threads=1
-    )
+    """The disk is full, or the directory holds files of somebody else."""
+    options = TrainingOptions("tag", (DATA["tag"],), preset="tiny", steps=12, threads=1)
     real, failures = checkpoint.save, 2
 
     def save(*args: Any, **more: Any) -> None:
@@ -219,10 +248,10 @@ def test_a_state_that_cannot_be_saved_ends_nothing(
     monkeypatch.setattr(checkpoint, "save", save)
     out = tmp_path / "model"
     events = list(run(options, out, ExecutionOptions(save_every=0.0, cache=False)))
-    told = [event.reason for event in events if isinstance(event, NotSaved)]
-    assert told == ["the directory holds files that are not an rnntext checkpoint"] * 2
+    reasons = [event.reason for event in events if isinstance(event, NotSaved)]
+    assert reasons == ["the directory holds files that are not an rnntext checkpoint"] * 2
     assert isinstance(events[-1], Saved)
-    # Where that is the end, the trouble is.
+    # A run that was asked to stop has nothing to continue with: the error is raised.
     failures = 1
     with pytest.raises(error):
         list(
@@ -230,9 +259,9 @@ def test_a_state_that_cannot_be_saved_ends_nothing(
         )
 
 
-def test_a_run_goes_on_where_it_was_computed(tmp_path: Path) -> None:
+def test_a_run_resumes_on_its_device(tmp_path: Path) -> None:
     options = TrainingOptions(
-        "tag", (str(CORPORA / "tagged.conllu"),), preset="tiny", steps=12, threads=1, device="cpu"
+        "tag", (DATA["tag"],), preset="tiny", steps=12, threads=1, device="cpu"
     )
     out = tmp_path / "model"
     assert isinstance(
@@ -240,9 +269,9 @@ def test_a_run_goes_on_where_it_was_computed(tmp_path: Path) -> None:
     )
     saved = resume.find_saved_run(out)
     assert saved is not None
-    assert saved.merge_options(TrainingOptions("tag", ())).device == "cpu"
-    assert saved.merge_options(TrainingOptions("tag", (), device="cuda")).device == "cuda"
-    # Threads were for so many processes.
-    assert saved.merge_options(TrainingOptions("tag", ())).threads == 1
-    assert saved.merge_options(TrainingOptions("tag", ()), processes=2).threads is None
-    assert saved.merge_options(TrainingOptions("tag", (), threads=3), processes=2).threads == 3
+    assert saved.merged(TrainingOptions("tag", ())).device == "cpu"
+    assert saved.merged(TrainingOptions("tag", (), device="cuda")).device == "cuda"
+    # The number of threads was chosen for one process on the machine.
+    assert saved.merged(TrainingOptions("tag", ())).threads == 1
+    assert saved.merged(TrainingOptions("tag", ()), processes=2).threads is None
+    assert saved.merged(TrainingOptions("tag", (), threads=3), processes=2).threads == 3
