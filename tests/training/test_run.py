@@ -14,6 +14,8 @@ from rnntext import checkpoint
 from rnntext.errors import CheckpointError, RnntextError, UsageError
 from rnntext.training import run as run_module
 from rnntext.training.data import prepare
+from rnntext.training.engine import time_plan
+from rnntext.training.engine.loop import Loop
 from rnntext.training.events import (
     Evaluated,
     Finished,
@@ -54,7 +56,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock by which a run in minutes plans, evaluates and ends."""
     clock = Clock()
     monkeypatch.setattr(run_module, "time", SimpleNamespace(perf_counter=clock))
-    monkeypatch.setattr(run_module, "Loop", partial(loop.Loop, clock=clock))
+    monkeypatch.setattr(run_module, "Loop", partial(Loop, clock=clock))
     return clock
 
 
@@ -98,7 +100,7 @@ def few_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_too_short_for_a_full_evaluation_evaluates_a_part(
     task: str, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "MAX_EVALUATION_SHARE", 0.0)
+    monkeypatch.setattr(time_plan, "MAX_EVALUATION_SHARE", 0.0)
     options = TrainingOptions(
         task, (DATA[task],), valid=DATA[task], minutes=0.1, preset="tiny", threads=1
     )
@@ -269,9 +271,9 @@ def test_a_run_resumes_on_its_device(tmp_path: Path) -> None:
     )
     saved = resume.find_saved_run(out)
     assert saved is not None
-    assert saved.merged(TrainingOptions("tag", ())).device == "cpu"
-    assert saved.merged(TrainingOptions("tag", (), device="cuda")).device == "cuda"
+    assert saved.merge_options(TrainingOptions("tag", ())).device == "cpu"
+    assert saved.merge_options(TrainingOptions("tag", (), device="cuda")).device == "cuda"
     # The number of threads was chosen for one process on the machine.
-    assert saved.merged(TrainingOptions("tag", ())).threads == 1
-    assert saved.merged(TrainingOptions("tag", ()), processes=2).threads is None
-    assert saved.merged(TrainingOptions("tag", (), threads=3), processes=2).threads == 3
+    assert saved.merge_options(TrainingOptions("tag", ())).threads == 1
+    assert saved.merge_options(TrainingOptions("tag", ()), processes=2).threads is None
+    assert saved.merge_options(TrainingOptions("tag", (), threads=3), processes=2).threads == 3
