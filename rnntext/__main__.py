@@ -28,7 +28,7 @@ def _exit_quickly(status: object) -> None:
     import os
     import threading
 
-    from rnntext.cli.private_api import run_exit_functions
+    from rnntext.private import run_exit_functions
 
     if not isinstance(status, int) or threading.active_count() > 1 or "torch" in sys.modules:
         return

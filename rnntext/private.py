@@ -7,7 +7,12 @@ caller, so that the rules about who may import what still hold.
 
 from __future__ import annotations
 
-from types import ModuleType
+import atexit
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
 
 
 def onnxruntime_errors(onnxruntime: ModuleType) -> tuple[type[Exception], ...]:
@@ -27,3 +32,51 @@ def onnxruntime_errors(onnxruntime: ModuleType) -> tuple[type[Exception], ...]:
         state.NotImplemented,
         state.RuntimeException,
     )
+
+
+def click_exception(typer: ModuleType) -> type[Exception]:
+    """The base class of Typer's errors of the command line; they have `format_message()` and
+    those of a command have `ctx`.
+
+    It is Click's `ClickException`. Typer does not export it: up to 0.25 it is that of the package
+    `click`, from 0.26 that of a private copy. A class that Typer exports derives from it.
+    """
+    bases: tuple[type[Any], ...] = typer.BadParameter.__mro__
+    return next(base for base in bases if base.__name__ == "ClickException")
+
+
+def run_exit_functions() -> None:
+    """Call the functions registered with `atexit` and unregister them, as Python does at its end.
+
+    `multiprocessing` does the same in its children. Python has no public way: a function
+    registered first would be called last, but not after those of whoever started us.
+    """
+    atexit._run_exitfuncs()
+
+
+def fused_adamw(torch: ModuleType) -> Callable[..., None]:
+    """PyTorch's fused AdamW kernel. The public `torch.optim.AdamW(fused=True)` imports PyTorch's
+    compiler when it is made, which takes over a second of every run."""
+    kernel: Callable[..., None] = torch._fused_adamw_
+    return kernel
+
+
+def foreach_add(torch: ModuleType) -> Callable[..., None]:
+    """Add a number to many tensors in one call, as `torch.optim` does; a loop would launch a
+    kernel for each on a GPU."""
+    kernel: Callable[..., None] = torch._foreach_add_
+    return kernel
+
+
+def foreach_lerp(torch: ModuleType) -> Callable[..., None]:
+    """Interpolate many tensors in one call, as `torch.optim.swa_utils` does."""
+    kernel: Callable[..., None] = torch._foreach_lerp_
+    return kernel
+
+
+def multiplies_bfloat16(torch: ModuleType) -> bool:
+    """Return True if the processor has instructions for bfloat16 products (AVX-512 BF16).
+
+    PyTorch has no public question for it in all of the releases that we allow.
+    """
+    return bool(torch.cpu._is_avx512_bf16_supported())

@@ -79,3 +79,16 @@ def test_a_file_says_what_it_knows_and_is_short(path: Path) -> None:
     # A command's module, and a room's own, need no more than a line.
     if path.parent.name != "cli" and path.name != "__init__.py":
         assert "Knows" in docstring
+
+
+def test_private_parts_of_libraries_are_named_in_one_module() -> None:
+    private = re.compile(
+        r"\b(?:torch|onnx|onnxruntime|typer|atexit|numpy|np)(?:\.\w+)*\.(?:_[a-z]|capi\b)"
+    )
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in MODULES
+        if path.name != "private.py"
+        for match in private.finditer(path.read_text("utf-8"))
+    ]
+    assert found == []

@@ -16,8 +16,8 @@ import typer
 from rnntext import __version__
 from rnntext.cli import output
 from rnntext.cli.commands import LazyGroup, click_command, lazy_group
-from rnntext.cli.private_api import command_line_error
 from rnntext.errors import RnntextError
+from rnntext.private import click_exception
 
 INTERRUPTED = 130
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -88,7 +88,7 @@ def main() -> NoReturn:
         status = make_app()(standalone_mode=False)
         # Flushes text that Click printed, such as help.
         output.write("")
-    except command_line_error() as error:
+    except click_exception(typer) as error:
         sys.exit(_report_command_line(error))
     except RnntextError as error:
         sys.exit(_report(str(error), error.exit_status))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from rnntext.errors import UsageError
+from rnntext.private import multiplies_bfloat16
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def _matmul_dtype(device: str) -> torch.dtype:
     if device == "cuda" and torch.cuda.is_bf16_supported():
         return torch.bfloat16
     # Emulated bfloat16 is slower than float32, so the processor must have instructions for it.
-    if device == "cpu" and torch.cpu._is_avx512_bf16_supported():
+    if device == "cpu" and multiplies_bfloat16(torch):
         return torch.bfloat16
     return torch.float32
 

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rnntext.private import foreach_add, foreach_lerp, fused_adamw
+
 _BETA1, _BETA2, _EPSILON = 0.9, 0.99, 1e-8
 _WORD_PARAMETERS = ("encoder.embedding.weight", "head.bias")
 
@@ -86,14 +88,14 @@ class Optimizer:
             for parameter, weight in zip(self._parameters, weights, strict=True)
         ]
         with torch.no_grad():
-            torch._foreach_add_(self._steps, 1)
+            foreach_add(torch)(self._steps, 1)
             for index in self._word_indices:
                 self._step_word_parameter(
                     index, gradients[index], rate * self._settings.embedding_lr_multiplier
                 )
             for decay, group in self._groups:
                 if group:
-                    torch._fused_adamw_(
+                    fused_adamw(torch)(
                         [weights[index] for index in group],
                         [gradients[index] for index in group],
                         [self._first[index] for index in group],
@@ -111,7 +113,7 @@ class Optimizer:
         if self._average:
             # The decay is smaller at the start, so that the initial weights soon leave the average.
             ema_decay = min(self._settings.ema_decay, (2 + step) / (11 + step))
-            torch._foreach_lerp_(self._average, weights, 1 - ema_decay)
+            foreach_lerp(torch)(self._average, weights, 1 - ema_decay)
         for parameter in self._parameters:
             parameter.grad = None
         return norm
