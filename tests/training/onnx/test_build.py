@@ -155,6 +155,18 @@ def test_int8_is_close_to_float32_but_not_equal(
     assert 2e-4 < error.mean() < 0.03
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_embedding_does_not_widen_the_range_of_an_int8_lstm(sign: int) -> None:
+    model, tensors = model_with_outlier("tag", "lstm", 1, False)
+    outlier = tensors["encoder.embedding.weight"][OUTLIER]
+    outlier[:] = sign * np.abs(outlier)
+    session = Session(build(model.config, tensors, "int8"), threads=1)
+    for row in random_rows():
+        (alone,), _ = read(session, model, [row])
+        (found, _), _ = read(session, model, [row, np.full(9, OUTLIER)])
+        np.testing.assert_array_equal(found, alone)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("task", ["classify", "tag"])
 def test_each_embedding_of_a_bidirectional_encoder_has_its_own_scale(task: str, cell: str) -> None:
@@ -255,6 +267,14 @@ def test_every_name_is_unique(
     assert max(names.values()) == 1
 
 
+@pytest.mark.parametrize(("task", "cell", "layers", "bidirectional"), KINDS)
+def test_declared_shapes_agree_with_those_that_onnx_infers(
+    task: str, cell: str, layers: int, bidirectional: bool
+) -> None:
+    model, tensors = model_with_outlier(task, cell, layers, bidirectional)
+    onnx.checker.check_model(onnx.load_from_string(build(model.config, tensors)), full_check=True)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("task", TASKS)
 def test_int8_files_are_small_and_weights_have_seven_bits(task: str, cell: str) -> None:
@@ -272,6 +292,15 @@ def test_int8_files_are_small_and_weights_have_seven_bits(task: str, cell: str) 
     for array in matrices.values():
         assert np.abs(array.astype(int)).max() == 63
     assert not any(array.dtype == np.int8 for array in arrays(float32).values())
+
+
+@pytest.mark.parametrize("embed", [E, H])
+def test_only_projected_states_are_normalized_in_int8(embed: int) -> None:
+    """Hidden states have a fixed scale."""
+    model = random_model("lm", "gru", embed=embed)
+    graph = onnx.load_from_string(build(model.config, numpy_weights(model), "int8")).graph
+    operators = [node.op_type for node in graph.node]
+    assert operators.count("ReduceMax") == (0 if embed == H else 2)
 
 
 @pytest.mark.parametrize(("task", "cell", "layers", "bidirectional"), KINDS)

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from rnntext.runtime.session import Session
 from rnntext.training.onnx.graph_builder import CONTRIB_DOMAIN, GraphBuilder
@@ -95,6 +95,7 @@ def test_the_file_names_its_operator_sets_in_order() -> None:
     graph.domains = dict.fromkeys([CONTRIB_DOMAIN, ""])  # a set in this order
     model = onnx.load_from_string(graph.to_bytes("about", {"key": "naïve"}))
     assert [opset.domain for opset in model.opset_import] == ["", CONTRIB_DOMAIN]
+    assert model.ir_version == helper.find_min_ir_version_for(model.opset_import, True)
     assert model.doc_string == "about"
     assert {entry.key: entry.value for entry in model.metadata_props} == {"key": "naïve"}
 
