@@ -25,6 +25,7 @@ class TaskInfo:
     title: str  # in sentences
     module: str  # the name of its module in each room
     command: str  # runs a model of it
+    summary: str  # of its command that trains
     has_labels: bool
     # The metrics that judge a model, in order of preference; a run logs at least the last.
     metrics: tuple[str, ...]
@@ -33,11 +34,33 @@ class TaskInfo:
 TASKS = {
     task.name: task
     for task in (
-        TaskInfo("lm", "language model", "language_model", "generate", False, ("perplexity",)),
         TaskInfo(
-            "classify", "classifier", "classifier", "classify", True, ("micro_f1", "accuracy")
+            "lm",
+            "language model",
+            "language_model",
+            "generate",
+            "Train a language model from text.",
+            has_labels=False,
+            metrics=("perplexity",),
         ),
-        TaskInfo("tag", "tagger", "tagger", "tag", True, ("f1", "accuracy")),
+        TaskInfo(
+            "classify",
+            "classifier",
+            "classifier",
+            "classify",
+            "Train a text classifier from labelled texts.",
+            has_labels=True,
+            metrics=("micro_f1", "accuracy"),
+        ),
+        TaskInfo(
+            "tag",
+            "tagger",
+            "tagger",
+            "tag",
+            "Train a tagger from tagged sentences.",
+            has_labels=True,
+            metrics=("f1", "accuracy"),
+        ),
     )
 }
 

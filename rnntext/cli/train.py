@@ -28,11 +28,7 @@ if TYPE_CHECKING:
 # A time budget counts from here, before PyTorch is imported.
 _BEGAN = time.perf_counter()
 
-_SUMMARIES = {
-    "lm": "Train a language model from text.",
-    "classify": "Train a text classifier from labelled texts.",
-    "tag": "Train a tagger from tagged sentences.",
-}
+_SUMMARIES = {name: task.summary for name, task in TASKS.items()}
 _BUDGET = "Without --epochs, --steps or --minutes the run goes on until validation stops improving."
 
 
