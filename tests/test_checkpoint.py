@@ -427,7 +427,7 @@ def test_a_failure_at_any_flush_leaves_the_old_generation(
         save(directory, FILES, CONFIG, force=False)
     before = tree(tmp_path)
     real = os.fsync
-    for k in range(1, 6):  # four files and the config
+    for k in range(1, 8):  # four files, the config and two folders
         calls = 0
 
         def fail(handle: int, k: int = k) -> None:

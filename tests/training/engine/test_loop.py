@@ -1,9 +1,9 @@
-"""Where a run ends, what it keeps, and that it can be repeated to the bit."""
+"""When a run ends, which weights it keeps, and that it is repeated to the bit."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import re
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -16,129 +16,16 @@ from torch import Tensor, nn
 from rnntext.config import FORBIDDEN_SCORE, EncoderConfig, ModelConfig
 from rnntext.errors import TrainingError
 from rnntext.training.data.examples import TaggedIds, TaggedRows
-from rnntext.training.engine.device import Machine
 from rnntext.training.engine.loop import Loop
-from rnntext.training.engine.optimizer import OptimizerConfig
-from rnntext.training.engine.schedule import MAX_EPOCHS, Budget, evaluation_steps
+from rnntext.training.engine.schedule import Budget, evaluation_steps
 from rnntext.training.events import CheckpointDue, Evaluated, Finished, LoopEvent, Step
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.crf import forbid_broken_spans
 from rnntext.training.networks.tagger import Tagger
 from rnntext.training.tasks.language_model import LanguageModelling
 from rnntext.training.tasks.tagger import Tagging
-
-torch.set_num_threads(1)
-
-CPU = Machine(torch.device("cpu"), torch.float32)
-SETTINGS = OptimizerConfig(learning_rate=0.02, weight_decay=0.01, clip_norm=1.0, warmup=100)
-Scores = Callable[[int], float]
-
-
-class Clock:
-    """Time that passes only where something is done."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Toy:
-    """Fit one linear layer to noise; the metric of evaluation n is `scores(n)`.
-
-    A step takes `pace` seconds of the clock, an evaluation of everything `cost`.
-    """
-
-    def __init__(
-        self,
-        scores: Scores = lambda n: 1 / (n + 1),
-        *,
-        steps_per_epoch: int = 4,
-        higher_is_better: bool = False,
-        pace: float = 1.0,
-        cost: float = 2.0,
-        share: float = 1.0,
-    ) -> None:
-        self.metric, self.higher_is_better = "score", higher_is_better
-        self.steps_per_epoch, self.scores = steps_per_epoch, scores
-        self.pace, self.cost, self.quick_fraction = pace, cost, share
-        self.steps_per_quick_evaluation = cost * share / pace
-        self.clock = Clock()
-        self.evaluations = self.steps = 0
-        self.epochs: list[int] = []
-        self.seen: list[dict[str, Tensor]] = []  # the weights at each evaluation
-        self.stepped_from: list[Tensor] = []  # the weight at the beginning of each step
-        self.bad_step: int | None = None
-
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Tensor]:
-        self.epochs.append(epoch)
-        rng = np.random.default_rng(epoch)
-        for number in range(self.steps_per_epoch):
-            batch = torch.from_numpy(rng.normal(size=(5, 3))).float()
-            if number >= start:
-                yield batch
-
-    def loss(self, model: nn.Module, batch: Tensor) -> tuple[Tensor, int]:
-        assert model.training
-        self.stepped_from.append(next(model.parameters()).detach().clone())
-        self.steps += 1
-        self.clock.now += self.pace
-        loss = model(batch).square().mean()
-        if self.steps == self.bad_step:
-            loss = loss * math.inf
-        return loss, 15
-
-    def evaluate(self, model: nn.Module, *, quick: bool = False) -> dict[str, Any]:
-        assert quick
-        model.eval()
-        self.clock.now += self.cost * self.quick_fraction
-        self.seen.append({k: v.clone() for k, v in model.state_dict().items()})
-        value = self.scores(self.evaluations)
-        self.evaluations += 1
-        return {"score": value, "other": 7}
-
-    def evaluate_sample(self, model: nn.Module) -> float:
-        model.eval()
-        self.clock.now += self.cost * 0.1
-        return 0.1
-
-    def state(self) -> dict[str, Tensor]:
-        return {}
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        assert state == {}
-
-
-def toy_model(seed: int = 0) -> Any:
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.3))
-
-
-def run(
-    objective: Toy,
-    budget: Budget,
-    model: Any = None,
-    reserve: float = 0.0,
-    settings: OptimizerConfig = SETTINGS,
-) -> tuple[list[LoopEvent], Any]:
-    model = model or toy_model()
-    loop = Loop(model, objective, settings, budget, reserve=reserve, clock=objective.clock)
-    events = list(loop.events())
-    assert isinstance(events[-1], Finished)
-    assert not model.training
-    return events, model
-
-
-def of_kind(events: list[LoopEvent], kind: type) -> list[Any]:
-    return [event for event in events if isinstance(event, kind)]
-
-
-def same_bytes(one: Any, two: Any) -> bool:
-    a, b = one.state_dict(), two.state_dict()
-    assert list(a) == list(b)
-    return all(a[name].numpy().tobytes() == b[name].numpy().tobytes() for name in a)
-
+from tests.training.engine.toy import SETTINGS, Toy, of_kind, run, same_bytes, toy_model
+from tests.training.models import CPU
 
 # Where it ends
 
@@ -176,148 +63,6 @@ def test_one_step() -> None:
     events, _ = run(Toy(), Budget(steps=1))
     assert [type(event) for event in events] == [Step, Evaluated, Finished]
     assert math.isfinite(events[0].loss)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "reserve", "cost", "share"),
-    [(100, 0, 2.0, 0.25), (300, 40, 2.0, 0.25), (600, 10, 60.0, 0.5)],
-)
-def test_a_deadline_is_kept_and_used(
-    seconds: float, reserve: float, cost: float, share: float
-) -> None:
-    objective = Toy(cost=cost, share=share, steps_per_epoch=50)
-    began = objective.clock.now
-    events, _ = run(objective, Budget(deadline=began + seconds), reserve=reserve)
-    took = objective.clock.now - began
-    left_for_steps = seconds - reserve - objective.cost
-    assert took <= left_for_steps
-    assert took > 0.85 * left_for_steps
-    end = events[-1]
-    assert end.reason == "the steps are done"
-    # It was evaluated as often as a run of so many steps, at last at its end.
-    evaluated = [e.step for e in of_kind(events, Evaluated)]
-    assert set(evaluated) == evaluation_steps(end.steps, objective.steps_per_quick_evaluation)
-    assert evaluated[-1] == end.steps
-    assert of_kind(events, Step)[-1].total_steps == end.steps
-
-
-def test_a_long_time_over_a_small_text_ends_after_so_many_passes() -> None:
-    objective = Toy(steps_per_epoch=5)
-    events, _ = run(objective, Budget(deadline=objective.clock.now + 10_000))
-    assert (events[-1].steps, events[-1].reason) == (5 * MAX_EPOCHS, "the steps are done")
-
-
-class Changing(Toy):
-    """A machine on which steps take another time from the hundredth on."""
-
-    factor = 1.0
-
-    def loss(self, model: nn.Module, batch: Tensor) -> tuple[Tensor, int]:
-        if self.steps == 100:
-            self.pace *= self.factor
-        return super().loss(model, batch)
-
-
-class Slowing(Changing):
-    factor = 5.0
-
-
-class Quickening(Changing):
-    factor = 0.4
-
-
-class Wavering(Changing):
-    factor = 1.06
-
-
-class Relieved(Toy):
-    """A machine that was busy until the first evaluation."""
-
-    def evaluate(self, model: nn.Module, *, quick: bool = False) -> dict[str, Any]:
-        self.cost = 6.0
-        return super().evaluate(model, quick=quick)
-
-
-@pytest.mark.parametrize(("kind", "least"), [(Slowing, 200), (Quickening, 0.85 * 250)])
-def test_a_machine_that_changes_keeps_the_deadline_and_comes_down_all_the_same(
-    kind: type[Changing], least: float
-) -> None:
-    objective = kind(steps_per_epoch=50)
-    began = objective.clock.now
-    events, _ = run(objective, Budget(deadline=began + 250), reserve=10)
-    took = objective.clock.now - began
-    end = events[-1]
-    assert isinstance(end, Finished)
-    assert end.reason == "the steps are done"
-    assert len(end.plans) > 1
-    assert end.plans[0][0] == 0
-    assert took <= 250 - 10 - objective.cost
-    assert took > least
-    rates = [step.learning_rate for step in of_kind(events, Step)]
-    assert rates[-1] < 0.1 * max(rates)
-    highest = rates.index(max(rates))
-    assert rates[highest:] == sorted(rates[highest:], reverse=True)
-    evaluated = [e.step for e in of_kind(events, Evaluated)]
-    assert evaluated[-1] == end.steps == end.plans[-1][1]
-    if kind is Quickening:
-        totals = [total for _, total in end.plans]
-        assert totals == sorted(totals)
-        assert len(totals) <= 4
-
-
-def test_steps_are_not_added_for_little_time() -> None:
-    objective = Toy(steps_per_epoch=50)
-    events, _ = run(objective, Budget(deadline=objective.clock.now + 250), reserve=10)
-    assert len(events[-1].plans) == 1
-
-
-def test_a_pace_that_differs_a_little_changes_no_plan() -> None:
-    objective = Wavering(cost=0.1, steps_per_epoch=50)
-    began = objective.clock.now
-    events, _ = run(objective, Budget(deadline=began + 250), reserve=10)
-    assert len(events[-1].plans) == 1
-    assert objective.clock.now - began <= 250 - 10 - objective.cost
-
-
-def test_an_evaluation_that_takes_less_than_was_expected_leaves_time_for_steps() -> None:
-    objective = Relieved(cost=60.0, share=0.1, steps_per_epoch=50)
-    began = objective.clock.now
-    events, _ = run(objective, Budget(deadline=began + 300))
-    took = objective.clock.now - began
-    assert len(events[-1].plans) == 2
-    assert 0.85 * 300 < took < 300 - objective.cost
-
-
-def test_time_that_a_small_text_has_no_use_for_adds_no_steps() -> None:
-    objective = Quickening(steps_per_epoch=5)
-    events, _ = run(objective, Budget(deadline=objective.clock.now + 250), reserve=10)
-    assert events[-1].steps == 5 * MAX_EPOCHS
-
-
-@pytest.mark.parametrize("kind", [Slowing, Quickening])
-def test_a_run_that_planned_anew_is_repeated_to_the_byte_by_its_plans(kind: type[Changing]) -> None:
-    slow, fast = kind(steps_per_epoch=50), Toy(steps_per_epoch=50, pace=0.1)
-    events, one = run(slow, Budget(deadline=slow.clock.now + 250))
-    end = events[-1]
-    assert isinstance(end, Finished)
-    assert len(end.plans) > 1
-    again, two = run(fast, Budget(steps=end.steps, plans=end.plans))
-    assert again[-1].steps == end.steps
-    assert same_bytes(one, two)
-    _, other = run(Toy(steps_per_epoch=50), Budget(steps=end.steps))
-    assert not same_bytes(one, other)
-
-
-def test_a_deadline_that_has_passed_still_gives_an_evaluated_model() -> None:
-    objective = Toy()
-    events, model = run(objective, Budget(deadline=objective.clock.now - 1))
-    assert (objective.steps, events[-1].steps) == (1, 1)
-    assert len(of_kind(events, Evaluated)) == 1
-    assert events[-1].reason == "the time is over"
-    # What measuring everything would take is not known, and there is no time for it.
-    assert isinstance(events[-1], Finished)
-    assert events[-1].partial_evaluation
-    assert torch.equal(model.state_dict()["0.weight"], objective.seen[0]["0.weight"])
 
 
 def test_a_plateau() -> None:
@@ -447,6 +192,55 @@ def test_a_loss_that_is_no_number(bad: int, told: int) -> None:
         run(objective, Budget())
 
 
+class BadLoss(Toy):
+    """The loss of one step is infinite; its gradient is finite."""
+
+    def loss(self, model: nn.Module, batch: Tensor) -> tuple[Tensor, int]:
+        loss, tokens = super().loss(model, batch)
+        return (loss + math.inf if self.steps == 5 else loss), tokens
+
+
+class BadGradient(Toy):
+    """The gradient of one step is NaN; its loss is finite."""
+
+    def loss(self, model: nn.Module, batch: Tensor) -> tuple[Tensor, int]:
+        loss, tokens = super().loss(model, batch)
+        if self.steps == 5:
+            loss = loss + (next(model.parameters()) * 0).sqrt().sum()
+        return loss, tokens
+
+
+DIVERGED_AT_5 = re.escape(
+    "the loss stopped being a number by step 5, at a learning rate of 0.001: train again with a "
+    "smaller one, such as --lr 0.005"
+)
+
+
+@pytest.mark.parametrize("kind", [BadLoss, BadGradient])
+def test_a_diverged_model_is_not_evaluated(kind: type[Toy]) -> None:
+    objective = kind(steps_per_epoch=5)
+    with pytest.raises(TrainingError, match=DIVERGED_AT_5):
+        run(objective, Budget(epochs=2))
+    assert objective.evaluations == 0
+
+
+@pytest.mark.parametrize("kind", [BadLoss, BadGradient])
+def test_a_diverged_model_is_not_saved(kind: type[Toy]) -> None:
+    due: list[LoopEvent] = []
+    objective = kind(steps_per_epoch=50)
+    loop = Loop(toy_model(), objective, SETTINGS, Budget(epochs=1), save_due=lambda: True)
+    with pytest.raises(TrainingError, match=DIVERGED_AT_5):
+        due.extend(loop.events())
+    assert due == [CheckpointDue(step, stop=False) for step in (1, 2, 3, 4)]
+
+
+def test_a_diverged_loss_is_not_reported() -> None:
+    objective = BadLoss(steps_per_epoch=50)
+    loop = Loop(toy_model(), objective, SETTINGS, Budget(epochs=1), clock=objective.clock)
+    with pytest.raises(TrainingError, match=r"stopped being a number by step 10, .* of 0\.002:"):
+        next(loop.events())
+
+
 def test_matrices_decay_and_nothing_else() -> None:
     """With a gradient of zero only the decay is left."""
     labels = ["B-x", "I-x", "O"]
@@ -504,62 +298,6 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     one = language_run(Budget(epochs=3))
     assert same_bytes(one, language_run(Budget(epochs=3)))
     assert not same_bytes(one, language_run(Budget(epochs=3), seed=4))
-
-
-def timed_and_repeated(
-    seconds: float, settings: OptimizerConfig = SETTINGS, **options: float
-) -> tuple[Finished, Any, Any]:
-    timed = Toy(lambda n: 1.0 / (n + 1), steps_per_epoch=37, **options)
-    torch.manual_seed(1)
-    events, one = run(timed, Budget(deadline=timed.clock.now + seconds), toy_model(1), 0, settings)
-    end = events[-1]
-    assert isinstance(end, Finished)
-    repeated = Toy(lambda n: 1.0 / (n + 1), steps_per_epoch=37, pace=0.3)
-    again, two = run(repeated, Budget(steps=end.steps), toy_model(1), 0, settings)
-    assert again[-1].steps == end.steps
-    return end, one, two
-
-
-@pytest.mark.parametrize("ema_decay", [0.0, 0.99])
-@pytest.mark.parametrize("seconds", [60, 400])
-def test_a_timed_run_is_repeated_to_the_byte_by_its_steps(seconds: float, ema_decay: float) -> None:
-    settings = replace(SETTINGS, ema_decay=ema_decay, warmup=30)
-    end, one, two = timed_and_repeated(seconds, settings, pace=0.9)
-    assert end.reason == "the steps are done"
-    assert end.steps > seconds / 2
-    assert same_bytes(one, two)
-
-
-def test_a_timed_run_with_hardly_any_time_is_repeated_to_the_byte() -> None:
-    """Evaluating takes much of the time, so the run ends soon after its speed is known."""
-    end, one, two = timed_and_repeated(200, pace=0.25, cost=18.0)
-    assert end.reason == "the steps are done"
-    assert end.steps >= 100
-    assert same_bytes(one, two)
-
-
-@pytest.mark.parametrize(("seconds", "evaluations"), [(200, 1), (900, 2)])
-def test_where_evaluating_takes_long_there_is_less_of_it(seconds: int, evaluations: int) -> None:
-    objective = Toy(cost=27.0, steps_per_epoch=50)
-    began = objective.clock.now
-    events, _ = run(objective, Budget(deadline=began + seconds))
-    left = began + seconds - objective.cost - objective.clock.now
-    assert 0 <= left < 0.2 * seconds
-    end = events[-1]
-    assert isinstance(end, Finished)
-    assert (end.reason, len(end.plans), end.partial_evaluation) == ("the steps are done", 1, False)
-    assert len(of_kind(events, Evaluated)) == evaluations
-
-
-def test_where_all_validation_data_would_take_too_long_time_is_kept_for_a_part_of_them() -> None:
-    objective = Toy(cost=2000.0, share=0.01, steps_per_epoch=50)
-    began = objective.clock.now
-    events, _ = run(objective, Budget(deadline=began + 1000))
-    # Two samples of a tenth of it, and a last evaluation that is a quick one.
-    took = objective.clock.now - began
-    assert took - events[-1].steps - 20 * len(of_kind(events, Evaluated)) == pytest.approx(400)
-    assert 900 < took < 1000 - 20
-    assert events[-1].partial_evaluation
 
 
 def test_a_tagger_in_training_keeps_broken_spans_out() -> None:

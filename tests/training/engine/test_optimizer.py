@@ -146,10 +146,17 @@ def test_the_average_is_exchanged_there_and_back() -> None:
         assert torch.equal(one, two)
 
 
-def test_what_is_no_number_is_noticed() -> None:
+@pytest.mark.parametrize("part", ["weights", "average"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_is_noticed(part: str, value: float) -> None:
     model = network()
-    optimizer = Optimizer(model, SETTINGS)
+    optimizer = Optimizer(model, replace(SETTINGS, ema_decay=0.9))
     assert optimizer.is_finite()
+    if part == "average":
+        optimizer.swap_average()
     with torch.no_grad():
-        next(model.parameters())[0, 0] = math.nan
+        next(model.parameters())[0, 0] = value
+    if part == "average":
+        optimizer.swap_average()
+        assert all(bool(torch.isfinite(weight).all()) for weight in weights(model))
     assert not optimizer.is_finite()

@@ -1,0 +1,276 @@
+"""Runs with a deadline: how many steps they plan, and that they end in time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rnntext.training.engine.loop import Loop
+from rnntext.training.engine.optimizer import OptimizerConfig
+from rnntext.training.engine.schedule import MAX_EPOCHS, Budget, evaluation_steps
+from rnntext.training.events import CheckpointDue, Evaluated, Finished, LoopEvent, Step
+from tests.training.engine.toy import SETTINGS, Toy, of_kind, run, same_bytes, toy_model
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reserve", "cost", "share"),
+    [(100, 0, 2.0, 0.25), (300, 40, 2.0, 0.25), (600, 10, 60.0, 0.5)],
+)
+def test_a_deadline_is_kept_and_used(
+    seconds: float, reserve: float, cost: float, share: float
+) -> None:
+    objective = Toy(cost=cost, share=share, steps_per_epoch=50)
+    began = objective.clock.now
+    events, _ = run(objective, Budget(deadline=began + seconds), reserve=reserve)
+    took = objective.clock.now - began
+    left_for_steps = seconds - reserve - objective.cost
+    assert took <= left_for_steps
+    assert took > 0.85 * left_for_steps
+    end = events[-1]
+    assert end.reason == "the steps are done"
+    # It was evaluated as often as a run of so many steps, at last at its end.
+    evaluated = [e.step for e in of_kind(events, Evaluated)]
+    assert set(evaluated) == evaluation_steps(end.steps, objective.steps_per_quick_evaluation)
+    assert evaluated[-1] == end.steps
+    assert of_kind(events, Step)[-1].total_steps == end.steps
+
+
+def test_a_long_time_over_a_small_text_ends_after_so_many_passes() -> None:
+    objective = Toy(steps_per_epoch=5)
+    events, _ = run(objective, Budget(deadline=objective.clock.now + 10_000))
+    assert (events[-1].steps, events[-1].reason) == (5 * MAX_EPOCHS, "the steps are done")
+
+
+@pytest.mark.parametrize(("last_pace", "remaining"), [(1.0, 10_000 - 10), (20_000.0, 0.0)])
+def test_before_a_plan_the_time_to_the_deadline_is_what_remains(
+    last_pace: float, remaining: float
+) -> None:
+    class Late(Toy):
+        def loss(self, model: nn.Module, batch: Tensor) -> tuple[Tensor, int]:
+            self.pace = last_pace if self.steps == 9 else 1.0
+            return super().loss(model, batch)
+
+    objective = Late(steps_per_epoch=50)
+    budget = Budget(deadline=objective.clock.now + 10_000)
+    loop = Loop(toy_model(), objective, SETTINGS, budget, clock=objective.clock)
+    step = next(loop.events())
+    assert isinstance(step, Step)
+    assert (step.step, step.total_steps, step.remaining) == (10, None, remaining)
+
+
+def test_without_a_deadline_no_time_remains_to_be_told() -> None:
+    events, _ = run(Toy(steps_per_epoch=10), Budget())
+    assert {step.remaining for step in of_kind(events, Step)} == {None}
+
+
+class Changing(Toy):
+    """A machine on which steps take another time from the hundredth on."""
+
+    factor = 1.0
+
+    def loss(self, model: nn.Module, batch: Tensor) -> tuple[Tensor, int]:
+        if self.steps == 100:
+            self.pace *= self.factor
+        return super().loss(model, batch)
+
+
+class Slowing(Changing):
+    factor = 5.0
+
+
+class Quickening(Changing):
+    factor = 0.4
+
+
+class Doubling(Changing):
+    factor = 0.5
+
+
+class Wavering(Changing):
+    factor = 1.06
+
+
+class Relieved(Toy):
+    """A machine that was busy until the first evaluation."""
+
+    def evaluate(self, model: nn.Module, *, quick: bool = False) -> dict[str, Any]:
+        self.cost = 6.0
+        return super().evaluate(model, quick=quick)
+
+
+@pytest.mark.parametrize(("kind", "least"), [(Slowing, 200), (Quickening, 0.85 * 250)])
+def test_a_machine_that_changes_keeps_the_deadline_and_comes_down_all_the_same(
+    kind: type[Changing], least: float
+) -> None:
+    objective = kind(steps_per_epoch=50)
+    began = objective.clock.now
+    events, _ = run(objective, Budget(deadline=began + 250), reserve=10)
+    took = objective.clock.now - began
+    end = events[-1]
+    assert isinstance(end, Finished)
+    assert end.reason == "the steps are done"
+    assert len(end.plans) > 1
+    assert end.plans[0][0] == 0
+    assert took <= 250 - 10 - objective.cost
+    assert took > least
+    rates = [step.learning_rate for step in of_kind(events, Step)]
+    assert rates[-1] < 0.1 * max(rates)
+    highest = rates.index(max(rates))
+    assert rates[highest:] == sorted(rates[highest:], reverse=True)
+    evaluated = [e.step for e in of_kind(events, Evaluated)]
+    assert evaluated[-1] == end.steps == end.plans[-1][1]
+    if kind is Quickening:
+        totals = [total for _, total in end.plans]
+        assert totals == sorted(totals)
+        assert len(totals) <= 4
+
+
+def test_steps_are_not_added_for_little_time() -> None:
+    objective = Toy(steps_per_epoch=50)
+    events, _ = run(objective, Budget(deadline=objective.clock.now + 250), reserve=10)
+    assert len(events[-1].plans) == 1
+
+
+def test_a_pace_that_differs_a_little_changes_no_plan() -> None:
+    objective = Wavering(cost=0.1, steps_per_epoch=50)
+    began = objective.clock.now
+    events, _ = run(objective, Budget(deadline=began + 250), reserve=10)
+    assert len(events[-1].plans) == 1
+    assert objective.clock.now - began <= 250 - 10 - objective.cost
+
+
+def test_an_evaluation_that_takes_less_than_was_expected_leaves_time_for_steps() -> None:
+    objective = Relieved(cost=60.0, share=0.1, steps_per_epoch=50)
+    began = objective.clock.now
+    events, _ = run(objective, Budget(deadline=began + 300))
+    took = objective.clock.now - began
+    assert len(events[-1].plans) == 2
+    assert 0.85 * 300 < took < 300 - objective.cost
+
+
+def test_time_that_a_small_text_has_no_use_for_adds_no_steps() -> None:
+    objective = Quickening(steps_per_epoch=5)
+    events, _ = run(objective, Budget(deadline=objective.clock.now + 250), reserve=10)
+    assert events[-1].steps == 5 * MAX_EPOCHS
+
+
+@pytest.mark.parametrize("saved", [4, 33, 140])
+def test_a_timed_run_that_is_resumed_goes_on_as_if_it_had_not_been_stopped(saved: int) -> None:
+    """Saved before its first plan, and after the second, which follows when its speed doubles at
+    step 100. All seconds are exact in binary."""
+    seconds = 250
+
+    def start(objective: Toy, deadline: float, stop: int) -> Loop:
+        return Loop(
+            toy_model(),
+            objective,
+            SETTINGS,
+            Budget(deadline=deadline),
+            stop_asked=lambda: objective.steps == stop,
+            clock=objective.clock,
+        )
+
+    def without_memory(event: LoopEvent) -> LoopEvent:
+        return replace(event, memory=0.0) if isinstance(event, Step) else event
+
+    whole = Doubling(cost=10.0, steps_per_epoch=50)
+    expected = list(start(whole, whole.clock.now + seconds, 0).events())
+    assert len(expected[-1].plans) > 1
+    broken = Doubling(cost=10.0, steps_per_epoch=50)
+    first = start(broken, broken.clock.now + seconds, saved)
+    found = list(first.events())
+    assert found.pop() == CheckpointDue(saved, stop=True)
+    state = first.state()
+    # The computer was off for a while, which no budget counts.
+    broken.clock.now += 5000
+    spent = float(state.values["seconds"])
+    second = start(broken, broken.clock.now - spent + seconds, 0)
+    second.restore(state)
+    found += second.events()
+    assert list(map(without_memory, found)) == list(map(without_memory, expected))
+
+
+@pytest.mark.parametrize("kind", [Slowing, Quickening])
+def test_a_run_that_planned_anew_is_repeated_to_the_byte_by_its_plans(kind: type[Changing]) -> None:
+    slow, fast = kind(steps_per_epoch=50), Toy(steps_per_epoch=50, pace=0.1)
+    events, one = run(slow, Budget(deadline=slow.clock.now + 250))
+    end = events[-1]
+    assert isinstance(end, Finished)
+    assert len(end.plans) > 1
+    again, two = run(fast, Budget(steps=end.steps, plans=end.plans))
+    assert again[-1].steps == end.steps
+    assert same_bytes(one, two)
+    _, other = run(Toy(steps_per_epoch=50), Budget(steps=end.steps))
+    assert not same_bytes(one, other)
+
+
+def test_a_deadline_that_has_passed_still_gives_an_evaluated_model() -> None:
+    objective = Toy()
+    events, model = run(objective, Budget(deadline=objective.clock.now - 1))
+    assert (objective.steps, events[-1].steps) == (1, 1)
+    assert len(of_kind(events, Evaluated)) == 1
+    assert events[-1].reason == "the time is over"
+    # What measuring everything would take is not known, and there is no time for it.
+    assert isinstance(events[-1], Finished)
+    assert events[-1].partial_evaluation
+    assert torch.equal(model.state_dict()["0.weight"], objective.seen[0]["0.weight"])
+
+
+def timed_and_repeated(
+    seconds: float, settings: OptimizerConfig = SETTINGS, **options: float
+) -> tuple[Finished, Any, Any]:
+    timed = Toy(lambda n: 1.0 / (n + 1), steps_per_epoch=37, **options)
+    torch.manual_seed(1)
+    events, one = run(timed, Budget(deadline=timed.clock.now + seconds), toy_model(1), 0, settings)
+    end = events[-1]
+    assert isinstance(end, Finished)
+    repeated = Toy(lambda n: 1.0 / (n + 1), steps_per_epoch=37, pace=0.3)
+    again, two = run(repeated, Budget(steps=end.steps), toy_model(1), 0, settings)
+    assert again[-1].steps == end.steps
+    return end, one, two
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.99])
+@pytest.mark.parametrize("seconds", [60, 400])
+def test_a_timed_run_is_repeated_to_the_byte_by_its_steps(seconds: float, ema_decay: float) -> None:
+    settings = replace(SETTINGS, ema_decay=ema_decay, warmup=30)
+    end, one, two = timed_and_repeated(seconds, settings, pace=0.9)
+    assert end.reason == "the steps are done"
+    assert end.steps > seconds / 2
+    assert same_bytes(one, two)
+
+
+def test_a_timed_run_with_hardly_any_time_is_repeated_to_the_byte() -> None:
+    """Evaluating takes much of the time, so the run ends soon after its speed is known."""
+    end, one, two = timed_and_repeated(200, pace=0.25, cost=18.0)
+    assert end.reason == "the steps are done"
+    assert end.steps >= 100
+    assert same_bytes(one, two)
+
+
+@pytest.mark.parametrize(("seconds", "evaluations"), [(200, 1), (900, 2)])
+def test_where_evaluating_takes_long_there_is_less_of_it(seconds: int, evaluations: int) -> None:
+    objective = Toy(cost=27.0, steps_per_epoch=50)
+    began = objective.clock.now
+    events, _ = run(objective, Budget(deadline=began + seconds))
+    left = began + seconds - objective.cost - objective.clock.now
+    assert 0 <= left < 0.2 * seconds
+    end = events[-1]
+    assert isinstance(end, Finished)
+    assert (end.reason, len(end.plans), end.partial_evaluation) == ("the steps are done", 1, False)
+    assert len(of_kind(events, Evaluated)) == evaluations
+
+
+def test_where_all_validation_data_would_take_too_long_time_is_kept_for_a_part_of_them() -> None:
+    objective = Toy(cost=2000.0, share=0.01, steps_per_epoch=50)
+    began = objective.clock.now
+    events, _ = run(objective, Budget(deadline=began + 1000))
+    # Two samples of a tenth of it, and a last evaluation that is a quick one.
+    took = objective.clock.now - began
+    assert took - events[-1].steps - 20 * len(of_kind(events, Evaluated)) == pytest.approx(400)
+    assert 900 < took < 1000 - 20
+    assert events[-1].partial_evaluation

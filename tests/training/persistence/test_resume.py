@@ -1,0 +1,154 @@
+"""A saved run that cannot be read, or is not the one that the command line describes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save as save_tensors
+
+from rnntext import checkpoint
+from rnntext.errors import CheckpointError, UsageError
+from rnntext.training.options import TrainingOptions
+from rnntext.training.persistence.resume import LOOP, TENSORS, SavedRun, find_saved_run
+
+OPTIONS = TrainingOptions("tag", ("a.conllu",), epochs=20, lr=0.01)
+TENSOR = torch.arange(6.0).reshape(2, 3)
+FILES = {
+    checkpoint.TOKENIZER: b"{}",
+    checkpoint.METRICS: b"",
+    TENSORS: save_tensors({"model.weight": TENSOR}),
+    LOOP: json.dumps({"step": 7, "spent": 1.5}).encode(),
+}
+
+
+def config(**training: Any) -> dict[str, Any]:
+    return {
+        "data": {
+            "fingerprint": "1" * 64,
+            "valid_digest": "2" * 64,
+            "cut_short": False,
+            "read": 50,
+            "train": 40,
+        },
+        "training": {
+            "options": OPTIONS.to_json(),
+            "finished": False,
+            "machine": "cpu, float32",
+            "threads": 2,
+            "processes": 1,
+            "torch_version": torch.__version__,
+            **training,
+        },
+        "results": {},
+    }
+
+
+def saved_run(**files: bytes) -> SavedRun:
+    return SavedRun(Path("model"), config(), OPTIONS, False, {**FILES, **files})
+
+
+def test_a_state_is_read_once() -> None:
+    run = saved_run()
+    state, seconds = run.state()
+    assert (state.values, seconds) == ({"step": 7, "spent": 1.5}, 1.5)
+    assert torch.equal(state.tensors["model.weight"], TENSOR)
+    assert TENSORS not in run.files  # the memory is free
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {LOOP: b""},
+        {LOOP: b"{"},
+        {LOOP: b"\xff"},
+        {LOOP: b'{"step": 7}'},
+        {TENSORS: b""},
+        {TENSORS: FILES[TENSORS][:-1]},
+        {TENSORS: b"\xff" * 40},
+    ],
+    ids=str,
+)
+def test_a_state_that_cannot_be_read(files: dict[str, bytes]) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        saved_run(**files).state()
+    message = str(caught.value)
+    assert message.startswith("model: its saved state cannot be read (")
+    assert message.endswith("): start anew with --force")
+    assert "\n" not in message
+
+
+def test_a_saved_run_is_found(tmp_path: Path) -> None:
+    assert find_saved_run(tmp_path / "absent") is None
+    checkpoint.save(tmp_path / "m", FILES, config(), force=False)
+    run = find_saved_run(tmp_path / "m")
+    assert run is not None
+    assert (run.options, run.finished, run.files) == (OPTIONS, False, FILES)
+    checkpoint.save(tmp_path / "m", {}, config(finished=True), force=True)
+    run = find_saved_run(tmp_path / "m")
+    assert run is not None
+    assert (run.finished, run.files) == (True, {})
+
+
+@pytest.mark.parametrize("training", [None, {}, {"options": OPTIONS.to_json()}, 3])
+def test_a_checkpoint_that_describes_no_run(training: object, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "m", FILES, {**config(), "training": training}, force=False)
+    with pytest.raises(CheckpointError, match=r"m does not say how it was trained: start anew"):
+        find_saved_run(tmp_path / "m")
+
+
+def test_a_state_without_one_of_its_files(tmp_path: Path) -> None:
+    files = {name: content for name, content in FILES.items() if name != LOOP}
+    checkpoint.save(tmp_path / "m", files, config(), force=False)
+    with pytest.raises(CheckpointError, match=r"has no training-state/loop\.json"):
+        find_saved_run(tmp_path / "m")
+
+
+def test_only_paths_and_hardware_may_change() -> None:
+    given = TrainingOptions("tag", ("b.conllu",), valid="v", device="cpu", threads=3)
+    merged = saved_run().merge_options(given)
+    assert merged == replace(given, epochs=20, lr=0.01)
+    unchanged = saved_run().merge_options(TrainingOptions("tag", (), epochs=20))
+    assert unchanged == replace(OPTIONS, threads=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (TrainingOptions("lm", ()), "holds a run of train tag, not of train lm"),
+        (TrainingOptions("tag", (), epochs=3), "--epochs 3: model .* started with 20; leave it"),
+        (TrainingOptions("tag", (), lr=0.5), r"--lr 0.5: model .* started with 0\.01; leave it"),
+        (TrainingOptions("tag", (), seed=4), "--seed 4: model .* started without --seed; leave"),
+    ],
+)
+def test_other_options_are_refused(given: TrainingOptions, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        saved_run().merge_options(given)
+
+
+def test_a_part_of_the_data_is_read_again() -> None:
+    run = saved_run()
+    run.config["data"]["cut_short"] = True
+    assert run.merge_options(TrainingOptions("tag", ())).part == (50, 40)
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "digest", "part"), [("3", "2", "training"), ("1", "3", "validation")]
+)
+def test_other_data_are_refused(fingerprint: str, digest: str, part: str) -> None:
+    saved_run().require_data("1" * 64, "2" * 64)
+    with pytest.raises(UsageError, match=f"the {part} data are not those of the run that model"):
+        saved_run().require_data(fingerprint * 64, digest * 64)
+
+
+def test_changes_of_the_machine_are_described() -> None:
+    run = saved_run()
+    assert run.describe_changes("cpu, float32", 2, 1) == ""
+    assert run.describe_changes("cpu, bfloat16", 1, 2) == (
+        "machine cpu, float32 then, cpu, bfloat16 now; threads 2 then, 1 now; "
+        "processes 1 then, 2 now"
+    )
