@@ -242,6 +242,7 @@ def _convert(
     if "-" in valid:
         raise UsageError("--valid is read more than once, unlike standard input: name a file")
     from rnntext import checkpoint
+    from rnntext.checkpoint_config import Quantization
     from rnntext.runtime.evaluate import evaluate, fit_temperature, recorded_reading
     from rnntext.runtime.model import open_model
     from rnntext.training.onnx.convert import graph_of, replace_graph
@@ -261,7 +262,7 @@ def _convert(
         if temperature is not None:
             graph = graph_of(saved, precision, temperature)
     after = evaluate(model.with_graph(graph), valid, reading)
-    results = {"valid": list(valid), "temperature": temperature, "metrics": after, "before": before}
+    results = Quantization(tuple(valid), temperature, after, before)
     replace_graph(saved, graph, precision, results if precision == "int8" else None)
     return Exported(directory, precision, len(graph), temperature, after, before)
 

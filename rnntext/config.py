@@ -8,11 +8,12 @@ flags that its messages mention.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from rnntext.errors import CheckpointError, UsageError
+from rnntext.json_fields import FieldError, read_record
 from rnntext.tasks import TASKS
 
 CELLS = ("rnn", "gru", "lstm")
@@ -80,8 +81,6 @@ class ModelConfig:
         one_of("task", self.task, tuple(TASKS))
         has_labels = TASKS[self.task].has_labels
         if has_labels:
-            if not isinstance(self.max_length, int):
-                raise UsageError(f"max_length must be a number, not {self.max_length!r}")
             at_least("max_length", self.max_length, 1)
         if has_labels != bool(self.labels):
             raise UsageError("a classifier and a tagger have labels, a language model has none")
@@ -90,13 +89,22 @@ class ModelConfig:
         return {**asdict(self), "labels": list(self.labels)}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Raises CheckpointError where fields are missing or wrong."""
+    def from_json(cls, value: object, path: str | Path = "config.json") -> Self:
+        """Raises CheckpointError, which names the file `path`, if a field is missing, unknown or
+        invalid."""
         try:
-            encoder = EncoderConfig(**value["encoder"])
-            return cls(**{**value, "encoder": encoder, "labels": tuple(value["labels"])})
-        except (KeyError, TypeError, ValueError, UsageError) as error:
-            raise CheckpointError(f"config.json does not describe a model: {error}") from None
+            return read_record(cls, value, allow_unknown=False)
+        except (FieldError, UsageError) as error:
+            raise CheckpointError(f"{path} does not describe a model: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerConfig:
+    """The settings of a tokenizer that `tokenizer.json` does not contain."""
+
+    kind: str
+    lowercase: bool = False
+    presplit: bool = False  # only for `word`: words are separated by spaces
 
 
 def one_of(flag: str, value: str | None, allowed: tuple[str, ...]) -> None:

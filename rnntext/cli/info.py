@@ -10,8 +10,6 @@ import typer
 from rnntext.cli import output
 from rnntext.cli.options import OutputOptions
 from rnntext.cli.signature import expanded
-from rnntext.config import ModelConfig
-from rnntext.errors import CheckpointError
 
 
 @expanded
@@ -33,18 +31,13 @@ def command(
 
 def describe(directory: Path) -> dict[str, Any]:
     """Facts about a checkpoint, by name. Raises CheckpointError."""
-    from rnntext.checkpoint import CONFIG, load
+    from rnntext.checkpoint import load
+    from rnntext.checkpoint_config import CheckpointConfig, Results
 
-    config = load(directory).config
-    try:
-        return _facts(config, ModelConfig.from_json(config["model"]))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{directory / CONFIG} is not complete: {error!r}") from None
-
-
-def _facts(config: dict[str, Any], model: ModelConfig) -> dict[str, Any]:
+    found = load(directory)
+    config = CheckpointConfig.of(found)
+    model, data, results = config.model, config.data, config.results
     encoder = model.encoder
-    data, results = config["data"], config["results"]
     facts = {
         "task": model.task,
         "cell": encoder.cell,
@@ -52,31 +45,29 @@ def _facts(config: dict[str, Any], model: ModelConfig) -> dict[str, Any]:
         "hidden": encoder.hidden_size,
         "embed": encoder.embed_size,
         "bidirectional": encoder.bidirectional,
-        "parameters": config["parameters"],
-        "bytes": sum(file["size"] for file in config["files"].values()),
-        "precision": config["precision"],
-        "tokenizer": config["tokenizer"]["kind"],
+        "parameters": config.parameters,
+        "bytes": sum(file["size"] for file in found.config["files"].values()),
+        "precision": config.precision,
+        "tokenizer": config.tokenizer.kind,
         "vocabulary": encoder.vocab_size,
         **({"labels": list(model.labels)} if model.labels else {}),
-        "trained_on": f"{data['train']} {data['unit']}",
-        "validated_on": f"{data['valid']} {data['unit']}",
-        "fingerprint": data["fingerprint"],
-        "finished": config["training"].get("finished", True),
-        "steps": results["steps"],
-        "epochs": results["epochs"],
-        "seconds": results["seconds"],
-        "rnntext_version": config["rnntext_version"],
+        "trained_on": f"{data.train} {data.unit}",
+        "validated_on": f"{data.valid} {data.unit}",
+        "fingerprint": data.fingerprint,
+        "finished": config.training.finished,
+        "steps": results.steps,
+        "epochs": results.epochs,
+        "seconds": results.seconds,
+        "rnntext_version": config.version,
     }
-    float32 = results.get("float32", results.get("metrics", {}))
-    if config["precision"] == "float32":
-        return output.add_metrics(facts, float32)
-    facts = output.add_metrics(facts, results["metrics"])
+    metrics = results.metrics or {}
     # A run with --quantize measures float32 as well; `export --int8 --valid` measures int8.
-    quantization = config.get("quantization", {})
-    for precision, metrics in (
-        ("float32", results.get("float32")),
-        ("int8", quantization.get("metrics")),
-    ):
-        scalars = output.scalar_metrics(metrics or {})
+    float32 = results.float32 if isinstance(results, Results) else None
+    if config.precision == "float32":
+        return output.add_metrics(facts, metrics if float32 is None else float32)
+    facts = output.add_metrics(facts, metrics)
+    int8 = None if config.quantization is None else config.quantization.metrics
+    for precision, measured in (("float32", float32), ("int8", int8)):
+        scalars = output.scalar_metrics(measured or {})
         facts.update({f"{precision}_{name}": value for name, value in scalars.items()})
     return facts

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntext.checkpoint import CONFIG, METRICS, load_config, read_file
+from rnntext.checkpoint_config import CheckpointConfig
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.tasks import TASKS
 
@@ -202,11 +203,7 @@ def _curve(run: int, rows: Sequence[Row], name: str, axis: str) -> Curve:
 
 
 def _read_run(directory: Path) -> Run:
-    config = load_config(directory)
-    model = config.get("model")
-    task = model.get("task") if isinstance(model, dict) else None
-    if not isinstance(task, str) or task not in TASKS:
-        raise CheckpointError(f"{directory / CONFIG} does not say which task its model is for")
+    task = CheckpointConfig(directory / CONFIG, load_config(directory)).task
     path = directory / METRICS
     rows = tuple(_read_rows(path, read_file(directory, METRICS)))
     if not rows:

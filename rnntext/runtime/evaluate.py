@@ -11,8 +11,11 @@ from dataclasses import fields
 from typing import Any
 
 from rnntext.checkpoint import Checkpoint
+from rnntext.checkpoint_config import CheckpointConfig
 from rnntext.config import ModelConfig
-from rnntext.runtime.model import TrainedModel, section
+from rnntext.errors import UsageError
+from rnntext.json_fields import FieldError, read_record
+from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.task import runtime_task
 from rnntext.text.formats import DataOptions
 from rnntext.text.source import extension
@@ -44,9 +47,13 @@ def fit_temperature(
 def recorded_reading(found: Checkpoint, paths: Sequence[str]) -> DataOptions:
     """The options with which the model's training data were read. A format that was named for
     them is dropped where the extensions of `paths` tell it. Raises CheckpointError."""
-    recorded = section(found, "training").get("options", {})
-    names = {field.name for field in fields(DataOptions)} - {"split"}
+    config = CheckpointConfig.of(found)
+    recorded = config.training.options
+    names = {field.name for field in fields(DataOptions)} - {"split", "buffered_sources"}
     if any(extension(path) for path in paths):
         names.remove("format")
     given = {name: recorded[name] for name in names if recorded.get(name) is not None}
-    return DataOptions(**given)
+    try:
+        return read_record(DataOptions, given, "training.options")
+    except (FieldError, UsageError) as error:
+        raise config.damaged(error) from None

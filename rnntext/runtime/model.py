@@ -16,13 +16,14 @@ import numpy.typing as npt
 
 from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
+from rnntext.checkpoint_config import CheckpointConfig
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError, DataError
 from rnntext.runtime.session import Session
 from rnntext.runtime.task import runtime_task
 from rnntext.tasks import TASKS
 from rnntext.text.batches import buckets
-from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
+from rnntext.text.tokenizer import Tokenizer
 
 Array = npt.NDArray[Any]
 Made = TypeVar("Made")
@@ -88,22 +89,22 @@ def open_model(
     """
     verified = {checkpoint.TOKENIZER} if when_needed else {checkpoint.TOKENIZER, checkpoint.GRAPH}
     found = checkpoint.load(directory, verify=verified)
-    config = ModelConfig.from_json(section(found, "model"))
+    saved = CheckpointConfig.of(found)
+    config = saved.model
     if task is not None and config.task != task:
         raise CheckpointError(
             f"{directory} is a {TASKS[config.task].title}, and this needs a {TASKS[task].title}: "
             f"use it with `rnntext {TASKS[config.task].command}`, or name another model with -m"
         )
-    if checkpoint.GRAPH not in found.config["files"] and "training" in found.config:
+    if checkpoint.GRAPH not in found.config["files"] and saved.is_trained:
         raise CheckpointError(
             f"{directory} holds a run that has not come to its first evaluation: go on with "
             f"`rnntext train {config.task} --resume -o {directory}`"
         )
     path = found.file(checkpoint.TOKENIZER)
     try:
-        settings = TokenizerConfig(**section(found, "tokenizer"))
-        tokenizer = Tokenizer.load(path.read_text("utf-8"), settings)
-    except (TypeError, UnicodeDecodeError, DataError) as error:
+        tokenizer = Tokenizer.load(path.read_text("utf-8"), saved.tokenizer)
+    except (UnicodeDecodeError, DataError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from None
     encoder = config.encoder
     if tokenizer.vocab_size != encoder.vocab_size:
@@ -139,7 +140,7 @@ def _generation(found: Checkpoint, threads: int | None) -> Session | None:
     0.1 has not, and where it is gone or another has taken its place since it was opened."""
     if checkpoint.GENERATION not in found.config["files"]:
         return None
-    small = found.config.get("precision") == "int8"
+    small = CheckpointConfig.of(found).precision == "int8"
     # In float32 the matrices are not in the graph.
     names = (checkpoint.GENERATION, *(() if small else (checkpoint.WEIGHTS,)))
     now = _unchanged(found, *names)
@@ -191,11 +192,3 @@ def _check_graph(graph: Path, session: Session, config: ModelConfig) -> None:
     has_state = "hidden" in shapes
     if task.signature not in shapes or has_state == config.encoder.bidirectional:
         raise CheckpointError(f"{graph} is not a graph of this rnntext: train the model again")
-
-
-def section(found: Checkpoint, name: str) -> dict[str, Any]:
-    """A part of config.json; raises CheckpointError where it is not there."""
-    section = found.config.get(name)
-    if not isinstance(section, dict):
-        raise CheckpointError(f"{found.file(checkpoint.CONFIG)} has no {name!r}")
-    return section

@@ -22,10 +22,11 @@ import numpy as np
 import numpy.typing as npt
 import tokenizers
 
+from rnntext.config import TokenizerConfig
 from rnntext.errors import DataError
 from rnntext.text.chunk_cache import ChunkCache
 from rnntext.text.decoder import Decoder, PieceDecoder, WordDecoder, byte_characters
-from rnntext.text.vocabulary import KINDS, LOWERCASE, TokenizerConfig, line_end, train_tokenizer
+from rnntext.text.vocabulary import KINDS, LOWERCASE, line_end, train_tokenizer
 from rnntext.text.word_splitting import (
     PRESPLIT_SAMPLE,
     UNKNOWN,

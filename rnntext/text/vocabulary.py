@@ -18,11 +18,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
+from rnntext.config import TokenizerConfig
 from rnntext.errors import DataError, UsageError
 from rnntext.text.word_splitting import UNKNOWN, split_long_line, word_splitter
 
@@ -40,15 +40,6 @@ _MAX_WORD_BYTES = 1024
 # Characters that a trainer reads at most. More text hardly changes the merges, and needs memory
 # in proportion.
 _TRAINING_LIMIT = 200_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class TokenizerConfig:
-    """The settings of a tokenizer that `tokenizer.json` does not contain."""
-
-    kind: str
-    lowercase: bool = False
-    presplit: bool = False  # only for `word`: words are separated by spaces
 
 
 def line_end(kind: str) -> str:

@@ -6,30 +6,15 @@ that displays a run does not import PyTorch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rnntext.checkpoint_config import DataSummary
 from rnntext.config import ModelConfig
 from rnntext.training.presets import Recipe
 
 Metrics = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class DataSummary:
-    """Statistics of a run's data."""
-
-    unit: str  # of `train` and `valid`: lines, documents or sentences
-    train: int
-    valid: int
-    characters: int  # in the training data
-    duplicates: int  # validation examples that are also training examples
-    fingerprint: str  # SHA-256 of the training data and their labels
-    labels: dict[str, int] = field(default_factory=dict)  # count of each in the training data
-    read: int = 0  # lines read from DATA, including those held out for validation
-    cut_short: bool = False  # the time budget allowed only a part of the training text
-    sampled: int = 0  # characters that the tokenizer was trained on; 0: all of them
 
 
 @dataclass(frozen=True, slots=True)

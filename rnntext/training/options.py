@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 
 from rnntext.config import CELLS, one_of
 from rnntext.errors import UsageError
+from rnntext.json_fields import FieldError, read_record
 from rnntext.tasks import TASKS
 
 PRESETS = ("tiny", "small", "medium", "large")
@@ -391,17 +392,11 @@ class TrainingOptions:
         if unknown:
             raise UsageError(f"--config: there is no option {', '.join(unknown)}")
         try:
-            part = value.get("part")
-            plans = tuple((step, total) for step, total in value.get("plans", ()))
-            given = {
-                **value,
-                "data": tuple(value["data"]),
-                "part": part and tuple(part),
-                "plans": plans,
-            }
-            return cls(**given)
-        except (KeyError, TypeError):
-            raise UsageError("--config: the file does not describe a training run") from None
+            return read_record(cls, value)
+        except FieldError as error:
+            raise UsageError(
+                f"--config: the file does not describe a training run ({error})"
+            ) from None
 
     def merged(self, given: Mapping[str, Any]) -> Self:
         """These options with the values in `given` in place of their own."""

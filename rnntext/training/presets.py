@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
+from rnntext.json_fields import read_record
 from rnntext.training.options import TrainingOptions
 
 # The word splitter of English prose gives few words to a small text; a treebank has its own.
@@ -46,9 +47,11 @@ class Recipe:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`. Raises TypeError for a field that does not exist."""
+        """The inverse of `to_json`. Raises FieldError for a field that is missing, unknown or of
+        another type."""
         fields = {name: field for field, name in _JSON_NAMES.items()}
-        return cls(**{fields.get(name, name): given for name, given in value.items()})
+        renamed = {fields.get(name, name): given for name, given in value.items()}
+        return read_record(cls, renamed, "training.recipe", allow_unknown=False)
 
     def override(self, options: TrainingOptions) -> Self:
         """This recipe with the hyperparameters that the user chose."""

@@ -21,6 +21,7 @@ import numpy as np
 import tokenizers
 
 from rnntext import __version__
+from rnntext.checkpoint_config import DataSummary
 from rnntext.text.formats import HUB_PREFIX, DataOptions
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 from rnntext.training.data import cache
@@ -28,7 +29,7 @@ from rnntext.training.data.buffering import buffer_sources
 from rnntext.training.data.cache import Entry
 from rnntext.training.data.prepare import COPY_SHARE, TOKENIZER, EntryWriter, ShareSpent
 from rnntext.training.data.store import Array
-from rnntext.training.events import DataSummary, EncodedFiles
+from rnntext.training.events import EncodedFiles
 from rnntext.training.options import TrainingOptions, data_fields
 
 # The version of a cache entry's content and of the rules that made it, those for splits and

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from rnntext.checkpoint_config import DataSummary
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
 from rnntext.training.data.cache import Draft
 from rnntext.training.data.sampling import spread
-from rnntext.training.events import DataSummary
 from rnntext.training.options import TrainingOptions
 from rnntext.training.presets import TokenizerDefaults, choose_tokenizer
 

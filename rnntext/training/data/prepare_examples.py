@@ -17,6 +17,7 @@ from typing import Generic
 
 import numpy as np
 
+from rnntext.checkpoint_config import DataSummary
 from rnntext.errors import DataError
 from rnntext.text.formats import DataOptions
 from rnntext.text.source import source_name
@@ -37,7 +38,6 @@ from rnntext.training.data.prepare import (
 )
 from rnntext.training.data.store import id_type
 from rnntext.training.data.text_split import Overlap
-from rnntext.training.events import DataSummary
 from rnntext.training.options import TrainingOptions
 
 

@@ -16,6 +16,7 @@ from operator import attrgetter
 
 import numpy as np
 
+from rnntext.checkpoint_config import DataSummary
 from rnntext.errors import DataError
 from rnntext.text.formats import DataOptions
 from rnntext.text.lines import Line, read_lines
@@ -35,7 +36,6 @@ from rnntext.training.data.prepare import (
 )
 from rnntext.training.data.store import Array, id_type
 from rnntext.training.data.text_split import Overlap, TextSplitter, select_part
-from rnntext.training.events import DataSummary
 from rnntext.training.options import TrainingOptions
 from rnntext.training.presets import TokenizerDefaults
 

@@ -7,12 +7,12 @@ used without rnntext. Does not know: PyTorch, how a graph is built, or how good 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
+from rnntext.checkpoint_config import CheckpointConfig, Quantization
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError
 from rnntext.training.onnx.build import build, documentation, other_graphs
@@ -40,25 +40,26 @@ def one_file(found: Checkpoint, precision: str) -> bytes:
         "rnntext.labels": json.dumps(config.labels, ensure_ascii=False),
         "rnntext.multi_label": json.dumps(config.multi_label),
         "rnntext.max_length": str(config.max_length),
-        "rnntext.tokenizer": json.dumps(found.config["tokenizer"]),
+        "rnntext.tokenizer": json.dumps(asdict(CheckpointConfig.of(found).tokenizer)),
         "rnntext.tokenizer.json": found.file(checkpoint.TOKENIZER).read_text("utf-8"),
     }
     return build(config, weights, precision, documentation(config), about)
 
 
 def replace_graph(
-    found: Checkpoint, graph: bytes, precision: str, quantization: Mapping[str, Any] | None = None
+    found: Checkpoint, graph: bytes, precision: str, quantization: Quantization | None = None
 ) -> None:
-    """Save the checkpoint again with `graph`. `quantization`: its entry in config.json about an
-    int8 graph (None: as it is). Raises CheckpointError."""
-    if not found.config.get("training", {}).get("finished", True):
+    """Save the checkpoint again with `graph`. `quantization`: the new section of config.json about
+    an int8 graph (None: as it is). Raises CheckpointError."""
+    saved = CheckpointConfig.of(found)
+    if saved.is_trained and not saved.training.finished:
         raise CheckpointError(
             f"{found.directory} holds a run that is not finished: go on with `rnntext train "
-            f"{found.config['model']['task']} --resume -o {found.directory}` first"
+            f"{saved.task} --resume -o {found.directory}` first"
         )
     config = {**found.config, "precision": precision}
     if quantization is not None:
-        config["quantization"] = quantization
+        config["quantization"] = quantization.to_json()
     files: dict[str, bytes | Path] = {name: found.file(name) for name in found.config["files"]}
     files[checkpoint.GRAPH] = graph
     files.update(other_graphs(*_load(found, precision, None), precision))
@@ -68,9 +69,10 @@ def replace_graph(
 def _load(
     found: Checkpoint, precision: str, temperature: float | None
 ) -> tuple[ModelConfig, Weights]:
-    config = ModelConfig.from_json(found.config["model"])
+    saved = CheckpointConfig.of(found)
+    config = saved.model
     weights: Weights = checkpoint.load_tensors(found, checkpoint.tensor_shapes(found))
     if precision == "int8":
-        known = found.config.get("quantization", {}).get("temperature")
+        known = None if saved.quantization is None else saved.quantization.temperature
         weights = task_graph(config).apply_temperature(weights, temperature or known or 1.0)
     return config, weights

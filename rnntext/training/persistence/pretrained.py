@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from rnntext import checkpoint
-from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.checkpoint_config import CheckpointConfig
+from rnntext.config import EncoderConfig
 from rnntext.errors import UsageError
 from rnntext.text.tokenizer import Tokenizer
-from rnntext.training.data.loading import tokenizer_of
 from rnntext.training.networks.encoder import Network
 from rnntext.training.options import TrainingOptions
 from rnntext.training.presets import Recipe
@@ -37,7 +37,8 @@ class PretrainedEncoder:
     @classmethod
     def load(cls, directory: Path, options: TrainingOptions) -> PretrainedEncoder:
         source = checkpoint.load(directory)
-        encoder = ModelConfig.from_json(source.config["model"]).encoder
+        config = CheckpointConfig.of(source)
+        encoder = config.model.encoder
         direction = get_task(options.task).init_direction
         if direction is InitDirection.FORWARD and encoder.bidirectional:
             raise UsageError(
@@ -50,9 +51,7 @@ class PretrainedEncoder:
             encoder.bidirectional
             if direction is InitDirection.INHERIT
             else direction is InitDirection.BOTH,
-            tokenizer_of(
-                source.file(checkpoint.TOKENIZER).read_text("utf-8"), source.config["tokenizer"]
-            ),
+            Tokenizer.load(source.file(checkpoint.TOKENIZER).read_text("utf-8"), config.tokenizer),
             checkpoint.load_tensors(source, names),
         )
 

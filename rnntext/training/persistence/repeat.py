@@ -10,7 +10,8 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from rnntext.errors import UsageError
+from rnntext.checkpoint_config import CheckpointConfig, Results
+from rnntext.errors import CheckpointError, UsageError
 from rnntext.training.options import TrainingOptions, flag_of
 
 
@@ -21,25 +22,27 @@ def repeated_options(config_file: Path) -> TrainingOptions:
     UsageError if the file cannot be read or describes no run.
     """
     try:
-        config = json.loads(config_file.read_text("utf-8"))
-        options = TrainingOptions.from_json(config["training"]["options"])
-        plans = tuple((step, total) for step, total in config["results"].get("plans", ()))
-        steps = config["results"]["steps"]
-        data = config["data"]
-        if data["cut_short"]:
-            options = replace(options, part=(data["read"], data["train"]))
+        content = json.loads(config_file.read_text("utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("not a JSON object")
+        config = CheckpointConfig(config_file, content)
+        options = TrainingOptions.from_json(config.training.options)
+        results, data = config.results, config.data
+        if data.cut_short:
+            options = replace(options, part=(data.read, data.train))
     except OSError as error:
         raise UsageError(
             f"--config {config_file}: {error.strerror}; name a model's config.json"
         ) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, CheckpointError):
         raise UsageError(
             f"--config {config_file} is not a checkpoint's config.json: name the one in a "
             "model's directory"
         ) from None
     if options.minutes is None:
         return options
-    return replace(options, minutes=None, steps=steps, plans=plans if len(plans) > 1 else ())
+    plans = results.plans if isinstance(results, Results) and len(results.plans) > 1 else ()
+    return replace(options, minutes=None, steps=results.steps, plans=plans)
 
 
 def command_of(options: TrainingOptions, directory: Path) -> str:

@@ -7,7 +7,7 @@ run is trained.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ import torch
 
 from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
+from rnntext.checkpoint_config import CheckpointConfig
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError, UsageError
+from rnntext.json_fields import FieldError
 from rnntext.text.tokenizer import Tokenizer
-from rnntext.training.data.loading import tokenizer_of
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.engine.loop_state import LoopState
 from rnntext.training.events import Saved
@@ -38,22 +39,25 @@ class SavedRun:
     """A run that a directory holds, as described by its `config.json`."""
 
     directory: Path
-    config: dict[str, Any]
+    config: CheckpointConfig
     options: TrainingOptions
     finished: bool
     files: dict[str, bytes]  # tokenizer, log and training state; empty for a finished run
 
     @property
     def model(self) -> ModelConfig:
-        return ModelConfig.from_json(self.config["model"])
+        return self.config.model
 
     @property
     def recipe(self) -> Recipe:
-        return Recipe.from_json(self._training["recipe"])
+        try:
+            return Recipe.from_json(self.config.training.recipe)
+        except FieldError as error:
+            raise self.config.damaged(error) from None
 
     @property
     def tokenizer(self) -> Tokenizer:
-        return tokenizer_of(self.files[checkpoint.TOKENIZER].decode(), self.config["tokenizer"])
+        return Tokenizer.load(self.files[checkpoint.TOKENIZER].decode(), self.config.tokenizer)
 
     @property
     def log(self) -> str:
@@ -63,13 +67,12 @@ class SavedRun:
     @property
     def best(self) -> tuple[dict[str, Any], int] | None:
         """Metrics and step of the best evaluation so far; None before the first evaluation."""
-        results = self.config["results"]
-        return (results["metrics"], results["best_step"]) if "metrics" in results else None
-
-    @property
-    def _training(self) -> dict[str, Any]:
-        training: dict[str, Any] = self.config["training"]
-        return training
+        progress = self.config.progress
+        if progress.metrics is None:
+            return None
+        if progress.best_step is None:
+            raise self.config.damaged("results.best_step is missing")
+        return progress.metrics, progress.best_step
 
     def merge_options(self, given: TrainingOptions, processes: int = 1) -> TrainingOptions:
         """Return the options to resume with in `processes` processes: the saved ones, with the
@@ -89,24 +92,24 @@ class SavedRun:
                 f"{flag_of(field.name)} {new}: {self.directory} holds a run that was "
                 f"started {was}; leave it out to go on, or start anew with --force"
             )
-        summary = self.config["data"]
+        data, training = self.config.data, self.config.training
         return replace(
             self.options,
             data=given.data or self.options.data,
             valid=given.valid or self.options.valid,
             # The saved number of threads suited the saved number of processes.
             threads=given.threads
-            or (self._training["threads"] if processes == self._training["processes"] else None),
+            or (training.threads if processes == training.processes else None),
             device=self.options.device if given.device == "auto" else given.device,
-            part=(summary["read"], summary["train"]) if summary["cut_short"] else None,
+            part=(data.read, data.train) if data.cut_short else None,
         )
 
     def require_data(self, fingerprint: str, valid_digest: str) -> None:
         """Raises UsageError if the data are not those that the run began with."""
-        summary = self.config["data"]
+        data = self.config.data
         for part, now, then in (
-            ("training", fingerprint, summary["fingerprint"]),
-            ("validation", valid_digest, summary["valid_digest"]),
+            ("training", fingerprint, data.fingerprint),
+            ("validation", valid_digest, data.valid_digest),
         ):
             if now != then:
                 raise UsageError(
@@ -124,10 +127,11 @@ class SavedRun:
             "processes": processes,
             "torch_version": torch.__version__,
         }
+        then = asdict(self.config.training)
         return "; ".join(
-            f"{name.replace('_', ' ')} {self._training[name]} then, {value} now"
+            f"{name.replace('_', ' ')} {then[name]} then, {value} now"
             for name, value in now.items()
-            if self._training[name] != value
+            if then[name] != value
         )
 
     def state(self) -> tuple[LoopState, float]:
@@ -147,20 +151,20 @@ class SavedRun:
 
     def result(self) -> Saved:
         """Return the event that ended a finished run."""
-        results = self.config["results"]
+        results = self.config.final_results
         return Saved(
             directory=self.directory,
             task=self.options.task,
-            metrics=results["metrics"],
-            steps=results["steps"],
-            best_step=results["best_step"],
-            epochs=results["epochs"],
-            seconds=results["seconds"],
-            tokens_per_second=results["tokens_per_second"],
-            parameters=self.config["parameters"],
-            reason=results["reason"],
-            float_metrics=results.get("float32"),
-            plans=tuple((step, total) for step, total in results["plans"]),
+            metrics=results.metrics,
+            steps=results.steps,
+            best_step=results.best_step,
+            epochs=results.epochs,
+            seconds=results.seconds,
+            tokens_per_second=results.tokens_per_second,
+            parameters=self.config.parameters,
+            reason=results.reason,
+            float_metrics=results.float32,
+            plans=results.plans,
         )
 
 
@@ -179,16 +183,19 @@ def find_saved_run(directory: Path, ranks: Ranks = SINGLE_PROCESS) -> SavedRun |
         opened.append(checkpoint.load(directory))
         return opened[0].config
 
-    config = ranks.broadcast(read_config)
-    if config is None:
+    content = ranks.broadcast(read_config)
+    if content is None:
         return None
-    try:
-        training = config["training"]
-        options, finished = TrainingOptions.from_json(training["options"]), training["finished"]
-    except (KeyError, TypeError):
+    config = CheckpointConfig(directory / checkpoint.CONFIG, content)
+    if not config.is_trained:
         raise CheckpointError(
             f"{directory} does not say how it was trained: start anew with --force"
-        ) from None
+        )
+    finished = config.training.finished
+    try:
+        options = TrainingOptions.from_json(config.training.options)
+    except UsageError as error:
+        raise config.damaged(f"training.options: {error}") from None
     names = () if finished else (checkpoint.TOKENIZER, checkpoint.METRICS, TENSORS, LOOP)
     files = {
         name: ranks.broadcast_bytes(lambda name=name: opened[0].file(name).read_bytes())  # type: ignore[misc]

@@ -17,9 +17,17 @@ from typing import Any
 import torch
 
 from rnntext import __version__, checkpoint
+from rnntext.checkpoint_config import (
+    DataRecord,
+    Progress,
+    Quantization,
+    Results,
+    TrainingRecord,
+    config_to_json,
+)
 from rnntext.errors import CheckpointError
 from rnntext.tasks import TASKS
-from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
+from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.engine.loop_state import BEST_WEIGHTS, LoopState
 from rnntext.training.events import Evaluated, Prepared, Saved, Step
 from rnntext.training.networks.encoder import Network
@@ -70,7 +78,7 @@ class Saver:
         # Metrics and step of the best evaluation, and of the model that the directory holds.
         self._best = self._exported = None if resumed is None else resumed.best
         self.has_saved = resumed is not None  # the directory holds a saved state of this run
-        self._results: dict[str, Any] | None = None  # of the finished run
+        self._results: Results | None = None  # of the finished run
 
     def log(self, event: Step | Evaluated) -> None:
         """Add an evaluation or a report to the log, which the next save writes. Of the reports
@@ -111,15 +119,17 @@ class Saver:
             TENSORS: checkpoint.serialize_tensors(tensors),
             LOOP: json.dumps(values, allow_nan=False).encode(),
         }
-        results: dict[str, Any] = {
-            "steps": state.values["step"],
-            "epochs": state.values["step"] / self._record.prepared.steps_per_epoch,
-            "seconds": round(values["spent"], 1),
-        }
         if self._best is not None:
             files.update(self._best_model_files(state))
-            results["metrics"], results["best_step"] = self._best
-        config = self._config(results, finished=False)
+        metrics, best_step = self._best or (None, None)
+        progress = Progress(
+            steps=state.values["step"],
+            epochs=state.values["step"] / self._record.prepared.steps_per_epoch,
+            seconds=round(values["spent"], 1),
+            metrics=metrics,
+            best_step=best_step,
+        )
+        config = self._config(progress)
         self._write(files, config)
         self.has_saved, self._exported = True, self._best
         self._saved_at = time.perf_counter()
@@ -132,24 +142,24 @@ class Saver:
     def save_model(self, saved: Saved, graph: bytes, temperature: float | None = None) -> None:
         """Save the model of the finished run and remove the training state. `temperature` is that
         of an int8 `graph`, None for float32. Raises CheckpointError if writing fails."""
-        results = {
-            "metrics": saved.metrics,
-            **({} if saved.float_metrics is None else {"float32": saved.float_metrics}),
-            "steps": saved.steps,
-            "best_step": saved.best_step,
-            "epochs": saved.epochs,
-            "seconds": round(saved.seconds, 1),
-            "tokens_per_second": round(saved.tokens_per_second),
-            "reason": saved.reason,
-            "plans": [list(plan) for plan in saved.plans],
-        }
+        results = Results(
+            metrics=saved.metrics,
+            float32=saved.float_metrics,
+            steps=saved.steps,
+            best_step=saved.best_step,
+            epochs=saved.epochs,
+            seconds=round(saved.seconds, 1),
+            tokens_per_second=round(saved.tokens_per_second),
+            reason=saved.reason,
+            plans=saved.plans,
+        )
         files: dict[str, bytes | Path] = {
             **self._tokenizer_and_log(),
             **_model_files(self._model, graph, "float32" if temperature is None else "int8"),
             checkpoint.MODEL_CARD: self._model_card(saved).encode("utf-8", "replace"),
         }
         self._results = results
-        config = self._config(results, finished=True, temperature=temperature)
+        config = self._config(results, temperature)
         self._write(files, config)
 
     def is_finished(self) -> bool:
@@ -162,7 +172,7 @@ class Saver:
         if self._results is None:
             return False
         # JSON has lists where `_results` has tuples.
-        return bool(saved_config.get("results") == json.loads(json.dumps(self._results)))
+        return bool(saved_config.get("results") == json.loads(json.dumps(self._results.to_json())))
 
     def _write(self, files: Mapping[str, bytes | Path], config: Mapping[str, Any]) -> None:
         force = self._execution.force or self.has_saved
@@ -186,28 +196,28 @@ class Saver:
         return {**_model_files(model, graph)}
 
     def _config(
-        self, results: Mapping[str, Any], *, finished: bool, temperature: float | None = None
+        self, results: Results | Progress, temperature: float | None = None
     ) -> dict[str, Any]:
         prepared = self._record.prepared
-        return {
-            "rnntext_version": __version__,
-            "model": prepared.model.to_json(),
-            "parameters": prepared.parameters,
-            "precision": "float32" if temperature is None else "int8",
-            **({} if temperature is None else {"quantization": {"temperature": temperature}}),
-            "tokenizer": tokenizer_config_to_json(self._record.tokenizer.config),
-            "data": {**asdict(prepared.summary), "valid_digest": self._record.valid_digest},
-            "training": {
-                "options": self._record.options.to_json(),
-                "recipe": prepared.recipe.to_json(),
-                "machine": prepared.machine,
-                "threads": prepared.threads,
-                "processes": prepared.processes,
-                "torch_version": torch.__version__,
-                "finished": finished,
-            },
-            "results": dict(results),
-        }
+        digest = self._record.valid_digest
+        return config_to_json(
+            version=__version__,
+            model=prepared.model,
+            parameters=prepared.parameters,
+            quantization=None if temperature is None else Quantization(temperature=temperature),
+            tokenizer=self._record.tokenizer.config,
+            data=DataRecord(**asdict(prepared.summary), valid_digest=digest),
+            training=TrainingRecord(
+                options=self._record.options.to_json(),
+                recipe=prepared.recipe.to_json(),
+                machine=prepared.machine,
+                threads=prepared.threads,
+                processes=prepared.processes,
+                torch_version=torch.__version__,
+                finished=isinstance(results, Results),
+            ),
+            results=results,
+        )
 
     def _add_line(
         self, kind: str, event: Step | Evaluated, values: Mapping[str, Any], **flags: bool

@@ -100,10 +100,22 @@ def test_a_name_that_looks_like_a_flag(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def config_file(path: Path, options: TrainingOptions, steps: int = 1234, **results: object) -> Path:
+    summary = {
+        "unit": "lines",
+        "train": 70,
+        "valid": 7,
+        "characters": 900,
+        "duplicates": 0,
+        "fingerprint": "",
+        "read": 700,
+        "cut_short": bool(results),
+    }
+    measured = {"metrics": {}, "epochs": 2.5, "seconds": 60.0, "tokens_per_second": 1000}
+    machine = {"recipe": {}, "machine": "cpu", "threads": 2, "torch_version": "2.6"}
     content = {
-        "training": {"options": options.to_json(), "threads": 2},
-        "results": {"steps": steps, "best_step": 99, **results},
-        "data": {"cut_short": bool(results), "read": 700, "train": 70},
+        "training": {"options": options.to_json(), **machine},
+        "results": {"steps": steps, "best_step": 99, **measured, **results},
+        "data": summary,
     }
     path.write_text(json.dumps(content), "utf-8")
     return path

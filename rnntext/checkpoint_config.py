@@ -1,0 +1,270 @@
+"""The content of `config.json` as dataclasses, for all code that reads or writes it.
+
+Knows: the fields of `config.json`, their types and order, and which of them older versions did not
+write. Does not know: how the file is written atomically (`checkpoint.py`), nor what the options
+and the recipe of a run mean (`training/options.py`, `training/presets.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rnntext.checkpoint import CONFIG, Checkpoint
+from rnntext.config import ModelConfig, TokenizerConfig
+from rnntext.errors import CheckpointError
+from rnntext.json_fields import FieldError, read_value
+from rnntext.tasks import TASKS
+
+Metrics = dict[str, Any]
+Value = TypeVar("Value")
+
+PRECISIONS = ("float32", "int8")
+
+
+@dataclass(frozen=True, slots=True)
+class DataSummary:
+    """Statistics of a run's data."""
+
+    unit: str  # of `train` and `valid`: lines, documents or sentences
+    train: int
+    valid: int
+    characters: int  # in the training data
+    duplicates: int  # validation examples that are also training examples
+    fingerprint: str  # SHA-256 of the training data and their labels
+    labels: dict[str, int] = field(default_factory=dict)  # count of each in the training data
+    read: int = 0  # lines read from DATA, including those held out for validation
+    cut_short: bool = False  # the time budget allowed only a part of the training text
+    sampled: int = 0  # characters that the tokenizer was trained on; 0: all of them
+
+
+# In the dataclasses below, a field with a default is one that some checkpoints do not have.
+
+
+@dataclass(frozen=True, slots=True)
+class DataRecord(DataSummary):
+    """The section `data`: the summary, and the SHA-256 of the validation data."""
+
+    valid_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRecord:
+    """The section `training`: how the model was trained, and on which machine."""
+
+    options: dict[str, Any]  # see `TrainingOptions`
+    recipe: dict[str, Any]  # see `Recipe`
+    machine: str
+    threads: int
+    processes: int = 1
+    torch_version: str
+    finished: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The section `results` of an unfinished run. The metrics are those of the best evaluation;
+    before the first evaluation there are none."""
+
+    steps: int
+    epochs: float
+    seconds: float
+    metrics: Metrics | None = None
+    best_step: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return _without_none(asdict(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """The section `results` of a finished run."""
+
+    metrics: Metrics  # of the saved model, on the validation data
+    float32: Metrics | None = None  # before the conversion, if the model is int8
+    steps: int
+    best_step: int
+    epochs: float
+    seconds: float
+    tokens_per_second: int
+    reason: str = ""  # why the run ended
+    plans: tuple[tuple[int, int], ...] = ()  # see `Finished`
+
+    def to_json(self) -> dict[str, Any]:
+        return _without_none({**asdict(self), "plans": [list(plan) for plan in self.plans]})
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """The section `quantization` of an int8 model. Only `export` writes the data on which the
+    model was measured and the metrics after and before the conversion."""
+
+    valid: tuple[str, ...] | None = None
+    temperature: float | None = None  # by which a classifier's logits are divided
+    metrics: Metrics | None = None
+    before: Metrics | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        if self.valid is None:
+            return {"temperature": self.temperature}
+        return {**asdict(self), "valid": list(self.valid)}
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScores:
+    """One entry of the metric `per_label`."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+# Metrics that other code relies on; the others are shown if they are numbers.
+_METRIC_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("perplexity", "accuracy", "f1", "macro_f1"), float),
+    "per_label": dict[str, LabelScores],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointConfig:
+    """The content of a `config.json`.
+
+    Each section is checked when it is read, so that a model whose record of the training is
+    damaged can still be run. Every property raises CheckpointError, which names the file, the
+    field and the expected type, if a field is missing or has another type. Unknown fields are
+    ignored, except in `model` and `tokenizer`, where they would change what is computed.
+    """
+
+    path: Path  # for messages
+    content: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, found: Checkpoint) -> CheckpointConfig:
+        return cls(found.directory / CONFIG, found.config)
+
+    @property
+    def task(self) -> str:
+        model = self.content.get("model")
+        task = model.get("task") if isinstance(model, dict) else None
+        if not isinstance(task, str) or task not in TASKS:
+            raise CheckpointError(f"{self.path} does not say which task its model is for")
+        return task
+
+    @property
+    def version(self) -> str:
+        """The version of rnntext that wrote the checkpoint."""
+        return self._read("rnntext_version", str)
+
+    @property
+    def model(self) -> ModelConfig:
+        return ModelConfig.from_json(self.content.get("model"), self.path)
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained weights."""
+        return self._read("parameters", int)
+
+    @property
+    def precision(self) -> str:
+        """The precision of the graph, one of PRECISIONS."""
+        precision = self._read("precision", str)
+        if precision not in PRECISIONS:
+            raise self.damaged(f"precision must be one of {', '.join(PRECISIONS)}")
+        return precision
+
+    @property
+    def quantization(self) -> Quantization | None:
+        """None for a model that is float32."""
+        if "quantization" not in self.content:
+            return None
+        section = self._read("quantization", Quantization)
+        self._check_metrics("quantization.metrics", section.metrics)
+        return section
+
+    @property
+    def tokenizer(self) -> TokenizerConfig:
+        return self._read("tokenizer", TokenizerConfig, allow_unknown=False)
+
+    @property
+    def data(self) -> DataRecord:
+        return self._read("data", DataRecord)
+
+    @property
+    def is_trained(self) -> bool:
+        """True if the checkpoint has a section `training`."""
+        return "training" in self.content
+
+    @property
+    def training(self) -> TrainingRecord:
+        return self._read("training", TrainingRecord)
+
+    @property
+    def results(self) -> Results | Progress:
+        """The results of a finished run, or the progress of an unfinished one."""
+        return self.final_results if self.training.finished else self.progress
+
+    @property
+    def final_results(self) -> Results:
+        section = self._read("results", Results)
+        self._check_metrics("results.metrics", section.metrics)
+        self._check_metrics("results.float32", section.float32)
+        return section
+
+    @property
+    def progress(self) -> Progress:
+        section = self._read("results", Progress)
+        self._check_metrics("results.metrics", section.metrics)
+        return section
+
+    def damaged(self, reason: object) -> CheckpointError:
+        """The error for a field that cannot be used."""
+        return CheckpointError(f"{self.path} is damaged ({reason}): restore it or train it again")
+
+    def _read(self, name: str, hint: type[Value], *, allow_unknown: bool = True) -> Value:
+        try:
+            if name not in self.content:
+                raise FieldError(f"{name} is missing")
+            value: Value = read_value(hint, self.content[name], name, allow_unknown)
+        except FieldError as error:
+            raise self.damaged(error) from None
+        return value
+
+    def _check_metrics(self, name: str, metrics: Metrics | None) -> None:
+        try:
+            for metric, value in (metrics or {}).items():
+                read_value(_METRIC_TYPES.get(metric, Any), value, f"{name}.{metric}")
+        except FieldError as error:
+            raise self.damaged(error) from None
+
+
+def config_to_json(
+    *,
+    version: str,
+    model: ModelConfig,
+    parameters: int,
+    quantization: Quantization | None,  # None: the graph is float32
+    tokenizer: TokenizerConfig,
+    data: DataRecord,
+    training: TrainingRecord,
+    results: Results | Progress,
+) -> dict[str, Any]:
+    """Return the content of `config.json`, without what `checkpoint.save` adds to it."""
+    return {
+        "rnntext_version": version,
+        "model": model.to_json(),
+        "parameters": parameters,
+        "precision": "float32" if quantization is None else "int8",
+        **({} if quantization is None else {"quantization": quantization.to_json()}),
+        "tokenizer": asdict(tokenizer),
+        "data": asdict(data),
+        "training": asdict(training),
+        "results": results.to_json(),
+    }
+
+
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
