@@ -1,8 +1,8 @@
-"""What a model is, as plain values.
+"""The configuration of a model: its encoder, labels and tokenizer settings.
 
-Knows: the fields, what makes them valid, and their JSON. Does not know: what a training run was
-asked for (`training/options.py`), nor torch, files or the command line, but for the names of the
-flags that its messages mention.
+Knows: the fields, their valid values and their JSON. Does not know: the options of a training run
+(`training/options.py`), torch, files, or the command line apart from the flags that its messages
+name.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from rnntext.tasks import TASKS
 
 CELLS = ("rnn", "gru", "lstm")
 
-# The CRF's score of a transition that is not allowed: small enough to vanish in a sum of
-# exponentials, large enough to stay finite when several of them add up.
+# The CRF's score of a forbidden transition: its exponential is 0 beside others, and a sum of
+# several such scores is still finite.
 FORBIDDEN_SCORE = -1e4
-# The start of max pooling, and its value of padding: below every hidden state, which is >= -1.
+# The value of padding in max pooling, and its initial value. Hidden states are at least -1.
 POOLING_FLOOR = -1e4
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """The recurrent encoder that all tasks share: embeddings and layers of cells."""
+    """Configuration of the encoder that all tasks share: embeddings and recurrent layers."""
 
     cell: str
     vocab_size: int
@@ -52,29 +52,29 @@ class EncoderConfig:
 
     @property
     def output_size(self) -> int:
-        """Width of the last layer's states, both directions side by side."""
+        """Size of the outputs of the last layer: both directions are concatenated."""
         return self.hidden_size * self.directions
 
     @property
     def state_parts(self) -> int:
-        """Arrays that make up a state: hidden and, for the LSTM, cell."""
+        """Number of arrays of a state: the hidden state and, for the LSTM, the cell state."""
         return len(self.state_names)
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """What those arrays are called in the graph."""
+        """Names of these arrays in the ONNX graph."""
         return ("hidden", "cell") if self.cell == "lstm" else ("hidden",)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """An encoder under the head of one task."""
+    """Configuration of a model: an encoder with the head of one task."""
 
     task: str
     encoder: EncoderConfig
     labels: tuple[str, ...] = ()
     multi_label: bool = False
-    # Tokens of one document that the encoder sees at once; a longer one is read in windows.
+    # Maximum length of a sequence, in tokens; a longer document is read in windows.
     max_length: int = 0
 
     def __post_init__(self) -> None:
@@ -90,8 +90,8 @@ class ModelConfig:
 
     @classmethod
     def from_json(cls, value: object, path: str | Path = "config.json") -> Self:
-        """Raises CheckpointError, which names the file `path`, if a field is missing, unknown or
-        invalid."""
+        """Make a configuration of its JSON. Raises CheckpointError, which names the file `path`,
+        if a field is missing, unknown or invalid."""
         try:
             return read_record(cls, value, allow_unknown=False)
         except (FieldError, UsageError) as error:
@@ -108,19 +108,19 @@ class TokenizerConfig:
 
 
 def one_of(flag: str, value: str | None, allowed: tuple[str, ...]) -> None:
-    """Raises UsageError, naming the flag, for another value; None is one that was not given."""
+    """Raise UsageError, which names the flag, for another value. None (unset) is valid."""
     if value is not None and value not in allowed:
         raise UsageError(f"{flag} is one of {', '.join(allowed)}, not {value!r}")
 
 
 def at_least(flag: str, value: int | None, least: int) -> None:
-    """Raises UsageError, naming the flag, for less; None is one that was not given."""
+    """Raise UsageError, which names the flag, for a smaller value. None is valid."""
     if value is not None and value < least:
         raise UsageError(f"{flag} must be at least {least}, not {value}")
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: what `--threads` is when it is not given."""
+    """Return the number of cores that this process may use, the default of `--threads`."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,13 +1,13 @@
-"""The table of tasks, which every room asks in place of testing for a task's name.
+"""The table of tasks; other code looks a task up here instead of comparing names.
 
-Knows: what each task is called and which module of each room serves it. Does not know: anything
-that a task does; importing this imports no task.
+Knows: the names of each task and of its modules. Does not know: how a task works; importing this
+module imports no task.
 
-A task has a module of the same name in each of these rooms, and `TASKS` has a line for it:
+A task has an entry in `TASKS`, and a module of the same name in each of these packages:
     training/tasks      its examples, objective, metric and defaults
     training/networks   its network
     training/onnx       its graph
-    runtime             how a trained model of it runs and is evaluated
+    runtime             running and evaluating its models
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class TaskInfo:
-    """One line of the table."""
+    """One entry of the table."""
 
     name: str  # on the command line and in config.json
-    title: str  # in sentences
-    module: str  # the name of its module in each room
-    command: str  # runs a model of it
+    title: str  # in messages
+    module: str  # the name of its module in each package
+    command: str  # the command that runs its models
     summary: str  # of its command that trains
     has_labels: bool
-    # The metrics that judge a model, in order of preference; a run logs at least the last.
+    # Metrics for choosing the best model, in order of preference. A run logs at least the last.
     metrics: tuple[str, ...]
 
 
@@ -65,6 +65,6 @@ TASKS = {
 }
 
 
-def task_module(room: str, task: str) -> Any:
-    """The module that serves `task` in a room, such as `training.networks`."""
-    return import_module(f"rnntext.{room}.{TASKS[task].module}")
+def task_module(package: str, task: str) -> Any:
+    """Import the module of `task` in a package, such as `training.networks`."""
+    return import_module(f"rnntext.{package}.{TASKS[task].module}")

@@ -1,6 +1,6 @@
-"""A trained model as an object: what `rnntext.load` gives.
+"""The object that `rnntext.load` returns: a trained model with a method for each command.
 
-Knows: which methods a model of each task has. Does not know: how they do it, or the command line.
+Knows: which methods a model of each task has. Does not know: how they work, or the command line.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 
 def load(directory: str | Path, *, threads: int | None = None) -> Runtime:
-    """Open a trained model; `threads`: None is as many as the process may use cores.
+    """Open a trained model. `threads`: None means all cores that the process may use.
 
-    Raises CheckpointError where the directory holds no sound model.
+    Raises CheckpointError if the directory holds no model, or a damaged one.
     """
     return Runtime(Path(directory), threads)
 
 
 class Runtime:
-    """A trained model of any task. Safe to share between threads; pickled by its directory's name,
+    """A trained model of any task. It is thread-safe. Its pickle holds the path of the directory,
     from which it is loaded again.
 
-    Results are those of the commands, in the order of the texts; whatever a text is read
-    together with does not change them. A method that the model's task does not have raises
-    UsageError.
+    Results are the same as those of the commands, in the order of the texts. The result of a text
+    does not depend on the other texts of the call. A method raises UsageError if the model is of
+    another task.
     """
 
     def __init__(self, directory: Path, threads: int | None = None) -> None:
@@ -48,8 +48,9 @@ class Runtime:
         self._model = open_model(directory, threads=threads)
 
     @cached_property
-    def _walking(self) -> TrainedModel:
-        """The model for one text at a time."""
+    def _intra_op_model(self) -> TrainedModel:
+        """The model with a session that splits one run over all threads (intra-op), for texts
+        that are read one step after the other."""
         return replace(
             self._model, open_session=call_once(self._model.session.with_intra_op_threads)
         )
@@ -62,24 +63,24 @@ class Runtime:
 
     @property
     def task(self) -> str:
-        """lm, classify or tag."""
+        """The task: lm, classify or tag."""
         return self._model.config.task
 
     @property
     def config(self) -> ModelConfig:
-        """The network: its encoder, and its labels where it has any."""
+        """The configuration of the network: its encoder and its labels."""
         return self._model.config
 
     def classify(self, texts: Sequence[str]) -> list[Classification]:
-        """The labels of each text with their probabilities."""
+        """Return the labels of each text with their probabilities."""
         self._require("classify", texts)
         from rnntext.runtime.classifier import Classifier
 
         return Classifier(self._model).classify(texts)
 
     def tag(self, texts: Sequence[str], *, pretokenized: bool = False) -> list[TaggedSentence]:
-        """The words of each text, a sentence, with their tags; `pretokenized`: words are what
-        stands between spaces."""
+        """Return the words of each text, which is one sentence, with their tags. `pretokenized`:
+        the words are separated by spaces."""
         self._require("tag", texts)
         from rnntext.runtime.tagger import Tagger
 
@@ -100,8 +101,8 @@ class Runtime:
         single_line: bool = False,
         seed: int | None = None,
     ) -> list[Generation]:
-        """`num_samples` continuations of each prompt, of at most `length` tokens; the same `seed`
-        gives the same texts, None others every time."""
+        """Return `num_samples` continuations of each prompt, of at most `length` tokens. The same
+        `seed` gives the same texts; None: a random seed."""
         self._require("lm", prompts)
         from rnntext.runtime.generate import GenerationOptions, generate
         from rnntext.runtime.language_model import LanguageModel
@@ -110,11 +111,11 @@ class Runtime:
         sampling = SamplingOptions(temperature, top_k, top_p, min_p, repetition_penalty)
         seed = secrets.randbits(32) if seed is None else seed
         options = GenerationOptions(length, sampling, tuple(stop), single_line, seed)
-        return list(generate(LanguageModel(self._walking), prompts, options, num_samples))
+        return list(generate(LanguageModel(self._intra_op_model), prompts, options, num_samples))
 
     def stream(self, prompt: str = "", options: GenerationOptions | None = None) -> Iterator[str]:
-        """A continuation piece by piece, each as soon as it is valid text; `options`: None is
-        what `generate` takes."""
+        """Yield a continuation in pieces, each as soon as its characters are complete. `options`:
+        None means the defaults of `generate`."""
         self._require("lm", (prompt,))
         from rnntext.runtime.generate import GenerationOptions, stream
         from rnntext.runtime.language_model import LanguageModel
@@ -123,14 +124,14 @@ class Runtime:
         if options is None:
             sampling = SamplingOptions(temperature=0.8)
             options = GenerationOptions(sampling=sampling, seed=secrets.randbits(32))
-        for _, piece in stream(LanguageModel(self._walking), [prompt], options):
+        for _, piece in stream(LanguageModel(self._intra_op_model), [prompt], options):
             yield piece.text
 
     def predict(
         self, texts: Sequence[str], *, top_k: int = 5, complete: bool = False
     ) -> list[Predictions]:
-        """The likeliest next words of each text; with `complete` those that begin with the letters
-        it ends in."""
+        """Return the most probable next words of each text; with `complete` only words that begin
+        with the letters at the end of the text."""
         self._require("lm", texts)
         from rnntext.runtime.language_model import LanguageModel
         from rnntext.runtime.predict import Predictor
@@ -141,13 +142,13 @@ class Runtime:
     def score(
         self, texts: Sequence[str], *, words: bool = False, carry: bool = False
     ) -> list[LineScore]:
-        """How expected each line is, and with `words` each of its words; `carry` keeps the state
-        from one text to the next."""
+        """Return the surprisal of each text, with `words` also of each of its words. `carry`: the
+        hidden state is carried from one text to the next."""
         self._require("lm", texts)
         from rnntext.runtime.language_model import LanguageModel
         from rnntext.runtime.score import Scorer
 
-        model = LanguageModel(self._walking if carry else self._model)
+        model = LanguageModel(self._intra_op_model if carry else self._model)
         return Scorer(model, carry=carry).score(texts, words=words)
 
     def _require(self, task: str, texts: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
-"""How good a trained model is on labelled data or text.
+"""Evaluates a trained model on labelled data or text.
 
-Knows: that a model's own training data were read in a recorded way. Does not know: any one task,
-or how metrics are printed or judged.
+Knows: that a checkpoint records how its training data were read. Does not know: any one task, or
+how metrics are printed or compared with bounds.
 """
 
 from __future__ import annotations
@@ -24,29 +24,26 @@ Metrics = dict[str, Any]
 
 
 def metric_names(config: ModelConfig) -> tuple[str, ...]:
-    """The metrics of such a model that are single numbers."""
+    """Return the names of the model's metrics that are single numbers."""
     return runtime_task(config).metric_names(config)
 
 
 def evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> Metrics:
-    """The metrics of a model on some data; rates are fractions from 0 to 1.
-
-    Raises DataError.
-    """
+    """Return the metrics of a model on data files; rates are from 0 to 1. Raises DataError."""
     return runtime_task(model.config).evaluate(model, paths, options)
 
 
 def fit_temperature(
     model: TrainedModel, paths: Sequence[str], options: DataOptions
 ) -> float | None:
-    """The temperature that calibrates a classifier's probabilities on some data; None for other
-    tasks. Raises DataError."""
+    """Return the temperature that calibrates a classifier's probabilities on data files; None for
+    other tasks. Raises DataError."""
     return runtime_task(model.config).fit_temperature(model, paths, options)
 
 
 def recorded_reading(found: Checkpoint, paths: Sequence[str]) -> DataOptions:
-    """The options with which the model's training data were read. A format that was named for
-    them is dropped where the extensions of `paths` tell it. Raises CheckpointError."""
+    """Return the options with which the model's training data were read, without the format if
+    the extensions of `paths` determine it. Raises CheckpointError."""
     config = CheckpointConfig.of(found)
     recorded = config.training.options
     names = {field.name for field in fields(DataOptions)} - {"split", "buffered_sources"}

@@ -1,7 +1,7 @@
-"""What the runtime asks of a task.
+"""The interface of a task in the runtime.
 
-Knows: the questions that opening and evaluating a model ask. Does not know: any one task; each
-answers them in its module of this room, as `RUNTIME`.
+Knows: the names and functions that opening and evaluating a model need. Does not know: any one
+task; the module of each task in this package provides them as `RUNTIME`.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ def _no_temperature(model: Any, paths: Sequence[str], options: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeTask:
-    """What the module of a task provides in this room."""
+    """Names and functions of one task."""
 
-    # The output of the graph that has a column for each label or token of the vocabulary.
+    # The graph's output of logits or emissions, one for each label or token of the vocabulary.
     scores: str
-    # A name among the graph's inputs and outputs that no other task's graph has.
+    # An input or output that only the graphs of this task have.
     signature: str
-    # The metrics of a model that are single numbers.
+    # Names of the metrics that are single numbers.
     metric_names: Callable[[ModelConfig], tuple[str, ...]]
-    # Metrics on labelled data or text; rates are fractions from 0 to 1. Raises DataError.
+    # Returns metrics on labelled data or text; rates are from 0 to 1. Raises DataError.
     evaluate: Callable[[TrainedModel, Sequence[str], DataOptions], dict[str, Any]]
-    # The temperature that calibrates the model on some data; None where there is none to fit.
+    # Returns the temperature that calibrates the model on data; None if the task has none.
     fit_temperature: Callable[[TrainedModel, Sequence[str], DataOptions], float | None] = (
         _no_temperature
     )
 
 
 def runtime_task(config: ModelConfig) -> RuntimeTask:
-    """The runtime's side of the configuration's task."""
+    """Return the interface of the configuration's task."""
     task: RuntimeTask = task_module("runtime", config.task).RUNTIME
     return task

@@ -1,6 +1,7 @@
-"""From a configuration to its task's network.
+"""Builds the network of a configuration.
 
-Knows: that each task has a module of networks with a function `build`. Does not know: any one task.
+Knows: that each task has a module in this package with a function `build`. Does not know: any one
+task.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from rnntext.training.networks.encoder import Network
 
 
 def build_network(config: ModelConfig, dropout: float = 0.0, token_dropout: float = 0.0) -> Network:
-    """The network that `config` describes, with fresh weights from PyTorch's random state."""
+    """Build the network that `config` describes, initialized from PyTorch's random state."""
     network: Network = task_module("training.networks", config.task).build(
         config, dropout, token_dropout
     )

@@ -1,7 +1,7 @@
-"""The classifier's network: the shared encoder, pooling, and scores of the labels.
+"""The classifier's network: the shared encoder, pooling, and a linear layer for the labels.
 
-Knows: ids and lengths in, one row of logits a document out. Does not know: losses, windows of
-long documents, or text.
+Knows: how ids and lengths become one row of logits for each document. Does not know: losses,
+windows of long documents, or text.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from rnntext.training.networks.encoder import Network
 
 
 class ClassifierHead(nn.Module):
-    """Scores of the labels from three views of the states: the last, the largest and the mean
-    (concat pooling, Howard and Ruder 2018). For a bidirectional encoder the last state is the
-    forward direction's at the last token beside the backward direction's at the first."""
+    """Logits of the labels from the last hidden state, the maximum and the mean of all (concat
+    pooling, Howard and Ruder 2018). The last state of a bidirectional encoder is the forward state
+    at the last token concatenated with the backward state at the first token."""
 
     def __init__(self, config: EncoderConfig, num_labels: int, dropout: float) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class ClassifierHead(nn.Module):
         return self.logits(last, largest, total / lengths[:, None])
 
     def pool(self, states: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The last state, the largest and the sum of all, (B, H) each."""
+        """Return the last state, the maximum and the sum over time, (B, H) each."""
         steps, rows = states.shape[:2]
         row = torch.arange(rows, device=states.device)
         last = states[lengths - 1, row]  # (B, H)
@@ -44,14 +44,14 @@ class ClassifierHead(nn.Module):
         return last, largest, states.masked_fill(~valid[..., None], 0.0).sum(0)
 
     def logits(self, last: Tensor, largest: Tensor, mean: Tensor) -> Tensor:
-        """The three views (B, H) -> logits (B, labels)."""
-        views = torch.cat([last, largest, mean], dim=-1)  # (B, 3H)
-        logits: Tensor = self.output(self.dropout(views))
+        """Last state, maximum and mean (B, H) -> logits (B, labels)."""
+        pooled = torch.cat([last, largest, mean], dim=-1)  # (B, 3H)
+        logits: Tensor = self.output(self.dropout(pooled))
         return logits
 
 
 class Classifier(Network):
-    """The encoder under a classifier's head."""
+    """The encoder with the head of a classifier."""
 
     def __init__(
         self, config: ModelConfig, dropout: float = 0.0, token_dropout: float = 0.0
@@ -67,5 +67,5 @@ class Classifier(Network):
 
 
 def build(config: ModelConfig, dropout: float, token_dropout: float) -> Classifier:
-    """A classifier with one output for each of the configuration's labels."""
+    """Build a classifier with one output for each label of the configuration."""
     return Classifier(config, dropout, token_dropout)

@@ -1,9 +1,8 @@
 """The recurrent encoder that all tasks share: embeddings, dropout, cells and layers.
 
-Reads top to bottom. Knows: tensors in, tensors out, and the explicit state of a recurrence.
-Does not know: heads, text, batches, losses or files. Time is the first axis inside the encoder
-(T, B, ...), because a recurrence runs along it; ids come in, and states go out, in the caller's
-order of rows.
+Knows: the layers, and the hidden state that the caller passes from call to call. Does not know:
+heads, text, batches, losses or files. Inside the encoder time is the first axis (T, B, ...),
+because the recurrence runs along it.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ class LockedDropout(nn.Module):
     def __init__(self, probability: float) -> None:
         super().__init__()
         self.probability = probability
-        self.share = 1.0  # the part of it that is used for now
+        self.scale = 1.0  # factor of the probability, for the warm-up of dropout
 
     def forward(self, x: Tensor) -> Tensor:  # (T, B, H) -> (T, B, H)
         if not self.training or self.probability == 0:
             return x
-        keep = 1 - self.share * self.probability
+        keep = 1 - self.scale * self.probability
         mask = x.new_empty(1, *x.shape[1:]).bernoulli_(keep).div_(keep)  # (1, B, H)
         return x * mask
 
 
 class TokenDropout(nn.Module):
-    """Leaves out whole tokens: their embeddings become zero (Iyyer et al. 2015)."""
+    """Sets the embeddings of random tokens to zero (word dropout, Iyyer et al. 2015)."""
 
     def __init__(self, probability: float) -> None:
         super().__init__()
@@ -49,15 +48,15 @@ class TokenDropout(nn.Module):
 
 
 def make_cell(cell: str, input_size: int, hidden_size: int) -> nn.RNNBase:
-    """One layer of one direction: vanilla RNN with tanh (Elman 1990), GRU (Cho et al. 2014) or
-    LSTM (Hochreiter and Schmidhuber 1997), with the LSTM's forget gate open at the start
-    (Gers, Schmidhuber and Cummins 2000)."""
+    """Make one layer of one direction: vanilla RNN with tanh (Elman 1990), GRU (Cho et al. 2014) or
+    LSTM (Hochreiter and Schmidhuber 1997). The bias of the LSTM's forget gate is 1, so that the
+    gate is open before training (Gers, Schmidhuber and Cummins 2000)."""
     kinds: dict[str, Callable[[int, int], nn.RNNBase]]
     kinds = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
     module = kinds[cell](input_size, hidden_size)
     for name, parameter in module.named_parameters():
         if name.startswith("weight_hh"):
-            # Gates side by side, each orthogonal of its own: (gates * H, H).
+            # (gates * H, H): the matrix of each gate is orthogonal.
             for gate in torch.split(parameter.data, hidden_size):
                 nn.init.orthogonal_(gate)
         elif name.startswith("weight_ih"):
@@ -73,10 +72,10 @@ def make_cell(cell: str, input_size: int, hidden_size: int) -> nn.RNNBase:
 
 
 class RecurrentLayer(nn.Module):
-    """One layer, reading forward and, where bidirectional, backward as well.
+    """One layer, unidirectional or bidirectional.
 
-    The backward direction reads each row reversed within its own length, so that padding,
-    always at a row's end, never comes before a word in either direction.
+    For the backward direction each row is reversed within its own length, so that in both
+    directions padding comes after all tokens.
     """
 
     def __init__(self, config: EncoderConfig, input_size: int) -> None:
@@ -87,23 +86,23 @@ class RecurrentLayer(nn.Module):
         )
 
     def forward(
-        self, x: Tensor, state: State | None, reversal: Tensor | None
+        self, x: Tensor, state: State | None, reversed_steps: Tensor | None
     ) -> tuple[Tensor, State]:
-        """x (T, B, I), state of the forward direction with parts (1, B, H), reversal (T, B, 1)
-        -> outputs (T, B, directions * H), the forward direction's state after step T."""
+        """x (T, B, I), forward state with parts (1, B, H), reversed_steps (T, B, 1)
+        -> outputs (T, B, directions * H), forward state after step T."""
         hidden = state if state is None or len(state) > 1 else state[0]
         outputs, final = self.forward_cell(x, hidden)
         parts = final if isinstance(final, tuple) else (final,)
         if self.backward_cell is None:
             return outputs, parts
-        assert reversal is not None  # noqa: S101
-        backward, _ = self.backward_cell(x.gather(0, reversal.expand_as(x)))
-        backward = backward.gather(0, reversal.expand_as(backward))
+        assert reversed_steps is not None  # noqa: S101
+        backward, _ = self.backward_cell(x.gather(0, reversed_steps.expand_as(x)))
+        backward = backward.gather(0, reversed_steps.expand_as(backward))
         return torch.cat([outputs, backward], dim=-1), parts  # (T, B, 2H)
 
 
 class RecurrentEncoder(nn.Module):
-    """Embeddings and layers: ids to one state vector a token."""
+    """Embeddings and recurrent layers: one output vector for each token id."""
 
     def __init__(self, config: EncoderConfig, dropout: float, token_dropout: float) -> None:
         super().__init__()
@@ -116,36 +115,36 @@ class RecurrentEncoder(nn.Module):
         widths = [config.embed_size] + [config.output_size] * (config.num_layers - 1)
         self.layers = nn.ModuleList(RecurrentLayer(config, width) for width in widths)
 
-    def scale_dropout(self, share: float) -> None:
-        """Use this part of the dropout from now on."""
-        self.input_dropout.share = self.dropout.share = share
+    def scale_dropout(self, scale: float) -> None:
+        """Multiply the dropout probabilities by `scale` from now on."""
+        self.input_dropout.scale = self.dropout.scale = scale
 
     def forward(
         self, ids: Tensor, lengths: Tensor | None = None, state: State | None = None
     ) -> tuple[Tensor, State]:
-        """ids (B, T), lengths (B) of the rows (None: all of T), state with parts
-        (layers, B, H) -> outputs (T, B, output_size), the forward direction's state after
-        step T (meaningful for rows without padding)."""
+        """ids (B, T), lengths (B) of the rows (None: no padding), forward state with parts
+        (layers, B, H) -> outputs (T, B, output_size), forward state after step T (of use only for
+        rows without padding)."""
         x = self.embedding(ids.t())  # (T, B, E)
         x = self.input_dropout(self.token_dropout(x))
-        reversal = _reversal(ids, lengths) if self.config.bidirectional else None
-        finals: list[State] = []
+        reversed_steps = _reversed_steps(ids, lengths) if self.config.bidirectional else None
+        final_states: list[State] = []  # of each layer
         for index, layer in enumerate(self.layers):
-            before = (
+            layer_state = (
                 None
                 if state is None
                 else tuple(part[index : index + 1].contiguous() for part in state)
             )
-            x, final = layer(x, before, reversal)
-            finals.append(final)
+            x, final_state = layer(x, layer_state, reversed_steps)
+            final_states.append(final_state)
             x = self.dropout(x)
-        return x, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+        return x, tuple(torch.cat(parts) for parts in zip(*final_states, strict=True))
 
 
-def _reversal(ids: Tensor, lengths: Tensor | None) -> Tensor:
-    """Where step t of each row comes from when the row is read backward: (T, B, 1).
+def _reversed_steps(ids: Tensor, lengths: Tensor | None) -> Tensor:
+    """Return the index (T, B, 1) that reverses each row within its length.
 
-    Padding stays in its place; applying it twice gives the row back.
+    Padding stays in its place. Applied twice, the index restores the row.
     """
     rows, steps = ids.shape
     step = torch.arange(steps, device=ids.device)[:, None]  # (T, 1)
@@ -156,7 +155,7 @@ def _reversal(ids: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 class Network(nn.Module):
-    """The shared encoder under the head of one task; subclasses add the head."""
+    """The shared encoder with the head of one task, which the subclass adds."""
 
     def __init__(self, config: ModelConfig, dropout: float, token_dropout: float) -> None:
         super().__init__()

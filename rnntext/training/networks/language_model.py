@@ -1,6 +1,7 @@
-"""The language model's network: the shared encoder, and scores of the next token.
+"""The language model's network: the shared encoder and a head that predicts the next token.
 
-Knows: ids and a state in, logits and a state out. Does not know: losses, batches or text.
+Knows: how ids and a hidden state become logits and the next hidden state. Does not know: losses,
+batches or text.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from rnntext.training.networks.encoder import Network, State
 
 
 class LanguageModelHead(nn.Module):
-    """Scores of the next token; the output weights are the embeddings (Press and Wolf 2017)."""
+    """Logits of the next token. The output weights are tied to the embeddings (Press and Wolf
+    2017)."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        # The states meet the embeddings in the embeddings' width.
+        # Projects the hidden states to the size of the embeddings.
         self.projection = (
             nn.Linear(config.output_size, config.embed_size)
             if config.output_size != config.embed_size
@@ -33,7 +35,7 @@ class LanguageModelHead(nn.Module):
 
 
 class LanguageModel(Network):
-    """The encoder under a language model's head."""
+    """The encoder with the head of a language model."""
 
     def __init__(self, config: ModelConfig, dropout: float = 0.0) -> None:
         super().__init__(config, dropout, 0.0)
@@ -48,11 +50,11 @@ class LanguageModel(Network):
         return logits.view(*states.shape[:2], -1).transpose(0, 1), state
 
     def hidden(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """ids (B, T), state -> what meets the output embeddings (T, B, E), state."""
+        """ids (B, T), state -> input of the output embeddings (T, B, E), state."""
         states, state = self.encoder(ids, None, state)
         return self.head(states), state
 
 
 def build(config: ModelConfig, dropout: float, token_dropout: float) -> LanguageModel:
-    """A language model; it has no token dropout, for it predicts every token."""
+    """Build a language model. It has no token dropout, because every token is predicted."""
     return LanguageModel(config, dropout)

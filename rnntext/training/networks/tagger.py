@@ -1,7 +1,7 @@
-"""The tagger's network: the shared encoder, scores of each word's tags, and the CRF over them.
+"""The tagger's network: the shared encoder, a linear layer for the tags, and a CRF.
 
-Knows: ids and the first and last token of each word in, emissions out. Does not know: losses,
-sentences longer than a batch, or text.
+Knows: how ids, and the first and last token of each word, become emissions. Does not know: losses,
+how long sentences are split, or text.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from rnntext.training.networks.encoder import Network
 
 
 class TaggerHead(nn.Module):
-    """Scores of the tags of each word, and the CRF over them.
+    """Emissions of the tags of each word, and the CRF.
 
-    A word's vector is the forward direction's state at its last token beside the backward
-    direction's at its first: the two that have read the whole word.
+    A word's vector is the forward state at its last token concatenated with the backward state at
+    its first token: both have read the whole word.
     """
 
     def __init__(self, config: EncoderConfig, num_labels: int, dropout: float) -> None:
@@ -39,7 +39,7 @@ class TaggerHead(nn.Module):
 
 
 class Tagger(Network):
-    """The encoder under a tagger's head."""
+    """The encoder with the head of a tagger."""
 
     def __init__(
         self, config: ModelConfig, dropout: float = 0.0, token_dropout: float = 0.0
@@ -55,5 +55,5 @@ class Tagger(Network):
 
 
 def build(config: ModelConfig, dropout: float, token_dropout: float) -> Tagger:
-    """A tagger with one emission for each of the configuration's labels."""
+    """Build a tagger with one emission for each label of the configuration."""
     return Tagger(config, dropout, token_dropout)

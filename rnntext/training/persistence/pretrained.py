@@ -1,7 +1,7 @@
-"""Another checkpoint to start a run from: its tokenizer, its embeddings and its encoder.
+"""Initializes a run from another checkpoint: its tokenizer, embeddings and encoder.
 
-Knows: what of it is taken over, and what a new encoder that is wider makes of it. Does not know:
-how a run goes on from there.
+Knows: which weights are copied, and how they are copied into a wider encoder. Does not know: how
+the run continues.
 """
 
 from __future__ import annotations
@@ -27,15 +27,17 @@ from rnntext.training.tasks.base import InitDirection, get_task
 
 @dataclass(frozen=True, slots=True)
 class PretrainedEncoder:
-    """Another checkpoint's tokenizer, embeddings and encoder, to start from."""
+    """The tokenizer, embeddings and encoder of another checkpoint."""
 
     encoder: EncoderConfig
-    bidirectional: bool  # whether the new model's encoder reads in both directions
+    bidirectional: bool  # True if the new model's encoder is bidirectional
     tokenizer: Tokenizer
     weights: dict[str, np.ndarray[Any, Any]]
 
     @classmethod
     def load(cls, directory: Path, options: TrainingOptions) -> PretrainedEncoder:
+        """Read the checkpoint of `--init`. Raises CheckpointError, and UsageError if the task
+        cannot use its encoder."""
         source = checkpoint.load(directory)
         config = CheckpointConfig.of(source)
         encoder = config.model.encoder
@@ -56,7 +58,7 @@ class PretrainedEncoder:
         )
 
     def adapt_recipe(self, recipe: Recipe) -> Recipe:
-        """The recipe with this encoder's sizes."""
+        """Return the recipe with the sizes of this encoder."""
         return replace(
             recipe,
             cell=self.encoder.cell,
@@ -67,15 +69,15 @@ class PretrainedEncoder:
         )
 
     def copy_weights(self, model: Network) -> None:
-        """Copy what is there. Where the new encoder also reads backward and this one does not,
-        the forward direction starts by computing exactly what it computed before: the part of
-        a layer's input that comes from the backward direction has weights of zero."""
+        """Copy the weights into `model`. If only the new encoder is bidirectional, its forward
+        direction computes exactly what this encoder computes: the input weights for the backward
+        direction's outputs are zero."""
         state = model.state_dict()
         for name, array in self.weights.items():
-            old = torch.from_numpy(array)
-            new: Tensor = state[name]
-            if new.shape != old.shape:
-                widened = torch.zeros_like(new)
-                widened[:, : old.shape[1]] = old
-                old = widened
-            new.copy_(old)
+            source = torch.from_numpy(array)
+            target: Tensor = state[name]
+            if target.shape != source.shape:
+                widened = torch.zeros_like(target)
+                widened[:, : source.shape[1]] = source
+                source = widened
+            target.copy_(source)

@@ -1,7 +1,7 @@
-"""A task of training: what a run asks of it.
+"""The interface of a training task: its examples, defaults, network and objective.
 
-Knows: the questions that a run, its data, its checkpoint and another model to start from ask.
-Does not know: any one task; each answers them in a module of its own in this room.
+Knows: the methods that a run and its data loading call. Does not know: any one task; each
+implements the interface in its own module of this package.
 """
 
 from __future__ import annotations
@@ -29,57 +29,57 @@ if TYPE_CHECKING:
 
 Examples = TypeVar("Examples")  # a task's encoded training and validation data
 
-# Characters of labelled training text from which on a model is small rather than tiny.
+# From this many characters of labelled training text on, a model is small rather than tiny.
 _TINY_EXAMPLES = 100_000
 
 
 class InitDirection(Enum):
-    """Which directions an encoder reads in that starts from another model's (`--init`)."""
+    """Direction of an encoder that is initialized from another model's (`--init`)."""
 
-    FORWARD = "forward"  # alone: a language model may not see what it predicts
-    INHERIT = "inherit"  # those of the other model's encoder
-    BOTH = "both"  # the backward direction starts from fresh weights where the other has none
+    FORWARD = "forward"  # only: a language model may not see the tokens that it predicts
+    INHERIT = "inherit"  # the same as the other model's encoder
+    BOTH = "both"  # the backward direction has random weights if the other model has none
 
 
 class TaskObjective(Objective, ABC):
-    """An objective, and what a run asks of it before the first and after the last step."""
+    """An objective, with what a run needs before its first step and after its last one."""
 
     def state(self) -> dict[str, Tensor]:
-        """Nothing: only a language model carries a recurrent state from batch to batch."""
+        """Return no tensors: only a language model carries a state from batch to batch."""
         return {}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Continue from such a state."""
+        """Continue from the tensors that `state` returned."""
 
     @abstractmethod
     def valid_tokens(self) -> int:
-        """Tokens of the validation data."""
+        """Return the number of tokens of the validation data."""
 
     def final_metrics(self, model: Any, *, quick: bool) -> Metrics:
-        """Metrics to report of the finished model, on a part of the validation data if `quick`.
+        """Return the metrics of the finished model, on a part of the validation data if `quick`.
         A classifier is calibrated first, in place."""
         return self.evaluate(model, quick=quick)
 
     def fit_temperature(self, model: TrainedModel, *, quick: bool) -> float | None:
-        """The temperature to divide a running model's logits by so that its probabilities are
-        calibrated on the validation data; None where the task has none to calibrate."""
+        """Return the temperature that calibrates an ONNX model on the validation data: its logits
+        are divided by it. None for a task whose probabilities are not calibrated."""
         return None
 
     @abstractmethod
     def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
-        """What `evaluate` gives, of a model that runs without PyTorch."""
+        """Return the same metrics as `evaluate`, of an ONNX model."""
 
     def details(self) -> tuple[str, ...]:
-        """Short phrases about how the run learns, for the line that announces it."""
+        """Return short phrases about how the model is trained, shown before the first step."""
         return ()
 
     def remarks(self) -> tuple[str, ...]:
-        """Sentences about the data that a user should know before the run."""
+        """Return sentences about the data that a user should know before the run."""
         return ()
 
 
 class Task(ExampleSource[Examples], ABC, Generic[Examples]):
-    """One task. Its module in this room has one instance, `TASK`."""
+    """A training task. Its module in this package has one instance, `TASK`."""
 
     name: ClassVar[str]  # as in `rnntext.tasks.TASKS`
     sizes: ClassVar[dict[str, tuple[int, int, int]]]  # preset -> layers, hidden, embed
@@ -88,12 +88,12 @@ class Task(ExampleSource[Examples], ABC, Generic[Examples]):
 
     @abstractmethod
     def validation_digest(self, examples: Examples) -> str:
-        """SHA-256 of the encoded validation data."""
+        """Return the SHA-256 of the encoded validation data."""
 
     # Defaults
 
     def choose_preset(self, options: TrainingOptions, characters: int) -> str:
-        """The size of model that `characters` of training text can train."""
+        """Return the preset for `characters` of training text."""
         return "tiny" if characters < _TINY_EXAMPLES else "small"
 
     @abstractmethod
@@ -104,19 +104,19 @@ class Task(ExampleSource[Examples], ABC, Generic[Examples]):
         characters: int,
         examples: int,
     ) -> Recipe:
-        """The recipe before the user's own choices, for `characters` of training text in
-        `examples` lines, documents or sentences; `size` is layers, hidden, embed."""
+        """Return the recipe before the user's options override it, for `characters` of training
+        text in `examples` lines, documents or sentences. `size`: layers, hidden, embed."""
 
     def choose_recipe(self, options: TrainingOptions, characters: int, examples: int) -> Recipe:
-        """The recipe of a run."""
+        """Return the recipe of a run."""
         preset = options.preset or self.choose_preset(options, characters)
         recipe = self.default_recipe(options, self.sizes[preset], characters, examples)
         return recipe.override(options)
 
-    # Learning
+    # Training
 
     def build_network(self, config: ModelConfig, recipe: Recipe) -> Network:
-        """A network with fresh weights from PyTorch's random state."""
+        """Build the network, initialized from PyTorch's random state."""
         return build_network(config, recipe.dropout, recipe.token_dropout)
 
     @abstractmethod
@@ -128,9 +128,9 @@ class Task(ExampleSource[Examples], ABC, Generic[Examples]):
         machine: Machine,
         ranks: Ranks,
     ) -> TaskObjective:
-        """What is learned from the data."""
+        """Make the training objective on the data."""
 
 
 def get_task(name: str) -> Task[Any]:
-    """The task of this name."""
+    """Return the task of this name."""
     return cast("Task[Any]", task_module("training.tasks", name).TASK)

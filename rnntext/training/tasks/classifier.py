@@ -1,7 +1,7 @@
-"""The task `classify`: learning the labels of documents.
+"""The task `classify`: predict the labels of documents.
 
 Knows: its examples and defaults, batches of documents and their loss, how long documents are read
-in windows, and calibration. Does not know: optimizers or when to stop.
+in windows, and calibration. Does not know: optimizers or early stopping.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class _LabelledBatch(NamedTuple):
     ids: Tensor  # (B, T)
     lengths: Tensor  # (B)
     labels: Tensor  # (B, labels)
-    weight: float  # what the summed loss of the whole batch, of all ranks, is divided by
-    tokens: int  # of the whole batch
+    weight: float  # divisor of the summed loss; of the batch of all ranks
+    tokens: int  # of the batch of all ranks
 
 
 class Classification(TaskObjective):
@@ -83,46 +83,49 @@ class Classification(TaskObjective):
         self.multi_label, self.max_length = multi_label, max_length
         self.metric = "micro_f1" if multi_label else "accuracy"
         self.batch_size, self.seed, self.machine = batch_size, seed, machine
-        self._balance: Array | None = None
-        self.weights: Tensor | None = None
+        # Balanced class weights: inversely proportional to the frequency of each class.
+        self._class_weights: Array | None = None
+        self.weights: Tensor | None = None  # the same on the device
         if balanced:
             counts = counts_of(train.labels.values, len(labels))
-            balance = len(train) / (len(labels) * np.maximum(counts, 1))
-            self._balance = balance.astype(np.float32)
-            self.weights = torch.from_numpy(self._balance).to(machine.device)
+            weights = len(train) / (len(labels) * np.maximum(counts, 1))
+            self._class_weights = weights.astype(np.float32)
+            self.weights = torch.from_numpy(self._class_weights).to(machine.device)
         lengths = [len(ids) for ids in valid.ids]
-        self._quick = random_subset(lengths, QUICK_TOKENS, seed)
-        self._sample = random_subset(lengths, SAMPLE_TOKENS, seed)
+        self._quick_indices = random_subset(lengths, QUICK_TOKENS, seed)
+        self._sample_indices = random_subset(lengths, SAMPLE_TOKENS, seed)
         self._epochs = BucketedEpochs(train.ids, batch_size, batch_size * max_length, max_length)
         self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
-        quick = sum(len(valid.ids[i]) for i in self._quick)
-        self.quick_fraction = quick / self.valid_tokens()
-        self.steps_per_quick_evaluation = quick / (len(train.ids.values) / self.steps_per_epoch)
+        quick_tokens = sum(len(valid.ids[i]) for i in self._quick_indices)
+        self.quick_fraction = quick_tokens / self.valid_tokens()
+        self.steps_per_quick_evaluation = quick_tokens / (
+            len(train.ids.values) / self.steps_per_epoch
+        )
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[_LabelledBatch]:
-        """This rank's part of each batch. Of a document longer than `max_length` an epoch sees
-        one window, another each time."""
+        """Yield this rank's rows of each batch. A document longer than `max_length` is cropped to
+        a random window, another one in each epoch."""
         steps = epoch_batches(self._epochs, self.steps_per_epoch, [self.seed, epoch])
         for step, index in islice(enumerate(steps), start, None):
             documents = self.train.read(index)
             generator = np.random.default_rng([self.seed, epoch, step])
             lengths = np.array([len(ids) for ids in documents.ids])
-            begins = generator.integers(np.maximum(lengths - self.max_length, 0) + 1)
-            own, counts = shard_rows(self.ranks, len(index))
+            starts = generator.integers(np.maximum(lengths - self.max_length, 0) + 1)
+            shard, counts = shard_rows(self.ranks, len(index))
             rows = [
-                ids[begin : begin + self.max_length]
-                for ids, begin in zip(documents.ids[own], begins[own], strict=True)
+                ids[start : start + self.max_length]
+                for ids, start in zip(documents.ids[shard], starts[shard], strict=True)
             ]
             yield _LabelledBatch(
-                *self._tensors(rows, documents.labels[own], even=True),
-                weight=self._weight_of(documents.labels) if counts else math.inf,
+                *self._tensors(rows, documents.labels[shard], round_width=True),
+                weight=self._total_weight(documents.labels) if counts else math.inf,
                 tokens=int(np.minimum(lengths, self.max_length).sum()),
             )
 
     def _tensors(
-        self, rows: Sequence[Array], labels: Array, *, even: bool = False
+        self, rows: Sequence[Array], labels: Array, *, round_width: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
-        ids, lengths = pad(rows, even=even)
+        ids, lengths = pad(rows, even=round_width)
         arrays = (ids, lengths.astype(np.int64), labels.astype(np.float32))
         tensors = (torch.from_numpy(array).to(self.machine.device) for array in arrays)
         return tuple(tensors)  # type: ignore[return-value]
@@ -137,7 +140,7 @@ class Classification(TaskObjective):
         )
 
     def _count_longer_documents(self) -> int:
-        """The number of training documents that are longer than a window."""
+        """Return the number of training documents that are longer than a window."""
         ids, step = self.train.ids, 1 << 20
         return sum(
             int((ids.lengths(start, min(start + step, len(ids))) > self.max_length).sum())
@@ -159,71 +162,72 @@ class Classification(TaskObjective):
             logits, labels.argmax(1), weight=self.weights, reduction="sum"
         )
 
-    def _weight_of(self, labels: Array) -> float:
-        """What the summed loss of rows with these labels is divided by."""
+    def _total_weight(self, labels: Array) -> float:
+        """Return the divisor that makes a mean of the summed loss of rows with these labels."""
         if self.multi_label:
             return float(labels.size)
-        return (
-            len(labels) if self._balance is None else float(self._balance[labels.argmax(1)].sum())
-        )
+        if self._class_weights is None:
+            return len(labels)
+        return float(self._class_weights[labels.argmax(1)].sum())
 
     def valid_tokens(self) -> int:
         return sum(map(len, self.valid.ids))
 
     def evaluate_sample(self, model: Classifier) -> float:
-        self._measure(model, self._sample)
-        return sum(len(self.valid.ids[i]) for i in self._sample) / self.valid_tokens()
+        self._evaluate_documents(model, self._sample_indices)
+        return sum(len(self.valid.ids[i]) for i in self._sample_indices) / self.valid_tokens()
 
     def evaluate(self, model: Classifier, *, quick: bool = False) -> Metrics:
-        return self._measure(model, self.chosen(quick=quick))
+        return self._evaluate_documents(model, self.evaluated_documents(quick=quick))
 
-    def chosen(self, *, quick: bool) -> Sequence[int]:
-        """The validation documents that an evaluation reads."""
-        return self._quick if quick else range(len(self.valid.ids))
+    def evaluated_documents(self, *, quick: bool) -> Sequence[int]:
+        """Return the indices of the validation documents that an evaluation reads."""
+        return self._quick_indices if quick else range(len(self.valid.ids))
 
     def final_metrics(self, model: Classifier, *, quick: bool) -> Metrics:
-        """Calibrate the model by temperature scaling, in place; its metrics after that."""
-        chosen = self.chosen(quick=quick)
-        logits = self._logits_of(model, chosen)
-        labels = self.valid.labels[list(chosen)]
+        """Calibrate the model by temperature scaling, in place, and return its metrics."""
+        indices = self.evaluated_documents(quick=quick)
+        logits = self._logits_of(model, indices)
+        labels = self.valid.labels[list(indices)]
         temperature = metrics.fit_temperature(logits.cpu().numpy(), labels, self.multi_label)
         with torch.no_grad():
             for parameter in model.head.output.parameters():
                 parameter.div_(temperature)
-        return self._metrics(logits / temperature, chosen)
+        return self._metrics(logits / temperature, indices)
 
     def fit_temperature(self, model: TrainedModel, *, quick: bool) -> float:
-        from rnntext.runtime.classifier import Classifier as RunningClassifier
+        from rnntext.runtime.classifier import Classifier as OnnxClassifier
 
-        chosen = self.chosen(quick=quick)
-        logits = RunningClassifier(model).logits([self.valid.ids[i] for i in chosen])
-        return metrics.fit_temperature(logits, self.valid.labels[list(chosen)], self.multi_label)
+        indices = self.evaluated_documents(quick=quick)
+        logits = OnnxClassifier(model).logits([self.valid.ids[i] for i in indices])
+        return metrics.fit_temperature(logits, self.valid.labels[list(indices)], self.multi_label)
 
     def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
-        from rnntext.runtime.classifier import Classifier as RunningClassifier
+        from rnntext.runtime.classifier import Classifier as OnnxClassifier
 
-        chosen = self.chosen(quick=quick)
-        texts = [self.valid.ids[i] for i in chosen]
-        return self.metrics_of(RunningClassifier(model).probabilities_of_ids(texts), chosen)
+        indices = self.evaluated_documents(quick=quick)
+        texts = [self.valid.ids[i] for i in indices]
+        return self.metrics_of(OnnxClassifier(model).probabilities_of_ids(texts), indices)
 
-    def _measure(self, model: Classifier, chosen: Sequence[int]) -> Metrics:
-        return self._metrics(self._logits_of(model, chosen), chosen)
+    def _evaluate_documents(self, model: Classifier, indices: Sequence[int]) -> Metrics:
+        return self._metrics(self._logits_of(model, indices), indices)
 
-    def _logits_of(self, model: Classifier, chosen: Sequence[int]) -> Tensor:
+    def _logits_of(self, model: Classifier, indices: Sequence[int]) -> Tensor:
         model.eval()
-        return self.logits(model, [self.valid.ids[i] for i in chosen])
+        return self.logits(model, [self.valid.ids[i] for i in indices])
 
-    def _metrics(self, logits: Tensor, chosen: Sequence[int]) -> Metrics:
+    def _metrics(self, logits: Tensor, indices: Sequence[int]) -> Metrics:
         probabilities = logits.sigmoid() if self.multi_label else logits.softmax(1)
-        return self.metrics_of(probabilities.cpu().numpy(), chosen)
+        return self.metrics_of(probabilities.cpu().numpy(), indices)
 
-    def metrics_of(self, probabilities: Array, chosen: Sequence[int]) -> Metrics:
-        """The metrics of these probabilities (N, labels) of the chosen validation documents."""
-        matrix = self.valid.labels[list(chosen)]
+    def metrics_of(self, probabilities: Array, indices: Sequence[int]) -> Metrics:
+        """Return the metrics of the probabilities (N, labels) of validation documents, given by
+        their indices."""
+        matrix = self.valid.labels[list(indices)]
         gold: Any
         if self.multi_label:
             gold = [
-                {label for label, given in zip(self.labels, row, strict=True) if given}
+                {label for label, is_set in zip(self.labels, row, strict=True) if is_set}
                 for row in matrix
             ]
         else:
@@ -233,10 +237,10 @@ class Classification(TaskObjective):
         )
 
     def logits(self, model: Classifier, documents: Sequence[Array]) -> Tensor:
-        """Logits (N, labels), long documents being read as the runtime reads them: see
+        """Return logits (N, labels). Long documents are read as in the runtime, see
         `rnntext.runtime.classifier.Classifier.logits`."""
         if not model.config.encoder.bidirectional:
-            return self._read(model, documents)
+            return self._logits_of_rows(model, documents)
         windows, owners = split_into_windows(documents, self.max_length)
         share = np.array([len(window) for window in windows]) / np.array(
             [len(documents[owner]) for owner in owners]
@@ -244,44 +248,46 @@ class Classification(TaskObjective):
         total = torch.zeros(len(documents), len(self.labels), device=self.machine.device)
         owner = torch.from_numpy(owners).to(self.machine.device)
         weight = torch.from_numpy(share.astype(np.float32)).to(self.machine.device)
-        return total.index_add_(0, owner, self._read(model, windows) * weight[:, None])
+        return total.index_add_(0, owner, self._logits_of_rows(model, windows) * weight[:, None])
 
-    def _read(self, model: Classifier, rows: Sequence[Array]) -> Tensor:
-        """Logits (N, labels) of rows of any length, the state carried from window to window."""
+    def _logits_of_rows(self, model: Classifier, rows: Sequence[Array]) -> Tensor:
+        """Return logits (N, labels) of rows of any length. The hidden state is carried from window
+        to window."""
         lengths = np.array([len(row) for row in rows])
         logits = torch.zeros(len(rows), len(self.labels), device=self.machine.device)
         with torch.no_grad():
             for index in buckets(lengths, max_rows=256, max_tokens=1 << 15):
-                place = torch.from_numpy(index).to(self.machine.device)
-                logits[place] = self._read_batch(model, [rows[i] for i in index])
+                positions = torch.from_numpy(index).to(self.machine.device)
+                logits[positions] = self._logits_of_batch(model, [rows[i] for i in index])
         return logits
 
-    def _read_batch(self, model: Classifier, rows: Sequence[Array]) -> Tensor:
+    def _logits_of_batch(self, model: Classifier, rows: Sequence[Array]) -> Tensor:
         longest = max(map(len, rows))
         if longest <= self.max_length:
             ids, lengths, _ = self._tensors(rows, np.zeros((1, 1)))
-            found: Tensor = model(ids, lengths)
-            return found
-        views: list[list[Tensor]] = [[] for _ in rows]
-        going = list(range(len(rows)))
+            short_logits: Tensor = model(ids, lengths)
+            return short_logits
+        # Last state, maximum and sum of each row so far; concat pooling needs them.
+        pooled: list[list[Tensor]] = [[] for _ in rows]
+        active = list(range(len(rows)))  # rows that have not ended
         state: State | None = None
         for start in range(0, longest, self.max_length):
-            # A row that ends in a window is full of padding after; its state is not needed.
-            left = [place for place, row in enumerate(going) if len(rows[row]) > start]
-            going = [going[place] for place in left]
-            windows = [rows[row][start : start + self.max_length] for row in going]
+            # The state of a row that has ended is not needed.
+            kept = [place for place, row in enumerate(active) if len(rows[row]) > start]
+            active = [active[place] for place in kept]
+            windows = [rows[row][start : start + self.max_length] for row in active]
             ids, lengths, _ = self._tensors(windows, np.zeros((1, 1)))
             if state is not None:
-                state = tuple(part[:, left] for part in state)
+                state = tuple(part[:, kept] for part in state)
             states, state = model.encoder(ids, lengths, state)
             for row, last, largest, total in zip(
-                going, *model.head.pool(states, lengths), strict=True
+                active, *model.head.pool(states, lengths), strict=True
             ):
-                if views[row]:
-                    _, before, sum_before = views[row]
-                    largest, total = torch.maximum(before, largest), sum_before + total
-                views[row] = [last, largest, total]
-        last, largest, total = (torch.stack(view) for view in zip(*views, strict=True))
+                if pooled[row]:
+                    _, largest_before, total_before = pooled[row]
+                    largest, total = torch.maximum(largest_before, largest), total_before + total
+                pooled[row] = [last, largest, total]
+        last, largest, total = (torch.stack(parts) for parts in zip(*pooled, strict=True))
         count = torch.tensor([[len(row)] for row in rows], device=total.device)
         logits: Tensor = model.head.logits(last, largest, total / count)
         return logits
@@ -335,7 +341,7 @@ class DocumentSchema(ExampleSchema[Labelled]):
         *,
         keep_whole: bool,
     ) -> tuple[list[Array], list[Array]]:
-        # A text without a single token is read as an empty line.
+        # A text without tokens is encoded as an empty line.
         end = np.array([tokenizer.eos_id], np.int32)
         ids = tokenizer.encode([example.text for example in examples])
         return (
@@ -345,14 +351,14 @@ class DocumentSchema(ExampleSchema[Labelled]):
 
 
 class ClassifierTask(Task[LabelledExamples]):
-    """Classifiers read in both directions, or as the model reads that they start from."""
+    """Classifiers are bidirectional, or have the directions of the model of `--init`."""
 
     name = "classify"
     sizes: ClassVar = {
         "tiny": (1, 64, 64),
-        # 64 units are right as often as 96 (mean accuracy of five held-out parts of SST-2 0.781 and
-        # 0.778, of two runs on film reviews 0.899 and 0.895), learn and run faster; 48 units, or
-        # embeddings of 64, are right less often (0.775).
+        # 64 units are as accurate as 96 (mean accuracy on five held-out parts of SST-2 0.781 and
+        # 0.778, in two runs on film reviews 0.899 and 0.895), and train and run faster. 48 units,
+        # or embeddings of 64, are less accurate (0.775).
         "small": (1, 64, 96),
         "medium": (1, 256, 256),
         "large": (2, 384, 300),

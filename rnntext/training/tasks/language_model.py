@@ -1,7 +1,7 @@
-"""The task `lm`: learning to predict each token of running text from those before it.
+"""The task `lm`: predict each token of running text from the tokens before it.
 
 Knows: its defaults, windows along a stream of ids, how the recurrent state is carried from window
-to window, and how the model is evaluated. Does not know: optimizers or when to stop.
+to window, and how the model is evaluated. Does not know: optimizers or early stopping.
 """
 
 from __future__ import annotations
@@ -42,39 +42,43 @@ from rnntext.training.tasks.base import InitDirection, Task, TaskObjective
 if TYPE_CHECKING:
     from rnntext.runtime.model import TrainedModel
 
-# How often a column of the language model's stream starts again from a zero state, so that the
-# model also learns what to say when it has read nothing yet.
-_FRESH_START = 0.01
-# Tokens that a quick evaluation of a language model scores, in windows of so many that are read
-# side by side, each after so many tokens that stand before it.
+# Probability that a row of a window starts from a zero state, so that the model also learns to
+# predict text without any context.
+_RESET_PROBABILITY = 0.01
+# A quick evaluation scores this many tokens, in windows of this many tokens that form a batch. Each
+# window is preceded by up to this many tokens of context.
 _QUICK_TOKENS = 20_000
 _QUICK_WINDOW = 500
 _QUICK_CONTEXT = 100
-# Tokens read to see how long a whole evaluation takes.
+# Tokens read to measure the speed of an evaluation.
 _SAMPLE_TOKENS = 2000
-# States that meet the whole vocabulary at once.
-_EXACT_ROWS = 1024
-# Ids of a stream that are read at once, and as many as a device's own memory takes whole.
+# Rows of logits over the whole vocabulary that are computed at once.
+_LOGIT_ROWS = 1024
+# Ids that are read from a stream at once. A stream of at most _MAX_DEVICE_IDS is copied whole to
+# the memory of a GPU.
 _READ_AHEAD = 1 << 18
-_HELD = 1 << 26
+_MAX_DEVICE_IDS = 1 << 26
 
 
 class _Columns:
-    """A stream of ids cut into columns (rows, length); windows of some of the rows are read."""
+    """A stream of ids divided into contiguous rows (rows, length), of which one rank reads the
+    rows `shard`."""
 
-    def __init__(self, stream: IdSequence, rows: int, own: slice, machine: Machine) -> None:
+    def __init__(self, stream: IdSequence, rows: int, shard: slice, machine: Machine) -> None:
         self.length = len(stream) // rows
-        self._stream, self._rows, self._own, self._device = stream, rows, own, machine.device
-        held = machine.device.type != "cpu" and len(stream) <= _HELD
-        self._ahead = self.length if held else _READ_AHEAD // rows
+        self._stream, self._rows, self._shard = stream, rows, shard
+        self._device = machine.device
+        fits = machine.device.type != "cpu" and len(stream) <= _MAX_DEVICE_IDS
+        self._block_length = self.length if fits else _READ_AHEAD // rows
+        # The block in memory: columns from _start on.
         self._start = 0
-        self._block = torch.empty(own.stop - own.start, 0)  # what has been read, from _start on
+        self._block = torch.empty(shard.stop - shard.start, 0)
 
     def window(self, start: int, stop: int) -> Tensor:
-        """Ids (own rows, stop - start)."""
+        """Return ids (rows of the shard, stop - start)."""
         if not self._start <= start <= stop <= self._start + self._block.shape[1]:
-            end = max(stop, start + self._ahead)
-            block = contiguous_columns(self._stream, self._rows, start, end, self._own)
+            end = max(stop, start + self._block_length)
+            block = contiguous_columns(self._stream, self._rows, start, end, self._shard)
             self._start = start
             self._block = torch.from_numpy(block.astype(np.int32)).to(self._device)
         return self._block[:, start - self._start : stop - self._start].long()
@@ -82,26 +86,26 @@ class _Columns:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Ids to be read from a zero state, of which the first is given and the others are predicted:
-    the first `context` of these without being scored."""
+    """A sequence of ids for an evaluation, read from a zero state. All ids after the first are
+    predicted."""
 
     ids: Array
-    context: int
+    context: int  # the first predictions, which are not scored
 
 
 class _Windows(NamedTuple):
     inputs: Tensor  # (B, T)
     targets: Tensor  # (B, T)
-    fresh: Tensor  # (B): the columns that start again
-    dropout_share: float
+    resets: Tensor  # (B): True for a row that starts from a zero state
+    dropout_scale: float
 
 
 class LanguageModelling(TaskObjective):
-    """Predict each token of a stream from those before it, the state carried along
-    (truncated back-propagation through time, Williams and Peng 1990).
+    """Predict each token of a stream from the tokens before it. The hidden state is carried from
+    window to window (truncated back-propagation through time, Williams and Peng 1990).
 
-    Dropout grows in the first `dropout_warmup_epochs` passes over the text (curriculum dropout,
-    Morerio et al. 2017): what was read once cannot have been learned by heart.
+    Dropout is scaled up linearly in the first `dropout_warmup_epochs` epochs (curriculum dropout,
+    Morerio et al. 2017): a model cannot overfit a text that it has read once.
     """
 
     metric = "perplexity"
@@ -123,13 +127,13 @@ class LanguageModelling(TaskObjective):
         ranks: Ranks = SINGLE_PROCESS,
         dropout_warmup_epochs: int = 0,
     ) -> None:
-        """`stream` and `valid`: ids of the training text and of each validation document, a
-        line's end after each line. `counts`: how often each id of the vocabulary is in `stream`.
-        `valid_bytes`: the bytes of the validation text, where the tokenizer keeps all of them."""
+        """`stream` and `valid`: ids of the training text and of each validation document, with an
+        end-of-line token after each line. `counts`: frequency of each id in `stream`.
+        `valid_bytes`: bytes of the validation text; None if the tokenizer loses text."""
         self.bptt, self.seed, self.machine = bptt, seed, machine
         self.dropout_warmup_epochs = dropout_warmup_epochs
         self.eos_id, self.unk_id, self.valid_bytes = eos_id, unk_id, valid_bytes
-        # A short text is cut into fewer columns rather than into columns shorter than a window.
+        # A short text gets fewer rows, because a row must not be shorter than a window.
         rows = max(1, min(batch_size, len(stream) // (bptt + 1)))
         if rows < ranks.size:
             raise UsageError(
@@ -139,47 +143,49 @@ class LanguageModelling(TaskObjective):
         self.ranks, self.rows = ranks, rows
         self.columns = _Columns(stream, rows, ranks.shard(rows), machine)
         self.valid = [document for document in valid if len(document)]
-        self._quick = random_subset([len(document) for document in self.valid], _QUICK_TOKENS, seed)
+        self._quick_indices = random_subset(
+            [len(document) for document in self.valid], _QUICK_TOKENS, seed
+        )
         self.steps_per_epoch = max(1, -(-(self.columns.length - 1) // bptt))
-        quick = min(_QUICK_TOKENS, self.valid_tokens())
-        self.quick_fraction = quick / self.valid_tokens()
-        self.steps_per_quick_evaluation = quick / (rows * bptt)
+        quick_tokens = min(_QUICK_TOKENS, self.valid_tokens())
+        self.quick_fraction = quick_tokens / self.valid_tokens()
+        self.steps_per_quick_evaluation = quick_tokens / (rows * bptt)
         self.softmax = Softmax(torch.from_numpy(counts).to(machine.device), machine.dtype, seed)
         self._state: State | None = None
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[_Windows]:
-        """Windows along this rank's columns. The state that `loss` carries starts from zero with
-        an epoch."""
+        """Yield windows of this rank's rows. The state that `loss` carries is zero at the start
+        of an epoch."""
         generator = np.random.default_rng([self.seed, epoch])
         if start == 0:
             self._state = None
-        own, length = self.ranks.shard(self.rows), self.columns.length
-        # Windows end at other places in each epoch; the first is the short one.
+        shard, length = self.ranks.shard(self.rows), self.columns.length
+        # The boundaries of the windows differ between epochs: the first window is shorter.
         offset = int(generator.integers(self.bptt)) if length > 2 * self.bptt else 0
         edges = chain([0], range(offset or self.bptt, length - 1, self.bptt), [length - 1])
         for number, (begin, end) in enumerate(pairwise(edges)):
-            fresh = generator.random(self.rows) < _FRESH_START
+            resets = generator.random(self.rows) < _RESET_PROBABILITY
             if number >= start:
                 window = self.columns.window(begin, end + 1)
-                passes = epoch + begin / length
                 yield _Windows(
-                    window[:, :-1], window[:, 1:], torch.from_numpy(fresh[own]), self._eased(passes)
+                    inputs=window[:, :-1],
+                    targets=window[:, 1:],
+                    resets=torch.from_numpy(resets[shard]),
+                    dropout_scale=self._dropout_scale(epoch + begin / length),
                 )
 
-    def _eased(self, passes: float) -> float:
-        """The part of the dropout to be used after so many passes."""
-        return (
-            min(1.0, (passes + 1) / self.dropout_warmup_epochs)
-            if self.dropout_warmup_epochs
-            else 1.0
-        )
+    def _dropout_scale(self, epochs: float) -> float:
+        """Return the factor of the dropout probability after `epochs` epochs: linear warm-up."""
+        if not self.dropout_warmup_epochs:
+            return 1.0
+        return min(1.0, (epochs + 1) / self.dropout_warmup_epochs)
 
     def loss(self, model: LanguageModel, batch: _Windows) -> tuple[Tensor, int]:
-        inputs, targets, fresh, share = batch
-        model.encoder.scale_dropout(share)
+        inputs, targets, resets, dropout_scale = batch
+        model.encoder.scale_dropout(dropout_scale)
         state = self._state
-        if state is not None and bool(fresh.any()):
-            keep = (~fresh).to(state[0])[None, :, None]  # (1, B, 1)
+        if state is not None and bool(resets.any()):
+            keep = (~resets).to(state[0])[None, :, None]  # (1, B, 1)
             state = tuple(part * keep for part in state)
         with self.machine.autocast():
             hidden, state = model.hidden(inputs, state)
@@ -190,29 +196,32 @@ class LanguageModelling(TaskObjective):
             model.head.bias,
             targets.t().flatten(),
         )
-        own, steps = targets.shape
-        if own * self.ranks.size != self.rows:
-            loss = loss * (own * self.ranks.size / self.rows)
+        shard_rows, steps = targets.shape
+        if shard_rows * self.ranks.size != self.rows:
+            loss = loss * (shard_rows * self.ranks.size / self.rows)
         return loss, self.rows * steps
 
     def state(self) -> dict[str, Tensor]:
-        """The recurrent state of all columns, and where the samples of the softmax are."""
-        carried = {str(index): self._of_all(part) for index, part in enumerate(self._state or ())}
+        """Return the recurrent state of all ranks' rows, and the state of the generator that
+        samples for the softmax."""
+        carried = {
+            str(index): self._all_gather(part) for index, part in enumerate(self._state or ())
+        }
         return {**carried, "softmax": self.softmax.generator.get_state()}
 
-    def _of_all(self, part: Tensor) -> Tensor:
-        """A part of the state (layers, own rows, H) with the rows of all ranks."""
+    def _all_gather(self, part: Tensor) -> Tensor:
+        """Gather the rows of all ranks: (layers, rows of the shard, H) -> (layers, rows, H)."""
         layers, _, hidden = part.shape
-        # Exact: what is bfloat16 is float32 too, and is rounded to itself again.
-        everything = torch.zeros(layers, self.rows, hidden)
-        everything[:, self.ranks.shard(self.rows)] = part.float().cpu()
-        return self.ranks.all_reduce_sum(everything)
+        # Exact: float32 represents every bfloat16 value, and the other summands are zero.
+        gathered = torch.zeros(layers, self.rows, hidden)
+        gathered[:, self.ranks.shard(self.rows)] = part.float().cpu()
+        return self.ranks.all_reduce_sum(gathered)
 
     def restore(self, state: dict[str, Tensor]) -> None:
         self.softmax.generator.set_state(state["softmax"])
         parts = [state[name] for name in sorted(state) if name != "softmax"]
-        own = self.ranks.shard(self.rows)
-        self._state = tuple(part[:, own].to(self.machine.device) for part in parts) or None
+        shard = self.ranks.shard(self.rows)
+        self._state = tuple(part[:, shard].to(self.machine.device) for part in parts) or None
 
     def details(self) -> tuple[str, ...]:
         return ("sampled softmax",) if self.softmax.sampled else ()
@@ -221,25 +230,26 @@ class LanguageModelling(TaskObjective):
         return sum(map(len, self.valid))
 
     def evaluate(self, model: LanguageModel, *, quick: bool = False) -> Metrics:
-        """Exact, in float32."""
-        return self._measure(model, self.pieces(quick=quick), None if quick else self.valid_bytes)
+        """Return metrics with the full softmax, in float32."""
+        n_bytes = None if quick else self.valid_bytes
+        return self._evaluate_pieces(model, self.pieces(quick=quick), n_bytes)
 
     def pieces(self, *, quick: bool) -> list[Piece]:
-        """What an evaluation reads: each document from a zero state after a line's end. A quick
-        one reads its part in windows, after some of what stands before each."""
-        return self._windows() if quick else [self._whole(document) for document in self.valid]
+        """Return the pieces that an evaluation reads: whole documents, each after an end-of-line
+        token. A quick evaluation reads a part of them in windows with some context."""
+        return self._quick_windows() if quick else [*map(self._whole_document, self.valid)]
 
     def evaluate_sample(self, model: LanguageModel) -> float:
-        share = min(1.0, _SAMPLE_TOKENS / self.valid_tokens())
+        fraction = min(1.0, _SAMPLE_TOKENS / self.valid_tokens())
         longest = max(map(len, self.valid))
-        taken = [document[: max(1, round(longest * share))] for document in self.valid]
-        self._measure(model, list(map(self._whole, taken)))
-        return sum(map(len, taken)) / self.valid_tokens()
+        sample = [document[: max(1, round(longest * fraction))] for document in self.valid]
+        self._evaluate_pieces(model, list(map(self._whole_document, sample)))
+        return sum(map(len, sample)) / self.valid_tokens()
 
     def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
-        from rnntext.runtime.language_model import LanguageModel as RunningModel
+        from rnntext.runtime.language_model import LanguageModel as OnnxLanguageModel
 
-        running = RunningModel(model)
+        running = OnnxLanguageModel(model)
         scores: list[Array] = []
         targets: list[Array] = []
         for piece in self.pieces(quick=quick):
@@ -250,31 +260,31 @@ class LanguageModelling(TaskObjective):
                 targets.append(document[start : chunk.start + len(chunk.scores)])
         return self.metrics_of(scores, targets, None if quick else self.valid_bytes)
 
-    def _whole(self, document: Array) -> Piece:
+    def _whole_document(self, document: Array) -> Piece:
         return Piece(np.concatenate([[self.eos_id], document]), 0)
 
-    def _windows(self) -> list[Piece]:
-        """The quick part of the validation text, in windows that many can be read at once of."""
+    def _quick_windows(self) -> list[Piece]:
+        """Split a part of the validation text into short windows, which can be read in batches."""
         pieces = []
-        left = _QUICK_TOKENS
-        for number in self._quick:
-            document = self.valid[number][:left]
-            left -= len(document)
-            ids = self._whole(document).ids
+        remaining = _QUICK_TOKENS
+        for number in self._quick_indices:
+            document = self.valid[number][:remaining]
+            remaining -= len(document)
+            ids = self._whole_document(document).ids
             for start in range(0, len(document), _QUICK_WINDOW):
                 context = min(start, _QUICK_CONTEXT)
                 window = ids[start - context : start + _QUICK_WINDOW + 1]
                 pieces.append(Piece(window, context))
         return pieces
 
-    def _measure(
+    def _evaluate_pieces(
         self, model: LanguageModel, pieces: Sequence[Piece], n_bytes: int | None = None
     ) -> Metrics:
         model.eval()
         lengths = np.array([len(piece.ids) for piece in pieces])
         total = sum(len(piece.ids) - 1 - piece.context for piece in pieces)
-        # Filled rather than grown: small arrays that stay, each allocated between two large ones
-        # that go, had the heap of a long evaluation grow by gigabytes.
+        # Allocated once: small arrays that are kept, each between two large ones that are freed,
+        # fragmented the heap, which grew by gigabytes in a long evaluation.
         scores = np.empty(total, np.float32)
         targets = np.empty(total, np.int64)
         done = 0
@@ -289,7 +299,7 @@ class LanguageModelling(TaskObjective):
     def metrics_of(
         self, scores: Sequence[Array], targets: Sequence[Array], n_bytes: int | None
     ) -> Metrics:
-        """The metrics of the log-probabilities that some tokens were given, in nats."""
+        """Return the metrics of log-probabilities `scores`, in nats, of the tokens `targets`."""
         score = np.concatenate(scores).astype(np.float64)
         known = np.concatenate(targets) != (-1 if self.unk_id is None else self.unk_id)
         return metrics.language_model_metrics(
@@ -303,23 +313,22 @@ class LanguageModelling(TaskObjective):
     def _scores(
         self, model: LanguageModel, pieces: Sequence[Piece]
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Log-probability of every scored token of some pieces, with the tokens, bit by bit."""
+        """Yield the log-probabilities of the scored tokens of a batch of pieces, with the tokens,
+        some time steps at a time."""
         ids, lengths = pad([piece.ids for piece in pieces])
         inputs, targets = ids[:, :-1], ids[:, 1:]
         steps = targets.shape[1]
         position = np.arange(steps)[:, None]  # (T, 1)
         context = np.array([piece.context for piece in pieces])
         scored = (position >= context) & (position < lengths - 1)  # (T, B)
-        size = max(1, _EXACT_ROWS // len(pieces))
+        size = max(1, _LOGIT_ROWS // len(pieces))
         state: State | None = None
         for start in range(0, steps, size):
-            part = slice(start, start + size)
-            hidden, state = model.hidden(self._tensor(inputs[:, part]), state)
-            chosen = self._tensor(scored[part])
-            target = self._tensor(targets[:, part]).t()[chosen]
-            logits = torch.addmm(
-                model.head.bias, hidden[chosen], model.encoder.embedding.weight.t()
-            )
+            chunk = slice(start, start + size)
+            hidden, state = model.hidden(self._tensor(inputs[:, chunk]), state)
+            mask = self._tensor(scored[chunk])
+            target = self._tensor(targets[:, chunk]).t()[mask]
+            logits = torch.addmm(model.head.bias, hidden[mask], model.encoder.embedding.weight.t())
             yield -functional.cross_entropy(logits, target, reduction="none"), target
 
     def _tensor(self, array: Array) -> Tensor:
@@ -328,20 +337,20 @@ class LanguageModelling(TaskObjective):
 
 @dataclass(frozen=True, slots=True)
 class TextExamples:
-    """Encoded running text; a line's end stands after each line."""
+    """Encoded running text, with an end-of-line token after each line."""
 
     stream: IdSequence  # ids of the training text
-    counts: Array  # how often each id of the vocabulary occurs in it
+    counts: Array  # frequency of each id of the vocabulary in the stream
     valid: list[Array]  # ids of each validation document
-    valid_bytes: int | None  # None where the tokenizer loses text
+    valid_bytes: int | None  # None if the tokenizer loses text
 
 
-# Characters of training text below which a model is tiny, and from which on it is medium.
+# A model is tiny below the first number of characters of training text, medium from the second on.
 _TINY_TEXT, _LARGE_TEXT = 400_000, 50_000_000
 
 
 class LanguageModelTask(Task[TextExamples]):
-    """Language models read in one direction, in long rows that never end."""
+    """Language models are unidirectional, and read the text as a stream."""
 
     name = "lm"
     sizes: ClassVar = {
@@ -379,8 +388,8 @@ class LanguageModelTask(Task[TextExamples]):
     def choose_preset(self, options: TrainingOptions, characters: int) -> str:
         if characters < _TINY_TEXT:
             return "tiny"
-        # A run over a large text that may end before it has read all of it is too short for a
-        # medium model. Minutes count as steps do, because steps repeat such a run.
+        # A run that may end before it has read all of a large text is too short for a medium
+        # model. A limit in minutes is treated like one in steps: --config repeats it with steps.
         limited = options.minutes is not None or options.steps is not None
         return "small" if characters < _LARGE_TEXT or limited else "medium"
 
@@ -393,7 +402,7 @@ class LanguageModelTask(Task[TextExamples]):
     ) -> Recipe:
         layers, hidden, embed = size
         if options.hidden is not None and options.embed is None:
-            # Tied input and output embeddings need no projection where both widths are equal.
+            # Equal widths need no projection to the tied embeddings.
             embed = options.hidden
         tiny = characters < _TINY_TEXT
         return Recipe(
@@ -401,7 +410,7 @@ class LanguageModelTask(Task[TextExamples]):
             bidirectional=False,
             batch_size=16 if tiny else 32 if characters < _LARGE_TEXT else 64,
             learning_rate=2e-3,
-            # The less text there is, the more often it is read.
+            # A small text is read in more epochs.
             dropout=0.6 if tiny else 0.3,
             token_dropout=0.0,
             bptt=35,

@@ -1,7 +1,7 @@
-"""The task `tag`: learning the tag of each word of a sentence.
+"""The task `tag`: predict the tag of each word of a sentence.
 
 Knows: its examples and defaults, batches of sentences and their loss, and how long sentences are
-read in pieces. Does not know: optimizers or when to stop.
+read in pieces. Does not know: optimizers or early stopping.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ if TYPE_CHECKING:
 class _TaggedBatch(NamedTuple):
     ids: Tensor  # (B, T)
     lengths: Tensor  # (B)
-    first: Tensor  # (B, W)
-    last: Tensor  # (B, W)
+    first: Tensor  # (B, W): index of the first token of each word
+    last: Tensor  # (B, W): index of the last token
     tags: Tensor  # (B, W)
-    words: Tensor  # (B)
-    weight: float  # words of the whole batch, of all ranks
-    tokens: int  # of the whole batch
+    words: Tensor  # (B): number of words
+    weight: float  # divisor of the summed loss: words in the batch of all ranks
+    tokens: int  # in the batch of all ranks
 
 
 class Tagging(TaskObjective):
@@ -81,7 +81,8 @@ class Tagging(TaskObjective):
         ranks: Ranks = SINGLE_PROCESS,
         sentence_count: int | None = None,
     ) -> None:
-        """`sentence_count`: sentences that the rows of `train` come from; None: as many."""
+        """`sentence_count`: number of sentences before long ones were split into the rows of
+        `train`; None: none was split."""
         self.ranks = ranks
         self.train, self.valid, self.labels = train, valid, labels
         self.sentence_count = len(train) if sentence_count is None else sentence_count
@@ -90,33 +91,35 @@ class Tagging(TaskObjective):
         self.spans = metrics.is_span_tags(labels)
         self.metric = "f1" if self.spans else "accuracy"
         lengths = [len(sentence.ids) for sentence in valid]
-        self._quick = random_subset(lengths, QUICK_TOKENS, seed)
-        self._sample = random_subset(lengths, SAMPLE_TOKENS, seed)
+        self._quick_indices = random_subset(lengths, QUICK_TOKENS, seed)
+        self._sample_indices = random_subset(lengths, SAMPLE_TOKENS, seed)
         self._epochs = BucketedEpochs(train.ids, batch_size, batch_size * 256)
         self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
-        quick = sum(len(valid[i].ids) for i in self._quick)
-        self.quick_fraction = quick / self.valid_tokens()
-        self.steps_per_quick_evaluation = quick / (len(train.ids.values) / self.steps_per_epoch)
+        quick_tokens = sum(len(valid[i].ids) for i in self._quick_indices)
+        self.quick_fraction = quick_tokens / self.valid_tokens()
+        self.steps_per_quick_evaluation = quick_tokens / (
+            len(train.ids.values) / self.steps_per_epoch
+        )
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[_TaggedBatch]:
-        """This rank's part of each batch."""
+        """Yield this rank's rows of each batch."""
         steps = epoch_batches(self._epochs, self.steps_per_epoch, [self.seed, epoch])
         for index in islice(steps, start, None):
             sentences = self.train.read(index)
-            own, counts = shard_rows(self.ranks, len(index))
+            shard, counts = shard_rows(self.ranks, len(index))
             yield _TaggedBatch(
-                *self._tensors(sentences[own], even=True),
+                *self._tensors(sentences[shard], round_width=True),
                 weight=sum(len(s.tags) for s in sentences) if counts else math.inf,
                 tokens=sum(len(s.ids) for s in sentences),
             )
 
     def _tensors(
-        self, sentences: Sequence[TaggedIds], *, even: bool = False
+        self, sentences: Sequence[TaggedIds], *, round_width: bool = False
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        ids, lengths = pad([s.ids for s in sentences], even=even)
-        first, words = pad([s.first for s in sentences], even=even)
-        last, _ = pad([s.last for s in sentences], even=even)
-        tags, _ = pad([s.tags for s in sentences], even=even)
+        ids, lengths = pad([s.ids for s in sentences], even=round_width)
+        first, words = pad([s.first for s in sentences], even=round_width)
+        last, _ = pad([s.last for s in sentences], even=round_width)
+        tags, _ = pad([s.tags for s in sentences], even=round_width)
         arrays = (ids, lengths, first, last, tags, words)
         tensors = (
             torch.from_numpy(array.astype(np.int64)).to(self.machine.device) for array in arrays
@@ -141,54 +144,56 @@ class Tagging(TaskObjective):
         return sum(len(sentence.ids) for sentence in self.valid)
 
     def evaluate_sample(self, model: Tagger) -> float:
-        sentences = [self.valid[i] for i in self._sample]
-        self._measure(model, sentences)
+        sentences = [self.valid[i] for i in self._sample_indices]
+        self._evaluate_sentences(model, sentences)
         return sum(len(sentence.ids) for sentence in sentences) / self.valid_tokens()
 
     def evaluate(self, model: Tagger, *, quick: bool = False) -> Metrics:
-        return self._measure(model, self.chosen(quick=quick))
+        return self._evaluate_sentences(model, self.evaluated_sentences(quick=quick))
 
-    def chosen(self, *, quick: bool) -> Sequence[TaggedIds]:
-        """The validation sentences that an evaluation reads."""
-        return [self.valid[i] for i in self._quick] if quick else self.valid
+    def evaluated_sentences(self, *, quick: bool) -> Sequence[TaggedIds]:
+        """Return the validation sentences that an evaluation reads."""
+        return [self.valid[i] for i in self._quick_indices] if quick else self.valid
 
     def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
-        from rnntext.runtime.tagger import Tagger as RunningTagger
+        from rnntext.runtime.tagger import Tagger as OnnxTagger
 
-        chosen = self.chosen(quick=quick)
-        sentences = [EncodedWords(s.ids, s.first, s.last) for s in chosen]
+        sentences = self.evaluated_sentences(quick=quick)
+        words = [EncodedWords(s.ids, s.first, s.last) for s in sentences]
         predicted = [
             [self.labels[tag] for tag in tags.tolist()]
-            for tags, _ in RunningTagger(model).tag_ids(sentences)
+            for tags, _ in OnnxTagger(model).tag_ids(words)
         ]
-        return self.metrics_of(predicted, chosen)
+        return self.metrics_of(predicted, sentences)
 
-    def _measure(self, model: Tagger, chosen: Sequence[TaggedIds]) -> Metrics:
+    def _evaluate_sentences(self, model: Tagger, sentences: Sequence[TaggedIds]) -> Metrics:
         model.eval()
-        pieces = [(n, p) for n, s in enumerate(chosen) for p in s.pieces(self.max_length)]
+        # The pieces of all sentences, each with the index of its sentence.
+        pieces = [(n, p) for n, s in enumerate(sentences) for p in s.pieces(self.max_length)]
         tags: list[Array] = [np.empty(0, np.int64)] * len(pieces)
         lengths = np.array([len(piece.ids) for _, piece in pieces])
         with torch.no_grad():
             for index in buckets(lengths, max_rows=256, max_tokens=1 << 15):
-                ids, sizes, first, last, _, words = self._tensors([pieces[i][1] for i in index])
-                emissions = model(ids, sizes, first, last)
-                paths = model.head.crf.decode(emissions, words).cpu().numpy()
-                for place, path, count in zip(index, paths, words.tolist(), strict=True):
+                batch = self._tensors([pieces[i][1] for i in index])
+                ids, token_counts, first, last, _, word_counts = batch
+                emissions = model(ids, token_counts, first, last)
+                paths = model.head.crf.decode(emissions, word_counts).cpu().numpy()
+                for place, path, count in zip(index, paths, word_counts.tolist(), strict=True):
                     tags[place] = path[:count]
-        predicted: list[list[str]] = [[] for _ in chosen]
+        predicted: list[list[str]] = [[] for _ in sentences]
         for (sentence, _), path in zip(pieces, tags, strict=True):
             predicted[sentence] += [self.labels[tag] for tag in path]
-        return self.metrics_of(predicted, chosen)
+        return self.metrics_of(predicted, sentences)
 
     def metrics_of(
-        self, predicted: Sequence[Sequence[str]], chosen: Sequence[TaggedIds]
+        self, predicted: Sequence[Sequence[str]], sentences: Sequence[TaggedIds]
     ) -> Metrics:
-        """The metrics of these tags of the chosen validation sentences."""
-        gold = [[self.labels[tag] for tag in sentence.tags] for sentence in chosen]
+        """Return the metrics of the predicted tags of validation sentences."""
+        gold = [[self.labels[tag] for tag in sentence.tags] for sentence in sentences]
         return metrics.tagging_metrics(gold, predicted, self.spans)
 
 
-# Tokens that a tagger reads at a time; a longer sentence is cut between words.
+# Maximum length of a sequence, in tokens; a longer sentence is split between words.
 _MAX_LENGTH = 512
 
 
@@ -229,7 +234,7 @@ class SentenceSchema(ExampleSchema[Tagged]):
 
     def label_set(self, seen: Iterable[str]) -> tuple[str, ...]:
         tags = set(seen)
-        # A type of span that only begins in the data may also continue, and the other way round.
+        # Where only B-X or only I-X occurs in the data, the other one is a tag too.
         types = {tag[2:] for tag in tags if tag.startswith(("B-", "I-"))}
         if types and all(tag == "O" or tag[:2] in ("B-", "I-") for tag in tags):
             tags |= {f"{prefix}-{kind}" for kind in types for prefix in "BI"} | {"O"}
@@ -259,15 +264,16 @@ class SentenceSchema(ExampleSchema[Tagged]):
 
 
 def _begin_spans(sentences: Sequence[TaggedIds], label_ids: Mapping[str, int]) -> None:
-    """Make a span that continues in the first word of a piece begin there: I-X becomes B-X."""
-    begins = {label_ids[t]: label_ids[f"B-{t[2:]}"] for t in label_ids if t.startswith("I-")}
+    """Replace I-X by B-X at the first word of each piece, in place: a span that was split
+    continues there."""
+    b_of_i = {label_ids[t]: label_ids[f"B-{t[2:]}"] for t in label_ids if t.startswith("I-")}
     for sentence in sentences:
-        first = int(sentence.tags[0])
-        sentence.tags[0] = begins.get(first, first)
+        first_tag = int(sentence.tags[0])
+        sentence.tags[0] = b_of_i.get(first_tag, first_tag)
 
 
 class TaggerTask(Task[TaggedExamples]):
-    """Taggers read in both directions, whatever model they start from."""
+    """Taggers are bidirectional, whatever the model of `--init` is."""
 
     name = "tag"
     sizes: ClassVar = {

@@ -109,7 +109,7 @@ def test_windows_are_the_same_however_far_ahead_is_read(
 def test_a_device_holds_a_stream_that_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Machine(torch.device("meta"), torch.float32)
     for held, reads in ((333, 4), (332, 4 * 12)):
-        monkeypatch.setattr(language_modelling, "_HELD", held)
+        monkeypatch.setattr(language_modelling, "_MAX_DEVICE_IDS", held)
         monkeypatch.setattr(language_modelling, "_READ_AHEAD", 4)
         stream = Watched(np.arange(333))
         columns = language_modelling._Columns(stream, 4, slice(0, 4), device)
@@ -136,7 +136,7 @@ def test_the_order_is_the_seeds_and_the_epochs_alone() -> None:
 def test_the_state_goes_from_window_to_window_by_value(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each window's loss and gradient are those of a model that starts in the state in which
     the whole text before it ends, and looks no further back than the window."""
-    monkeypatch.setattr(language_modelling, "_FRESH_START", 0.0)
+    monkeypatch.setattr(language_modelling, "_RESET_PROBABILITY", 0.0)
     objective, model = language(), random_model("lm")
     for _ in range(2):  # the second time from nothing again
         read = 0
@@ -172,12 +172,12 @@ def test_dropout_grows_with_the_passes_over_the_text() -> None:
     model = build_network(ModelConfig("lm", EncoderConfig("gru", V, E, H, 2, False)), 0.6).train()
     assert isinstance(model, LanguageModel)
     objective = language(dropout_warmup_epochs=3)
-    shares = [[batch.dropout_share for batch in objective.batches(epoch)] for epoch in range(4)]
+    shares = [[batch.dropout_scale for batch in objective.batches(epoch)] for epoch in range(4)]
     assert shares[0][0] == pytest.approx(1 / 3)
     assert shares[0] == sorted(set(shares[0]))
     assert shares[0][-1] < shares[1][0] == pytest.approx(2 / 3)
     assert set(shares[2] + shares[3]) == {1.0}
-    assert [batch.dropout_share for batch in objective.batches(0, 3)] == shares[0][3:]
+    assert [batch.dropout_scale for batch in objective.batches(0, 3)] == shares[0][3:]
     batch = next(objective.batches(0))
     objective.loss(model, batch)
     ones = torch.ones(1, 1, 100_000)
@@ -186,7 +186,7 @@ def test_dropout_grows_with_the_passes_over_the_text() -> None:
         for layer in (model.encoder.input_dropout, model.encoder.dropout)
     ]
     assert dropped == pytest.approx([0.1, 0.2], abs=0.01)
-    assert {batch.dropout_share for batch in language().batches(0)} == {1.0}
+    assert {batch.dropout_scale for batch in language().batches(0)} == {1.0}
 
 
 def test_some_columns_start_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,8 +196,8 @@ def test_some_columns_start_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def loss_with(fresh: list[bool]) -> float:
         list(zip(objective.batches(0), range(1), strict=False))  # from nothing
-        objective.loss(model, first._replace(fresh=torch.zeros(4, dtype=torch.bool)))
-        loss, _ = objective.loss(model, second._replace(fresh=torch.tensor(fresh)))
+        objective.loss(model, first._replace(resets=torch.zeros(4, dtype=torch.bool)))
+        loss, _ = objective.loss(model, second._replace(resets=torch.tensor(fresh)))
         return float(loss.detach())
 
     with torch.no_grad():
@@ -210,7 +210,7 @@ def test_some_columns_start_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loss_with(fresh) == pytest.approx(float(want), rel=1e-5)
     assert loss_with([False] * 4) != pytest.approx(float(want), rel=1e-4)
 
-    monkeypatch.setattr(language_modelling, "_FRESH_START", 0.25)
+    monkeypatch.setattr(language_modelling, "_RESET_PROBABILITY", 0.25)
     flags = [flag for epoch in range(20) for b in objective.batches(epoch) for flag in b[2]]
     assert np.mean(flags) == pytest.approx(0.25, abs=0.05)
 
@@ -229,7 +229,7 @@ def scores_one_by_one(model: LanguageModel, documents: Sequence[Array]) -> list[
 
 @pytest.mark.parametrize("exact_rows", [1024, 8])
 def test_exact_evaluation(exact_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(language_modelling, "_EXACT_ROWS", exact_rows)
+    monkeypatch.setattr(language_modelling, "_LOGIT_ROWS", exact_rows)
     model = random_model("lm")
     valid = [*DOCUMENTS, np.array([], np.int64)]
     objective = language(valid=valid, unk_id=5, valid_bytes=200)
@@ -309,7 +309,7 @@ def test_a_sample_is_a_part_of_the_work_of_a_whole_evaluation(
     monkeypatch.setattr(language_modelling, "_SAMPLE_TOKENS", 10)
     read = []
     monkeypatch.setattr(
-        LanguageModelling, "_measure", lambda self, model, pieces: read.append(pieces)
+        LanguageModelling, "_evaluate_pieces", lambda self, model, pieces: read.append(pieces)
     )
     share = language(valid=[DOCUMENTS[2]]).evaluate_sample(random_model("lm"))
     assert share == 10 / 40
