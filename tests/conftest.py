@@ -1,4 +1,8 @@
-"""What the tests of the command line share: a shell of sorts, and one tiny model of each task."""
+"""Fixtures of the tests: a shell that runs `rnntext` commands, and one tiny model of each task.
+
+Knows: how a command is started and what it left; which tests are slow. Does not know: what any
+command should do.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +21,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from rnntext.cli.demo import find_corpora
 
 RNNTEXT = (sys.executable, "-m", "rnntext")
 CORPORA = find_corpora()
-# A run that takes no more than it must.
+# Options of a short training run; the number of steps follows.
 TINY = ("--preset", "tiny", "--threads", "1", "--steps")
+# Hypothesis allows an example 200 ms by default, which says more of the machine than of a test.
+settings.register_profile("no deadline", parent=settings.default, deadline=None)
+settings.load_profile("no deadline")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Ctrl-C is tested, also where a shell's `&` has made the tests themselves deaf to it. Tests
-    that run side by side (`-n`) share the cores out: PyTorch's threads wait for each other by
-    spinning, and two runs on the same two cores took five times as long as one after the other."""
+    """Restore the handler of Ctrl-C, which a shell's `&` sets to ignore, and with `-n` give each
+    worker cores of its own: PyTorch's threads wait for each other by spinning, and two runs on the
+    same two cores took five times as long as one after the other."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = getattr(config, "workerinput", None)
     if worker is not None and sys.platform == "linux":
@@ -39,9 +47,24 @@ def pytest_configure(config: pytest.Config) -> None:
         os.sched_setaffinity(0, cores[number::count])
 
 
+def slow_tests() -> list[str]:
+    """The lines of slow.txt: names of test files and, after `::`, of tests."""
+    lines = (Path(__file__).parent / "slow.txt").read_text("utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow tests, so that `-m "not slow"` runs all others."""
+    slow = set(slow_tests())
+    for item in items:
+        name = item.nodeid.partition("[")[0]
+        if name in slow or name.partition("::")[0] in slow:
+            item.add_marker(pytest.mark.slow)
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left: its exit status and what it wrote."""
+    """The exit status of a command and what it wrote to stdout and stderr."""
 
     status: int
     out: bytes
@@ -53,7 +76,7 @@ class Outcome:
 
     @property
     def lines(self) -> list[str]:
-        """The lines of standard output, every one of which must end in LF."""
+        """The lines of standard output; each must end in LF."""
         if not self.out:
             return []
         assert self.out.endswith(b"\n")
@@ -71,12 +94,12 @@ class Outcome:
         return dict(pairs)
 
     def done(self) -> Outcome:
-        """This outcome, which must be that of a command that worked and had nothing to say."""
+        """Require exit status 0 and an empty stderr, and return this outcome."""
         assert (self.status, self.err) == (0, "")
         return self
 
     def failed(self, status: int, *parts: str) -> Outcome:
-        """This outcome, which must be one line on stderr that holds `parts`."""
+        """Require `status` and one line on stderr that holds `parts`, and return this outcome."""
         assert "Traceback" not in self.err, self.err
         assert self.err.count("\n") == 1, self.err
         assert self.err.startswith("rnntext: "), self.err
@@ -86,7 +109,8 @@ class Outcome:
 
 
 def environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]:
-    """This process's environment without what changes rnntext's output, and with `extra`."""
+    """Return this process's environment without variables that change rnntext's output, updated
+    with `extra`; None removes a variable."""
     size = ("COLUMNS", "LINES")
     removed = ("RNNTEXT_MODEL", "NO_COLOR", "FORCE_COLOR", "TERM", "PYTHONWARNINGS", *size)
     kept = {name: value for name, value in os.environ.items() if name not in removed}
@@ -99,7 +123,7 @@ def environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]
 
 
 class Shell:
-    """Runs `rnntext` commands, each in a process of its own."""
+    """Runs `rnntext` commands, each in its own process, forked from one that has imported it."""
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
@@ -161,7 +185,7 @@ class Shell:
         timeout: float = 60,
         **popen: Any,
     ) -> Outcome:
-        """Run a command in a new interpreter, for what has to do with how that starts."""
+        """Run a command in a new interpreter, for tests of how a process starts or ends."""
         found = subprocess.run(
             [*RNNTEXT, *map(str, args)],
             input=stdin,
@@ -208,12 +232,12 @@ def _feed(writer: int, data: bytes) -> None:
         with open(writer, "wb") as pipe:
             pipe.write(data)
     except BrokenPipeError:
-        pass  # the command did not want to read it all
+        pass  # the command ended before it had read everything
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where encoded text is kept, which is not in anybody's home."""
+    """The cache of encoded text, outside the user's home directory."""
     directory = tmp_path_factory.mktemp("cache")
     os.environ["XDG_CACHE_HOME"] = str(directory)
     return directory / "rnntext"
@@ -227,7 +251,8 @@ def run() -> Iterator[Shell]:
 
 
 def _trained(run: Shell, tmp: pytest.TempPathFactory, task: str, file: str) -> Path:
-    """A model of the sample text after 20 steps: it knows little, and that is enough."""
+    """Train a model on the sample text for 20 steps. What it answers is of no meaning: tests may
+    rest only on what holds for every model."""
     directory = tmp.mktemp("models") / task
     data = CORPORA / file
     found = run("train", task, data, "-o", directory, *TINY, 20, "--seed", 3, "-q", timeout=120)

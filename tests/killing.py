@@ -1,4 +1,4 @@
-"""Kills what writes files just before each of its file operations, one after another."""
+"""Kills a process that writes files before its first file operation, its second, and so on."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import subprocess
 import sys
 import textwrap
 
-# Forks a child for each k, which is killed by SIGKILL just before its k-th file operation; the
-# last has none left to be killed at. sys.addaudithook sees every one that Python makes.
+# Forks a child for k = 1, 2, ... that SIGKILL ends just before its k-th file operation, until a
+# child has fewer than k. sys.addaudithook sees every file operation that Python makes.
 _KILLER = """
 import os, signal, sys
 
@@ -38,10 +38,12 @@ print(k)
 """
 
 
-def killed_ever_later(source: str, *arguments: object) -> int:
-    """Run Python `source`, which defines `prepare(k)` and `act(k)` and finds the arguments in
-    `sys.argv`, so often that `act(1)`, `act(2)` ... are killed ever later; how often: the last
-    time nothing is killed."""
+def kill_before_each_file_operation(source: str, *arguments: object) -> int:
+    """Run Python `source`, which defines `prepare(k)` and `act(k)` and finds `arguments` in
+    `sys.argv`: call both for k = 1, 2, ... and kill `act(k)` before its k-th file operation.
+
+    Returns the last k, for which `act` came to its end.
+    """
     command = [sys.executable, "-c", textwrap.dedent(source) + _KILLER, *map(str, arguments)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr

@@ -33,7 +33,7 @@ from rnntext.checkpoint import (
 )
 from rnntext.errors import CheckpointError, RnntextError, UsageError
 from rnntext.files import owner
-from tests.killing import killed_ever_later
+from tests.killing import kill_before_each_file_operation
 
 TENSORS = {
     "encoder.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -196,7 +196,7 @@ SAVES = """
 def save_killed(start: Path, folder: Path, generation: str) -> list[Path]:
     """Directories in which saving `generation` over `start` was killed ever later; last: never."""
     folder.mkdir()
-    runs = killed_ever_later(SAVES, start, folder, generation)
+    runs = kill_before_each_file_operation(SAVES, start, folder, generation)
     assert runs > 10
     return [folder / str(k) / "model" for k in range(1, runs + 1)]
 

@@ -1,4 +1,4 @@
-"""What a model is: what is valid, and the way through JSON."""
+"""The configuration of a model: which values are valid, and JSON and back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODELS = [
 
 
 @pytest.mark.parametrize("config", MODELS)
-def test_a_model_through_json(config: ModelConfig) -> None:
+def test_a_configuration_survives_json(config: ModelConfig) -> None:
     again = ModelConfig.from_json(json.loads(json.dumps(config.to_json())))
     assert again == config
     assert hash(again) == hash(config)
@@ -42,7 +42,7 @@ def test_sizes() -> None:
         ({"num_layers": 0}, "--layers must be at least 1, not 0"),
     ],
 )
-def test_an_encoder_that_cannot_be(change: dict[str, Any], named: str) -> None:
+def test_an_invalid_encoder_is_refused(change: dict[str, Any], named: str) -> None:
     good = MODELS[1].to_json()
     with pytest.raises(UsageError) as caught:
         EncoderConfig(**{**good["encoder"], **change})
@@ -64,13 +64,13 @@ def test_an_encoder_that_cannot_be(change: dict[str, Any], named: str) -> None:
         {"more": 1},
     ],
 )
-def test_a_json_that_describes_no_model(change: dict[str, Any]) -> None:
+def test_json_that_describes_no_model_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError, match=r"^config\.json does not describe a model: "):
         ModelConfig.from_json({**MODELS[1].to_json(), **change})
 
 
 @pytest.mark.parametrize("missing", ["task", "encoder", "labels"])
-def test_a_json_that_lacks_a_part_of_a_model(missing: str) -> None:
+def test_json_without_a_required_part_is_refused(missing: str) -> None:
     value = MODELS[1].to_json()
     del value[missing]
     with pytest.raises(CheckpointError, match=missing):
@@ -78,7 +78,7 @@ def test_a_json_that_lacks_a_part_of_a_model(missing: str) -> None:
 
 
 @pytest.mark.parametrize("task", ["lm", "classify", "tag"])
-def test_labels_are_for_those_that_have_them(task: str) -> None:
+def test_classifiers_and_taggers_alone_have_labels(task: str) -> None:
     with pytest.raises(UsageError, match="a language model has none"):
         ModelConfig(task, ENCODER, ("a",) if task == "lm" else (), max_length=9)
 

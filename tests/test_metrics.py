@@ -281,7 +281,7 @@ def conlleval(gold: list[list[str]], predicted: list[list[str]]) -> tuple[int, i
 
     correct = found_gold = found_predicted = 0
     in_correct = False
-    # A line of O stands between sentences, as conlleval takes an empty line.
+    # One O separates sentences, as an empty line does for conlleval.
     gold_line = ["O", *(tag for sentence in gold for tag in (*sentence, "O"))]
     predicted_line = ["O", *(tag for sentence in predicted for tag in (*sentence, "O"))]
     for i in range(1, len(gold_line)):
@@ -370,15 +370,15 @@ def test_is_span_tags() -> None:
 # Calibration
 
 
-def likelihoods(logits: Array, multi_label: bool) -> Array:
+def probabilities_of(logits: Array, multi_label: bool) -> Array:
     if multi_label:
         return np.asarray(1 / (1 + np.exp(-logits)))
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
-def drawn(probabilities: Array, multi_label: bool, random: np.random.Generator) -> Array:
-    """Labels (N, L) of 0 and 1 that are as probable as they are said to be."""
+def sample_labels(probabilities: Array, multi_label: bool, random: np.random.Generator) -> Array:
+    """Sample labels (N, L) of 0 and 1 from their probabilities (N, L)."""
     if multi_label:
         return (random.random(probabilities.shape) < probabilities).astype(np.float32)
     below = probabilities.cumsum(axis=1) < random.random((len(probabilities), 1))
@@ -388,22 +388,24 @@ def drawn(probabilities: Array, multi_label: bool, random: np.random.Generator) 
 
 @pytest.mark.parametrize("multi_label", [False, True])
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
-def test_a_temperature_is_found_again(temperature: float, multi_label: bool) -> None:
+def test_fit_temperature_recovers_the_temperature_of_sampled_labels(
+    temperature: float, multi_label: bool
+) -> None:
     random = np.random.default_rng(4)
     logits = random.normal(0.3, 2, (20_000, 3))
-    truth = drawn(likelihoods(logits / temperature, multi_label), multi_label, random)
+    truth = sample_labels(probabilities_of(logits / temperature, multi_label), multi_label, random)
     found = fit_temperature(logits.astype(np.float32), truth, multi_label)
     assert found == pytest.approx(temperature, rel=0.04)
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
-def test_calibration_makes_probabilities_true(multi_label: bool) -> None:
+def test_calibration_lowers_the_calibration_error(multi_label: bool) -> None:
     random = np.random.default_rng(5)
     logits = random.normal(0, 2, (20_000, 4))
-    truth = drawn(likelihoods(logits / 3, multi_label), multi_label, random)
+    truth = sample_labels(probabilities_of(logits / 3, multi_label), multi_label, random)
 
     def error(scores: Array) -> float:
-        said = likelihoods(scores, multi_label)
+        said = probabilities_of(scores, multi_label)
         return ece(said.ravel(), truth.ravel() == 1)
 
     assert error(logits) > 0.08
@@ -411,18 +413,18 @@ def test_calibration_makes_probabilities_true(multi_label: bool) -> None:
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
-def test_a_few_right_answers_make_no_model_certain(multi_label: bool) -> None:
+def test_a_few_right_answers_do_not_make_a_model_certain(multi_label: bool) -> None:
     logits = np.array([[2.0, -2.0, -2.0], [-2.0, 2.0, -2.0], [-2.0, -2.0, 2.0]])
     few = fit_temperature(logits, np.eye(3), multi_label)
     assert 0.7 < few < 1
-    # Many are another matter, and so are wrong answers.
+    # Many right answers do, and wrong answers raise the temperature.
     many = fit_temperature(np.tile(logits, (2_000, 1)), np.tile(np.eye(3), (2_000, 1)), multi_label)
     assert many < 0.5
     assert fit_temperature(logits, np.eye(3)[[1, 2, 0]], multi_label) > 1.3
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
-def test_a_temperature_without_anything_to_learn_it_from_is_one(multi_label: bool) -> None:
+def test_the_temperature_is_one_where_the_logits_say_nothing(multi_label: bool) -> None:
     for rows in (0, 1, 7):
         truth = np.eye(2)[np.arange(rows) % 2]
         assert fit_temperature(np.zeros((rows, 2)), truth, multi_label) == pytest.approx(
@@ -438,7 +440,7 @@ def test_a_temperature_stays_between_an_eighth_and_eight(multi_label: bool) -> N
     assert fit_temperature(bold, truth, multi_label) == pytest.approx(8, rel=1e-4)
 
 
-# With so few rows the loss has one valley, whatever they are.
+# So few rows have a loss with a single minimum, whatever their logits.
 LOGITS = st.integers(1, 4).flatmap(
     lambda rows: st.lists(
         st.lists(st.floats(-60, 60, width=32), min_size=3, max_size=3),
@@ -449,10 +451,11 @@ LOGITS = st.integers(1, 4).flatmap(
 
 
 @given(LOGITS, st.booleans(), st.integers(0, 7))
-def test_a_temperature_is_the_best_there_is(
+def test_fit_temperature_minimizes_the_loss(
     rows: list[list[float]], multi_label: bool, seed: int
 ) -> None:
-    """Against the loss as it is defined, at temperatures beside it; nothing changes its place."""
+    """The loss, computed by its definition, is not smaller at other temperatures, and the
+    predicted labels stay."""
     logits = np.array(rows)
     random = np.random.default_rng(seed)
     if multi_label:

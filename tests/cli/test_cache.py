@@ -60,7 +60,7 @@ def line_about(outcome: Outcome, *parts: str) -> str:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_second_run_reads_what_the_first_kept(task: str, train: Train, tmp_path: Path) -> None:
+def test_a_second_run_reads_the_entry_of_the_first(task: str, train: Train, tmp_path: Path) -> None:
     first = train("first", task=task)
     (entry,) = kept(tmp_path)
     assert line_about(first, "text encoded into", "kB at", str(entry), "for the next run too")
@@ -76,17 +76,17 @@ def test_the_second_run_reads_what_the_first_kept(task: str, train: Train, tmp_p
         assert tokenizer == (first_model / "tokenizer.json").read_bytes()
 
 
-def test_quiet_is_quiet(train: Train) -> None:
+def test_quiet_prints_nothing_on_stderr(train: Train) -> None:
     assert train("m", "-q").err == train("again", "-q").err == ""
 
 
-def test_without_the_cache_nothing_is_left(train: Train, run: Shell, tmp_path: Path) -> None:
+def test_no_cache_leaves_no_files(train: Train, run: Shell, tmp_path: Path) -> None:
     train("m", "--no-cache")
     assert kept(tmp_path) == []
     assert not (tmp_path / "cache").exists()
 
 
-def test_nothing_is_left_of_what_fails(
+def test_a_failed_run_leaves_no_files(
     run: Shell, env: dict[str, str | None], tmp_path: Path
 ) -> None:
     (tmp_path / "short").write_text("a\nb\nc\n")
@@ -96,14 +96,14 @@ def test_nothing_is_left_of_what_fails(
         assert kept(tmp_path) == []
 
 
-def test_a_dry_run_keeps_what_the_run_reads(
+def test_a_run_reads_the_entry_of_a_dry_run(
     run: Shell, train: Train, env: dict[str, str | None]
 ) -> None:
     run("train", "lm", CORPORA / "stories.txt", "--dry-run", "-q", env=env).done()
     assert line_about(train("m"), "encoded text read from")
 
 
-def test_standard_input_is_found_again(
+def test_the_same_standard_input_hits_the_cache(
     run: Shell, env: dict[str, str | None], tmp_path: Path
 ) -> None:
     text = "".join(f"{SAMPLE} {number}\n" for number in range(99)).encode()
@@ -129,7 +129,7 @@ def test_a_damaged_entry_is_made_again(train: Train, tmp_path: Path) -> None:
     assert kept(tmp_path) == [entry]
 
 
-def test_a_cache_that_cannot_be_is_said_in_a_line(train: Train, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_reported_in_a_line(train: Train, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     found = train("m", env={"XDG_CACHE_HOME": str(tmp_path / "file")})
     place = tmp_path / "file" / "rnntext"
@@ -140,7 +140,7 @@ def test_a_cache_that_cannot_be_is_said_in_a_line(train: Train, tmp_path: Path) 
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_home_that_may_only_be_read(train: Train, tmp_path: Path) -> None:
+def test_a_read_only_home(train: Train, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir(mode=0o500)
     try:
         found = train("m", env={"XDG_CACHE_HOME": None, "HOME": str(tmp_path / "home")})
@@ -200,7 +200,9 @@ def test_a_run_that_is_killed_while_it_encodes(
     assert weights(tmp_path / "next") == weights(tmp_path / "without")
 
 
-def test_two_at_once(env: dict[str, str | None], train: Train, tmp_path: Path) -> None:
+def test_two_runs_at_once_share_an_entry(
+    env: dict[str, str | None], train: Train, tmp_path: Path
+) -> None:
     commands = [
         [*RNNTEXT, "train", "lm", CORPORA / "stories.txt", "-o", tmp_path / name, *TINY, 3]
         for name in ("one", "two")

@@ -1,4 +1,4 @@
-"""The sample text that comes with the package."""
+"""The sample text in the package: where it is found, and its size and form."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.conftest import CORPORA
 TAGS = "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X"
 
 
-def test_where_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_sample_text_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert {"stories.txt", "reviews.csv", "tagged.conllu"} <= {p.name for p in CORPORA.iterdir()}
-    # In an installed package they are inside it, in a clone beside it.
+    # It is inside an installed package, and in a clone beside the package.
     package = tmp_path / "lib" / "rnntext"
     (package / "cli").mkdir(parents=True)
     monkeypatch.setattr(demo, "__file__", str(package / "cli" / "demo.py"))

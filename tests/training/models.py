@@ -1,4 +1,4 @@
-"""Small models with random weights, and documents, that the objectives' tests share."""
+"""Small models with random weights, and documents, for the tests of the objectives."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def softmax(logits: Array) -> Array:
 
 
 def realistic(mean: float, deviation: float, count: int = 1500) -> list[Array]:
-    """Rows of the lengths that text has: log-normal, long at one end."""
+    """Rows whose lengths are log-normal, as those of texts are."""
     lengths = np.random.default_rng(0).lognormal(mean, deviation, count)
     sizes = np.clip(lengths, 1, 3000).astype(int)
     return [np.full(size, index % V) for index, size in enumerate(sizes)]
 
 
 def share_of_text(batches: Iterable[Any]) -> float:
-    """Of batches of ids (B, T) and lengths (B), the part that is not padding."""
+    """Return the share of batches, of ids (B, T) and lengths (B), that is not padding."""
     real = room = 0
     for ids, lengths, *_ in batches:
         assert ids.shape == (len(lengths), even_width(int(lengths.max())))

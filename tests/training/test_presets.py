@@ -1,4 +1,4 @@
-"""What a run chooses for itself: by the data, the time and the options, never by the clock."""
+"""Defaults of a run, which depend on the data, the budget and the options, never on the clock."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def test_a_language_model_grows_with_text_and_time(
     assert recipe == choose_recipe(options(**budget, preset=preset), characters, 1000)
 
 
-def test_minutes_choose_as_the_steps_that_repeat_them() -> None:
+def test_a_budget_in_minutes_and_one_in_steps_choose_the_same() -> None:
     for characters in (100 * KB, 5 * MB, 100 * MB):
         timed, counted = options(minutes=3.0), options(steps=700)
         assert choose_recipe(timed, characters, 9) == choose_recipe(counted, characters, 9)
         assert choose_tokenizer(timed, characters) == choose_tokenizer(counted, characters)
 
 
-def test_little_text_is_read_with_more_dropout_in_smaller_batches() -> None:
+def test_less_text_means_more_dropout_and_smaller_batches() -> None:
     little, more, much = (choose_recipe(options(), n, 1000) for n in (100 * KB, 5 * MB, 100 * MB))
     assert little.dropout > more.dropout >= much.dropout
     assert little.batch_size < more.batch_size < much.batch_size
@@ -66,19 +66,19 @@ def test_little_text_is_read_with_more_dropout_in_smaller_batches() -> None:
 
 
 @pytest.mark.parametrize("task", ["lm", "classify", "tag"])
-def test_a_vocabulary_grows_with_the_root_of_the_text(task: str) -> None:
+def test_a_vocabulary_grows_with_the_square_root_of_the_text(task: str) -> None:
     sizes = [choose_tokenizer(options(task), n)[1] for n in (KB, 60 * KB, 1500 * KB, 10_000 * MB)]
     assert sizes[0] == 600
     assert sizes[1] < sizes[2] < sizes[3] == 16_000
     assert sizes[2] == pytest.approx(5 * sizes[1], rel=0.03)
 
 
-def test_labels_are_learned_from_more_of_the_words() -> None:
+def test_vocabularies_are_larger_for_classifiers_and_taggers() -> None:
     sizes = {task: choose_tokenizer(options(task), MB)[1] for task in ("lm", "classify", "tag")}
     assert sizes["classify"] == sizes["tag"] == 4 * sizes["lm"]
 
 
-def test_what_is_given_is_taken() -> None:
+def test_options_override_the_defaults() -> None:
     given = options(cell="gru", layers=3, hidden=50, lr=0.1, dropout=0.2, batch_size=3, bptt=9)
     recipe = choose_recipe(given, 5 * MB, 1000)
     assert (recipe.cell, recipe.layers, recipe.hidden, recipe.embed) == ("gru", 3, 50, 50)
@@ -91,6 +91,6 @@ def test_what_is_given_is_taken() -> None:
 
 
 @pytest.mark.parametrize("task", ["lm", "classify", "tag"])
-def test_no_dropout_means_none_at_all(task: str) -> None:
+def test_dropout_of_0_turns_off_token_dropout_too(task: str) -> None:
     recipe = choose_recipe(options(task, dropout=0.0), MB, 1000)
     assert (recipe.dropout, recipe.token_dropout) == (0, 0)

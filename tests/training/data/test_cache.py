@@ -21,7 +21,7 @@ from rnntext.errors import DataError
 from rnntext.files import owner
 from rnntext.training.data import cache
 from rnntext.training.data.cache import Draft, Entry, build, directory, find, key_of
-from tests.killing import killed_ever_later
+from tests.killing import kill_before_each_file_operation
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX processes")
 SAMPLE = "naïve café 你好 🙂"
@@ -366,7 +366,7 @@ def test_killed_at_any_moment(
     folder = tmp_path / "killed"
     folder.mkdir()
     outcomes = []
-    for k in range(1, killed_ever_later(BUILDS, folder, KEY, *damaged) + 1):
+    for k in range(1, kill_before_each_file_operation(BUILDS, folder, KEY, *damaged) + 1):
         monkeypatch.setenv("XDG_CACHE_HOME", str(folder / str(k)))
         outcomes.append(found())
         assert number_in(build(KEY, writing(5))) in (4, 5)

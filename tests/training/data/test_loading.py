@@ -1,4 +1,4 @@
-"""From files to what is learned from: the split, the tokenizer, the ids, and what is refused."""
+"""From files to training data: the split, the tokenizer, the ids, the cache, and refusals."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def language(*data: str, **options: Any) -> Data[TextExamples]:
     return loaded
 
 
-def texts(loaded: Data[TextExamples]) -> tuple[str, list[str]]:
-    """Training text and validation documents, read back from the ids."""
+def texts(loaded: LanguageData) -> tuple[str, list[str]]:
+    """Decode the training text and the validation documents."""
     decode = loaded.tokenizer.decode
     return decode(loaded.examples.stream[:]), [
         decode(document) for document in loaded.examples.valid
@@ -69,7 +69,7 @@ def texts(loaded: Data[TextExamples]) -> tuple[str, list[str]]:
 # Language models
 
 
-def test_training_and_validation_text_are_all_of_it(tmp_path: Path) -> None:
+def test_training_and_validation_text_make_up_the_file(tmp_path: Path) -> None:
     lines = [f"{SAMPLE} line {number}" for number in range(200)]
     path = write(tmp_path / "text", *lines)
     loaded = language(path, tokenizer="byte")
@@ -87,7 +87,7 @@ def test_training_and_validation_text_are_all_of_it(tmp_path: Path) -> None:
     assert summary.fingerprint == hashlib.sha256(digest).hexdigest()
 
 
-def test_the_split_is_the_seeds(tmp_path: Path) -> None:
+def test_the_split_depends_on_the_seed(tmp_path: Path) -> None:
     path = write(tmp_path / "text", *(f"line {number}" for number in range(200)))
     one, two, other = (language(path, tokenizer="byte", seed=seed) for seed in (0, 0, 1))
     assert texts(one) == texts(two)
@@ -99,7 +99,7 @@ def test_a_named_validation_file(tmp_path: Path) -> None:
     valid = write(tmp_path / "valid", "line 3", "", SAMPLE, "line 3", "line 4")
     loaded = language(path, valid=valid, tokenizer="byte")
     assert texts(loaded) == (Path(path).read_text(), [Path(valid).read_text()])
-    # Lines of training that stand in validation, each as often as it stands there.
+    # Lines of the validation file that are in the training text: "line 3" twice, "line 4" once.
     assert loaded.summary.duplicates == 3
     assert loaded.examples.valid_bytes == Path(valid).stat().st_size
 
@@ -113,7 +113,7 @@ def test_each_file_is_a_document(tmp_path: Path) -> None:
     assert texts(loaded)[1] == ["one\nend\n", "two\nend\n", "three\nend\n"]
 
 
-def test_bytes_are_told_only_where_the_tokenizer_keeps_them_all(tmp_path: Path) -> None:
+def test_the_number_of_bytes_is_known_where_the_tokenizer_loses_none(tmp_path: Path) -> None:
     path = write(tmp_path / "text", *["the cat sat"] * 20)
     known = write(tmp_path / "known", "that cat")
     unknown = write(tmp_path / "unknown", "the dog")
@@ -146,9 +146,9 @@ def test_an_empty_file(tmp_path: Path) -> None:
         language(write(tmp_path / "nothing"))
 
 
-def test_a_treebanks_words_stay_apart(tmp_path: Path) -> None:
-    """Text as the Penn Treebank's language modelling corpus has it: split at spaces, numbers
-    and rare words replaced."""
+def test_text_split_into_words_keeps_its_words(tmp_path: Path) -> None:
+    """The Penn Treebank as prepared for language modelling: words are separated by spaces, numbers
+    and rare words are replaced."""
     lines = [
         " the <unk> ca n't rise N % in mr. <unk> 's $ N billion u.s. fund ",
         " pierre <unk> N years old will join the board as a nonexecutive director nov. N ",
@@ -160,7 +160,7 @@ def test_a_treebanks_words_stay_apart(tmp_path: Path) -> None:
     tokenizer = loaded.tokenizer
     assert tokenizer.config.presplit
     words = {word for line in lines for word in line.split()}
-    # It has its own unknown word, so no other is left out, however rare.
+    # The text has an unknown word already, so every other word is in the vocabulary.
     assert {tokenizer.token(i) for i in range(tokenizer.vocab_size)} == words | {"<eos>"}
     tokens = [[tokenizer.token(i) for i in document] for document in loaded.examples.valid]
     assert tokens == [
@@ -183,11 +183,11 @@ def test_another_models_tokenizer_is_kept(tmp_path: Path) -> None:
     )
 
 
-def test_running_out_of_time_uses_a_part_and_states_it(
+def test_a_part_is_used_where_encoding_runs_out_of_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Time ends after the second ten of 180 lines are encoded. It is asked 18 times while they are
-    read, then when encoding begins, and after each ten."""
+    """The time ends when 20 of 180 lines are encoded. `spent` is called 18 times while the lines
+    are read, once when encoding begins, and after each 10 lines."""
     monkeypatch.setattr(prepare, "CHUNK", 10)
     path = write(tmp_path / "train", *(f"line {number:03}" for number in range(180)))
     valid = write(tmp_path / "valid", "line 001", "line 170")
@@ -201,20 +201,20 @@ def test_running_out_of_time_uses_a_part_and_states_it(
     assert (summary.train, summary.valid) == (20, 2)
     assert summary.cut_short
     assert summary.characters == 20 * len("line 000\n")
-    assert summary.duplicates == 1  # what was not read is no duplicate
+    assert summary.duplicates == 1  # lines that were not read do not count
     whole = language(path, valid=valid, tokenizer="byte").summary
     assert summary.fingerprint != whole.fingerprint
     assert not whole.cut_short
 
 
-def test_running_out_of_time_while_reading_states_the_part(
+def test_a_part_is_used_where_reading_runs_out_of_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare, "CHUNK", 10)
     path = write(tmp_path / "train", *(f"line {number:03}" for number in range(180)))
     valid = write(tmp_path / "valid", "line 001", "line 170")
     options = TrainingOptions("lm", (path,), valid=valid, tokenizer="byte")
-    # What was read is encoded, for as long as that takes at least.
+    # Encoding has some time even where reading took too long, so all that was read is encoded.
     answers = itertools.chain([0.0] * 3, itertools.repeat(0.2))
     summary = load_data(options, spent=lambda: next(answers)).summary
     assert summary.train == 30
@@ -266,7 +266,9 @@ def test_examples_keep_their_labels(tmp_path: Path) -> None:
     assert rows_of(labelled(table(tmp_path / "d.jsonl", rows))) == (train, valid)
 
 
-def test_equal_texts_stand_on_one_side_and_are_counted_with_a_named_file(tmp_path: Path) -> None:
+def test_equal_texts_are_never_split_and_duplicates_of_a_named_file_are_counted(
+    tmp_path: Path,
+) -> None:
     rows = [(f"text {number // 2}", "ab"[number % 4 // 2]) for number in range(40)]
     path = table(tmp_path / "d.jsonl", rows)
     loaded = labelled(path)
@@ -276,8 +278,9 @@ def test_equal_texts_stand_on_one_side_and_are_counted_with_a_named_file(tmp_pat
     assert labelled(path, valid=valid).summary.duplicates == 2
 
 
-def test_a_long_sentence_is_learned_in_pieces_that_begin_as_sentences_do(tmp_path: Path) -> None:
-    """Its spans of three words go on where a piece ends; for validation it stays whole."""
+def test_training_splits_a_long_sentence_into_pieces(tmp_path: Path) -> None:
+    """No piece begins with an I- tag, though pieces end inside spans. Validation has the whole
+    sentence."""
     tags = ["O", "B-x", "I-x", "I-x"] * 500
     rows = [{"words": ["ab"] * 2000, "tags": tags}, {"words": ["ab", "cd"], "tags": ["O", "O"]}]
     path = write(tmp_path / "d.jsonl", *map(json.dumps, rows))
@@ -298,10 +301,10 @@ def test_a_long_sentence_is_learned_in_pieces_that_begin_as_sentences_do(tmp_pat
 
 
 @pytest.mark.parametrize("task", ["classify", "tag"])
-def test_running_out_of_time_uses_the_first_examples(
+def test_the_first_examples_are_used_where_time_runs_out(
     task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """90 of 200 are read; of those that are not for validation 20 are encoded."""
+    """90 of 200 examples are read; 9 are for validation, and of the others 20 are encoded."""
     monkeypatch.setattr(prepare, "CHUNK", 10)
     rows = [
         {"text": f"text {n}", "label": "ab"[n % 2], "words": [f"w{n}"], "tags": ["xy"[n % 2]]}
@@ -356,13 +359,13 @@ def test_a_label_of_one_example_is_named_with_its_place(tmp_path: Path) -> None:
         labelled(path)
 
 
-def test_one_label_is_nothing_to_learn(tmp_path: Path) -> None:
+def test_a_single_label_is_refused(tmp_path: Path) -> None:
     path = table(tmp_path / "d.jsonl", [(f"text {n}", "same") for n in range(9)])
     with pytest.raises(DataError, match=r"d\.jsonl has only the label 'same'"):
         labelled(path)
 
 
-def test_too_few_to_validate(tmp_path: Path) -> None:
+def test_too_few_examples_to_validate(tmp_path: Path) -> None:
     path = table(tmp_path / "d.jsonl", [("x", "a"), ("x", "a"), ("x", "b"), ("x", "b")])
     with pytest.raises(DataError, match=r"4 examples are too few, or .* --valid"):
         labelled(path)
@@ -423,7 +426,7 @@ def test_an_empty_text_is_an_empty_line(tokenizer: str, tmp_path: Path) -> None:
 
 
 def columns(path: Path, *sentences: str) -> str:
-    """Sentences such as `the/O cat/B-x`."""
+    """Write sentences given as `the/O cat/B-x`, a word and its tag on each line."""
     lines = []
     for sentence in sentences:
         lines += [" ".join(word.split("/")) for word in sentence.split()]
@@ -457,8 +460,8 @@ def test_words_keep_their_tags(tmp_path: Path) -> None:
     assert sum(summary.labels.values()) == sum(len(s.tags) for s in train)
 
 
-def test_spans_have_all_their_tags(tmp_path: Path) -> None:
-    """A type seen only in spans of one word may still go on, and nothing need be outside."""
+def test_every_span_type_has_both_tags(tmp_path: Path) -> None:
+    """Types seen in spans of one word alone get an I- tag, and O is a label even where unused."""
     path = columns(tmp_path / "d.conll", *(f"word{n}/B-{'xy'[n % 2]}" for n in range(20)))
     assert tagged(path).labels == ("B-x", "B-y", "I-x", "I-y", "O")
 
@@ -468,7 +471,7 @@ def test_tags_that_only_look_like_spans_are_left_alone(tmp_path: Path) -> None:
     assert tagged(path).labels == ("B-x", "I-y", "NOUN")
 
 
-def test_one_tag_is_nothing_to_learn(tmp_path: Path) -> None:
+def test_a_single_tag_is_refused(tmp_path: Path) -> None:
     path = columns(tmp_path / "d.conll", *(f"word{n}/O" for n in range(20)))
     with pytest.raises(DataError, match=r"d\.conll has only the label 'O'"):
         tagged(path)
@@ -494,7 +497,7 @@ def test_sentences_in_both_parts_are_counted(tmp_path: Path) -> None:
     assert tagged(path, valid=valid).summary.duplicates == 2
 
 
-def test_a_taggers_words_are_the_treebanks(tmp_path: Path) -> None:
+def test_the_words_of_a_tagger_are_those_of_the_file(tmp_path: Path) -> None:
     path = columns(tmp_path / "d.conll", *(f"well,/X o'clock's/Y {n}/Z" for n in range(9)))
     loaded = tagged(path, tokenizer="word")
     assert loaded.tokenizer.config.presplit
@@ -503,7 +506,7 @@ def test_a_taggers_words_are_the_treebanks(tmp_path: Path) -> None:
     assert "o'clock's" in {loaded.tokenizer.token(i) for i in range(loaded.tokenizer.vocab_size)}
 
 
-# What is found again
+# The cache
 
 
 def story(tmp_path: Path, lines: int = 60) -> str:
@@ -522,17 +525,12 @@ def treebank(tmp_path: Path) -> str:
 DATA: dict[str, Callable[[Path], str]] = {"lm": story, "classify": reviews, "tag": treebank}
 
 
-def content(data: Data[Any]) -> list[Any]:
-    """All that is learned from, in a form that can be compared."""
-    if isinstance(data.examples, TextExamples):
-        parts: list[Any] = [
-            data.examples.stream[:],
-            data.examples.counts,
-            *data.examples.valid,
-            data.examples.valid_bytes,
-        ]
-    elif isinstance(data.examples, LabelledExamples):
-        sides = (everything(data.examples.train), data.examples.valid)
+def content(data: Data) -> list[Any]:
+    """Return all training and validation data as plain values, which can be compared."""
+    if isinstance(data, LanguageData):
+        parts: list[Any] = [data.stream[:], data.counts, *data.valid, data.valid_bytes]
+    elif isinstance(data, LabelledData):
+        sides = (everything(data.train), data.valid)
         parts = [data.labels, *(part for side in sides for part in (*side.ids, side.labels))]
     else:
         every = (*data.examples.train.read(range(len(data.examples.train))), *data.examples.valid)
@@ -542,7 +540,7 @@ def content(data: Data[Any]) -> list[Any]:
 
 
 def no_text(*_: object, **__: object) -> None:
-    raise AssertionError("text was read or a tokenizer learned")
+    raise AssertionError("text was read or a tokenizer was trained")
 
 
 @pytest.mark.parametrize("tokenizer", ["bpe", "word", "char", "byte"])
@@ -584,7 +582,7 @@ def kept(cache: Path) -> int:
         {"valid": "itself"},
     ],
 )
-def test_what_changes_the_data_is_encoded_anew(
+def test_options_that_change_the_data_miss_the_cache(
     changed: dict[str, Any], tmp_path: Path, cache: Path
 ) -> None:
     path = story(tmp_path)
@@ -601,27 +599,25 @@ def test_what_changes_the_data_is_encoded_anew(
 @pytest.mark.parametrize(
     "changed", [{"epochs": 3}, {"hidden": 9}, {"threads": 1}, {"device": "cpu"}, {"minutes": 5.0}]
 )
-def test_what_does_not_change_the_data_is_no_matter(
-    changed: dict[str, Any], tmp_path: Path, cache: Path
-) -> None:
+def test_other_options_hit_the_cache(changed: dict[str, Any], tmp_path: Path, cache: Path) -> None:
     options = TrainingOptions("lm", (story(tmp_path),))
     load_data(options)
     assert load_data(options.merged(changed)).encoded.reused
 
 
-def test_with_a_validation_file_the_seed_is_no_matter(tmp_path: Path) -> None:
+def test_with_a_validation_file_another_seed_hits_the_cache(tmp_path: Path) -> None:
     options = TrainingOptions("lm", (story(tmp_path),), valid=write(tmp_path / "v", SAMPLE))
     load_data(options)
     assert load_data(options.merged({"seed": 4})).encoded.reused
 
 
-def test_the_same_files_elsewhere_are_the_same_data(tmp_path: Path) -> None:
+def test_the_same_file_in_another_directory_hits_the_cache(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     load_data(TrainingOptions("lm", (story(tmp_path),)))
     assert load_data(TrainingOptions("lm", (story(tmp_path / "other"),))).encoded.reused
 
 
-def test_only_the_bytes_tell_whether_a_file_has_changed(tmp_path: Path) -> None:
+def test_a_files_bytes_and_not_its_time_decide_whether_it_changed(tmp_path: Path) -> None:
     path = Path(story(tmp_path))
     before = path.stat()
     options = TrainingOptions("lm", (str(path),), tokenizer="byte")
@@ -634,7 +630,7 @@ def test_only_the_bytes_tell_whether_a_file_has_changed(tmp_path: Path) -> None:
     assert load_data(options).encoded.reused
 
 
-def test_of_a_directory_names_and_files_count(tmp_path: Path) -> None:
+def test_a_directory_changes_with_the_names_and_contents_of_its_data_files(tmp_path: Path) -> None:
     for label in "ab":
         (tmp_path / "data" / label).mkdir(parents=True)
         for number in range(5):
@@ -650,7 +646,7 @@ def test_of_a_directory_names_and_files_count(tmp_path: Path) -> None:
     assert renamed.labels == ("b", "c")
     write(tmp_path / "data" / "c" / "9.txt", "new")
     assert not load_data(options).encoded.reused
-    # Links to folders are read, so what is in them counts.
+    # Symbolic links to folders are followed.
     (tmp_path / "elsewhere").mkdir()
     write(tmp_path / "elsewhere" / "1.txt", "one")
     write(tmp_path / "elsewhere" / "2.txt", "two")
@@ -660,7 +656,7 @@ def test_of_a_directory_names_and_files_count(tmp_path: Path) -> None:
     assert not load_data(options).encoded.reused
 
 
-def test_a_part_that_the_clock_chose_is_not_kept(
+def test_data_cut_short_by_the_clock_are_not_kept(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare, "CHUNK", 10)
@@ -672,14 +668,14 @@ def test_a_part_that_the_clock_chose_is_not_kept(
     assert kept(cache) == 0
     whole = load_data(options)
     assert not whole.encoded.reused
-    # A run that has no time for encoding may have no need to.
+    # A run without time for encoding uses what the cache has.
     assert content(load_data(options, spent=lambda: next(late))) == content(whole)
 
 
-def test_a_file_that_grows_while_it_is_read(
+def test_a_file_that_grows_while_it_is_read_is_not_kept(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was there at first is what is learned from, and no other run is given it."""
+    """The run uses the bytes that were there at first."""
     path = story(tmp_path)
     options = TrainingOptions("lm", (path,), tokenizer="byte")
     wanted = load_data(options, keep=False)
@@ -697,8 +693,8 @@ def test_a_file_that_grows_while_it_is_read(
 
 
 @pytest.mark.parametrize("task", DATA)
-def test_a_run_that_goes_on_finds_what_it_learned(task: str, tmp_path: Path, cache: Path) -> None:
-    """Its tokenizer is given; another's gives other data."""
+def test_a_resumed_run_hits_the_cache(task: str, tmp_path: Path, cache: Path) -> None:
+    """It is given its own tokenizer; another tokenizer is another entry."""
     options = TrainingOptions(task, (DATA[task](tmp_path),), tokenizer="bpe")
     first = load_data(options)
     tokenizer = Tokenizer.load(first.tokenizer.to_json(), first.tokenizer.config)
@@ -713,7 +709,9 @@ def test_a_run_that_goes_on_finds_what_it_learned(task: str, tmp_path: Path, cac
     assert kept(cache) == 2
 
 
-def test_a_pipe_is_found_again_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_text_from_another_pipe_hits_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = Path(story(tmp_path)).read_bytes()
     loaded = []
     for _ in range(2):
@@ -728,7 +726,7 @@ def test_a_pipe_is_found_again_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert texts(loaded[0])[0] == texts(language(str(tmp_path / "text"), tokenizer="byte"))[0]
 
 
-def test_what_is_not_here_is_not_kept(
+def test_remote_data_are_not_kept(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [Row(n, {"text": f"{SAMPLE} {n}"}) for n in range(60)]
@@ -739,10 +737,10 @@ def test_what_is_not_here_is_not_kept(
     assert not cache.exists()
 
 
-# In bounded memory
+# Memory
 
 
-def test_a_long_text_gives_the_tokenizer_a_sample(
+def test_a_tokenizer_is_trained_on_a_sample_of_a_long_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare, "TOKENIZER_CHARACTERS", 2000)

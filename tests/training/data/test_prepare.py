@@ -1,4 +1,4 @@
-"""What every task does to its data."""
+"""Preparation of data that all tasks share: chunks and fingerprints."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_chunks_are_bounded_by_their_number_and_their_characters(
 
 
 @given(texts=TEXTS, at=st.integers(0, 30))
-def test_a_fingerprint_is_of_all_texts_in_order(texts: list[str], at: int) -> None:
+def test_a_fingerprint_covers_all_texts_in_order(texts: list[str], at: int) -> None:
     fingerprint = Fingerprint()
     fingerprint.add(texts[:at])
     fingerprint.add(iter(texts[at:]))

@@ -1,4 +1,4 @@
-"""What a classifier learns from, and that its validation metrics are what they mean."""
+"""The objective of a classifier: batches, loss, calibration, and metrics computed independently."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ GOLD = one_hot(0, 2, 1, 2, 2)
 
 
 def loss_of_all(objective: Classification, model: Classifier, gold: Array) -> float:
-    """The training loss of all documents as one batch."""
+    """Return the training loss of all documents in one batch."""
     (batch,) = objective.batches(0)
     assert sorted(batch.labels.tolist()) == sorted(gold.tolist())
     loss, tokens = objective.loss(model, batch)
@@ -81,7 +81,7 @@ def check_metrics(objective: Classification, model: Classifier, expected: dict[s
     assert {**found, "ece": 0} == {**found, **expected, "ece": 0}
 
 
-def test_classification_evaluation_one_by_one() -> None:
+def test_evaluation_equals_that_of_documents_one_by_one() -> None:
     model = random_model("classify")
     objective = classification(DOCUMENTS, GOLD, batch_size=5)
     logits = np.stack([logits_alone(model, ids) for ids in DOCUMENTS])
@@ -93,7 +93,7 @@ def test_classification_evaluation_one_by_one() -> None:
     )
 
 
-def test_multi_label_evaluation_one_by_one() -> None:
+def test_multi_label_evaluation_equals_that_of_documents_one_by_one() -> None:
     model = random_model("classify", multi=True)
     gold = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1], [1, 0, 0], [0, 0, 1]])
     objective = classification(DOCUMENTS, gold, multi_label=True, batch_size=5)
@@ -105,7 +105,7 @@ def test_multi_label_evaluation_one_by_one() -> None:
 
 
 def test_long_documents_are_read_in_windows() -> None:
-    """The logits of 40 tokens in windows of 16: of 16, 16 and 8, by their share."""
+    """The logits of 40 tokens are the mean over windows of 16, 16 and 8, weighted by length."""
     model = random_model("classify")
     objective = classification(DOCUMENTS, GOLD, max_length=16)
     found = objective.logits(model, DOCUMENTS).double().numpy()
@@ -116,7 +116,16 @@ def test_long_documents_are_read_in_windows() -> None:
     assert np.abs(found[2] - logits_alone(model, DOCUMENTS[2])).max() > 1e-3
 
 
-def test_training_sees_windows_of_long_documents_and_all_of_others() -> None:
+def test_windows_of() -> None:
+    documents = [np.arange(5), np.arange(6), np.arange(7)]
+    windows, owners = windows_of(documents, 3)
+    assert [window.tolist() for window in windows] == [
+        [0, 1, 2], [3, 4], [0, 1, 2], [3, 4, 5], [0, 1, 2], [3, 4, 5], [6]
+    ]  # fmt: skip
+    assert owners.tolist() == [0, 0, 1, 1, 2, 2, 2]
+
+
+def test_training_reads_a_window_of_a_long_document_and_all_of_others() -> None:
     documents = [np.arange(100, 140), np.arange(5), np.arange(50, 60)]
     objective = classification(documents, one_hot(0, 1, 2), max_length=10, batch_size=2)
     starts = set()
@@ -137,7 +146,7 @@ def test_training_sees_windows_of_long_documents_and_all_of_others() -> None:
 
 
 def test_class_weights_by_hand() -> None:
-    """Counts 1, 1 and 3 of 5: weights 5 / (3 * 1), the same, and 5 / (3 * 3)."""
+    """Of 5 documents the labels have 1, 1 and 3: weights 5 / (3 * 1) twice, and 5 / (3 * 3)."""
     model = random_model("classify")
     objective = classification(DOCUMENTS, GOLD, balanced=True, batch_size=5)
     weights = np.array([5 / 3, 5 / 3, 5 / 9])
@@ -185,7 +194,7 @@ def test_a_quick_evaluation_and_a_sample_read_a_part(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("multi", [False, True])
-def test_calibration_changes_how_sure_the_model_is_and_nothing_else(multi: bool) -> None:
+def test_calibration_divides_the_logits_by_the_temperature(multi: bool) -> None:
     model = random_model("classify", multi=multi)
     objective = classification(DOCUMENTS, GOLD, multi_label=multi)
     before = np.stack([logits_alone(model, ids) for ids in DOCUMENTS])
@@ -198,7 +207,7 @@ def test_calibration_changes_how_sure_the_model_is_and_nothing_else(multi: bool)
 
 
 def test_an_epoch_of_documents() -> None:
-    """All of them, in an order of the seed and the epoch; labels stay with their texts."""
+    """Seed and epoch alone decide the order of the documents; labels stay with their texts."""
     count = 120
     documents = [np.full(1 + n % 9, n) for n in range(count)]
     labels = one_hot(*(n % 3 for n in range(count)))

@@ -1,4 +1,5 @@
-"""What a language model learns from, and that its validation metrics are what they mean."""
+"""The objective of a language model: windows of truncated BPTT, loss, and metrics computed
+independently."""
 
 from __future__ import annotations
 
@@ -60,7 +61,7 @@ def test_windows_cover_each_column_once_an_epoch(size: int, bptt: int, rows: int
         batches = list(objective.batches(epoch))
         inputs = torch.cat([batch[0] for batch in batches], dim=1)
         targets = torch.cat([batch[1] for batch in batches], dim=1)
-        # Every token is read once and every one but each column's first is predicted once.
+        # Every token is an input once, and a target once unless it is the first of its column.
         assert np.array_equal(inputs.numpy(), columns[:, :-1])
         assert np.array_equal(targets.numpy(), columns[:, 1:])
         for given, wanted, fresh, _ in batches:
@@ -73,7 +74,7 @@ def test_windows_cover_each_column_once_an_epoch(size: int, bptt: int, rows: int
 
 
 class Watched:
-    """A stream that notes what is read of it."""
+    """A stream that records which slices are read."""
 
     def __init__(self, numbers: Array) -> None:
         self.numbers, self.windows = numbers, list[tuple[int, int]]()
@@ -88,7 +89,7 @@ class Watched:
 
 
 @pytest.mark.parametrize("ahead", [1, 29, 61, 10**6])
-def test_windows_are_the_same_however_far_ahead_is_read(
+def test_windows_do_not_depend_on_the_read_ahead(
     ahead: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = [list(language().batches(epoch)) for epoch in (0, 1)]
@@ -100,13 +101,13 @@ def test_windows_are_the_same_however_far_ahead_is_read(
         for found, given in zip(objective.batches(epoch), wanted[epoch], strict=True):
             assert all(torch.equal(a, b) for a, b in zip(found[:3], given[:3], strict=True))
             assert [part.dtype for part in found[:3]] == [part.dtype for part in given[:3]]
-        # A window at most, or as much as is to be read ahead.
+        # A read is as long as a window or as the read-ahead, never longer.
         assert all(b - a <= max(ahead, 8) for a, b in stream.windows)
         if 29 <= ahead < 83:
             assert len(stream.windows) < 4 * 83 / (ahead - 8) + 4
 
 
-def test_a_device_holds_a_stream_that_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_holds_a_stream_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Machine(torch.device("meta"), torch.float32)
     for held, reads in ((333, 4), (332, 4 * 12)):
         monkeypatch.setattr(language_modelling, "_MAX_DEVICE_IDS", held)
@@ -123,7 +124,7 @@ def widths(objective: LanguageModelling, epoch: int) -> list[Any]:
     return [(b[0].shape[1], b[2].tolist()) for b in objective.batches(epoch)]
 
 
-def test_the_order_is_the_seeds_and_the_epochs_alone() -> None:
+def test_seed_and_epoch_alone_decide_the_windows() -> None:
     one, two, other = language(), language(), language(seed=1)
     epochs = [widths(one, epoch) for epoch in range(5)]
     torch.manual_seed(123)
@@ -133,12 +134,14 @@ def test_the_order_is_the_seeds_and_the_epochs_alone() -> None:
     assert [widths(other, epoch) for epoch in range(5)] != epochs
 
 
-def test_the_state_goes_from_window_to_window_by_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each window's loss and gradient are those of a model that starts in the state in which
-    the whole text before it ends, and looks no further back than the window."""
-    monkeypatch.setattr(language_modelling, "_RESET_PROBABILITY", 0.0)
+def test_the_state_is_carried_from_window_to_window_without_its_gradient(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Loss and gradient of a window are those of a model that starts in the hidden state after all
+    of the text before, detached."""
+    monkeypatch.setattr(language_modelling, "_FRESH_START", 0.0)
     objective, model = language(), random_model("lm")
-    for _ in range(2):  # the second time from nothing again
+    for _ in range(2):  # each epoch starts from the zero state
         read = 0
         for number, batch in enumerate(objective.batches(1)):
             model.zero_grad()
@@ -167,8 +170,8 @@ def test_the_state_goes_from_window_to_window_by_value(monkeypatch: pytest.Monke
         assert number > 5
 
 
-def test_dropout_grows_with_the_passes_over_the_text() -> None:
-    """The same in every process, and wherever a run is taken up again."""
+def test_dropout_warms_up_over_the_first_epochs() -> None:
+    """Epoch and position alone decide the share, so a resumed run has the same."""
     model = build_network(ModelConfig("lm", EncoderConfig("gru", V, E, H, 2, False)), 0.6).train()
     assert isinstance(model, LanguageModel)
     objective = language(dropout_warmup_epochs=3)
@@ -189,15 +192,15 @@ def test_dropout_grows_with_the_passes_over_the_text() -> None:
     assert {batch.dropout_scale for batch in language().batches(0)} == {1.0}
 
 
-def test_some_columns_start_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_some_columns_start_from_the_zero_state(monkeypatch: pytest.MonkeyPatch) -> None:
     objective, model = language(), random_model("lm")
     first, second, *_ = objective.batches(0)
     inputs, targets, *_ = second
 
     def loss_with(fresh: list[bool]) -> float:
-        list(zip(objective.batches(0), range(1), strict=False))  # from nothing
-        objective.loss(model, first._replace(resets=torch.zeros(4, dtype=torch.bool)))
-        loss, _ = objective.loss(model, second._replace(resets=torch.tensor(fresh)))
+        list(zip(objective.batches(0), range(1), strict=False))  # resets the state
+        objective.loss(model, first._replace(fresh=torch.zeros(4, dtype=torch.bool)))
+        loss, _ = objective.loss(model, second._replace(fresh=torch.tensor(fresh)))
         return float(loss.detach())
 
     with torch.no_grad():
@@ -216,7 +219,7 @@ def test_some_columns_start_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def scores_one_by_one(model: LanguageModel, documents: Sequence[Array]) -> list[Array]:
-    """Log-probabilities of each document's tokens, in float64 from the model's logits."""
+    """Return the log-probabilities of each document's tokens, from the logits in float64."""
     result = []
     for document in documents:
         inputs = np.concatenate([[0], document[:-1]])
@@ -250,14 +253,14 @@ def test_exact_evaluation(exact_rows: int, monkeypatch: pytest.MonkeyPatch) -> N
     assert not model.training
 
 
-def test_evaluation_without_an_unknown_word_and_with_lost_text() -> None:
+def test_metrics_of_a_tokenizer_without_unknown_words_that_loses_text() -> None:
     found = language(valid=DOCUMENTS).evaluate(random_model("lm"))
     assert found["perplexity_known"] == found["perplexity"]
     assert found["unknown_rate"] == 0
     assert found["bits_per_byte"] is None
 
 
-def test_evaluation_leaves_training_where_it_was() -> None:
+def test_evaluation_does_not_change_the_state_that_training_carries() -> None:
     model = random_model("lm")
     losses = []
     for evaluate in (False, True):
@@ -283,7 +286,7 @@ def test_a_quick_evaluation_reads_a_part(monkeypatch: pytest.MonkeyPatch) -> Non
     assert language(valid=[document]).evaluate(model, quick=True)["tokens"] == 40
 
 
-def test_a_quick_evaluation_reads_windows_after_some_of_what_stands_before(
+def test_a_quick_evaluation_reads_windows_with_some_context_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(language_modelling, "_QUICK_WINDOW", 16)
@@ -303,7 +306,7 @@ def test_a_quick_evaluation_reads_windows_after_some_of_what_stands_before(
     assert found["perplexity"] == pytest.approx(math.exp(total / 40), rel=1e-5)
 
 
-def test_a_sample_is_a_part_of_the_work_of_a_whole_evaluation(
+def test_a_sample_reads_a_part_of_the_validation_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(language_modelling, "_SAMPLE_TOKENS", 10)

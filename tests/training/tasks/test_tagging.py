@@ -1,4 +1,4 @@
-"""What a tagger learns from, and that its validation metrics are what they mean."""
+"""The objective of a tagger: batches, loss, and metrics computed independently."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def tagging(
 
 
 def sentences(labels: int) -> list[TaggedIds]:
-    """Words of one to three tokens."""
+    """Return five sentences, whose words are one to three tokens long."""
     rng = np.random.default_rng(2)
     result = []
     for words in (4, 1, 6, 3, 2):
@@ -70,7 +70,7 @@ def scores_of(model: Tagger) -> list[Array]:
 
 
 @pytest.mark.parametrize("labels", [TAGS, ("ADJ", "NOUN", "VERB", "X", "DET")])
-def test_tagging_evaluation_one_by_one(labels: tuple[str, ...]) -> None:
+def test_evaluation_equals_that_of_sentences_one_by_one(labels: tuple[str, ...]) -> None:
     model, given = random_model("tag", labels), sentences(5)
     objective = tagging(given, labels)
     assert objective.metric == ("f1" if labels == TAGS else "accuracy")
@@ -86,7 +86,7 @@ def test_tagging_evaluation_one_by_one(labels: tuple[str, ...]) -> None:
     assert not model.training
 
 
-def test_a_long_sentence_is_validated_in_pieces_and_measured_as_one() -> None:
+def test_a_long_sentence_is_tagged_in_pieces_and_measured_as_one() -> None:
     model, given = random_model("tag", TAGS), sentences(5)
     predicted = []
     for sentence in given:
@@ -108,7 +108,7 @@ def ids_of_words(sentence: TaggedIds) -> list[list[int]]:
     return [sentence.ids[first : last + 1].tolist() for first, last in ends]
 
 
-def test_pieces_of_a_sentence_are_all_of_it() -> None:
+def test_the_pieces_of_a_sentence_make_up_the_sentence() -> None:
     for sentence in sentences(5):
         (whole,) = sentence.pieces(99)
         pieces = list(sentence.pieces(4))
@@ -149,7 +149,7 @@ def test_an_epoch_of_sentences() -> None:
         batches = list(objective.batches(epoch))
         assert len(batches) == objective.steps_per_epoch
         seen = Counter(int(length) for batch in batches for length in batch[1])
-        assert sum((sizes - seen).values()) <= 4  # a few may wait for another epoch
+        assert sum((sizes - seen).values()) <= 4  # a few sentences may be left out of an epoch
 
 
 def test_little_of_a_batch_is_padding() -> None:
