@@ -1,0 +1,281 @@
+"""Examples of classifiers and taggers: the split, labels, ids, and refusals."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnntext.errors import DataError
+from rnntext.training.data import prepare
+from rnntext.training.data.loading import LabelledData, TaggedData, load_data
+from rnntext.training.options import TrainingOptions
+from tests.training.data.small_files import (
+    SAMPLE,
+    all_rows,
+    columns,
+    labelled,
+    table,
+    tagged,
+    write,
+)
+
+# Classifiers
+
+
+def rows_of(loaded: LabelledData) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    sides = []
+    for side in (all_rows(loaded.train), loaded.valid):
+        assert (side.labels.sum(1) == 1).all()
+        sides.append(
+            [
+                (loaded.tokenizer.decode(ids), loaded.labels[label])
+                for ids, label in zip(side.ids, side.labels.argmax(1), strict=True)
+            ]
+        )
+    return sides[0], sides[1]
+
+
+def test_examples_keep_their_labels(tmp_path: Path) -> None:
+    rows = [(f"{SAMPLE} {number}", "pos" if number % 3 else "neg") for number in range(60)]
+    loaded = labelled(table(tmp_path / "d.jsonl", rows))
+    train, valid = rows_of(loaded)
+    assert loaded.labels == ("neg", "pos")
+    assert sorted(train + valid) == sorted(rows)
+    assert len(valid) == 6
+    assert {label for _, label in valid} == {"neg", "pos"}
+    summary = loaded.summary
+    assert (summary.unit, summary.train, summary.valid) == ("documents", 54, 6)
+    assert summary.labels == {"neg": 18, "pos": 36}
+    assert summary.characters == sum(len(text) for text, _ in train)
+    assert rows_of(labelled(table(tmp_path / "d.jsonl", rows))) == (train, valid)
+
+
+def test_equal_texts_are_never_split_and_duplicates_of_a_named_file_are_counted(
+    tmp_path: Path,
+) -> None:
+    rows = [(f"text {number // 2}", "ab"[number % 4 // 2]) for number in range(40)]
+    path = table(tmp_path / "d.jsonl", rows)
+    loaded = labelled(path)
+    assert loaded.summary.duplicates == 0
+    assert loaded.summary.valid > 0
+    valid = table(tmp_path / "v.jsonl", [("text 0", "a"), ("text 7", "b"), ("new", "a")])
+    assert labelled(path, valid=valid).summary.duplicates == 2
+
+
+def test_training_splits_a_long_sentence_into_pieces(tmp_path: Path) -> None:
+    """No piece begins with an I- tag, though pieces end inside spans. Validation has the whole
+    sentence."""
+    tags = ["O", "B-x", "I-x", "I-x"] * 500
+    rows = [{"words": ["ab"] * 2000, "tags": tags}, {"words": ["ab", "cd"], "tags": ["O", "O"]}]
+    path = write(tmp_path / "d.jsonl", *map(json.dumps, rows))
+    loaded = load_data(TrainingOptions("tag", (path,), valid=path, tokenizer="byte"))
+    assert isinstance(loaded, TaggedData)
+    assert (loaded.summary.train, loaded.summary.valid) == (2, 2)
+    pieces = loaded.train.read(range(len(loaded.train)))
+    assert max(len(piece.ids) for piece in pieces) <= 512
+    learned = [[loaded.labels[tag] for tag in piece.tags] for piece in pieces]
+    assert learned[-1] == ["O", "O"]
+    assert {words[0] for words in learned} == {"O", "B-x"}
+    flat = [tag for words in learned[:-1] for tag in words]
+    assert len(flat) == len(tags)
+    assert {(one, two) for one, two in zip(flat, tags, strict=True) if one != two} == {
+        ("B-x", "I-x")
+    }
+    assert [loaded.labels[tag] for tag in loaded.valid[0].tags] == tags
+
+
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_the_first_examples_are_used_where_time_runs_out(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """90 of 200 examples are read; 9 are for validation, and of the others 20 are encoded."""
+    monkeypatch.setattr(prepare, "CHUNK", 10)
+    rows = [
+        {"text": f"text {n}", "label": "ab"[n % 2], "words": [f"w{n}"], "tags": ["xy"[n % 2]]}
+        for n in range(200)
+    ]
+    path = write(tmp_path / "d.jsonl", *map(json.dumps, rows))
+    options = TrainingOptions(task, (path,), tokenizer="byte")
+    answers = itertools.chain([0.0] * 9, [0.2, 0.2, 0.2], itertools.repeat(0.9))
+    cut = load_data(options, spent=lambda: next(answers))
+    assert isinstance(cut, LabelledData | TaggedData)
+    summary = cut.summary
+    assert (summary.read, summary.valid, summary.train) == (90, 9, 20)
+    assert summary.cut_short
+    assert cut.encoded.place is None
+    assert len(cut.train) == 20
+    whole = load_data(options).summary
+    assert (whole.read, whole.train, whole.cut_short) == (200, 180, False)
+    again = load_data(replace(options, part=(summary.read, summary.train))).summary
+    assert again == summary
+
+
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_examples_from_a_pipe_without_end(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe is copied for a part of the time, to the end of a line, which may be inside a row."""
+    monkeypatch.setattr("rnntext.text.source.CHUNK_BYTES", 100)
+    if task == "classify":
+        text = "text,label\n" + "".join(f'"two\nlines {n}",{"ab"[n % 2]}\n' for n in range(99))
+    else:
+        text = "".join(f"w{n} X\nv Y\n\n" for n in range(99))
+    pipe = tmp_path / {"classify": "pipe.csv", "tag": "pipe.conll"}[task]
+    os.mkfifo(pipe)
+    # Open for reading and writing: nobody waits for the other end, and the text does not end.
+    both_ends = os.open(pipe, os.O_RDWR)
+    os.write(both_ends, text.encode())
+    options = TrainingOptions(task, (str(pipe),), tokenizer="byte")
+    answers = itertools.chain([0.0] * 5, itertools.repeat(0.12))
+    loaded = load_data(options, spent=lambda: next(answers))
+    os.close(both_ends)
+    summary = loaded.summary
+    assert summary.cut_short
+    assert 10 < summary.read < 60
+    assert summary.read == summary.train + summary.valid
+
+
+def test_a_label_of_one_example_is_named_with_its_place(tmp_path: Path) -> None:
+    rows = [("one", "a"), ("two", "b"), ("three", "a"), ("four", "lone"), ("five", "b")]
+    path = table(tmp_path / "d.jsonl", rows)
+    message = r"d\.jsonl, line 4: the label 'lone' is seen only here"
+    with pytest.raises(DataError, match=message):
+        labelled(path)
+
+
+def test_a_single_label_is_refused(tmp_path: Path) -> None:
+    path = table(tmp_path / "d.jsonl", [(f"text {n}", "same") for n in range(9)])
+    with pytest.raises(DataError, match=r"d\.jsonl has only the label 'same'"):
+        labelled(path)
+
+
+def test_too_few_examples_to_validate(tmp_path: Path) -> None:
+    path = table(tmp_path / "d.jsonl", [("x", "a"), ("x", "a"), ("x", "b"), ("x", "b")])
+    with pytest.raises(DataError, match=r"4 examples are too few, or .* --valid"):
+        labelled(path)
+
+
+def test_a_validation_label_that_training_does_not_have(tmp_path: Path) -> None:
+    path = table(tmp_path / "d.jsonl", [(f"text {n}", "ab"[n % 2]) for n in range(8)])
+    valid = table(tmp_path / "v.jsonl", [("x", "a"), ("y", "new")])
+    with pytest.raises(
+        DataError, match=r"v\.jsonl, line 2: the label 'new' is not in .* a, b: take it"
+    ):
+        labelled(path, valid=valid)
+
+
+def test_many_labels_are_not_all_listed(tmp_path: Path) -> None:
+    path = table(tmp_path / "d.jsonl", [(f"text {n}", f"label{n // 2:02}") for n in range(40)])
+    valid = table(tmp_path / "v.jsonl", [("x", "new")])
+    with pytest.raises(DataError, match=r"label11 and 8 more: take it"):
+        labelled(path, valid=valid)
+
+
+def test_several_labels_and_none(tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"text": f"text {n}", "label": ["x", "y", "z"][: n % 4]}) for n in range(40)
+    ]
+    path = write(tmp_path / "d.jsonl", *lines)
+    loaded = labelled(path, multi_label=True)
+    assert loaded.labels == ("x", "y", "z")
+    for side in (all_rows(loaded.train), loaded.valid):
+        for ids, row in zip(side.ids, side.labels, strict=True):
+            number = int(loaded.tokenizer.decode(ids).split()[1])
+            assert row.tolist() == [float(place < number % 4) for place in range(3)]
+    assert len(loaded.train.ids) + len(loaded.valid.ids) == 40
+
+
+def test_no_labels_at_all(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.jsonl", *[json.dumps({"text": "x", "label": []})] * 9)
+    with pytest.raises(DataError, match=r"d\.jsonl has no labels: give examples that have some"):
+        labelled(path, multi_label=True)
+
+
+def test_an_empty_label_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = table(tmp_path / "d.jsonl", [("one", "a"), ("two", "b"), ("three", "")])
+    with pytest.raises(DataError, match=r"d\.jsonl, line 3 has no label"):
+        labelled(path)
+
+
+@pytest.mark.parametrize("tokenizer", ["byte", "word"])
+def test_an_empty_text_is_an_empty_line(tokenizer: str, tmp_path: Path) -> None:
+    rows = [(f"text text {n}", "ab"[n % 2]) for n in range(8)]
+    valid = table(tmp_path / "v.jsonl", [("", "a"), ("text", "b")])
+    loaded = labelled(table(tmp_path / "d.jsonl", rows), valid=valid, tokenizer=tokenizer)
+    assert loaded.valid.ids[0].tolist() == [loaded.tokenizer.eos_id]
+    assert loaded.valid.ids[1].tolist() != [loaded.tokenizer.eos_id]
+
+
+# Taggers
+
+
+def test_words_keep_their_tags(tmp_path: Path) -> None:
+    given = [f"naïve/ADJ café{n}/NOUN 你好/X 🙂/SYM" if n % 2 else f"go{n}/VERB" for n in range(30)]
+    loaded = tagged(columns(tmp_path / "d.conll", *given))
+    assert loaded.labels == ("ADJ", "NOUN", "SYM", "VERB", "X")
+    found = []
+    train = loaded.train.read(range(27))
+    for sentence in (*train, *loaded.valid):
+        words = [
+            loaded.tokenizer.decode(sentence.ids[a : b + 1])
+            for a, b in zip(sentence.first, sentence.last, strict=True)
+        ]
+        tags = [loaded.labels[tag] for tag in sentence.tags]
+        found.append(" ".join(f"{word}/{tag}" for word, tag in zip(words, tags, strict=True)))
+    assert sorted(found) == sorted(given)
+    assert len(loaded.valid) == 3
+    summary = loaded.summary
+    assert (summary.unit, summary.train, summary.valid) == ("sentences", 27, 3)
+    assert sum(summary.labels.values()) == sum(len(s.tags) for s in train)
+
+
+def test_every_span_type_has_both_tags(tmp_path: Path) -> None:
+    """Types seen in spans of one word alone get an I- tag, and O is a label even where unused."""
+    path = columns(tmp_path / "d.conll", *(f"word{n}/B-{'xy'[n % 2]}" for n in range(20)))
+    assert tagged(path).labels == ("B-x", "B-y", "I-x", "I-y", "O")
+
+
+def test_tags_that_only_look_like_spans_are_left_alone(tmp_path: Path) -> None:
+    path = columns(tmp_path / "d.conll", *(f"a{n}/B-x b/NOUN c/I-y" for n in range(20)))
+    assert tagged(path).labels == ("B-x", "I-y", "NOUN")
+
+
+def test_a_single_tag_is_refused(tmp_path: Path) -> None:
+    path = columns(tmp_path / "d.conll", *(f"word{n}/O" for n in range(20)))
+    with pytest.raises(DataError, match=r"d\.conll has only the label 'O'"):
+        tagged(path)
+
+
+def test_too_few_sentences_to_validate(tmp_path: Path) -> None:
+    path = columns(tmp_path / "d.conll", "a/X b/Y")
+    with pytest.raises(DataError, match=r"1 sentences are too few, .* --valid"):
+        tagged(path)
+
+
+def test_a_validation_tag_that_training_does_not_have(tmp_path: Path) -> None:
+    path = columns(tmp_path / "d.conll", *(f"a{n}/X b/Y" for n in range(9)))
+    valid = columns(tmp_path / "v.conll", "a/X b/Y", "c/Y d/NEW")
+    message = r"v\.conll, line 4: the tag 'NEW' is not in the training data, which has X, Y:"
+    with pytest.raises(DataError, match=message):
+        tagged(path, valid=valid)
+
+
+def test_sentences_in_both_parts_are_counted(tmp_path: Path) -> None:
+    path = columns(tmp_path / "d.conll", *(f"a{n}/X b/Y" for n in range(9)))
+    valid = columns(tmp_path / "v.conll", "a1/Y b/X", "a1/X c/Y", "a8/X b/Y")
+    assert tagged(path, valid=valid).summary.duplicates == 2
+
+
+def test_the_words_of_a_tagger_are_those_of_the_file(tmp_path: Path) -> None:
+    path = columns(tmp_path / "d.conll", *(f"well,/X o'clock's/Y {n}/Z" for n in range(9)))
+    loaded = tagged(path, tokenizer="word")
+    assert loaded.tokenizer.config.presplit
+    every = (*loaded.train.read(range(len(loaded.train))), *loaded.valid)
+    assert all(np.array_equal(s.first, s.last) and len(s.ids) == 3 for s in every)
+    assert "o'clock's" in {loaded.tokenizer.token(i) for i in range(loaded.tokenizer.vocab_size)}
