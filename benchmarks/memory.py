@@ -1,10 +1,10 @@
-"""Peak resident memory of a command over streams of several lengths, and over one long line.
+"""Peak resident memory of a command on streams of several sizes, and on one long line.
 
     python benchmarks/memory.py COMMAND MODEL [MEGABYTES...]
 
-COMMAND is classify, tag, score or predict; MODEL its model's directory; MEGABYTES (10 and 1000)
-the streams' lengths. The text is the sample stories over and over, each line numbered, so that no
-line comes twice.
+COMMAND is classify, tag, score or predict; MODEL is the directory of its model; MEGABYTES are the
+sizes of the streams (default: 10 and 1000). The text repeats the sample stories, with a number
+before each line of them, so that no line is the same as another.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LONG_LINE = 10 * MEGABYTE
 
 
 def main(command: str, model: str, sizes: list[int]) -> None:
-    """Print a row for each stream and one for the line."""
+    """Print a row for each stream and one for the long line."""
     print(f"{'rnntext ' + command:16} {'peak memory':>12} {'seconds':>8}")
     inputs = {f"{size} MB": partial(stream, size * MEGABYTE) for size in sizes}
     for name, text in {**inputs, "a line of 10 MB": one_line}.items():
@@ -33,7 +33,7 @@ def main(command: str, model: str, sizes: list[int]) -> None:
 
 
 def stream(size: int) -> Iterator[bytes]:
-    """About `size` bytes of lines."""
+    """Yield about `size` bytes of lines."""
     lines = [line for line in STORIES.read_text("utf-8").splitlines() if line.strip()]
     sent = 0
     for number in count():
@@ -45,7 +45,7 @@ def stream(size: int) -> Iterator[bytes]:
 
 
 def one_line() -> Iterator[bytes]:
-    """One line of LONG_LINE bytes."""
+    """Yield one line of LONG_LINE bytes."""
     words = b" ".join(STORIES.read_bytes().split()) + b" "
     for start in range(0, LONG_LINE, len(words)):
         yield words[: LONG_LINE - start]
@@ -53,7 +53,7 @@ def one_line() -> Iterator[bytes]:
 
 
 def run(command: str, model: str, text: Iterator[bytes]) -> tuple[float, float]:
-    """Peak resident memory in MB of the command over this text, and seconds."""
+    """Return the peak resident memory of the command on this text, in MB, and its seconds."""
     started = time.perf_counter()
     arguments = [sys.executable, "-m", "rnntext", command, "-m", model]
     process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)

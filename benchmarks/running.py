@@ -1,16 +1,16 @@
-"""Running trained models, beside a plain PyTorch implementation of the same networks with the same
-weights, and beside fastText: start-up, generation, classification, tagging, scoring.
+"""Running trained models, compared with a plain PyTorch implementation of the same networks with
+the same weights, and with fastText: start-up, generation, classification, tagging, scoring.
 
     python benchmarks/running.py DATA MODELS [SECTION...]
 
-The sections, all of them where none is named: startup, generation, classification, tagging,
-scoring. DATA holds ptb/train.txt, ptb/valid.txt, sst2/train.tsv (columns label, text),
-ewt/train.conllu and ewt/dev.conllu. The models are trained and kept in MODELS where they are not
-there yet; their speed does not depend on how good they are, so that they do not learn for long.
-fastText's row needs the package `fasttext`.
+The sections are startup, generation, classification, tagging and scoring; without a section all of
+them run. DATA holds ptb/train.txt, ptb/valid.txt, sst2/train.tsv (columns label, text),
+ewt/train.conllu and ewt/dev.conllu. Models that MODELS lacks are trained and saved
+there, for a short time only, because speed does not depend on quality. fastText's row needs the
+package `fasttext`.
 
-Everything is measured in turn, round after round, and the table gives each one's median. Before
-each piece is a pause, for PyTorch's threads go on spinning when they are done. PyTorch runs
+Each round measures every implementation once, and the table gives medians over the rounds. A pause
+precedes each measurement, because PyTorch's threads keep spinning after their work. PyTorch runs
 eagerly under inference_mode with as many threads as rnntext.
 """
 
@@ -56,7 +56,7 @@ Work = Callable[[], object]
 
 
 def main(data: Path, models: Path, *sections: str) -> None:
-    """Print the table, or these sections of it."""
+    """Print the table, or only the named sections of it."""
     torch.set_num_threads(usable_cores())
     train_models(data, models)
     print(f"{'':34} {'':>16} {'':>12} {'ratio':>8}")
@@ -72,7 +72,7 @@ def main(data: Path, models: Path, *sections: str) -> None:
 
 
 def train_models(data: Path, models: Path) -> None:
-    """Train what is missing, in float32 and in int8."""
+    """Train the models that are missing, in float32 and in int8."""
     words = [data / "ptb/train.txt", "--tokenizer", "word", "--preset", "small", "--steps", "300"]
     sentences = [data / "sst2/train.tsv", "--preset", "small", "--epochs", "3"]
     tagged = [data / "ewt/train.conllu", "--preset", "small", "--epochs", "1"]
@@ -86,7 +86,7 @@ def train_models(data: Path, models: Path) -> None:
 
 
 def command(*arguments: object) -> None:
-    """Run a command of rnntext whose output does not matter."""
+    """Run a command of rnntext and discard its output."""
     line = [*RNNTEXT, *map(str, arguments)]
     subprocess.run(line, stdout=subprocess.DEVNULL, check=True)
 
@@ -119,7 +119,7 @@ def startup(models: Path) -> None:
 
 
 def generation(models: Path) -> None:
-    """Tokens a second, one text alone and sixteen side by side."""
+    """Tokens a second, for a batch of one text and of sixteen."""
     peer = PlainLanguageModel(models / "lm")
     for rows in (1, 16):
         options = GenerationOptions(TOKENS, SamplingOptions(TEMPERATURE), seed=1)
@@ -131,12 +131,12 @@ def generation(models: Path) -> None:
 
 
 def texts_of(model: LanguageModel, options: GenerationOptions, samples: int) -> list[Generation]:
-    """Whole texts without a prompt."""
+    """Generate texts without a prompt."""
     return list(generate(model, [""], options, samples))
 
 
 def classification(data: Path, models: Path) -> None:
-    """Lines a second from text to label, tokenizing included."""
+    """Lines a second from text to label, including tokenization."""
     lines = (data / "sst2/train.tsv").read_text("utf-8").splitlines()[1:]
     labels, texts = zip(*(line.split("\t", 1) for line in lines), strict=True)
     peer = PlainClassifier(models / "classify")
@@ -152,8 +152,8 @@ def classification(data: Path, models: Path) -> None:
 
 
 def fasttext_of(labels: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, Work]:
-    """fastText trained on these lines, with words alone and with pairs of words, asked about all
-    of them in one call, and the first also one by one."""
+    """fastText trained on these lines, with single words and with pairs of words. It classifies
+    all lines in one call, and with single words also line by line."""
     import fasttext
 
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
@@ -165,13 +165,13 @@ def fasttext_of(labels: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, Wo
             while True:
                 try:
                     return fasttext.train_supervised(file.name, lr=rate, verbose=0, **options)
-                except RuntimeError:  # it "encountered NaN", as it does now and then
+                except RuntimeError:  # "encountered NaN", which happens now and then
                     rate /= 2
 
         words, pairs = trained(), trained(wordNgrams=2)
 
     def one_by_one() -> None:
-        # What its `predict` does; with NumPy 2 the rest of that fails.
+        # The call inside its `predict`, which fails with NumPy 2.
         for text in texts:
             words.f.predict(text + "\n", 1, 0.0, "strict")
 
@@ -184,7 +184,7 @@ def fasttext_of(labels: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, Wo
 
 
 def tagging(data: Path, models: Path) -> None:
-    """Words a second, of raw sentences and of sentences that are words already."""
+    """Words a second, for raw sentences and for sentences that are split into words."""
     sentences = [list(s.words) for s in read_tagged([str(data / "ewt/dev.conllu")], DataOptions())]
     texts = [" ".join(words) for words in sentences]
     words = sum(map(len, sentences))
@@ -198,7 +198,7 @@ def tagging(data: Path, models: Path) -> None:
 
 
 def scoring(data: Path, models: Path) -> None:
-    """Tokens a second of lines scored one by one, and as one text with the state carried."""
+    """Tokens a second, for separate lines and for one text with the hidden state carried."""
     lines = (data / "ptb/valid.txt").read_text("utf-8").splitlines()
     peer = PlainLanguageModel(models / "lm")
     model = LanguageModel.load(models / "lm")
@@ -215,14 +215,14 @@ def scoring(data: Path, models: Path) -> None:
 
 
 def carried_score(model: LanguageModel, ids: NDArray[np.int32]) -> float:
-    """The log-probability of one text."""
+    """Return the log-probability of one text."""
     return sum(float(piece.scores.sum()) for piece in model.score_documents([ids]))
 
 
 def compare(
     title: str, unit: str, amount: int, work: dict[str, Work], rounds: int = ROUNDS
 ) -> None:
-    """Do each piece of work in turn, and print what each does in a second."""
+    """Time every piece of work in each round, and print the median rates."""
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for number in range(rounds + 1):
         for name, piece in work.items():
@@ -238,12 +238,12 @@ def compare(
 
 
 def row(name: str, value: str, ratio: float, of: str) -> None:
-    """A line of the table."""
+    """Print a line of the table."""
     print(f"{name:42} {value:>18} {ratio:8.2f} {of}", flush=True)
 
 
 def plain_lstm(weights: dict[str, Tensor]) -> nn.LSTM:
-    """PyTorch's own stacked LSTM with the weights of an encoder."""
+    """Return PyTorch's stacked LSTM with the weights of an encoder."""
     first = weights["encoder.layers.0.forward_cell.weight_ih_l0"]
     layers = 1 + max(int(n.split(".")[2]) for n in weights if n.startswith("encoder.layers."))
     both = "encoder.layers.0.backward_cell.weight_ih_l0" in weights
@@ -259,7 +259,7 @@ def plain_lstm(weights: dict[str, Tensor]) -> nn.LSTM:
 
 
 class PlainLanguageModel:
-    """What one writes in PyTorch for a language model."""
+    """A plain PyTorch language model."""
 
     def __init__(self, directory: Path) -> None:
         weights = load_file(directory / "model.safetensors")
@@ -309,7 +309,7 @@ class PlainLanguageModel:
 
 
 class PlainClassifier:
-    """What one writes in PyTorch for a classifier: batches in order, padded, or packed as well."""
+    """A plain PyTorch classifier: batches in order, padded, and optionally packed."""
 
     def __init__(self, directory: Path) -> None:
         weights = load_file(directory / "model.safetensors")

@@ -1,20 +1,20 @@
-"""Training, beside the plain PyTorch loop with the same encoder, batches and data.
+"""Training, compared with a plain PyTorch loop with the same encoder, batches and data.
 
     python benchmarks/training.py DATA [--minutes M] [SECTION...]
 
-DATA holds ptb/train.txt, ptb/valid.txt, imdb/train.jsonl and ewt/train.conllu. The sections, all of
-them where none is named:
+DATA holds ptb/train.txt, ptb/valid.txt, imdb/train.jsonl, ewt/train.conllu
+and ewt/dev.conllu. The sections, all of which run by default:
 
-    memory      peak resident memory over 10 MB, 100 MB and 1 GB of text
-    steps       tokens a second on Penn Treebank, and the share of the machine's arithmetic
+    memory      peak resident memory on 10 MB, 100 MB and 1 GB of text
+    steps       tokens a second on Penn Treebank, and the share of the machine's throughput
     epochs      seconds of an epoch: a classifier on film reviews, a tagger on UD English EWT
-    exactness   a run that was killed and resumed, and two processes, beside an undisturbed one
+    exactness   a killed and resumed run, and a run of two processes, compared with a plain run
     quality     validation perplexity after M minutes (10), both loops
 
-The plain loop is what one writes first: nn.LSTM in float32 with its own dropout, a full softmax
-tied to the embeddings, gradients clipped and weights moved tensor by tensor, batches in a random
-order padded to their longest row. Its speed is measured in turns with ours, and the table gives
-medians. Perplexities are exact on both sides.
+The plain loop uses nn.LSTM in float32 with its own dropout and a full softmax tied to the
+embeddings. It clips gradients and updates weights one tensor at a time, and pads batches in random
+order to their longest row. Rounds of both loops alternate, and the table gives medians.
+Perplexities are exact for both.
 """
 
 from __future__ import annotations
@@ -48,9 +48,10 @@ from rnntext.training.run import run
 
 ROUNDS = 3
 WARM, TIMED = 10, 40  # steps of the plain loop
-OURS = 200  # steps of ours, of which the second half is timed
+OURS = 200  # steps of rnntext, of which the second half is timed
 ROWS, BPTT, VOCABULARY = 20, 35, 10_000
 MEGABYTE = 1_000_000
+TEXT_SIZES = (10, 100, 1000)  # MB
 RNNTEXT = [sys.executable, "-m", "rnntext"]
 SECTIONS = ("memory", "steps", "epochs", "exactness", "quality")
 
@@ -66,7 +67,7 @@ def main() -> None:
     print(f"{'':44} {'plain':>12} {'rnntext':>12} {'ratio':>8}")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        # First, because a process counts as its own what the one that started it held then.
+        # First, because the peak memory of a child process includes that of its parent at the fork.
         if "memory" in given.sections:
             memory(work)
         if "steps" in given.sections:
@@ -80,7 +81,7 @@ def main() -> None:
 
 
 def row(name: str, plain: str, ours: str, ratio: str = "") -> None:
-    """A line of the table."""
+    """Print a line of the table."""
     print(f"{name:44} {plain:>12} {ours:>12} {ratio:>8}", flush=True)
 
 
@@ -88,7 +89,7 @@ def row(name: str, plain: str, ours: str, ratio: str = "") -> None:
 
 
 class PlainLanguageModel(nn.Module):
-    """Two layers under a full softmax that shares its weights with the embeddings."""
+    """Two recurrent layers and a full softmax that shares its weights with the embeddings."""
 
     def __init__(self, cell: str, hidden: int) -> None:
         super().__init__()
@@ -105,13 +106,13 @@ class PlainLanguageModel(nn.Module):
 
 
 def words(path: Path, vocabulary: dict[str, int]) -> Tensor:
-    """The ids of a text whose lines end in <eos>; words that are new get a number."""
+    """Return the ids of a text whose lines end in <eos>, and add new words to `vocabulary`."""
     text = path.read_text("utf-8").replace("\n", " <eos> ").split()
     return torch.tensor([vocabulary.setdefault(word, len(vocabulary)) for word in text])
 
 
 def detached(state: Any) -> Any:
-    """The state without what it was computed from."""
+    """Return the state detached from the graph."""
     if state is None:
         return None
     return state.detach() if isinstance(state, Tensor) else tuple(part.detach() for part in state)
@@ -120,7 +121,7 @@ def detached(state: Any) -> Any:
 def plain_steps(
     model: PlainLanguageModel, ids: Tensor, optimizer: torch.optim.Optimizer
 ) -> Iterator[float]:
-    """Walk along the text once; the loss of each step."""
+    """Train for one pass over the text and yield the loss of each step."""
     columns = ids[: len(ids) // ROWS * ROWS].view(ROWS, -1).t().contiguous()  # (T, B)
     state = None
     model.train()
@@ -136,7 +137,7 @@ def plain_steps(
 
 
 def ptb_options(data: Path, cell: str, hidden: int, **more: Any) -> TrainingOptions:
-    """Our run over the same text with the same encoder and batches."""
+    """Options of a run on the same text with the same encoder and batches."""
     return TrainingOptions(
         task="lm",
         data=(str(data / "ptb/train.txt"),),
@@ -152,7 +153,7 @@ def ptb_options(data: Path, cell: str, hidden: int, **more: Any) -> TrainingOpti
 
 
 def our_pace(options: TrainingOptions, directory: Path) -> float:
-    """Tokens a second in the second half of a run, batches and all."""
+    """Tokens a second in the second half of a run, including the time to make batches."""
     seen: list[Step] = []
     for event in run(options, directory, ExecutionOptions(force=True)):
         if isinstance(event, Step):
@@ -164,7 +165,7 @@ def our_pace(options: TrainingOptions, directory: Path) -> float:
 
 
 def steps(data: Path, work: Path) -> None:
-    """Tokens a second, and arithmetic beside that of large matrix products."""
+    """Tokens a second, and arithmetic compared with that of large matrix products."""
     ids = words(data / "ptb/train.txt", {})
     machine = choose_machine("auto", usable_cores())
     for cell, hidden in (("lstm", 200), ("lstm", 650), ("gru", 200)):
@@ -172,7 +173,7 @@ def steps(data: Path, work: Path) -> None:
         model = PlainLanguageModel(cell, hidden)
         optimizer = torch.optim.Adam(model.parameters(), foreach=False)
         plain, ours, peaks = [], [], []
-        # No evaluation lies in the part of so long a run that is timed.
+        # A run of this length has no evaluation during the timed steps.
         options = ptb_options(data, cell, hidden, steps=10 * OURS)
         for _ in range(ROUNDS):
             walk = plain_steps(model, ids, optimizer)
@@ -197,16 +198,16 @@ def steps(data: Path, work: Path) -> None:
 
 
 def flops(cell: str, hidden: int, *, full: bool = False) -> float:
-    """Arithmetic of a step for each token: products forward, and twice as many backward."""
+    """Floating-point operations per token: products in the forward pass, twice as many backward."""
     gates = {"lstm": 4, "gru": 3}[cell]
     recurrent = 2 * (2 * gates * hidden * 2 * hidden)
-    # The commonest tenth of the vocabulary and a sample of 15 % of it.
+    # The sampled softmax: the most common tenth of the vocabulary and a sample of 15 % of it.
     candidates = VOCABULARY if full else VOCABULARY // 10 + VOCABULARY * 15 // 100
     return 3.0 * (recurrent + 2 * hidden * candidates)
 
 
 def peak(machine: Machine, size: int = 1024) -> float:
-    """GFLOP/s of a product of two matrices in the format that training multiplies in."""
+    """GFLOP/s of a product of two matrices in the number format of training."""
     a, b = (torch.randn(size, size).to(machine.dtype) for _ in range(2))
     best = math.inf
     for _ in range(30):
@@ -220,7 +221,7 @@ def peak(machine: Machine, size: int = 1024) -> float:
 
 
 def epochs(data: Path, work: Path) -> None:
-    """Seconds of an epoch of ours, and of the same network in the plain loop."""
+    """Seconds per epoch of rnntext, and of the same network in the plain loop."""
     tasks = {
         "IMDB, classifier": TrainingOptions(
             "classify", (str(data / "imdb/train.jsonl"),), epochs=1, preset="small"
@@ -239,7 +240,7 @@ def epochs(data: Path, work: Path) -> None:
 
 
 def our_epoch(options: TrainingOptions, directory: Path) -> float:
-    """Seconds from the first step to the last."""
+    """Seconds spent in training steps."""
     began = 0.0
     for event in run(options, directory, ExecutionOptions(force=True)):
         if isinstance(event, Prepared):
@@ -250,7 +251,7 @@ def our_epoch(options: TrainingOptions, directory: Path) -> float:
 
 
 def plain_epoch(options: TrainingOptions) -> float:
-    """The same network, float32, batches of as many rows in a random order."""
+    """Seconds of an epoch of the same network in float32, in random batches of the same size."""
     from rnntext.training.run import _set_up
 
     setup = _set_up(options, time.perf_counter(), True)
@@ -267,7 +268,7 @@ def plain_epoch(options: TrainingOptions) -> float:
     objective._epochs = SimpleNamespace(batches=shuffled)
     objective.steps_per_epoch = math.ceil(len(order) / size)
     tensors = objective._tensors
-    objective._tensors = lambda *given, even: tensors(*given)  # as wide as the longest row
+    objective._tensors = lambda *given, even: tensors(*given)  # padded to the longest row
     started = time.perf_counter()
     for batch in objective.batches(0):
         loss, _ = objective.loss(model, batch)
@@ -282,7 +283,7 @@ def plain_epoch(options: TrainingOptions) -> float:
 
 
 def exactness(data: Path, work: Path) -> None:
-    """What is the same to the bit, and what to rounding."""
+    """Compare weights bit for bit, and losses up to rounding."""
     text = work / "text.txt"
     text.write_text("".join((data / "ptb/train.txt").open("r").readlines()[:6000]), "utf-8")
     line = [*RNNTEXT, "train", "lm", str(text), "--tokenizer", "word", "--steps", "300", "-q"]
@@ -319,7 +320,7 @@ def exactness(data: Path, work: Path) -> None:
 
 
 def losses(directory: Path) -> list[float]:
-    """All that a run has logged."""
+    """The losses that a run has logged."""
     lines = (directory / "metrics.jsonl").read_text("utf-8").splitlines()
     return [json.loads(line)["loss"] for line in lines]
 
@@ -328,9 +329,9 @@ def losses(directory: Path) -> list[float]:
 
 
 def memory(work: Path) -> None:
-    """Peak resident memory of whole runs that train the same model on the same batches, a file of
-    each size."""
-    for size in (10, 100, 1000):
+    """Peak resident memory of whole runs, which train a model of the same size with the same batch
+    size on a file of each size."""
+    for size in TEXT_SIZES:
         text = work / f"{size}.txt"
         with text.open("wb") as file:
             file.writelines(stream(size * MEGABYTE))
@@ -361,7 +362,7 @@ def memory(work: Path) -> None:
 
 
 def quality(data: Path, work: Path, minutes: float) -> None:
-    """Validation perplexity after so many minutes, the whole of them used on both sides."""
+    """Validation perplexity after `minutes`, all of which both loops use."""
     before, read = plain_perplexity(data, minutes)
     line = [*RNNTEXT, "train", "lm", data / "ptb/train.txt", "--valid", data / "ptb/valid.txt"]
     line += ["--tokenizer", "word", "--layers", 2, "--hidden", 200, "--batch-size", ROWS]
@@ -375,8 +376,9 @@ def quality(data: Path, work: Path, minutes: float) -> None:
 
 
 def plain_perplexity(data: Path, minutes: float) -> tuple[float, float]:
-    """Gradient descent at 20, a quarter of it from where validation gets worse (what PyTorch's
-    own example of a word language model does); and how often the text was read."""
+    """Return the perplexity and the number of passes over the text of gradient descent with
+    learning rate 20, divided by four each time validation gets worse, as in PyTorch's own example
+    of a word language model."""
     began = time.perf_counter()
     vocabulary: dict[str, int] = {}
     train, valid = (words(data / f"ptb/{part}.txt", vocabulary) for part in ("train", "valid"))
@@ -399,9 +401,9 @@ def plain_perplexity(data: Path, minutes: float) -> tuple[float, float]:
 
 @torch.inference_mode()
 def perplexity(model: PlainLanguageModel, ids: Tensor) -> float:
-    """Over the whole text, the state carried along."""
+    """Perplexity of the whole text, with the hidden state carried."""
     model.eval()
-    end = ids[-1:]  # the line before the first has an end too
+    end = ids[-1:]  # the first input is an end of line
     inputs = torch.cat([end, ids[:-1]])
     total, state = 0.0, None
     for start in range(0, len(ids), 1000):
