@@ -10,11 +10,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rnntext.training.data import loading
 from rnntext.training.data.examples import LabelledIds, LabelledRows
-from rnntext.training.data.loading import LabelledData, LanguageData, TaggedData, load_data
+from rnntext.training.data.loading import Data
 from rnntext.training.options import TrainingOptions
+from rnntext.training.tasks.base import get_task
+from rnntext.training.tasks.classifier import LabelledExamples
+from rnntext.training.tasks.language_model import TextExamples
+from rnntext.training.tasks.tagger import TaggedExamples
 
 SAMPLE = "naïve café 你好 🙂"
+
+
+def load_data(options: TrainingOptions, *args: Any, **more: Any) -> Data[Any]:
+    """Load the data of the options' own task."""
+    return loading.load_data(get_task(options.task), options, *args, **more)
 
 
 def write(path: Path, *lines: str) -> str:
@@ -26,25 +36,25 @@ def story(tmp_path: Path, lines: int = 60) -> str:
     return write(tmp_path / "text", *(f"{SAMPLE} line {number}" for number in range(lines)))
 
 
-def language(*data: str, **options: Any) -> LanguageData:
+def language(*data: str, **options: Any) -> Data[TextExamples]:
     loaded = load_data(TrainingOptions("lm", data, **options))
-    assert isinstance(loaded, LanguageData)
+    assert isinstance(loaded.examples, TextExamples)
     return loaded
 
 
-def texts(loaded: LanguageData) -> tuple[str, list[str]]:
+def texts(loaded: Data[TextExamples]) -> tuple[str, list[str]]:
     """Decode the training text and the validation documents."""
-    decode = loaded.tokenizer.decode
-    return decode(loaded.stream[:]), [decode(document) for document in loaded.valid]
+    decode, examples = loaded.tokenizer.decode, loaded.examples
+    return decode(examples.stream[:]), [decode(document) for document in examples.valid]
 
 
 def table(path: Path, rows: list[tuple[str, str]]) -> str:
     return write(path, *(json.dumps({"text": text, "label": label}) for text, label in rows))
 
 
-def labelled(*data: str, **options: Any) -> LabelledData:
+def labelled(*data: str, **options: Any) -> Data[LabelledExamples]:
     loaded = load_data(TrainingOptions("classify", data, **{"tokenizer": "byte", **options}))
-    assert isinstance(loaded, LabelledData)
+    assert isinstance(loaded.examples, LabelledExamples)
     return loaded
 
 
@@ -61,7 +71,7 @@ def columns(path: Path, *sentences: str) -> str:
     return write(path, *lines)
 
 
-def tagged(*data: str, **options: Any) -> TaggedData:
+def tagged(*data: str, **options: Any) -> Data[TaggedExamples]:
     loaded = load_data(TrainingOptions("tag", data, **{"tokenizer": "byte", **options}))
-    assert isinstance(loaded, TaggedData)
+    assert isinstance(loaded.examples, TaggedExamples)
     return loaded

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rnntext.training.data.loading import load_data
 from rnntext.training.options import TrainingOptions
+from tests.training.data.small_files import load_data
 
 ORDERS = [("c", "a", "b"), ("b", "c", "a"), ("a", "b", "c")]
 

@@ -16,13 +16,16 @@ from rnntext.text.tables import Row
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data import loading as data_module
 from rnntext.training.data import prepare
-from rnntext.training.data.loading import Data, LabelledData, LanguageData, load_data
+from rnntext.training.data.loading import Data
 from rnntext.training.options import TrainingOptions
+from rnntext.training.tasks.classifier import LabelledExamples
+from rnntext.training.tasks.language_model import TextExamples
 from tests.training.data.small_files import (
     SAMPLE,
     all_rows,
     columns,
     language,
+    load_data,
     story,
     table,
     texts,
@@ -42,15 +45,20 @@ def treebank(tmp_path: Path) -> str:
 DATA: dict[str, Callable[[Path], str]] = {"lm": story, "classify": reviews, "tag": treebank}
 
 
-def content(data: Data) -> list[Any]:
+def content(data: Data[Any]) -> list[Any]:
     """Return all training and validation data as plain values, which can be compared."""
-    if isinstance(data, LanguageData):
-        parts: list[Any] = [data.stream[:], data.counts, *data.valid, data.valid_bytes]
-    elif isinstance(data, LabelledData):
-        sides = (all_rows(data.train), data.valid)
+    if isinstance(data.examples, TextExamples):
+        parts: list[Any] = [
+            data.examples.stream[:],
+            data.examples.counts,
+            *data.examples.valid,
+            data.examples.valid_bytes,
+        ]
+    elif isinstance(data.examples, LabelledExamples):
+        sides = (all_rows(data.examples.train), data.examples.valid)
         parts = [data.labels, *(part for side in sides for part in (*side.ids, side.labels))]
     else:
-        every = (*data.train.read(range(len(data.train))), *data.valid)
+        every = (*data.examples.train.read(range(len(data.examples.train))), *data.examples.valid)
         parts = [data.labels, *(x for s in every for x in (s.ids, s.first, s.last, s.tags))]
     plain = [part.tolist() if isinstance(part, np.ndarray) else part for part in parts]
     return [*plain, data.summary, data.tokenizer.to_json(), data.tokenizer.config]
@@ -158,7 +166,7 @@ def test_a_directory_changes_with_the_names_and_contents_of_its_data_files(tmp_p
     assert load_data(options).encoded.reused
     (tmp_path / "data" / "a").rename(tmp_path / "data" / "c")
     renamed = load_data(options)
-    assert isinstance(renamed, LabelledData)
+    assert isinstance(renamed.examples, LabelledExamples)
     assert not renamed.encoded.reused
     assert renamed.labels == ("b", "c")
     write(tmp_path / "data" / "c" / "9.txt", "new")

@@ -13,13 +13,16 @@ import pytest
 
 from rnntext.errors import DataError
 from rnntext.training.data import prepare
-from rnntext.training.data.loading import LabelledData, TaggedData, load_data
+from rnntext.training.data.loading import Data
 from rnntext.training.options import TrainingOptions
+from rnntext.training.tasks.classifier import LabelledExamples
+from rnntext.training.tasks.tagger import TaggedExamples
 from tests.training.data.small_files import (
     SAMPLE,
     all_rows,
     columns,
     labelled,
+    load_data,
     table,
     tagged,
     write,
@@ -28,9 +31,9 @@ from tests.training.data.small_files import (
 # Classifiers
 
 
-def rows_of(loaded: LabelledData) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+def rows_of(loaded: Data[LabelledExamples]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     sides = []
-    for side in (all_rows(loaded.train), loaded.valid):
+    for side in (all_rows(loaded.examples.train), loaded.examples.valid):
         assert (side.labels.sum(1) == 1).all()
         sides.append(
             [
@@ -75,9 +78,9 @@ def test_training_splits_a_long_sentence_into_pieces(tmp_path: Path) -> None:
     rows = [{"words": ["ab"] * 2000, "tags": tags}, {"words": ["ab", "cd"], "tags": ["O", "O"]}]
     path = write(tmp_path / "d.jsonl", *map(json.dumps, rows))
     loaded = load_data(TrainingOptions("tag", (path,), valid=path, tokenizer="byte"))
-    assert isinstance(loaded, TaggedData)
+    assert isinstance(loaded.examples, TaggedExamples)
     assert (loaded.summary.train, loaded.summary.valid) == (2, 2)
-    pieces = loaded.train.read(range(len(loaded.train)))
+    pieces = loaded.examples.train.read(range(len(loaded.examples.train)))
     assert max(len(piece.ids) for piece in pieces) <= 512
     learned = [[loaded.labels[tag] for tag in piece.tags] for piece in pieces]
     assert learned[-1] == ["O", "O"]
@@ -87,7 +90,7 @@ def test_training_splits_a_long_sentence_into_pieces(tmp_path: Path) -> None:
     assert {(one, two) for one, two in zip(flat, tags, strict=True) if one != two} == {
         ("B-x", "I-x")
     }
-    assert [loaded.labels[tag] for tag in loaded.valid[0].tags] == tags
+    assert [loaded.labels[tag] for tag in loaded.examples.valid[0].tags] == tags
 
 
 @pytest.mark.parametrize("task", ["classify", "tag"])
@@ -104,12 +107,12 @@ def test_the_first_examples_are_used_where_time_runs_out(
     options = TrainingOptions(task, (path,), tokenizer="byte")
     answers = itertools.chain([0.0] * 9, [0.2, 0.2, 0.2], itertools.repeat(0.9))
     cut = load_data(options, spent=lambda: next(answers))
-    assert isinstance(cut, LabelledData | TaggedData)
+    assert isinstance(cut.examples, LabelledExamples | TaggedExamples)
     summary = cut.summary
     assert (summary.read, summary.valid, summary.train) == (90, 9, 20)
     assert summary.cut_short
     assert cut.encoded.place is None
-    assert len(cut.train) == 20
+    assert len(cut.examples.train) == 20
     whole = load_data(options).summary
     assert (whole.read, whole.train, whole.cut_short) == (200, 180, False)
     again = load_data(replace(options, part=(summary.read, summary.train))).summary
@@ -184,11 +187,11 @@ def test_several_labels_and_none(tmp_path: Path) -> None:
     path = write(tmp_path / "d.jsonl", *lines)
     loaded = labelled(path, multi_label=True)
     assert loaded.labels == ("x", "y", "z")
-    for side in (all_rows(loaded.train), loaded.valid):
+    for side in (all_rows(loaded.examples.train), loaded.examples.valid):
         for ids, row in zip(side.ids, side.labels, strict=True):
             number = int(loaded.tokenizer.decode(ids).split()[1])
             assert row.tolist() == [float(place < number % 4) for place in range(3)]
-    assert len(loaded.train.ids) + len(loaded.valid.ids) == 40
+    assert len(loaded.examples.train.ids) + len(loaded.examples.valid.ids) == 40
 
 
 def test_no_labels_at_all(tmp_path: Path) -> None:
@@ -208,8 +211,8 @@ def test_an_empty_text_is_an_empty_line(tokenizer: str, tmp_path: Path) -> None:
     rows = [(f"text text {n}", "ab"[n % 2]) for n in range(8)]
     valid = table(tmp_path / "v.jsonl", [("", "a"), ("text", "b")])
     loaded = labelled(table(tmp_path / "d.jsonl", rows), valid=valid, tokenizer=tokenizer)
-    assert loaded.valid.ids[0].tolist() == [loaded.tokenizer.eos_id]
-    assert loaded.valid.ids[1].tolist() != [loaded.tokenizer.eos_id]
+    assert loaded.examples.valid.ids[0].tolist() == [loaded.tokenizer.eos_id]
+    assert loaded.examples.valid.ids[1].tolist() != [loaded.tokenizer.eos_id]
 
 
 # Taggers
@@ -220,8 +223,8 @@ def test_words_keep_their_tags(tmp_path: Path) -> None:
     loaded = tagged(columns(tmp_path / "d.conll", *given))
     assert loaded.labels == ("ADJ", "NOUN", "SYM", "VERB", "X")
     found = []
-    train = loaded.train.read(range(27))
-    for sentence in (*train, *loaded.valid):
+    train = loaded.examples.train.read(range(27))
+    for sentence in (*train, *loaded.examples.valid):
         words = [
             loaded.tokenizer.decode(sentence.ids[a : b + 1])
             for a, b in zip(sentence.first, sentence.last, strict=True)
@@ -229,7 +232,7 @@ def test_words_keep_their_tags(tmp_path: Path) -> None:
         tags = [loaded.labels[tag] for tag in sentence.tags]
         found.append(" ".join(f"{word}/{tag}" for word, tag in zip(words, tags, strict=True)))
     assert sorted(found) == sorted(given)
-    assert len(loaded.valid) == 3
+    assert len(loaded.examples.valid) == 3
     summary = loaded.summary
     assert (summary.unit, summary.train, summary.valid) == ("sentences", 27, 3)
     assert sum(summary.labels.values()) == sum(len(s.tags) for s in train)
@@ -276,6 +279,6 @@ def test_the_words_of_a_tagger_are_those_of_the_file(tmp_path: Path) -> None:
     path = columns(tmp_path / "d.conll", *(f"well,/X o'clock's/Y {n}/Z" for n in range(9)))
     loaded = tagged(path, tokenizer="word")
     assert loaded.tokenizer.config.presplit
-    every = (*loaded.train.read(range(len(loaded.train))), *loaded.valid)
+    every = (*loaded.examples.train.read(range(len(loaded.examples.train))), *loaded.examples.valid)
     assert all(np.array_equal(s.first, s.last) and len(s.ids) == 3 for s in every)
     assert "o'clock's" in {loaded.tokenizer.token(i) for i in range(loaded.tokenizer.vocab_size)}

@@ -18,14 +18,13 @@ MEMORY = """
     from rnntext.training.options import TrainingOptions
     from rnntext.training.data.loading import load_data
     from rnntext.training.engine.device import choose_machine
-    from rnntext.training.presets import choose_recipe
     from rnntext.training.engine.distributed import SINGLE_PROCESS
-    from rnntext.training.run import _objective
+    from rnntext.training.tasks.base import get_task
 
     task, folder = sys.argv[1], Path(sys.argv[2])
     # Bounds that little data reaches: beyond them nothing may grow.
     prepare.CHUNK, prepare.VALID_EXAMPLES, prepare.VALID_CHARACTERS = 1000, 500, 40_000
-    example_split.MOST_HELD, text_split.MOST_UNITS = 1 << 12, 1 << 11
+    example_split.MAX_IN_MEMORY, text_split.MAX_UNITS = 1 << 12, 1 << 11
     machine = choose_machine("cpu", 1)
 
     def peak():
@@ -40,9 +39,10 @@ MEMORY = """
                 file.write(f"{start}{number:09} naïve café 你好 🙂 " + "and so on" * 7 + "\\n")
         options = TrainingOptions(task, (str(path),), tokenizer="byte", batch_size=32)
         before = peak()
-        data = load_data(options)
-        recipe = choose_recipe(options, 1000, 1000)
-        objective = _objective(options, data, recipe, machine, SINGLE_PROCESS)
+        learned = get_task(task)
+        data = load_data(learned, options)
+        recipe = learned.choose_recipe(options, 1000, 1000)
+        objective = learned.objective(options, data, recipe, machine, SINGLE_PROCESS)
         for number, _ in enumerate(objective.batches(0)):
             if number == 400:
                 break

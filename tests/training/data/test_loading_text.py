@@ -15,9 +15,10 @@ from rnntext.errors import DataError
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
 from rnntext.training.data import prepare
 from rnntext.training.data import sampling as sample
-from rnntext.training.data.loading import LanguageData, load_data, tokenizer_of
+from rnntext.training.data.loading import tokenizer_of
 from rnntext.training.options import TrainingOptions
-from tests.training.data.small_files import SAMPLE, language, story, texts, write
+from rnntext.training.tasks.language_model import TextExamples
+from tests.training.data.small_files import SAMPLE, language, load_data, story, texts, write
 
 
 def test_training_and_validation_text_make_up_the_file(tmp_path: Path) -> None:
@@ -33,7 +34,7 @@ def test_training_and_validation_text_make_up_the_file(tmp_path: Path) -> None:
     assert summary.characters == len(train)
     assert summary.duplicates == 0
     assert not summary.cut_short
-    assert loaded.valid_bytes == len("".join(valid).encode())
+    assert loaded.examples.valid_bytes == len("".join(valid).encode())
     digest = b"".join(line.encode() + b"\0" for line in train.splitlines())
     assert summary.fingerprint == hashlib.sha256(digest).hexdigest()
 
@@ -52,7 +53,7 @@ def test_a_named_validation_file(tmp_path: Path) -> None:
     assert texts(loaded) == (Path(path).read_text(), [Path(valid).read_text()])
     # Lines of the validation file that are in the training text: "line 3" twice, "line 4" once.
     assert loaded.summary.duplicates == 3
-    assert loaded.valid_bytes == Path(valid).stat().st_size
+    assert loaded.examples.valid_bytes == Path(valid).stat().st_size
 
 
 def test_each_file_is_a_document(tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def test_the_number_of_bytes_is_known_where_the_tokenizer_loses_none(tmp_path: P
     unknown = write(tmp_path / "unknown", "the dog")
 
     def valid_bytes(valid: str, tokenizer: str, **options: Any) -> int | None:
-        return language(path, valid=valid, tokenizer=tokenizer, **options).valid_bytes
+        return language(path, valid=valid, tokenizer=tokenizer, **options).examples.valid_bytes
 
     assert valid_bytes(known, "char") == 9
     assert valid_bytes(unknown, "char") is None
@@ -113,14 +114,14 @@ def test_text_split_into_words_keeps_its_words(tmp_path: Path) -> None:
     words = {word for line in lines for word in line.split()}
     # The text has an unknown word already, so every other word is in the vocabulary.
     assert {tokenizer.token(i) for i in range(tokenizer.vocab_size)} == words | {"<eos>"}
-    tokens = [[tokenizer.token(i) for i in document] for document in loaded.valid]
+    tokens = [[tokenizer.token(i) for i in document] for document in loaded.examples.valid]
     assert tokens == [
         ["the", "board", "will", "<unk>", "N", "years", "<eos>",
          "a", "<unk>", "'s", "fund", "<eos>"]
     ]  # fmt: skip
-    spelled = [tokenizer.token(i) for i in loaded.stream[:]]
+    spelled = [tokenizer.token(i) for i in loaded.examples.stream[:]]
     assert " ".join(spelled).replace(" <eos>", "\n").split() == " ".join(lines * 3).split()
-    assert loaded.valid_bytes is None
+    assert loaded.examples.valid_bytes is None
 
 
 def test_another_models_tokenizer_is_kept(tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ def test_a_part_is_used_where_encoding_runs_out_of_time(
     answers = itertools.chain([0.0] * 20, itertools.repeat(0.9))
     options = TrainingOptions("lm", (path,), valid=valid, tokenizer="byte")
     loaded = load_data(options, spent=lambda: next(answers))
-    assert isinstance(loaded, LanguageData)
+    assert isinstance(loaded.examples, TextExamples)
     lines = texts(loaded)[0].splitlines()
     assert lines == [f"line {number:03}" for number in range(20)]
     summary = loaded.summary

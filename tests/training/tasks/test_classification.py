@@ -116,15 +116,6 @@ def test_long_documents_are_read_in_windows() -> None:
     assert np.abs(found[2] - logits_alone(model, DOCUMENTS[2])).max() > 1e-3
 
 
-def test_windows_of() -> None:
-    documents = [np.arange(5), np.arange(6), np.arange(7)]
-    windows, owners = windows_of(documents, 3)
-    assert [window.tolist() for window in windows] == [
-        [0, 1, 2], [3, 4], [0, 1, 2], [3, 4, 5], [0, 1, 2], [3, 4, 5], [6]
-    ]  # fmt: skip
-    assert owners.tolist() == [0, 0, 1, 1, 2, 2, 2]
-
-
 def test_training_reads_a_window_of_a_long_document_and_all_of_others() -> None:
     documents = [np.arange(100, 140), np.arange(5), np.arange(50, 60)]
     objective = classification(documents, one_hot(0, 1, 2), max_length=10, batch_size=2)
