@@ -252,4 +252,5 @@ def test_there_is_nothing_else() -> None:
     with pytest.raises(AttributeError, match="module 'rnntext' has no attribute 'unload'"):
         rnntext.unload  # noqa: B018
     assert not hasattr(rnntext, "Runtime")
-    assert rnntext.__all__ == ["__version__", "load"]
+    functions = ["evaluate", "export", "load", "train", "train_events"]
+    assert rnntext.__all__ == ["Exported", "__version__", *functions]
