@@ -61,6 +61,12 @@ def test_an_invalid_encoder_is_refused(change: dict[str, Any], named: str) -> No
         {"encoder": {}},
         {"encoder": {**MODELS[1].to_json()["encoder"], "more": 1}},
         {"encoder": {**MODELS[1].to_json()["encoder"], "hidden_size": "6"}},
+        {"encoder": {**MODELS[1].to_json()["encoder"], "hidden_size": 6.5}},
+        {"encoder": {**MODELS[1].to_json()["encoder"], "bidirectional": 1}},
+        {"labels": "ab"},
+        {"labels": ["a", 3]},
+        {"multi_label": None},
+        {"max_length": True},
         {"more": 1},
     ],
 )
