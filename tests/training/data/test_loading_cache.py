@@ -14,10 +14,10 @@ import pytest
 from rnntext.text import lines
 from rnntext.text.tables import Row
 from rnntext.text.tokenizer import Tokenizer
-from rnntext.training.data import loading as data_module
 from rnntext.training.data import prepare
 from rnntext.training.data.loading import Data
 from rnntext.training.options import TrainingOptions
+from rnntext.training.tasks.base import get_task
 from rnntext.training.tasks.classifier import LabelledExamples
 from rnntext.training.tasks.language_model import TextExamples
 from tests.training.data.small_files import (
@@ -80,7 +80,7 @@ def test_the_second_run_reads_no_text(
     first = load_data(options)
     (entry,) = cache.iterdir()
     assert (first.encoded.place, first.encoded.reused) == (str(entry), False)
-    monkeypatch.setattr(data_module, "_plan", no_text)
+    monkeypatch.setattr(type(get_task(task)), "plan", no_text)
     second = load_data(options)
     assert (second.encoded.place, second.encoded.reused) == (str(entry), True)
     files = [path for path in entry.iterdir() if path.name != "entry.json"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,18 @@ import torch
 from safetensors.torch import save as save_tensors
 
 from rnntext import checkpoint
+from rnntext.checkpoint_config import (
+    CheckpointConfig,
+    DataRecord,
+    Progress,
+    TrainingRecord,
+    config_to_json,
+)
+from rnntext.config import EncoderConfig, ModelConfig, TokenizerConfig
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence.resume import LOOP, TENSORS, SavedRun, find_saved_run
+from rnntext.training.presets import Recipe
 
 OPTIONS = TrainingOptions("tag", ("a.conllu",), epochs=20, lr=0.01)
 TENSOR = torch.arange(6.0).reshape(2, 3)
@@ -26,30 +36,31 @@ FILES = {
 }
 
 
-def config(**training: Any) -> dict[str, Any]:
-    return {
-        "data": {
-            "fingerprint": "1" * 64,
-            "valid_digest": "2" * 64,
-            "cut_short": False,
-            "read": 50,
-            "train": 40,
-        },
-        "training": {
-            "options": OPTIONS.to_json(),
-            "finished": False,
-            "machine": "cpu, float32",
-            "threads": 2,
-            "processes": 1,
-            "torch_version": torch.__version__,
-            **training,
-        },
-        "results": {},
-    }
+def config(*, cut_short: bool = False, finished: bool = False) -> dict[str, Any]:
+    training = TrainingRecord(
+        options=OPTIONS.to_json(),
+        recipe=Recipe("gru", 1, 6, 4, True, 8, 0.01, 0.1, 0.0, 0, 9).to_json(),
+        machine="cpu, float32",
+        threads=2,
+        processes=1,
+        torch_version=str(torch.__version__),
+        finished=finished,
+    )
+    return config_to_json(
+        version="0.1.0",
+        model=ModelConfig("tag", EncoderConfig("gru", 9, 4, 6, 1, True), ("A", "B"), False, 9),
+        parameters=123,
+        quantization=None,
+        tokenizer=TokenizerConfig("char"),
+        data=DataRecord("sentences", 40, 10, 99, 0, "1" * 64, {"A": 4}, 50, cut_short, 0, "2" * 64),
+        training=training,
+        results=Progress(20, 2.5, 3.5, None, None),
+    )
 
 
-def saved_run(**files: bytes) -> SavedRun:
-    return SavedRun(Path("model"), config(), OPTIONS, False, {**FILES, **files})
+def saved_run(*, cut_short: bool = False, **files: bytes) -> SavedRun:
+    read = CheckpointConfig(Path("model"), config(cut_short=cut_short))
+    return SavedRun(Path("model"), read, OPTIONS, False, {**FILES, **files})
 
 
 def test_a_state_is_read_once() -> None:
@@ -94,10 +105,18 @@ def test_a_saved_run_is_found(tmp_path: Path) -> None:
     assert (run.finished, run.files) == (True, {})
 
 
-@pytest.mark.parametrize("training", [None, {}, {"options": OPTIONS.to_json()}, 3])
-def test_a_checkpoint_that_describes_no_run(training: object, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("training", "fault"),
+    [
+        (None, "training must be an object, not null"),
+        ({}, "training.options is missing"),
+        ({"options": OPTIONS.to_json()}, "training.recipe is missing"),
+        (3, "training must be an object, not 3"),
+    ],
+)
+def test_a_checkpoint_that_describes_no_run(training: object, fault: str, tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "m", FILES, {**config(), "training": training}, force=False)
-    with pytest.raises(CheckpointError, match=r"m does not say how it was trained: start anew"):
+    with pytest.raises(CheckpointError, match=rf"config.json is damaged \({re.escape(fault)}\)"):
         find_saved_run(tmp_path / "m")
 
 
@@ -131,8 +150,7 @@ def test_other_options_are_refused(given: TrainingOptions, message: str) -> None
 
 
 def test_a_part_of_the_data_is_read_again() -> None:
-    run = saved_run()
-    run.config["data"]["cut_short"] = True
+    run = saved_run(cut_short=True)
     assert run.merge_options(TrainingOptions("tag", ())).part == (50, 40)
 
 

@@ -64,10 +64,10 @@ def test_windows_cover_each_column_once_an_epoch(size: int, bptt: int, rows: int
         # Every token is an input once, and a target once unless it is the first of its column.
         assert np.array_equal(inputs.numpy(), columns[:, :-1])
         assert np.array_equal(targets.numpy(), columns[:, 1:])
-        for given, wanted, fresh, _ in batches:
+        for given, wanted, resets, _ in batches:
             assert given.shape == wanted.shape
             assert 1 <= given.shape[1] <= bptt
-            assert fresh.shape == (rows,)
+            assert resets.shape == (rows,)
         widths = [batch[0].shape[1] for batch in batches]
         assert set(widths[1:-1]) <= {bptt}
         assert 0 <= len(batches) - objective.steps_per_epoch <= 1
@@ -139,7 +139,7 @@ def test_the_state_is_carried_from_window_to_window_without_its_gradient(
 ) -> None:
     """Loss and gradient of a window are those of a model that starts in the hidden state after all
     of the text before, detached."""
-    monkeypatch.setattr(language_modelling, "_FRESH_START", 0.0)
+    monkeypatch.setattr(language_modelling, "_RESET_PROBABILITY", 0.0)
     objective, model = language(), random_model("lm")
     for _ in range(2):  # each epoch starts from the zero state
         read = 0
@@ -199,8 +199,8 @@ def test_some_columns_start_from_the_zero_state(monkeypatch: pytest.MonkeyPatch)
 
     def loss_with(fresh: list[bool]) -> float:
         list(zip(objective.batches(0), range(1), strict=False))  # resets the state
-        objective.loss(model, first._replace(fresh=torch.zeros(4, dtype=torch.bool)))
-        loss, _ = objective.loss(model, second._replace(fresh=torch.tensor(fresh)))
+        objective.loss(model, first._replace(resets=torch.zeros(4, dtype=torch.bool)))
+        loss, _ = objective.loss(model, second._replace(resets=torch.tensor(fresh)))
         return float(loss.detach())
 
     with torch.no_grad():
