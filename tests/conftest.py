@@ -125,7 +125,9 @@ def environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]
 class Shell:
     """Runs `rnntext` commands, each in its own process, forked from one that has imported it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *modules: str) -> None:
+        """`modules` are imported once too, before the commands are forked."""
+        self._modules = modules
         self._socket: socket.socket | None = None
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -210,7 +212,7 @@ class Shell:
             server = Path(__file__).parent / "cli" / "forks.py"
             with theirs:
                 self._server = subprocess.Popen(
-                    [sys.executable, str(server), str(theirs.fileno())],
+                    [sys.executable, str(server), str(theirs.fileno()), *self._modules],
                     pass_fds=[theirs.fileno()],
                     env=environment(),
                 )

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import traceback
 import warnings
+from importlib import import_module
 
 
 def serve(connection: socket.socket) -> None:
@@ -71,5 +72,7 @@ def become(request: dict[str, object], streams: list[int]) -> None:
 
 
 if __name__ == "__main__":
+    for module in sys.argv[2:]:
+        import_module(module)
     with socket.socket(fileno=int(sys.argv[1])) as parent:
         serve(parent)

@@ -1,4 +1,4 @@
-"""The figures of a run, as TensorBoard itself reads them."""
+"""The scalars that a run logs, as TensorBoard reads them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_it_reads_what_the_log_says(run: Shell, tmp_path: Path) -> None:
     out, board = tmp_path / "model", tmp_path / "board"
     data = CORPORA / "tagged.conllu"
     found = run(
-        "train", "tag", data, "-o", out, *TINY, 40, "--tensorboard", board, "-q", timeout=120
+        "train", "tag", data, "-o", out, *TINY, 20, "--tensorboard", board, "-q", timeout=120
     )
     assert found.status == 0, found.err
     figures = EventAccumulator(str(board))
@@ -38,7 +38,7 @@ def test_figures_that_cannot_be_written_do_not_end_the_run(run: Shell, tmp_path:
     data = CORPORA / "tagged.conllu"
     # A directory, in which no file can be made.
     found = run(
-        "train", "tag", data, "-o", out, *TINY, 40, "--tensorboard", "/proc/self", timeout=120
+        "train", "tag", data, "-o", out, *TINY, 20, "--tensorboard", "/proc/self", timeout=120
     )
     assert found.status == 0, found.err
     assert found.err.count("no more figures for TensorBoard: /proc/self") == 1
