@@ -29,6 +29,8 @@ RNNTEXT = (sys.executable, "-m", "rnntext")
 CORPORA = find_corpora()
 # Options of a short training run; the number of steps follows.
 TINY = ("--preset", "tiny", "--threads", "1", "--steps")
+# Seconds after which a command counts as hung. A busy machine must not reach it.
+HUNG = 300.0
 # Hypothesis allows an example 200 ms by default, which says more of the machine than of a test.
 settings.register_profile("no deadline", parent=settings.default, deadline=None)
 settings.load_profile("no deadline")
@@ -137,7 +139,7 @@ class Shell:
         stdin: bytes | int = b"",
         env: Mapping[str, str | None] | None = None,
         cwd: Path | str = ".",
-        timeout: float = 60,
+        timeout: float = HUNG,
         out: str | int | None = None,
         before: str = "",
     ) -> Outcome:
@@ -184,7 +186,7 @@ class Shell:
         stdin: bytes = b"",
         env: Mapping[str, str | None] | None = None,
         cwd: Path | str = ".",
-        timeout: float = 60,
+        timeout: float = HUNG,
         **popen: Any,
     ) -> Outcome:
         """Run a command in a new interpreter, for tests of how a process starts or ends."""
@@ -257,7 +259,7 @@ def _trained(run: Shell, tmp: pytest.TempPathFactory, task: str, file: str) -> P
     rest only on what holds for every model."""
     directory = tmp.mktemp("models") / task
     data = CORPORA / file
-    found = run("train", task, data, "-o", directory, *TINY, 20, "--seed", 3, "-q", timeout=120)
+    found = run("train", task, data, "-o", directory, *TINY, 20, "--seed", 3, "-q")
     assert found.status == 0, found.err
     return directory
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CORPORA, RNNTEXT, TINY, Outcome, Shell, environment
+from tests.conftest import CORPORA, HUNG, RNNTEXT, TINY, Outcome, Shell, environment
 
 SAMPLE = "naïve café 你好 🙂"
 TASKS = {"lm": "stories.txt", "classify": "reviews.csv", "tag": "tagged.conllu"}
@@ -31,9 +31,9 @@ def train(run: Shell, tmp_path: Path, env: dict[str, str | None]) -> Train:
     def train(name: str, *options: object, task: str = "lm", **shell: object) -> Outcome:
         data = CORPORA / TASKS[task]
         args = ("train", task, data, "-o", tmp_path / name, *TINY, 3, *options)
-        found = run(*args, env={**env, **shell.pop("env", {})}, timeout=120, **shell)  # type: ignore[arg-type, dict-item]
-        assert found.status == 0, found.err
-        return found
+        outcome = run(*args, env={**env, **shell.pop("env", {})}, **shell)  # type: ignore[arg-type, dict-item]
+        assert outcome.status == 0, outcome.err
+        return outcome
 
     return train
 
@@ -212,7 +212,7 @@ def test_two_runs_at_once_share_an_entry(
         for command in commands
     ]
     for process in started:
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=HUNG)
         assert process.returncode == 0, err
     assert len(kept(tmp_path)) == 1
     assert weights(tmp_path / "one") == weights(tmp_path / "two")
