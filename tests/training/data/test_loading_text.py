@@ -13,7 +13,7 @@ import pytest
 
 from rnntext.errors import DataError
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
-from rnntext.training.data import prepare
+from rnntext.training.data import prepare, text_split
 from rnntext.training.data import sampling as sample
 from rnntext.training.data.loading import tokenizer_of
 from rnntext.training.options import TrainingOptions
@@ -63,6 +63,22 @@ def test_each_file_is_a_document(tmp_path: Path) -> None:
     path = write(tmp_path / "train", *(f"line {number}" for number in range(30)))
     loaded = language(path, valid=str(tmp_path / "valid"), tokenizer="byte")
     assert texts(loaded)[1] == ["one\nend\n", "two\nend\n", "three\nend\n"]
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_documents_are_not_split_where_there_are_enough(missing: int, tmp_path: Path) -> None:
+    """Of one document less than enough, lines are drawn from all of them."""
+    count = text_split.FEWEST_UNITS - missing
+    (tmp_path / "texts").mkdir()
+    for document in range(count):
+        lines = [f"{document} {line}" for line in range(6)]
+        write(tmp_path / "texts" / f"{document:02}", *lines)
+    train, valid = texts(language(str(tmp_path / "texts"), tokenizer="byte"))
+    documents = [
+        {line.split()[0] for line in part.splitlines()} for part in (train, "".join(valid))
+    ]
+    assert len(documents[0] | documents[1]) == count
+    assert documents[0].isdisjoint(documents[1]) == (missing == 0)
 
 
 def test_the_number_of_bytes_is_known_where_the_tokenizer_loses_none(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnntext.training.data import prepare
-from rnntext.training.data.prepare import Fingerprint, chunks
+from rnntext.training.data.prepare import Fingerprint, chunks, encoding_until, reading_until
 
 TEXTS = st.lists(st.text(st.sampled_from("aé好🙂\ud800"), max_size=8), max_size=30)
 
@@ -37,3 +37,13 @@ def test_a_fingerprint_covers_all_texts_in_order(texts: list[str], at: int) -> N
     fingerprint.add(iter(texts[at:]))
     content = b"".join(text.encode("utf-8", "surrogatepass") + b"\0" for text in texts)
     assert fingerprint.hexdigest() == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("spent", "reading", "encoding"), [(0.0, 0.06, 0.35), (0.02, 0.07, 0.35), (0.3, 0.35, 0.45)]
+)
+def test_reading_and_encoding_end_at_a_fixed_share_but_have_some_time_in_any_case(
+    spent: float, reading: float, encoding: float
+) -> None:
+    assert reading_until(lambda: spent) == pytest.approx(reading)
+    assert encoding_until(lambda: spent) == pytest.approx(encoding)
