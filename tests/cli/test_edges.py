@@ -217,7 +217,7 @@ def test_a_time_budget_too_small_for_all_data(
     data.write_text("".join(f"line {n} of some text\n" for n in range(300)))
     # The time for reading is over when the run first looks at the clock, after 100 lines.
     monkeypatch.setattr(prepare, "CHUNK", 100)
-    for share in ("READING", "ENCODING", "READING_AT_LEAST", "ENCODING_AT_LEAST"):
+    for share in ("SCAN_SHARE", "ENCODE_SHARE", "MIN_SCAN_SHARE", "MIN_ENCODE_SHARE"):
         monkeypatch.setattr(prepare, share, 0.0)
     # Training has time enough for its maximum number of epochs.
     train(
