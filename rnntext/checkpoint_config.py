@@ -2,7 +2,7 @@
 
 Knows: the fields of `config.json`, their types and order, and which of them older versions did not
 write. Does not know: how the file is written atomically (`checkpoint.py`), nor what the options
-and the recipe of a run mean (`training/options.py`, `training/presets.py`).
+and the recipe of a run mean (`training/options.py`, `training/recipes.py`).
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class TaskInfo:
     command: str  # the command that runs its models
     summary: str  # of its command that trains
     has_labels: bool
-    # Metrics for choosing the best model, in order of preference. A run logs at least the last.
+    # Metrics that `plot` draws, in order of preference. A run logs at least the last.
     metrics: tuple[str, ...]
 
 

@@ -35,7 +35,7 @@ from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence.pretrained import PretrainedEncoder
 from rnntext.training.persistence.repeat import repeated_options
 from rnntext.training.persistence.resume import LOOP, TENSORS, find_saved_run
-from rnntext.training.presets import Recipe
+from rnntext.training.recipes import Recipe
 
 TOKENIZER = Tokenizer.train("char", ["naïve café 你好 🙂"] * 3, vocab_size=20)
 ENCODER = EncoderConfig("gru", TOKENIZER.vocab_size, 4, 6, 1, False)

@@ -12,7 +12,7 @@ from typing import Any
 
 from rnntext.checkpoint_config import DataSummary
 from rnntext.config import ModelConfig
-from rnntext.training.presets import Recipe
+from rnntext.training.recipes import Recipe
 
 Metrics = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 Knows: the fields, their checks, their help texts and sections of the help, which of them change
 the encoded data, and their JSON. Does not know: how to choose values that the user left open
-(`presets.py`), nor torch, files or the library that parses the command line.
+(`recipes.py`), nor torch, files or the library that parses the command line.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ from rnntext.training.persistence import resume as resuming
 from rnntext.training.persistence.pretrained import PretrainedEncoder
 from rnntext.training.persistence.resume import SavedRun
 from rnntext.training.persistence.saver import RunRecord, Saver
-from rnntext.training.presets import Recipe
+from rnntext.training.recipes import Recipe
 from rnntext.training.tasks.base import Task, TaskObjective, get_task
 
 if TYPE_CHECKING:

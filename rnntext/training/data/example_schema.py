@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from rnntext.text.formats import DataOptions
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data.store import Array
-from rnntext.training.presets import TokenizerDefaults
+from rnntext.training.recipes import TokenizerDefaults
 
 
 class SourcedExample(Protocol):

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from rnntext.checkpoint_config import DataSummary
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
 from rnntext.training.data.cache import Draft
-from rnntext.training.data.sampling import spread
+from rnntext.training.data.text_sample import spread
 from rnntext.training.options import TrainingOptions
-from rnntext.training.presets import TokenizerDefaults, choose_tokenizer
+from rnntext.training.recipes import TokenizerDefaults, choose_tokenizer
 
 # Writes a cache entry; returns True if it holds all of the data. One that the time budget cut
 # short is not kept for other runs.

@@ -37,7 +37,7 @@ from rnntext.training.data.prepare import (
 from rnntext.training.data.store import Array, id_type
 from rnntext.training.data.text_split import Overlap, TextSplitter, select_part
 from rnntext.training.options import TrainingOptions
-from rnntext.training.presets import TokenizerDefaults
+from rnntext.training.recipes import TokenizerDefaults
 
 _FEWEST_TOKENS = 20
 

@@ -21,7 +21,7 @@ from rnntext.errors import UsageError
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.networks.encoder import Network
 from rnntext.training.options import TrainingOptions
-from rnntext.training.presets import Recipe
+from rnntext.training.recipes import Recipe
 from rnntext.training.tasks.base import InitDirection, get_task
 
 

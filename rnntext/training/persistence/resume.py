@@ -24,7 +24,7 @@ from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.engine.loop_state import LoopState
 from rnntext.training.events import Saved
 from rnntext.training.options import TrainingOptions, flag_of
-from rnntext.training.presets import Recipe
+from rnntext.training.recipes import Recipe
 
 TENSORS = checkpoint.TRAINING_STATE + "tensors.safetensors"
 LOOP = checkpoint.TRAINING_STATE + "loop.json"

@@ -22,7 +22,7 @@ from rnntext.training.events import Metrics
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network
 from rnntext.training.options import TrainingOptions
-from rnntext.training.presets import Recipe, TokenizerDefaults
+from rnntext.training.recipes import Recipe, TokenizerDefaults
 
 if TYPE_CHECKING:
     from rnntext.runtime.model import TrainedModel

@@ -44,7 +44,7 @@ from rnntext.training.events import Metrics
 from rnntext.training.networks.classifier import Classifier
 from rnntext.training.networks.encoder import State
 from rnntext.training.options import TrainingOptions
-from rnntext.training.presets import Recipe, TokenizerDefaults
+from rnntext.training.recipes import Recipe, TokenizerDefaults
 from rnntext.training.tasks.base import InitDirection, Task, TaskObjective
 
 if TYPE_CHECKING:

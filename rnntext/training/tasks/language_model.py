@@ -36,7 +36,7 @@ from rnntext.training.networks.encoder import State
 from rnntext.training.networks.language_model import LanguageModel
 from rnntext.training.networks.softmax import Softmax
 from rnntext.training.options import TrainingOptions
-from rnntext.training.presets import Recipe, TokenizerDefaults
+from rnntext.training.recipes import Recipe, TokenizerDefaults
 from rnntext.training.tasks.base import InitDirection, Task, TaskObjective
 
 if TYPE_CHECKING:

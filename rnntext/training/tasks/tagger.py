@@ -45,7 +45,7 @@ from rnntext.training.networks.crf import forbid_broken_spans
 from rnntext.training.networks.encoder import Network
 from rnntext.training.networks.tagger import Tagger
 from rnntext.training.options import TrainingOptions
-from rnntext.training.presets import Recipe, TokenizerDefaults
+from rnntext.training.recipes import Recipe, TokenizerDefaults
 from rnntext.training.tasks.base import InitDirection, Task, TaskObjective
 
 if TYPE_CHECKING:

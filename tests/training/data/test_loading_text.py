@@ -14,7 +14,7 @@ import pytest
 from rnntext.errors import DataError
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
 from rnntext.training.data import prepare, text_split
-from rnntext.training.data import sampling as sample
+from rnntext.training.data import text_sample as sample
 from rnntext.training.data.loading import tokenizer_of
 from rnntext.training.options import TrainingOptions
 from rnntext.training.tasks.language_model import TextExamples
@@ -68,7 +68,7 @@ def test_each_file_is_a_document(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", [0, 1])
 def test_documents_are_not_split_where_there_are_enough(missing: int, tmp_path: Path) -> None:
     """Of one document less than enough, lines are drawn from all of them."""
-    count = text_split.FEWEST_UNITS - missing
+    count = text_split.MIN_UNITS - missing
     (tmp_path / "texts").mkdir()
     for document in range(count):
         lines = [f"{document} {line}" for line in range(6)]

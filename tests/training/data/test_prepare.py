@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnntext.training.data import prepare
-from rnntext.training.data.prepare import Fingerprint, chunks, encoding_until, reading_until
+from rnntext.training.data.prepare import Fingerprint, chunks, encode_deadline, scan_deadline
 
 TEXTS = st.lists(st.text(st.sampled_from("aé好🙂\ud800"), max_size=8), max_size=30)
 
@@ -45,5 +45,5 @@ def test_a_fingerprint_covers_all_texts_in_order(texts: list[str], at: int) -> N
 def test_reading_and_encoding_end_at_a_fixed_share_but_have_some_time_in_any_case(
     spent: float, reading: float, encoding: float
 ) -> None:
-    assert reading_until(lambda: spent) == pytest.approx(reading)
-    assert encoding_until(lambda: spent) == pytest.approx(encoding)
+    assert scan_deadline(lambda: spent) == pytest.approx(reading)
+    assert encode_deadline(lambda: spent) == pytest.approx(encoding)

@@ -24,7 +24,7 @@ from rnntext.config import EncoderConfig, ModelConfig, TokenizerConfig
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence.resume import LOOP, TENSORS, SavedRun, find_saved_run
-from rnntext.training.presets import Recipe
+from rnntext.training.recipes import Recipe
 
 OPTIONS = TrainingOptions("tag", ("a.conllu",), epochs=20, lr=0.01)
 TENSOR = torch.arange(6.0).reshape(2, 3)

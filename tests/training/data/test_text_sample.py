@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnntext.training.data import sampling as sample
-from rnntext.training.data.sampling import spread
+from rnntext.training.data import text_sample as sample
+from rnntext.training.data.text_sample import spread
 
 WORDS = st.lists(st.sampled_from(["naïve", "café", "你好", "🙂", "a b"]), max_size=6)
 

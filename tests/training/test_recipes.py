@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from rnntext.training import presets
+from rnntext.training import recipes
 from rnntext.training.options import TrainingOptions
-from rnntext.training.presets import Recipe
+from rnntext.training.recipes import Recipe
 from rnntext.training.tasks.base import get_task
 
 KB, MB = 1_000, 1_000_000
@@ -28,7 +28,7 @@ def choose_recipe(options: TrainingOptions, characters: int, examples: int) -> R
 
 def choose_tokenizer(options: TrainingOptions, characters: int) -> tuple[str, int, bool]:
     defaults = get_task(options.task).tokenizer_defaults
-    return presets.choose_tokenizer(options, characters, defaults)
+    return recipes.choose_tokenizer(options, characters, defaults)
 
 
 @pytest.mark.parametrize(
