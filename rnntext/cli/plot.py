@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rnntext.cli import options, output
+from rnntext.cli import output
+from rnntext.cli.options import OutputOptions
+from rnntext.cli.signature import expanded
 from rnntext.errors import UsageError
 from rnntext.files import check_file, write_file
 
@@ -23,7 +25,9 @@ _NO_MATPLOTLIB = (
 )
 
 
+@expanded
 def command(
+    *,
     directories: Annotated[
         list[Path], typer.Argument(metavar="DIR...", help="The models' directories.")
     ],
@@ -39,8 +43,7 @@ def command(
     x: Annotated[
         str, typer.Option("--x", metavar="steps|seconds", help="What the values are drawn over.")
     ] = "steps",
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    printing: OutputOptions,
 ) -> None:
     """Draw the training curves of one or several runs: the loss, and the metric of their task.
 
@@ -48,7 +51,7 @@ def command(
     logged, with --metric for that alone; under --x seconds these stand in place of the step. -o
     writes a picture instead.
     """
-    for text in plot(directories, out, metric, x, json):
+    for text in plot(directories, out, metric, x, printing.json):
         output.write(text)
 
 
