@@ -1,4 +1,4 @@
-"""What a user can cause, said in one line.
+"""Errors that a user can cause, each reported in one line.
 
 Knows: the kinds of failure that end a command and the exit status of each. Does not know:
 where the line is printed. Only these become a one-line message; anything else is a bug and

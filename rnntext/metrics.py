@@ -72,7 +72,7 @@ def language_model_metrics(
     known_tokens: int,
     n_bytes: int | None,
 ) -> dict[str, float | int | None]:
-    """What `evaluate` reports of a language model.
+    """Metrics of a language model, as `evaluate` reports them.
 
     total_nats: surprisal of all `tokens` scored; known_nats: of the `known_tokens` among them
     that are not the unknown word; n_bytes: bytes of text scored, None where the tokenizer loses
@@ -155,7 +155,7 @@ def ece(
 def fit_temperature(
     logits: NDArray[np.floating[Any]], truth: NDArray[Any], multi_label: bool
 ) -> float:
-    """What to divide logits by so that probabilities say how often a label is right (temperature
+    """The temperature to divide logits by, so that probabilities are calibrated (temperature
     scaling, Guo et al. 2017, section 4.2): the temperature of the least negative log-likelihood.
 
     logits: [N, L]; truth: [N, L] of 0 and 1. A prior holds it near 1 where there is little to
@@ -195,7 +195,7 @@ def classification_metrics(
     multi_label: bool,
     threshold: float = 0.5,
 ) -> dict[str, Any]:
-    """What `evaluate` reports of a classifier.
+    """Metrics of a classifier, as `evaluate` reports them.
 
     gold: N labels, or with `multi_label` N collections of labels; probabilities: [N, L], columns
     in the order of `labels`. A gold label that the model does not have is counted as missed, and
@@ -269,7 +269,7 @@ def _multi_label_metrics(
 
 
 def is_span_tags(tags: Iterable[str]) -> bool:
-    """Whether these are BIO tags: nothing but `O`, `B-...` and `I-...`, and not `O` alone."""
+    """Return True if all tags are `O`, `B-...` or `I-...`, and not all are `O`."""
     distinct = set(tags) - {"O"}
     return bool(distinct) and all(tag.startswith(("B-", "I-")) for tag in distinct)
 
@@ -319,7 +319,7 @@ def tagging_metrics(
     predicted: Sequence[Sequence[str]],
     span_tags: bool | None = None,
 ) -> dict[str, Any]:
-    """What `evaluate` reports of a tagger.
+    """Metrics of a tagger, as `evaluate` reports them.
 
     gold, predicted: one list of tags a sentence, of the same lengths. Always `accuracy`, the
     share of words tagged right, and at the end `per_label`. For span tags also `precision`,

@@ -1,3 +1,1 @@
-"""What only training knows: the model, its training and its export to ONNX. Nothing else imports
-torch.
-"""
+"""Training: data, networks, the loop and export to ONNX. The only package that imports PyTorch."""

@@ -64,7 +64,7 @@ _TIMED_SECONDS = 3
 
 @dataclass(frozen=True, slots=True)
 class _Setup:
-    """What a run needs before its first step."""
+    """Everything that a run needs before its first step."""
 
     options: TrainingOptions
     task: Task[Any]

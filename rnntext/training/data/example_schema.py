@@ -1,4 +1,4 @@
-"""What the preparation of labelled examples asks of a task.
+"""Interface between a task and the preparation of its labelled examples.
 
 Knows: the parts of an example that a split, a tokenizer and an encoder need. Does not know: any
 one task, or what becomes of the ids.

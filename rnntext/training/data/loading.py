@@ -41,7 +41,7 @@ Examples = TypeVar("Examples")
 
 
 class ExampleSource(Protocol[Examples_co]):
-    """What scans, encodes and reads back the examples of a task."""
+    """Scans, encodes and reads back the examples of a task."""
 
     def files(self, directory: str) -> Iterator[str]:
         """The files that are read where a directory is named as data, in order."""

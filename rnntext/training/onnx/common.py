@@ -1,4 +1,4 @@
-"""What the graphs of all tasks share, and what a task's module of this room provides.
+"""Parts that the graphs of all tasks share, and the interface of a task's module.
 
 Knows: a linear layer, the flat order of a batch's states, and random inputs to compare a graph
 with its network. Does not know: any task. PyTorch is imported only where networks are compared,
@@ -86,7 +86,7 @@ def _same_weights(weights: Weights, temperature: float) -> Weights:
 
 @dataclass(frozen=True, slots=True)
 class TaskGraph:
-    """What the module of a task provides in this room, as `GRAPH`."""
+    """The interface of a task's module in this package: its object `GRAPH`."""
 
     add_nodes: AddNodes
     # The largest difference in a probability between the network and its graph.

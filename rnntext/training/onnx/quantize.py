@@ -32,7 +32,7 @@ class Quantized:
 
 
 class RuntimeObjective(Protocol):
-    """What measures a running model on the validation data of a run."""
+    """Measures a running model on the validation data of a run."""
 
     def fit_temperature(self, model: TrainedModel, *, quick: bool) -> float | None:
         """The temperature that calibrates the model's probabilities; None where the task has

@@ -1,1 +1,1 @@
-"""What outlives a run: its checkpoint, its saved state, and other runs that start from them."""
+"""Files of a run: its checkpoint, its saved state, and other runs that start from them."""
