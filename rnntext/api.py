@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -69,6 +69,17 @@ class TrainingKeywords(TypedDict, total=False):
     threads: int
 
 
+class RunKeywords(TrainingKeywords, total=False):
+    """Those, and how the run is executed: the fields of
+    `rnntext.training.options.ExecutionOptions`."""
+
+    force: bool
+    resume: bool
+    save_every: float
+    cache: bool
+    tensorboard: Name
+
+
 class ReadingKeywords(TypedDict, total=False):
     """How labelled data or text are read: fields of `rnntext.text.formats.DataOptions`."""
 
@@ -87,13 +98,8 @@ def train(
     data: Name | Sequence[Name],
     output: Name,
     *,
-    force: bool = False,
-    resume: bool = False,
-    save_every: float | None = None,
-    cache: bool = True,
-    tensorboard: Name | None = None,
     stop: Callable[[], bool] = lambda: False,
-    **options: Unpack[TrainingKeywords],
+    **options: Unpack[RunKeywords],
 ) -> Saved:
     """Train a model and save it as the directory `output`; returns its metrics and how the run
     went.
@@ -101,27 +107,16 @@ def train(
     task: "lm", "classify" or "tag"; data: one or several files, directories or `hf:` names.
     `force` replaces the model that `output` holds, `resume` continues the run that it holds.
     Raises RnntextError (see `rnntext.errors`) for whatever a user can cause, also where `stop`
-    ended the run before its last step; `train_events` shows what happens on the way.
+    ended the run before its last step. `train_events` yields what happens on the way.
     """
-    saved = None
-    for event in train_events(
-        task,
-        data,
-        output,
-        force=force,
-        resume=resume,
-        save_every=save_every,
-        cache=cache,
-        tensorboard=tensorboard,
-        stop=stop,
-        **options,
-    ):
-        saved = event
     from rnntext.training.events import Saved
 
-    if not isinstance(saved, Saved):
+    last: Event | None = None
+    for event in train_events(task, data, output, stop=stop, **options):
+        last = event
+    if not isinstance(last, Saved):
         raise TrainingError(f"the run was stopped: continue it with resume=True, in {output}")
-    return saved
+    return last
 
 
 def train_events(
@@ -129,13 +124,8 @@ def train_events(
     data: Name | Sequence[Name],
     output: Name,
     *,
-    force: bool = False,
-    resume: bool = False,
-    save_every: float | None = None,
-    cache: bool = True,
-    tensorboard: Name | None = None,
     stop: Callable[[], bool] = lambda: False,
-    **options: Unpack[TrainingKeywords],
+    **options: Unpack[RunKeywords],
 ) -> Iterator[Event]:
     """Train a model as `train` does and yield the events of `rnntext.training.events`: `Prepared`,
     `Step` every few steps, `Evaluated`, and `Saved` at the end.
@@ -146,19 +136,20 @@ def train_events(
     from rnntext.training.options import ExecutionOptions, TrainingOptions
 
     began = time.perf_counter()  # before PyTorch is imported, which a time budget includes
-    chosen = TrainingOptions(task, tuple(_names(data)), **options)
-    board = None if tensorboard is None else Path(tensorboard)
-    execution = ExecutionOptions(force, resume, save_every, cache, board)
+    given: dict[str, Any] = dict(options)
+    names = [field.name for field in fields(ExecutionOptions)]
+    execution = ExecutionOptions(**{name: given.pop(name) for name in names if name in given})
+    chosen = TrainingOptions(task, tuple(_names(data)), **given)
     require_training()
     from rnntext.training.run import run
 
     events = run(chosen, Path(output), execution, stop_asked=stop, began=began)
-    if board is None:
+    if execution.tensorboard is None:
         yield from events
         return
     from rnntext.training.persistence.tensorboard import TensorBoardLogger
 
-    with closing(TensorBoardLogger(board)) as logger:
+    with closing(TensorBoardLogger(Path(execution.tensorboard))) as logger:
         for event in events:
             logger.log(event)
             yield event

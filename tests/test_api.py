@@ -11,11 +11,11 @@ from typing import get_type_hints
 import pytest
 
 import rnntext
-from rnntext.api import ReadingKeywords, TrainingKeywords
+from rnntext.api import ReadingKeywords, RunKeywords, TrainingKeywords
 from rnntext.errors import CheckpointError, TrainingError, UsageError
 from rnntext.text.formats import DataOptions
 from rnntext.training.events import Evaluated, Prepared, Saved, Step, Stopped
-from rnntext.training.options import TrainingOptions
+from rnntext.training.options import ExecutionOptions, TrainingOptions
 from tests.conftest import CORPORA, Shell
 
 REVIEWS = CORPORA / "reviews.csv"
@@ -38,6 +38,8 @@ def test_the_keywords_are_the_options() -> None:
         del options[name]
     # None and not given are the same.
     assert {n: k.replace("Optional", "") for n, k in kinds_of(TrainingKeywords).items()} == options
+    execution = kinds_of(RunKeywords).keys() - kinds_of(TrainingKeywords).keys()
+    assert execution == {field.name for field in fields(ExecutionOptions)}
     assert kinds_of(ReadingKeywords).keys() <= {field.name for field in fields(DataOptions)}
 
 
