@@ -8,7 +8,7 @@ import tempfile
 from importlib import resources
 from pathlib import Path
 
-LIMIT = 225e6  # bytes
+LIMIT = 226e6  # bytes; the README says so
 # What a fresh environment holds before anything is installed.
 INSTALLER = {"pip", "setuptools", "pkg_resources", "_distutils_hack", "distutils"}
 

@@ -111,7 +111,13 @@ class Scale:
                 return [(value, f"{value:g}") for value in values]
         # Multiples of 1, 2 or 5 times a power of ten, the smallest step that gives few enough.
         decade = math.floor(math.log10((self.high - self.low) / max_count))
-        for power, factor in ((decade, 1), (decade, 2), (decade, 5), (decade + 1, 1)):
+        for power, factor in (
+            (decade, 1),
+            (decade, 2),
+            (decade, 5),
+            (decade + 1, 1),
+            (decade + 1, 2),
+        ):
             spacing = factor * 10.0**power
             # 0.0003 / 0.0001 is a little less than 3.
             lowest, highest = self.low / spacing - 1e-9, self.high / spacing + 1e-9

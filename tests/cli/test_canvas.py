@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnntext.cli.canvas import Canvas, Scale
@@ -76,6 +76,8 @@ def test_round_numbers(scale: Scale, most: int, labels: list[str]) -> None:
     st.integers(8, 300),
     st.booleans(),
 )
+# A width that is rounded to less than a power of ten.
+@example(low=0.0, span=1e-9, most=10, dots=8, is_log=True)
 def test_ticks_are_where_they_say(
     low: float, span: float, most: int, dots: int, is_log: bool
 ) -> None:
