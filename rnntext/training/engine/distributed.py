@@ -26,7 +26,7 @@ T = TypeVar("T")
 # One process may prepare gigabytes of text while the others wait. A process that dies is noticed
 # earlier, because its connections are closed.
 _TIMEOUT = timedelta(hours=6)
-_THREADS_END = 0.2  # seconds; the threads take milliseconds
+_THREADS_END = 1.0  # seconds; the threads take milliseconds on a machine that does nothing else
 
 
 @dataclass(frozen=True, slots=True)
