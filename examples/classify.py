@@ -1,6 +1,6 @@
 """Train a classifier, measure it on data, and label texts.
 
-python examples/classify.py corpora/reviews.csv /tmp/sentiment
+python examples/classify.py corpora/reviews.csv sentiment
 """
 
 import argparse

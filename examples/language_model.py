@@ -1,6 +1,6 @@
 """Train a language model, follow the run's events, then stream generated text.
 
-python examples/language_model.py corpora/stories.txt /tmp/stories
+python examples/language_model.py corpora/stories.txt stories
 """
 
 import argparse

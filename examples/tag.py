@@ -1,6 +1,6 @@
 """Start a tagger from a language model of the same words, convert it to int8, tag a sentence.
 
-python examples/tag.py corpora/tagged.conllu /tmp/tags
+python examples/tag.py corpora/tagged.conllu tags
 """
 
 import argparse

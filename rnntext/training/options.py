@@ -56,6 +56,7 @@ class Declaration(NamedTuple):
     within: Range | None = None
     negatable: bool = False  # `--no-NAME` switches the option off
     set_by_init: bool = False  # the model that --init names determines the value
+    ignored_elsewhere: bool = False  # other tasks accept the option, though they do not use it
 
     def flags(self, name: str) -> str:
         """The flags of the option `name` as Click writes them: `--seed`, `--cache/--no-cache`."""
@@ -74,11 +75,12 @@ def option(
     within: Range | None = None,
     negatable: bool = False,
     set_by_init: bool = False,
+    ignored_elsewhere: bool = False,
 ) -> Any:
     """A dataclass field that carries its `Declaration`; `metavar` defaults to the choices."""
     declaration = Declaration(
         changes_data, help_text, metavar or "|".join(choices) or None, panel, tasks, choices,
-        within, negatable, set_by_init,
+        within, negatable, set_by_init, ignored_elsewhere,
     )  # fmt: skip
     return field(default=default, metadata={_DECLARATION: declaration})
 
@@ -137,6 +139,8 @@ class TrainingOptions:
         "Column of the labels.",
         metavar="NAME",
         panel=DATA,
+        tasks=("classify",),
+        ignored_elsewhere=True,
         changes_data=True,
     )
     tag_column: str | None = option(
@@ -159,6 +163,8 @@ class TrainingOptions:
         "Separator between the labels of one text.",
         metavar="TEXT",
         panel=DATA,
+        tasks=("classify",),
+        ignored_elsewhere=True,
         changes_data=True,
     )
     encoding: str = option(
@@ -372,7 +378,8 @@ class TrainingOptions:
             raise UsageError(f"{' and '.join(budgets)} exclude each other: give one of them")
         for name, declaration in declarations(TrainingOptions).items():
             value = getattr(self, name)
-            if value and self.task not in declaration.tasks:
+            refused = self.task not in declaration.tasks and not declaration.ignored_elsewhere
+            if value and refused:
                 raise UsageError(f"{flag_of(name)} is for train {' and '.join(declaration.tasks)}")
             if value is not None and declaration.set_by_init and self.init is not None:
                 raise UsageError(f"{flag_of(name)} comes with --init's model: leave it out")

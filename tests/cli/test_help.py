@@ -14,7 +14,7 @@ from tests.conftest import CORPORA, TINY, Outcome, Shell
 # Options of `train` that not all tasks have.
 OWN = {
     "lm": {"--bptt"},
-    "classify": {"--class-weights", "--multi-label"},
+    "classify": {"--class-weights", "--label-column", "--label-separator", "--multi-label"},
     "tag": {"--tag-column"},
 }
 

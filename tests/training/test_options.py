@@ -235,3 +235,9 @@ def test_merging_validates_anew() -> None:
     )
     with pytest.raises(UsageError, match="exclude each other"):
         options.merged({"epochs": 2})
+
+
+@pytest.mark.parametrize("task", ["lm", "tag"])
+def test_options_that_a_task_ignores_are_accepted(task: str) -> None:
+    """Scripts and saved runs may give them to every task."""
+    assert TrainingOptions(task, ("a",), label_column="gold").label_column == "gold"
