@@ -30,8 +30,8 @@ from rnntext.training.options import ExecutionOptions, TrainingOptions
 from rnntext.training.persistence import resume
 from rnntext.training.run import run
 from rnntext.training.tasks import classifier as classification
+from rnntext.training.tasks import labelled
 from rnntext.training.tasks import language_model as language_modelling
-from rnntext.training.tasks import tagger as tagging
 from tests.conftest import CORPORA
 
 DATA = {
@@ -91,8 +91,7 @@ def test_a_late_resumed_run_reads_all_that_it_began_with(
 def few_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quick evaluation reads 50 tokens."""
     monkeypatch.setattr(language_modelling, "_QUICK_TOKENS", 50)
-    for module in (classification, tagging):
-        monkeypatch.setattr(module, "QUICK_TOKENS", 50)
+    monkeypatch.setattr(labelled, "QUICK_TOKENS", 50)
 
 
 @pytest.mark.parametrize("task", DATA)

@@ -21,12 +21,6 @@ from rnntext.training.events import Metrics
 
 Batch = Any
 
-# Validation tokens that a quick evaluation of a classifier or a tagger reads. Fewer examples do not
-# tell two checkpoints apart.
-QUICK_TOKENS = 100_000
-# Validation tokens that are read to measure the speed of an evaluation.
-SAMPLE_TOKENS = 10_000
-
 
 class Objective(Protocol):
     """A task to train a model on: batches, their loss and validation metrics."""

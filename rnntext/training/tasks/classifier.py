@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -33,19 +32,14 @@ from rnntext.training.data.prepare_examples import plan_examples
 from rnntext.training.data.store import Array, counts_of
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
-from rnntext.training.engine.objective import (
-    QUICK_TOKENS,
-    SAMPLE_TOKENS,
-    epoch_batches,
-    random_subset,
-    shard_rows,
-)
+from rnntext.training.engine.objective import shard_rows
 from rnntext.training.events import Metrics
 from rnntext.training.networks.classifier import Classifier
 from rnntext.training.networks.encoder import State
 from rnntext.training.options import TrainingOptions
 from rnntext.training.recipes import Recipe, TokenizerDefaults
-from rnntext.training.tasks.base import InitDirection, Task, TaskObjective
+from rnntext.training.tasks.base import InitDirection, Task
+from rnntext.training.tasks.labelled import LabelledObjective
 
 if TYPE_CHECKING:
     from rnntext.runtime.model import TrainedModel
@@ -59,10 +53,8 @@ class _LabelledBatch(NamedTuple):
     tokens: int  # of the batch of all ranks
 
 
-class Classification(TaskObjective):
+class Classification(LabelledObjective):
     """Predict the labels of a document."""
-
-    higher_is_better = True
 
     def __init__(
         self,
@@ -78,11 +70,17 @@ class Classification(TaskObjective):
         machine: Machine,
         ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
-        self.ranks = ranks
+        super().__init__(
+            BucketedEpochs(train.ids, batch_size, batch_size * max_length, max_length),
+            len(train.ids.values),
+            [len(ids) for ids in valid.ids],
+            seed=seed,
+            machine=machine,
+            ranks=ranks,
+        )
         self.train, self.valid, self.labels = train, valid, labels
         self.multi_label, self.max_length = multi_label, max_length
         self.metric = "micro_f1" if multi_label else "accuracy"
-        self.batch_size, self.seed, self.machine = batch_size, seed, machine
         # Balanced class weights: inversely proportional to the frequency of each class.
         self._class_weights: Array | None = None
         self.weights: Tensor | None = None  # the same on the device
@@ -91,22 +89,11 @@ class Classification(TaskObjective):
             weights = len(train) / (len(labels) * np.maximum(counts, 1))
             self._class_weights = weights.astype(np.float32)
             self.weights = torch.from_numpy(self._class_weights).to(machine.device)
-        lengths = [len(ids) for ids in valid.ids]
-        self._quick_indices = random_subset(lengths, QUICK_TOKENS, seed)
-        self._sample_indices = random_subset(lengths, SAMPLE_TOKENS, seed)
-        self._epochs = BucketedEpochs(train.ids, batch_size, batch_size * max_length, max_length)
-        self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
-        quick_tokens = sum(len(valid.ids[i]) for i in self._quick_indices)
-        self.quick_fraction = quick_tokens / self.valid_tokens()
-        self.steps_per_quick_evaluation = quick_tokens / (
-            len(train.ids.values) / self.steps_per_epoch
-        )
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[_LabelledBatch]:
         """Yield this rank's rows of each batch. A document longer than `max_length` is cropped to
         a random window, another one in each epoch."""
-        steps = epoch_batches(self._epochs, self.steps_per_epoch, [self.seed, epoch])
-        for step, index in islice(enumerate(steps), start, None):
+        for step, index in self.batch_indices(epoch, start):
             documents = self.train.read(index)
             generator = np.random.default_rng([self.seed, epoch, step])
             lengths = np.array([len(ids) for ids in documents.ids])
@@ -170,23 +157,9 @@ class Classification(TaskObjective):
             return len(labels)
         return float(self._class_weights[labels.argmax(1)].sum())
 
-    def valid_tokens(self) -> int:
-        return sum(map(len, self.valid.ids))
-
-    def evaluate_sample(self, model: Classifier) -> float:
-        self._evaluate_documents(model, self._sample_indices)
-        return sum(len(self.valid.ids[i]) for i in self._sample_indices) / self.valid_tokens()
-
-    def evaluate(self, model: Classifier, *, quick: bool = False) -> Metrics:
-        return self._evaluate_documents(model, self.evaluated_documents(quick=quick))
-
-    def evaluated_documents(self, *, quick: bool) -> Sequence[int]:
-        """Return the indices of the validation documents that an evaluation reads."""
-        return self._quick_indices if quick else range(len(self.valid.ids))
-
     def final_metrics(self, model: Classifier, *, quick: bool) -> Metrics:
         """Calibrate the model by temperature scaling, in place, and return its metrics."""
-        indices = self.evaluated_documents(quick=quick)
+        indices = self.evaluated_indices(quick=quick)
         logits = self._logits_of(model, indices)
         labels = self.valid.labels[list(indices)]
         temperature = metrics.fit_temperature(logits.cpu().numpy(), labels, self.multi_label)
@@ -198,18 +171,18 @@ class Classification(TaskObjective):
     def fit_temperature(self, model: TrainedModel, *, quick: bool) -> float:
         from rnntext.runtime.classifier import Classifier as OnnxClassifier
 
-        indices = self.evaluated_documents(quick=quick)
+        indices = self.evaluated_indices(quick=quick)
         logits = OnnxClassifier(model).logits([self.valid.ids[i] for i in indices])
         return metrics.fit_temperature(logits, self.valid.labels[list(indices)], self.multi_label)
 
     def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
         from rnntext.runtime.classifier import Classifier as OnnxClassifier
 
-        indices = self.evaluated_documents(quick=quick)
+        indices = self.evaluated_indices(quick=quick)
         texts = [self.valid.ids[i] for i in indices]
         return self.metrics_of(OnnxClassifier(model).probabilities_of_ids(texts), indices)
 
-    def _evaluate_documents(self, model: Classifier, indices: Sequence[int]) -> Metrics:
+    def evaluate_examples(self, model: Classifier, indices: Sequence[int]) -> Metrics:
         return self._metrics(self._logits_of(model, indices), indices)
 
     def _logits_of(self, model: Classifier, indices: Sequence[int]) -> Tensor:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -33,20 +32,15 @@ from rnntext.training.data.prepare_examples import plan_examples
 from rnntext.training.data.store import Array
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
-from rnntext.training.engine.objective import (
-    QUICK_TOKENS,
-    SAMPLE_TOKENS,
-    epoch_batches,
-    random_subset,
-    shard_rows,
-)
+from rnntext.training.engine.objective import shard_rows
 from rnntext.training.events import Metrics
 from rnntext.training.networks.crf import forbid_broken_spans
 from rnntext.training.networks.encoder import Network
 from rnntext.training.networks.tagger import Tagger
 from rnntext.training.options import TrainingOptions
 from rnntext.training.recipes import Recipe, TokenizerDefaults
-from rnntext.training.tasks.base import InitDirection, Task, TaskObjective
+from rnntext.training.tasks.base import InitDirection, Task
+from rnntext.training.tasks.labelled import LabelledObjective
 
 if TYPE_CHECKING:
     from rnntext.runtime.model import TrainedModel
@@ -63,10 +57,8 @@ class _TaggedBatch(NamedTuple):
     tokens: int  # in the batch of all ranks
 
 
-class Tagging(TaskObjective):
+class Tagging(LabelledObjective):
     """Predict the tag of each word of a sentence."""
-
-    higher_is_better = True
 
     def __init__(
         self,
@@ -83,28 +75,23 @@ class Tagging(TaskObjective):
     ) -> None:
         """`sentence_count`: number of sentences before long ones were split into the rows of
         `train`; None: none was split."""
-        self.ranks = ranks
+        super().__init__(
+            BucketedEpochs(train.ids, batch_size, batch_size * 256),
+            len(train.ids.values),
+            [len(sentence.ids) for sentence in valid],
+            seed=seed,
+            machine=machine,
+            ranks=ranks,
+        )
         self.train, self.valid, self.labels = train, valid, labels
         self.sentence_count = len(train) if sentence_count is None else sentence_count
         self.max_length = max_length
-        self.batch_size, self.seed, self.machine = batch_size, seed, machine
         self.spans = metrics.is_span_tags(labels)
         self.metric = "f1" if self.spans else "accuracy"
-        lengths = [len(sentence.ids) for sentence in valid]
-        self._quick_indices = random_subset(lengths, QUICK_TOKENS, seed)
-        self._sample_indices = random_subset(lengths, SAMPLE_TOKENS, seed)
-        self._epochs = BucketedEpochs(train.ids, batch_size, batch_size * 256)
-        self.steps_per_epoch = self._epochs.count(np.random.default_rng([seed, 0]))
-        quick_tokens = sum(len(valid[i].ids) for i in self._quick_indices)
-        self.quick_fraction = quick_tokens / self.valid_tokens()
-        self.steps_per_quick_evaluation = quick_tokens / (
-            len(train.ids.values) / self.steps_per_epoch
-        )
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[_TaggedBatch]:
         """Yield this rank's rows of each batch."""
-        steps = epoch_batches(self._epochs, self.steps_per_epoch, [self.seed, epoch])
-        for index in islice(steps, start, None):
+        for _, index in self.batch_indices(epoch, start):
             sentences = self.train.read(index)
             shard, counts = shard_rows(self.ranks, len(index))
             yield _TaggedBatch(
@@ -140,34 +127,21 @@ class Tagging(TaskObjective):
             f"{self.max_length:,} tokens: an empty line ends a sentence",
         )
 
-    def valid_tokens(self) -> int:
-        return sum(len(sentence.ids) for sentence in self.valid)
-
-    def evaluate_sample(self, model: Tagger) -> float:
-        sentences = [self.valid[i] for i in self._sample_indices]
-        self._evaluate_sentences(model, sentences)
-        return sum(len(sentence.ids) for sentence in sentences) / self.valid_tokens()
-
-    def evaluate(self, model: Tagger, *, quick: bool = False) -> Metrics:
-        return self._evaluate_sentences(model, self.evaluated_sentences(quick=quick))
-
-    def evaluated_sentences(self, *, quick: bool) -> Sequence[TaggedIds]:
-        """Return the validation sentences that an evaluation reads."""
-        return [self.valid[i] for i in self._quick_indices] if quick else self.valid
-
     def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
         from rnntext.runtime.tagger import Tagger as OnnxTagger
 
-        sentences = self.evaluated_sentences(quick=quick)
+        indices = self.evaluated_indices(quick=quick)
+        sentences = [self.valid[i] for i in indices]
         words = [EncodedWords(s.ids, s.first, s.last) for s in sentences]
         predicted = [
             [self.labels[tag] for tag in tags.tolist()]
             for tags, _ in OnnxTagger(model).tag_ids(words)
         ]
-        return self.metrics_of(predicted, sentences)
+        return self.metrics_of(predicted, indices)
 
-    def _evaluate_sentences(self, model: Tagger, sentences: Sequence[TaggedIds]) -> Metrics:
+    def evaluate_examples(self, model: Tagger, indices: Sequence[int]) -> Metrics:
         model.eval()
+        sentences = [self.valid[i] for i in indices]
         # The pieces of all sentences, each with the index of its sentence.
         pieces = [(n, p) for n, s in enumerate(sentences) for p in s.pieces(self.max_length)]
         tags: list[Array] = [np.empty(0, np.int64)] * len(pieces)
@@ -183,13 +157,12 @@ class Tagging(TaskObjective):
         predicted: list[list[str]] = [[] for _ in sentences]
         for (sentence, _), path in zip(pieces, tags, strict=True):
             predicted[sentence] += [self.labels[tag] for tag in path]
-        return self.metrics_of(predicted, sentences)
+        return self.metrics_of(predicted, indices)
 
-    def metrics_of(
-        self, predicted: Sequence[Sequence[str]], sentences: Sequence[TaggedIds]
-    ) -> Metrics:
-        """Return the metrics of the predicted tags of validation sentences."""
-        gold = [[self.labels[tag] for tag in sentence.tags] for sentence in sentences]
+    def metrics_of(self, predicted: Sequence[Sequence[str]], indices: Sequence[int]) -> Metrics:
+        """Return the metrics of the predicted tags of validation sentences, given by their
+        indices."""
+        gold = [[self.labels[tag] for tag in self.valid[i].tags] for i in indices]
         return metrics.tagging_metrics(gold, predicted, self.spans)
 
 

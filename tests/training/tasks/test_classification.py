@@ -12,7 +12,7 @@ import torch
 from rnntext.metrics import classification_metrics, fit_temperature
 from rnntext.training.data.examples import LabelledIds, LabelledRows
 from rnntext.training.networks.classifier import Classifier
-from rnntext.training.tasks import classifier as module
+from rnntext.training.tasks import labelled
 from rnntext.training.tasks.classifier import Classification
 from tests.training.models import (
     CPU,
@@ -168,8 +168,8 @@ def test_batches_have_few_widths() -> None:
 
 
 def test_a_quick_evaluation_and_a_sample_read_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "QUICK_TOKENS", 41)
-    monkeypatch.setattr(module, "SAMPLE_TOKENS", 10)
+    monkeypatch.setattr(labelled, "QUICK_TOKENS", 41)
+    monkeypatch.setattr(labelled, "SAMPLE_TOKENS", 10)
     read: list[list[int]] = []
     objective = classification(DOCUMENTS, GOLD, batch_size=2)
     monkeypatch.setattr(objective, "metrics_of", lambda found, chosen: read.append(list(chosen)))

@@ -13,7 +13,7 @@ from rnntext.metrics import tagging_metrics
 from rnntext.runtime.crf import viterbi
 from rnntext.training.data.examples import TaggedIds, TaggedRows
 from rnntext.training.networks.tagger import Tagger
-from rnntext.training.tasks import tagger as module
+from rnntext.training.tasks import labelled
 from rnntext.training.tasks.tagger import Tagging
 from tests.training.models import (
     CPU,
@@ -169,8 +169,8 @@ def test_batches_have_few_widths() -> None:
 
 
 def test_a_quick_evaluation_and_a_sample_read_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "QUICK_TOKENS", 20)
-    monkeypatch.setattr(module, "SAMPLE_TOKENS", 3)
+    monkeypatch.setattr(labelled, "QUICK_TOKENS", 20)
+    monkeypatch.setattr(labelled, "SAMPLE_TOKENS", 3)
     given = sentences(5)
     tokens = sum(len(sentence.ids) for sentence in given)
     objective, read = tagging(given), []
@@ -178,7 +178,7 @@ def test_a_quick_evaluation_and_a_sample_read_a_part(monkeypatch: pytest.MonkeyP
     model = random_model("tag", TAGS)
     objective.evaluate(model, quick=True)
     share = objective.evaluate_sample(model)
-    quick, sample = (sum(len(sentence.ids) for sentence in chosen) for chosen in read)
+    quick, sample = (sum(len(given[i].ids) for i in chosen) for chosen in read)
     assert 20 <= quick < tokens
     assert 3 <= sample < quick
     assert share == sample / tokens
