@@ -215,7 +215,7 @@ def export(
 def _write_file(directory: Path, output: Path, precision: str) -> Exported:
     from rnntext import checkpoint
     from rnntext.files import check_file, write_file
-    from rnntext.training.onnx.convert import one_file
+    from rnntext.training.onnx.from_checkpoint import one_file
 
     check_file(output)
     of_checkpoint = output.name == checkpoint.GRAPH and checkpoint.is_checkpoint(output.parent)
@@ -236,7 +236,7 @@ def _convert(
     from rnntext.checkpoint_config import Quantization
     from rnntext.runtime.evaluate import evaluate, fit_temperature, recorded_reading
     from rnntext.runtime.model import open_model
-    from rnntext.training.onnx.convert import graph_of, replace_graph
+    from rnntext.training.onnx.from_checkpoint import graph_of, replace_graph
 
     saved = checkpoint.load(directory)
     model = open_model(directory, threads=threads)

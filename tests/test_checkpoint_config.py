@@ -29,8 +29,8 @@ from rnntext.runtime.evaluate import recorded_reading
 from rnntext.runtime.model import open_model
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.networks.build import build_network
-from rnntext.training.onnx import convert
-from rnntext.training.onnx.export import numpy_weights
+from rnntext.training.onnx import from_checkpoint
+from rnntext.training.onnx.from_network import numpy_weights
 from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence.pretrained import PretrainedEncoder
 from rnntext.training.persistence.repeat import repeated_options
@@ -240,9 +240,9 @@ def read_saved_run(directory: Path) -> None:
 
 def convert_graph(directory: Path) -> None:
     found = checkpoint.load(directory)
-    convert.one_file(found, "int8")
-    convert.graph_of(found, "int8")
-    convert.replace_graph(found, b"", "int8", Quantization(temperature=1.0))
+    from_checkpoint.one_file(found, "int8")
+    from_checkpoint.graph_of(found, "int8")
+    from_checkpoint.replace_graph(found, b"", "int8", Quantization(temperature=1.0))
 
 
 READERS: dict[str, Callable[[Path], object]] = {
@@ -298,8 +298,8 @@ def saved(
     """A checkpoint and the content of its `config.json`. Converting its graph only reads it."""
     task, finished = request.param
     directory = save(tmp_path / "m", config_of(task, finished=finished))
-    monkeypatch.setattr(convert, "build", lambda *_: b"")
-    monkeypatch.setattr(convert, "other_graphs", lambda *_: {})
+    monkeypatch.setattr(from_checkpoint, "build", lambda *_: b"")
+    monkeypatch.setattr(from_checkpoint, "other_graphs", lambda *_: {})
     monkeypatch.setattr(checkpoint, "save", lambda *_, **__: None)
     return directory, json.loads((directory / checkpoint.CONFIG).read_bytes())
 

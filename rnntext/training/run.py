@@ -41,7 +41,7 @@ from rnntext.training.events import (
     Stopped,
 )
 from rnntext.training.networks.encoder import Network
-from rnntext.training.onnx.export import export, numpy_weights, verify
+from rnntext.training.onnx.from_network import export, numpy_weights, verify
 from rnntext.training.options import ExecutionOptions, TrainingOptions
 from rnntext.training.persistence import resume as resuming
 from rnntext.training.persistence.pretrained import PretrainedEncoder
@@ -51,7 +51,7 @@ from rnntext.training.recipes import Recipe
 from rnntext.training.tasks.base import Task, TaskObjective, get_task
 
 if TYPE_CHECKING:
-    from rnntext.training.onnx.quantize import Quantized
+    from rnntext.training.onnx.quantized_model import Quantized
 
 # Seconds reserved for export and saving, and more for each million parameters.
 _SAVING = 1.2
@@ -412,7 +412,7 @@ def _finish(setup: _Setup, saver: Saver, finished: Finished, began: float) -> Sa
 
 def _quantized(setup: _Setup, partial: bool) -> Quantized:
     # Imported here, because most runs do not need the runtime.
-    from rnntext.training.onnx.quantize import quantize
+    from rnntext.training.onnx.quantized_model import quantize
 
     return quantize(
         setup.prepared.model,

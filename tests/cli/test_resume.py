@@ -290,7 +290,7 @@ def test_a_run_without_an_evaluation_is_no_model_yet(
 # The signal arrives after the last step, while the int8 model is made and measured.
 INTERRUPTED_QUANTIZING = """
 import os
-from rnntext.training.onnx import quantize as module
+from rnntext.training.onnx import quantized_model as module
 
 quantize = module.quantize
 

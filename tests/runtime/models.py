@@ -20,7 +20,7 @@ from rnntext.runtime.session import Session
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.networks.build import build_network
 from rnntext.training.onnx.build import build
-from rnntext.training.onnx.export import numpy_weights
+from rnntext.training.onnx.from_network import numpy_weights
 from rnntext.training.onnx.generation import generation_files
 from tests.conftest import CORPORA
 

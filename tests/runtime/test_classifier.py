@@ -22,7 +22,7 @@ from rnntext.text.records import Record, prefetch
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network
-from rnntext.training.onnx.export import export
+from rnntext.training.onnx.from_network import export
 from tests.conftest import CORPORA, Shell
 
 torch.set_num_threads(1)

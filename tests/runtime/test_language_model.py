@@ -18,7 +18,7 @@ from rnntext.runtime.session import Session
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.networks.build import build_network
 from rnntext.training.onnx.build import build
-from rnntext.training.onnx.export import numpy_weights
+from rnntext.training.onnx.from_network import numpy_weights
 
 torch.set_num_threads(1)
 

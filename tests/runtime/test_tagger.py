@@ -23,7 +23,7 @@ from rnntext.text.tokenizer import EncodedWords, Tokenizer
 from rnntext.text.word_splitting import split_words
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network
-from rnntext.training.onnx.export import export
+from rnntext.training.onnx.from_network import export
 
 torch.set_num_threads(1)
 

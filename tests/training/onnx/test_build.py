@@ -22,7 +22,7 @@ from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network
 from rnntext.training.onnx.build import build, documentation
 from rnntext.training.onnx.classifier import apply_temperature
-from rnntext.training.onnx.export import numpy_weights
+from rnntext.training.onnx.from_network import numpy_weights
 from rnntext.training.onnx.graph_builder import CONTRIB_DOMAIN
 from tests.training.onnx.test_export import CELLS, E, H, V, random_model
 

@@ -22,7 +22,7 @@ from rnntext.training.networks.encoder import Network
 from rnntext.training.networks.language_model import LanguageModel
 from rnntext.training.onnx import generation
 from rnntext.training.onnx.build import other_graphs
-from rnntext.training.onnx.export import export, numpy_weights, verify
+from rnntext.training.onnx.from_network import export, numpy_weights, verify
 from rnntext.training.onnx.generation import generation_files
 
 torch.set_num_threads(1)

@@ -19,7 +19,7 @@ from rnntext.training.networks.classifier import Classifier
 from rnntext.training.networks.encoder import Network
 from rnntext.training.networks.language_model import LanguageModel
 from rnntext.training.networks.tagger import Tagger
-from rnntext.training.onnx.export import export, verify
+from rnntext.training.onnx.from_network import export, verify
 
 torch.set_num_threads(1)
 

@@ -25,8 +25,8 @@ from rnntext.training.data.examples import LabelledIds, LabelledRows, TaggedIds,
 from rnntext.training.engine.device import Machine
 from rnntext.training.networks.build import build_network
 from rnntext.training.onnx.build import build
-from rnntext.training.onnx.export import numpy_weights
-from rnntext.training.onnx.quantize import quantize
+from rnntext.training.onnx.from_network import numpy_weights
+from rnntext.training.onnx.quantized_model import quantize
 from rnntext.training.tasks.classifier import Classification
 from rnntext.training.tasks.language_model import LanguageModelling
 from rnntext.training.tasks.tagger import Tagging
