@@ -24,7 +24,7 @@ from rnntext.training.onnx.build import build, documentation
 from rnntext.training.onnx.classifier import apply_temperature
 from rnntext.training.onnx.from_network import numpy_weights
 from rnntext.training.onnx.graph_builder import CONTRIB_DOMAIN
-from tests.training.onnx.test_export import CELLS, E, H, V, random_model
+from tests.training.onnx.test_from_network import CELLS, E, H, V, random_model
 
 torch.set_num_threads(1)
 
