@@ -233,6 +233,17 @@ def _convert(
     if "-" in valid:
         raise UsageError("--valid is read more than once, unlike standard input: name a file")
     from rnntext import checkpoint
+    from rnntext.claim import Claim
+
+    checkpoint.load_config(directory)  # a claim would make the directory
+    with Claim(directory, "conversion"):
+        return _convert_claimed(directory, precision, valid, threads)
+
+
+def _convert_claimed(
+    directory: Path, precision: str, valid: Sequence[str], threads: int | None
+) -> Exported:
+    from rnntext import checkpoint
     from rnntext.checkpoint_config import Quantization
     from rnntext.runtime.evaluate import evaluate, fit_temperature, recorded_reading
     from rnntext.runtime.model import open_model

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntext.errors import CheckpointError, UsageError
-from rnntext.files import OWNER, flush_directory, owner, remove_stale
+from rnntext.files import OWNER, flush_directory, make_directories, owner, remove_stale
 
 FORMAT_VERSION = 1
 
@@ -43,6 +43,8 @@ GENERATION = "generation.onnx"
 METRICS = "metrics.jsonl"
 MODEL_CARD = "README.md"
 TRAINING_STATE = "training-state/"  # a folder: its files are named "training-state/..."
+
+LOCK = ".lock"  # of the process that writes into the directory, see `claim.py`
 
 _NEXT = ".next"
 _TEMPORARY = re.compile(rf"\.next\.tmp-{OWNER}")
@@ -76,12 +78,13 @@ def check_target(directory: Path, force: bool) -> None:
     """Check before training that a checkpoint can be written to `directory`.
 
     Raises UsageError if it is not a directory, cannot be written, or is not empty; with `force` it
-    may hold a checkpoint, but nothing else. Temporary folders of a killed save are ignored.
+    may hold a checkpoint, but nothing else. What a killed process left behind is ignored: the
+    temporary folder of a save, and a lock.
     """
     if os.path.lexists(directory) and not os.path.isdir(directory):  # a file, a broken link
         raise UsageError(f"{directory} is not a directory: name another with -o")
     try:
-        names = [name for name in os.listdir(directory) if not _TEMPORARY.fullmatch(name)]
+        names = [name for name in os.listdir(directory) if not _is_passing(name)]
     except FileNotFoundError:
         names = []
     except OSError as error:  # also a name too long, or a parent that is a file
@@ -130,7 +133,7 @@ def save(
         # Opened outside `try`, so that a missing source is not reported as a failure to write.
         sources = [stack.enter_context(_open_source(files[name])) for name in names]
         try:
-            _make_directories(directory, made)
+            make_directories(directory, made)
             remove_stale(directory, _TEMPORARY)
             temporary.mkdir()
             listing = {}
@@ -178,6 +181,10 @@ def _is_safe(name: str) -> bool:
     return name != CONFIG and _NAME.fullmatch(name) is not None
 
 
+def _is_passing(name: str) -> bool:
+    return name == LOCK or _TEMPORARY.fullmatch(name) is not None
+
+
 def is_checkpoint(directory: Path) -> bool:
     """Return True if `directory` holds a checkpoint, even one with missing or damaged files."""
     try:
@@ -189,16 +196,6 @@ def is_checkpoint(directory: Path) -> bool:
 
 def _open_source(content: bytes | Path) -> BinaryIO:
     return content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
-
-
-def _make_directories(directory: Path, made: list[Path]) -> None:
-    """Make `directory` and its missing parents, and append each to `made` for a rollback."""
-    missing = [p for p in (directory, *directory.parents) if not os.path.exists(p)]
-    for folder in reversed(missing):
-        folder.mkdir(exist_ok=True)
-        made.append(folder)
-        if os.access(folder.parent, os.R_OK):  # else it cannot be opened to flush it
-            flush_directory(folder.parent)
 
 
 def _write(path: Path, source: BinaryIO) -> dict[str, Any]:

@@ -33,11 +33,11 @@ OWNER = r"([0-9a-f]{8})-(\d{1,9})"
 def owner() -> str:
     """Return an id of this process for temporary folder names, unique across machines that share
     the folder."""
-    return f"{_machine()}-{os.getpid()}"
+    return f"{machine_id()}-{os.getpid()}"
 
 
 @cache
-def _machine() -> str:
+def machine_id() -> str:
     """Return an id of this machine and PID namespace (a container has its own PIDs)."""
     try:
         namespace = os.readlink("/proc/self/ns/pid")
@@ -59,15 +59,16 @@ def remove_stale(directory: Path, temporary: re.Pattern[str]) -> None:
 
 def _may_be_in_use(folder: Path, machine: str, pid: int) -> bool:
     """Return True if another process may still be writing to a temporary folder."""
-    if machine == _machine():
-        return _is_other_live_process(pid)
+    if machine == machine_id():
+        return is_other_live_process(pid)
     try:
         return time.time() - folder.stat().st_mtime < _REMOTE_STALE_AGE
     except OSError:  # another process has just removed or renamed it
         return True
 
 
-def _is_other_live_process(pid: int) -> bool:
+def is_other_live_process(pid: int) -> bool:
+    """Return True if a process of this machine other than this one has the number `pid`."""
     # On Windows signal 0 would send Ctrl-C; there a temporary folder always counts as stale.
     if os.name == "nt" or pid == os.getpid():
         return False
@@ -87,6 +88,16 @@ def sha256_of(file: BinaryIO) -> str:
     while chunk := file.read(_CHUNK):
         digest.update(chunk)
     return digest.hexdigest()
+
+
+def make_directories(directory: Path, made: list[Path]) -> None:
+    """Make `directory` and its missing parents, and append each to `made` for a rollback."""
+    missing = [p for p in (directory, *directory.parents) if not os.path.exists(p)]
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        made.append(folder)
+        if os.access(folder.parent, os.R_OK):  # else it cannot be opened to flush it
+            flush_directory(folder.parent)
 
 
 def flush_directory(folder: Path) -> None:

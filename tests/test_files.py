@@ -55,10 +55,10 @@ def test_each_machine_has_its_own_id(monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.fullmatch(OWNER, owner())
     try:
         monkeypatch.setattr(platform, "node", lambda: "another machine")
-        files._machine.cache_clear()
+        files.machine_id.cache_clear()
         assert machine() != here
     finally:
-        files._machine.cache_clear()
+        files.machine_id.cache_clear()
 
 
 @pytest.mark.parametrize("size", [0, 1, 99, 1000])

@@ -1,7 +1,9 @@
-"""Ctrl-C and SIGTERM during a run that first saves its state.
+"""Signals that end a run, deferred until the run has saved its state.
 
-Knows: signals. Does not know: what is saved. While signals are deferred, the first one is only
-recorded; a second one has the effect that it has without this module.
+Knows: which signals ask a run to end: Ctrl-C, SIGTERM, a closed terminal, and those that batch
+systems send before a limit of time. Does not know: what is saved. While signals are deferred, the
+first one is only recorded; a second Ctrl-C or SIGTERM has the effect that it has without this
+module.
 """
 
 from __future__ import annotations
@@ -14,14 +16,20 @@ import time
 from types import FrameType
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_AT_ONCE_IF_REPEATED = (signal.SIGINT, signal.SIGTERM)
+# Those that Windows does not have are left out. SIGXCPU comes again every second of a limit, and a
+# batch system may send several kinds of signal before it kills, so these never end the run at once.
+_SIGNALS = (
+    *_AT_ONCE_IF_REPEATED,
+    *(getattr(signal, name) for name in ("SIGHUP", "SIGUSR1", "SIGXCPU") if hasattr(signal, name)),
+)
 # A signal this soon after the first is a copy of it: one Ctrl-C reaches a process started by
 # `torchrun` both from the terminal and from `torchrun`.
 _REPEATED = 1.0  # seconds
 
 
 class DeferredSignals:
-    """Records the first SIGINT or SIGTERM in place of its usual effect."""
+    """Records the first of the signals in place of its usual effect."""
 
     def __init__(self) -> None:
         self._received: int | None = None
@@ -63,6 +71,6 @@ class DeferredSignals:
             self._received, self._received_at = number, now
             if self._raises:
                 raise KeyboardInterrupt
-        elif now - self._received_at > _REPEATED:
+        elif number in _AT_ONCE_IF_REPEATED and now - self._received_at > _REPEATED:
             self.restore()
             os.kill(os.getpid(), number)

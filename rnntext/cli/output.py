@@ -39,10 +39,10 @@ def write(text: str) -> None:
         while data:
             data = _write_some(data, sys.stdout.fileno())
     except BrokenPipeError:
-        _redirect_to_devnull(sys.stdout)
+        redirect_to_devnull(sys.stdout)
         raise typer.Exit(0) from None
     except OSError as error:
-        _redirect_to_devnull(sys.stdout)
+        redirect_to_devnull(sys.stdout)
         raise RnntextError(f"standard output cannot be written: {error.strerror}") from None
 
 
@@ -55,8 +55,9 @@ def _write_some(data: memoryview, descriptor: int) -> memoryview:
         return data
 
 
-def _redirect_to_devnull(stream: TextIO) -> None:
-    # Otherwise Python reports an error when it flushes the stream at exit.
+def redirect_to_devnull(stream: TextIO) -> None:
+    """Discard what is written to a stream that has failed, and what its buffer holds: Python would
+    report an error when it flushes the stream at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
@@ -68,7 +69,7 @@ def print_stderr(text: str, *, quiet: bool = False) -> None:
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:
-        _redirect_to_devnull(sys.stderr)
+        redirect_to_devnull(sys.stderr)
 
 
 def on_terminal() -> bool:

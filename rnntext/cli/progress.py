@@ -11,7 +11,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from rnntext.cli.output import console, print_stderr
+from rnntext.cli.output import console, print_stderr, redirect_to_devnull
 from rnntext.training.events import (
     EncodedFiles,
     Evaluated,
@@ -20,6 +20,7 @@ from rnntext.training.events import (
     NotSaved,
     Prepared,
     Resumed,
+    RoomShort,
     Saved,
     Step,
     Stopped,
@@ -58,10 +59,20 @@ class Progress:
         traceback: TracebackType | None,
     ) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            try:
+                self._bar.stop()
+            except OSError:
+                redirect_to_devnull(sys.stderr)
 
     def show(self, event: Event) -> None:
-        """Show an event."""
+        """Show an event. Failures (a closed terminal) are ignored, because they must not end a
+        training run."""
+        try:
+            self._show(event)
+        except OSError:
+            redirect_to_devnull(sys.stderr)
+
+    def _show(self, event: Event) -> None:
         match event:
             case Prepared():
                 self._show_prepared(event)
@@ -77,6 +88,8 @@ class Progress:
                     self.print_line(
                         f"{changed}: the run will not end with the same weights to the bit"
                     )
+            case RoomShort(reason=reason):
+                self.print_line(reason)
             case NotSaved(reason=reason):
                 self.print_line(f"the state is not saved, training goes on: {reason}")
             case Stopped(directory=directory, step=step):

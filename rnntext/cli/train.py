@@ -256,6 +256,10 @@ def _events(
     began: float,
     signals: DeferredSignals,
 ) -> Iterator[Event]:
+    if out is not None and not dry_run:
+        from rnntext.claim import Claim
+
+        Claim(out, "training").check()  # takes no time, unlike the import of PyTorch
     require_training()
     from rnntext.training import run
 

@@ -105,8 +105,15 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomShort:
+    """The directory has no room for what the run will save; training begins all the same."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class NotSaved:
-    """The state could not be saved; training continues."""
+    """The state could not be saved, for another reason than the last time; training continues."""
 
     reason: str
 
@@ -146,4 +153,4 @@ class Saved:
 
 
 LoopEvent = Step | Evaluated | CheckpointDue | Finished
-Event = LoopEvent | Prepared | Resumed | NotSaved | Stopped | StepTimed | Saved
+Event = LoopEvent | Prepared | Resumed | RoomShort | NotSaved | Stopped | StepTimed | Saved

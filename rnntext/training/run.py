@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rnntext import checkpoint
+from rnntext.claim import Claim
 from rnntext.config import EncoderConfig, ModelConfig, usable_cores
 from rnntext.errors import CheckpointError, TrainingError, UsageError
 from rnntext.text.source import source_name
@@ -35,6 +37,7 @@ from rnntext.training.events import (
     NotSaved,
     Prepared,
     Resumed,
+    RoomShort,
     Saved,
     Step,
     StepTimed,
@@ -44,6 +47,7 @@ from rnntext.training.networks.encoder import Network
 from rnntext.training.onnx.from_network import export, numpy_weights, verify
 from rnntext.training.options import ExecutionOptions, TrainingOptions
 from rnntext.training.persistence import resume as resuming
+from rnntext.training.persistence.destination import Destination
 from rnntext.training.persistence.pretrained import PretrainedEncoder
 from rnntext.training.persistence.resume import SavedRun
 from rnntext.training.persistence.saver import RunRecord, Saver
@@ -98,8 +102,17 @@ def run(
     as it was last saved.
     """
     began = time.perf_counter() if began is None else began
-    with group(options.device) as ranks:
-        saved_run = resuming.find_saved_run(directory, ranks) if execution.resume else None
+    with group(options.device) as ranks, ExitStack() as stack:
+        resume = execution.resume
+        destination = Destination(directory, Claim(directory, "training"))
+        # A run that is finished is only reported, which needs no claim.
+        if ranks.is_main and not (resume and resuming.is_finished(directory)):
+            destination.claim.check()  # a better reason than the files that it wrote
+            checkpoint.check_target(directory, execution.force or resume)
+            stack.enter_context(destination.claim)
+            if not resume:  # another run may have ended meanwhile
+                checkpoint.check_target(directory, execution.force)
+        saved_run = resuming.find_saved_run(directory, ranks) if resume else None
         if saved_run is not None:
             options = saved_run.merge_options(options, ranks.size)
             if saved_run.finished:
@@ -108,9 +121,7 @@ def run(
                 return
         elif not options.data:
             raise UsageError(f"{directory} holds no run to go on with: name the data files")
-        elif ranks.is_main:
-            checkpoint.check_target(directory, execution.force)
-        yield from _train(options, directory, execution, saved_run, stop_asked, began, ranks)
+        yield from _train(options, destination, execution, saved_run, stop_asked, began, ranks)
 
 
 def dry_run(options: TrainingOptions, *, cache: bool = True) -> Iterator[Event]:
@@ -130,7 +141,7 @@ def dry_run(options: TrainingOptions, *, cache: bool = True) -> Iterator[Event]:
 
 def _train(
     options: TrainingOptions,
-    directory: Path,
+    destination: Destination,
     execution: ExecutionOptions,
     saved_run: SavedRun | None,
     stop_asked: Callable[[], bool],
@@ -141,6 +152,10 @@ def _train(
     began -= spent  # a time budget, and the seconds reported, count from the run's start
     setup = _set_up(options, began, execution.cache, saved_run, ranks)
     yield setup.prepared
+    directory = destination.directory
+    shortage = destination.describe_shortage(setup.prepared.parameters)
+    if ranks.is_main and shortage is not None:
+        yield RoomShort(shortage)
     digest = setup.validation_digest
     _require_same_data(ranks, [setup.prepared.summary.fingerprint, digest])
     partial = _is_final_evaluation_partial(setup)
@@ -165,7 +180,7 @@ def _train(
     saver = Saver(
         RunRecord(options, setup.prepared, setup.data.tokenizer, digest),
         setup.model,
-        directory,
+        destination,
         execution,
         began=began,
         resumed=saved_run,
@@ -201,7 +216,7 @@ def _train(
         if not stop_asked():
             raise
         if not saver.is_finished():
-            saver.save_state(state)
+            saver.save_state(state, last=True)
             yield Stopped(directory, finished.steps)
 
 
@@ -220,12 +235,14 @@ def _save_state(saver: Saver, loop: Loop, stop: bool) -> Iterator[Event]:
     if not loop.ranks.is_main:
         return
     try:
-        saver.save_state(state)
+        saver.save_state(state, last=stop)
     except (CheckpointError, UsageError) as error:
         if stop:
             raise
         saver.restart_timer()
-        yield NotSaved(str(error))
+        if str(error) != saver.trouble:  # a full disk may stay full for hours
+            saver.trouble = str(error)
+            yield NotSaved(str(error))
 
 
 # Before the first step

@@ -245,7 +245,8 @@ def test_a_full_disk_does_not_end_the_run(command: Commands, run: Shell, tmp_pat
     out = tmp_path / "model"
     words = command("tag", out, "--steps", 4, "--hidden", 96, *EVERY_STEP)
     found = succeeded(run(*words, before=LITTLE_ROOM, timeout=120))
-    assert found.err.count("the state is not saved, training goes on: cannot write") == 4
+    assert found.err.count("the state is not saved, training goes on: cannot write") == 1
+    assert f"{out} may not be written: its largest file needs 2.1 MB and a file may " in found.err
     assert (out / "model.onnx").stat().st_size < 1_000_000
     assert not (out / "training-state").exists()
 

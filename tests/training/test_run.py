@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,11 +25,12 @@ from rnntext.training.events import (
     NotSaved,
     Prepared,
     Resumed,
+    RoomShort,
     Saved,
     Stopped,
 )
 from rnntext.training.options import ExecutionOptions, TrainingOptions
-from rnntext.training.persistence import resume
+from rnntext.training.persistence import destination, resume
 from rnntext.training.run import run
 from rnntext.training.tasks import classifier as classification
 from rnntext.training.tasks import labelled
@@ -250,14 +253,66 @@ def test_training_continues_where_its_state_cannot_be_saved(
     out = tmp_path / "model"
     events = list(run(options, out, ExecutionOptions(save_every=0.0, cache=False)))
     reasons = [event.reason for event in events if isinstance(event, NotSaved)]
-    assert reasons == ["the directory holds files that are not an rnntext checkpoint"] * 2
+    assert reasons == ["the directory holds files that are not an rnntext checkpoint"]
     assert isinstance(events[-1], Saved)
-    # A run that was asked to stop has nothing to continue with: the error is raised.
-    failures = 1
-    with pytest.raises(error):
-        list(
-            run(options, tmp_path / "other", ExecutionOptions(cache=False), stop_asked=lambda: True)
-        )
+
+
+def test_trouble_is_reported_once_and_when_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = TrainingOptions("tag", (DATA["tag"],), preset="tiny", steps=12, threads=1)
+    real = checkpoint.save
+    troubles = ["full", "full", "denied", None, "denied", "denied"]
+
+    def save(*args: Any, **more: Any) -> None:
+        trouble = troubles.pop(0) if troubles else None
+        if trouble is not None:
+            raise CheckpointError(trouble)
+        real(*args, **more)
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    events = run(options, tmp_path / "model", ExecutionOptions(save_every=0.0, cache=False))
+    reasons = [event.reason for event in events if isinstance(event, NotSaved)]
+    assert reasons == ["full", "denied", "denied"]
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_what_cannot_be_saved_at_the_end_is_kept_and_resumed_elsewhere(
+    stops: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory was replaced by a file while the run trained."""
+    options = TrainingOptions("tag", (DATA["tag"],), preset="tiny", steps=12, threads=1)
+    out = tmp_path / "model"
+    monkeypatch.setattr(destination, "_PAUSES", ())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def stop_asked() -> bool:
+        if out.is_dir():
+            shutil.rmtree(out)
+            out.write_text("a file")
+        return stops
+
+    with pytest.raises(CheckpointError, match="kept in") as error:
+        list(run(options, out, ExecutionOptions(cache=False), stop_asked=stop_asked))
+    (kept,) = tmp_path.glob("rnntext-model-*")
+    noun = "state" if stops else "model"
+    assert f"The {noun} is kept in {kept}; " in str(error.value)
+    assert out.read_text() == "a file"
+    resumed = run(options, kept, ExecutionOptions(resume=True, cache=False))
+    *_, last = resumed
+    assert isinstance(last, Saved)
+    assert last.steps == 12
+
+
+def test_a_shortage_of_room_is_said_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = TrainingOptions("tag", (DATA["tag"],), preset="tiny", steps=3, threads=1)
+    monkeypatch.setattr(destination.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    events = list(run(options, tmp_path / "model", ExecutionOptions(cache=False)))
+    kinds = [type(event) for event in events]
+    assert kinds.index(RoomShort) == kinds.index(Prepared) + 1
+    assert isinstance(events[-1], Saved)
 
 
 def test_a_run_resumes_on_its_device(tmp_path: Path) -> None:

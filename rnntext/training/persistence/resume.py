@@ -168,6 +168,15 @@ class SavedRun:
         )
 
 
+def is_finished(directory: Path) -> bool:
+    """Return True if `directory` holds a finished run; False also if its config is damaged."""
+    try:
+        config = CheckpointConfig(directory / checkpoint.CONFIG, checkpoint.load_config(directory))
+        return config.is_trained and config.training.finished
+    except CheckpointError:
+        return False
+
+
 def find_saved_run(directory: Path, ranks: Ranks = SINGLE_PROCESS) -> SavedRun | None:
     """Return the run that `directory` holds, or None if it is absent or empty. The main rank reads
     it and broadcasts it, because other machines may not have the directory.

@@ -6,6 +6,7 @@ know: how a run is trained, or how a directory is written atomically (`checkpoin
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import time
@@ -34,6 +35,7 @@ from rnntext.training.networks.encoder import Network
 from rnntext.training.onnx.build import other_graphs
 from rnntext.training.onnx.from_network import export, numpy_weights, verify
 from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.persistence.destination import Destination
 from rnntext.training.persistence.repeat import command_of
 from rnntext.training.persistence.resume import LOOP, TENSORS, SavedRun
 
@@ -64,7 +66,7 @@ class Saver:
         self,
         record: RunRecord,
         model: Network,
-        directory: Path,
+        destination: Destination,
         execution: ExecutionOptions,
         *,
         began: float,
@@ -72,13 +74,18 @@ class Saver:
     ) -> None:
         """`began` is the reading of `time.perf_counter` from which the run's seconds count."""
         self._record, self._model, self._execution = record, model, execution
-        self.directory, self._began = directory, began
+        self._destination, self._began = destination, began
         self._lines = [] if resumed is None else [resumed.log]
         self._saved_at, self._save_seconds = time.perf_counter(), 0.0
         # Metrics and step of the best evaluation, and of the model that the directory holds.
         self._best = self._exported = None if resumed is None else resumed.best
         self.has_saved = resumed is not None  # the directory holds a saved state of this run
         self._results: Results | None = None  # of the finished run
+        self.trouble: str | None = None  # of the last attempt to save; None if it did not fail
+
+    @property
+    def directory(self) -> Path:
+        return self._destination.directory
 
     def log(self, event: Step | Evaluated) -> None:
         """Add an evaluation or a report to the log, which the next save writes. Of the reports
@@ -106,10 +113,11 @@ class Saver:
             interval = max(_SAVE_INTERVAL, _SAVE_COST_FACTOR * self._save_seconds)
         return time.perf_counter() - self._saved_at >= interval
 
-    def save_state(self, state: LoopState) -> None:
+    def save_state(self, state: LoopState, *, last: bool = False) -> None:
         """Save the state from which the run can be resumed, and the best model so far.
 
-        Raises CheckpointError if writing fails; the last saved generation is then unchanged.
+        Raises CheckpointError if writing fails; the last saved generation is then unchanged. The
+        `last` state of a run that stops is then kept in another place, see `Destination`.
         """
         started = time.perf_counter()
         values = {**state.values, "spent": started - self._began}
@@ -130,8 +138,8 @@ class Saver:
             best_step=best_step,
         )
         config = self._config(progress)
-        self._write(files, config)
-        self.has_saved, self._exported = True, self._best
+        self._write(files, config, "state" if last else None)
+        self.has_saved, self._exported, self.trouble = True, self._best, None
         self._saved_at = time.perf_counter()
         self._save_seconds = self._saved_at - started
 
@@ -141,7 +149,8 @@ class Saver:
 
     def save_model(self, saved: Saved, graph: bytes, temperature: float | None = None) -> None:
         """Save the model of the finished run and remove the training state. `temperature` is that
-        of an int8 `graph`, None for float32. Raises CheckpointError if writing fails."""
+        of an int8 `graph`, None for float32. Raises CheckpointError if writing fails; the model is
+        then kept in another place, see `Destination`."""
         results = Results(
             metrics=saved.metrics,
             float32=saved.float_metrics,
@@ -160,7 +169,7 @@ class Saver:
         }
         self._results = results
         config = self._config(results, temperature)
-        self._write(files, config)
+        self._write(files, config, "model")
 
     def is_finished(self) -> bool:
         """Return True if the directory holds the finished run, also if `save_model` was
@@ -174,9 +183,15 @@ class Saver:
         # JSON has lists where `_results` has tuples.
         return bool(saved_config.get("results") == json.loads(json.dumps(self._results.to_json())))
 
-    def _write(self, files: Mapping[str, bytes | Path], config: Mapping[str, Any]) -> None:
+    def _write(
+        self, files: Mapping[str, bytes | Path], config: Mapping[str, Any], last: str | None
+    ) -> None:
+        """`last`: what a run's last save writes, a noun; None for any other save."""
         force = self._execution.force or self.has_saved
-        checkpoint.save(self.directory, files, config, force=force)
+        if last is None:
+            self._destination.save(files, config, force=force)
+        else:
+            self._destination.save_or_keep(files, config, force=force, noun=last)
 
     def _tokenizer_and_log(self) -> dict[str, bytes | Path]:
         return {
@@ -186,9 +201,11 @@ class Saver:
 
     def _best_model_files(self, state: LoopState) -> dict[str, bytes | Path]:
         if self._exported == self._best:
-            saved = checkpoint.load(self.directory, verify=())
-            names = {checkpoint.WEIGHTS, checkpoint.GRAPH, checkpoint.GENERATION}
-            return {name: saved.file(name) for name in names & saved.config["files"].keys()}
+            # The directory may have been removed since; then the model is exported again.
+            with contextlib.suppress(CheckpointError):
+                saved = checkpoint.load(self.directory, verify=())
+                names = {checkpoint.WEIGHTS, checkpoint.GRAPH, checkpoint.GENERATION}
+                return {name: saved.file(name) for name in names & saved.config["files"].keys()}
         model = copy.deepcopy(self._model).eval()
         model.load_state_dict(state.tensors_of(BEST_WEIGHTS))
         graph = export(model)
