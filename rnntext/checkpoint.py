@@ -22,7 +22,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.files import OWNER, flush_directory, make_directories, owner, remove_stale
+from rnntext.held_file import HeldFile, check_size, damaged, reading
 
 FORMAT_VERSION = 1
 
@@ -55,10 +56,26 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A directory that `load` has verified, with the content of its `config.json`."""
+    """A directory that `load` has checked, with the content of its `config.json`.
+
+    `shapes`: the shape of every tensor in `model.safetensors`, empty if there is no such file.
+    """
 
     directory: Path
     config: dict[str, Any]
+    shapes: Mapping[str, tuple[int, ...]]
+    _held: Mapping[str, HeldFile]
+
+    def held(self, name: str) -> HeldFile:
+        """Return a file that `load` was told to verify or to keep: its content stays what it was,
+        whatever is saved later. Raises CheckpointError if the checkpoint has no such file."""
+        self.file(name)
+        return self._held[name]
+
+    def read(self, name: str) -> bytes:
+        """Return the content of such a file. Raises CheckpointError as `held` does, and if its
+        SHA-256 is not the listed one."""
+        return self.held(name).read()
 
     def file(self, name: str) -> Path:
         """Return the path of a file, which a save in another process may move later. Raises
@@ -259,22 +276,35 @@ def _listed_names(path: Path) -> set[str]:
 # Reading
 
 
-def load(directory: Path, *, verify: Container[str] | None = None) -> Checkpoint:
+def load(
+    directory: Path, *, verify: Container[str] | None = None, keep: Container[str] = ()
+) -> Checkpoint:
     """Open a checkpoint of this format version or an older one, and verify its files.
 
     Every file that `config.json` lists must have the listed size, and the files in `verify` (None:
-    all of them) the listed SHA-256. Raises CheckpointError, whose one line names the file, if one
+    all of them) the listed SHA-256. These and the files in `keep` can be read from the result for
+    as long as it lives, also after they have been replaced or deleted; those in `keep` alone are
+    verified when they are read. All files are of one generation: if another process saves
+    meanwhile, `load` starts again. Raises CheckpointError, whose one line names the file, if one
     differs or is missing, and if the format version is newer. The caller checks the shapes of
-    tensors and the size of the vocabulary (`tensor_shapes`).
+    tensors and the size of the vocabulary.
     """
     while True:
         raw = _read_config(directory)
         try:
-            return _check(directory, raw, verify)
+            found = _open_files(directory, raw, verify, keep)
         except CheckpointError:
-            # Another process may have saved in the meantime; then read again.
             if _read_config(directory) == raw:
                 raise
+            continue
+        # Every save changes config.json before it moves a file: all files that were opened before
+        # this comparison are of the generation that it lists.
+        if _read_config(directory) == raw:
+            break
+    for name in found.config["files"]:
+        if verify is None or name in verify:
+            found.held(name).verify()
+    return found
 
 
 def load_config(directory: Path) -> dict[str, Any]:
@@ -290,41 +320,30 @@ def read_file(directory: Path, name: str) -> bytes:
 
     Raises CheckpointError if it is missing or cannot be read.
     """
-    with _reading(directory / name), _open(directory, name) as handle:
+    with reading(directory / name), _open(directory, name) as handle:
         return handle.read()
 
 
-def tensor_shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor in `model.safetensors`, reading only its header.
-
-    Raises CheckpointError if the file is missing or its header is damaged.
-    """
-    path = checkpoint.file(WEIGHTS)
-    with _reading(path), _open(checkpoint.directory, WEIGHTS) as handle:
-        return _read_shapes(path, handle)
-
-
 def load_tensors(checkpoint: Checkpoint, names: Iterable[str]) -> dict[str, NDArray[Any]]:
-    """Return the named tensors of `model.safetensors`; no other tensor is read.
+    """Return the named tensors of `model.safetensors`, a file that `load` was told to verify or to
+    keep.
 
     Raises CheckpointError if the file is damaged or lacks one of them.
     """
     # Imported here because most commands read only the ONNX graph.
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as parse
 
-    path = checkpoint.file(WEIGHTS)
+    path = checkpoint.held(WEIGHTS).path
     wanted = list(names)
+    for name in wanted:
+        if name not in checkpoint.shapes:
+            raise CheckpointError(f"{path} has no tensor {name}: train the model again")
     try:
-        with safe_open(path, framework="numpy") as tensors:
-            available = set(tensors.keys())
-            for name in wanted:
-                if name not in available:
-                    raise CheckpointError(f"{path} has no tensor {name}: train the model again")
-            return {name: tensors.get_tensor(name) for name in wanted}
-    except (SafetensorError, TypeError) as error:  # TypeError: a dtype that NumPy does not have
-        raise _damaged(path, error) from error
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+        tensors = parse(checkpoint.read(WEIGHTS))
+    except (SafetensorError, TypeError, KeyError) as error:  # a dtype that NumPy does not have
+        raise damaged(path, error) from error
+    return {name: tensors[name] for name in wanted}
 
 
 def serialize_tensors(tensors: Mapping[str, NDArray[Any]]) -> bytes:
@@ -335,23 +354,6 @@ def serialize_tensors(tensors: Mapping[str, NDArray[Any]]) -> bytes:
     contiguous = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
     content: bytes = save_tensors(contiguous)
     return content
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{path} is missing: the checkpoint is not complete; restore it or train it again"
-        ) from None
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _damaged(path: Path, why: object) -> CheckpointError:
-    reason = " ".join(str(why).split())
-    return CheckpointError(f"{path} is damaged ({reason}): restore it or train it again")
 
 
 def _open(directory: Path, name: str) -> io.BufferedReader:
@@ -387,7 +389,7 @@ def _parse_config(path: Path, raw: bytes) -> dict[str, Any]:
     try:
         config = json.loads(raw)
     except (ValueError, RecursionError) as error:  # ValueError: also bytes that are not UTF-8
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
     if not isinstance(config, dict) or type(config.get("format_version")) is not int:
         raise CheckpointError(f"{path} has no format_version: it is not an rnntext checkpoint")
     if config["format_version"] > FORMAT_VERSION:
@@ -397,35 +399,37 @@ def _parse_config(path: Path, raw: bytes) -> dict[str, Any]:
         )
     files = config.get("files")
     if not isinstance(files, dict):
-        raise _damaged(path, "no list of files")
+        raise damaged(path, "no list of files")
     for name, entry in files.items():
         if not _is_safe(name):
-            raise _damaged(path, f"it lists a file {name!r}")
+            raise damaged(path, f"it lists a file {name!r}")
         if (
             not isinstance(entry, dict)
             or type(entry.get("size")) is not int
             or not isinstance(entry.get("sha256"), str)
         ):
-            raise _damaged(path, f"no size or sha256 for {name}")
+            raise damaged(path, f"no size or sha256 for {name}")
     return config
 
 
-def _check(directory: Path, raw: bytes, verify: Container[str] | None) -> Checkpoint:
+def _open_files(
+    directory: Path, raw: bytes, verify: Container[str] | None, keep: Container[str]
+) -> Checkpoint:
+    """Compare the sizes of the listed files, and hold those that will be read."""
     config = _parse_config(directory / CONFIG, raw)
-    checkpoint = Checkpoint(directory, config)
+    shapes: dict[str, tuple[int, ...]] = {}
+    held: dict[str, HeldFile] = {}
+    found = Checkpoint(directory, config, shapes, held)
     for name, entry in config["files"].items():
-        path = checkpoint.file(name)
-        with _reading(path), _open(directory, name) as handle:
-            size = os.fstat(handle.fileno()).st_size
-            if size != entry["size"]:
-                raise _damaged(path, f"{size} bytes where {CONFIG} lists {entry['size']}")
-            checked = verify is None or name in verify
-            if checked and hashlib.file_digest(handle, "sha256").hexdigest() != entry["sha256"]:
-                raise _damaged(path, f"its SHA-256 is not the one {CONFIG} lists")
+        path = found.file(name)
+        with reading(path), _open(directory, name) as handle:
+            check_size(path, handle, entry)
             if name == WEIGHTS:
+                shapes.update(_read_shapes(path, handle))
                 handle.seek(0)
-                _read_shapes(path, handle)
-    return checkpoint
+            if verify is None or name in verify or name in keep:
+                held[name] = HeldFile(path, handle, entry)
+    return found
 
 
 def _read_shapes(path: Path, handle: BinaryIO) -> dict[str, tuple[int, ...]]:
@@ -433,7 +437,7 @@ def _read_shapes(path: Path, handle: BinaryIO) -> dict[str, tuple[int, ...]]:
     size = os.fstat(handle.fileno()).st_size
     length = int.from_bytes(handle.read(8), "little")
     if size < 8 or length > size - 8:
-        raise _damaged(path, "its header is cut short")
+        raise damaged(path, "its header is cut short")
     try:
         header = json.loads(handle.read(length))
         tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
@@ -441,7 +445,7 @@ def _read_shapes(path: Path, handle: BinaryIO) -> dict[str, tuple[int, ...]]:
         ends = [entry["data_offsets"][1] for entry in tensors.values()]
         complete = max(ends, default=0) == size - 8 - length
     except (ValueError, RecursionError, AttributeError, KeyError, IndexError, TypeError):
-        raise _damaged(path, "its header is not that of a safetensors file") from None
+        raise damaged(path, "its header is not that of a safetensors file") from None
     if not complete:
-        raise _damaged(path, "its data are not as long as its header says")
+        raise damaged(path, "its data are not as long as its header says")
     return shapes

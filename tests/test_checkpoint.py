@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnntext import checkpoint
+from rnntext import checkpoint, held_file
 from rnntext.checkpoint import (
     FORMAT_VERSION,
     Checkpoint,
@@ -29,7 +29,6 @@ from rnntext.checkpoint import (
     read_file,
     save,
     serialize_tensors,
-    tensor_shapes,
 )
 from rnntext.errors import CheckpointError, RnntextError, UsageError
 from rnntext.files import owner
@@ -70,6 +69,12 @@ def assert_one_line(error: RnntextError, *parts: str) -> None:
     assert "\n" not in message
     for part in parts:
         assert part in message, message
+
+
+def change_a_bit(path: Path) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
 
 
 def change_config(directory: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -339,6 +344,63 @@ def test_a_save_during_a_load_is_not_mistaken_for_damage(
     # `save` itself reads the config; by then `reads` is not empty.
     monkeypatch.setattr(checkpoint, "_read_config", read_then_save)
     assert content(load(model)) == {"model.onnx": b"new"}
+
+
+def test_all_files_are_of_one_generation_though_another_is_saved_between_two(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of the same sizes, so that only their generation can tell."""
+    old = {"a": b"old", "b": b"old", "c": b"old"}
+    save(model, old, {"generation": "old"}, force=True)
+    real = checkpoint._open
+    opened: list[str] = []
+
+    def save_then_open(directory: Path, name: str) -> Any:
+        if name != "config.json":
+            opened.append(name)
+            if opened == ["a", "b"]:
+                save(model, dict.fromkeys(old, b"new"), {"generation": "new"}, force=True)
+        return real(directory, name)
+
+    monkeypatch.setattr(checkpoint, "_open", save_then_open)
+    loaded = load(model, verify={"a"}, keep={"b", "c"})
+    assert opened == ["a", "b", "c"] * 2
+    assert loaded.config["generation"] == "new"
+    assert [loaded.read(name) for name in "abc"] == [b"new"] * 3
+
+
+@pytest.mark.parametrize("small", [0, 100])
+@pytest.mark.parametrize("change", ["replace", "delete"])
+def test_what_is_kept_stays_what_it_was(
+    change: str, small: int, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_file, "_SMALL", small)
+    loaded = load(model, verify={"model.onnx"}, keep={"model.safetensors"})
+    if change == "replace":
+        save(model, dict.fromkeys(FILES, b"new"), CONFIG, force=True)
+    else:
+        shutil.rmtree(model)
+    for _ in range(2):
+        assert loaded.read("model.onnx") == FILES["model.onnx"]
+        assert loaded.read("model.safetensors") == FILES["model.safetensors"]
+    np.testing.assert_array_equal(load_tensors(loaded, ["bias"])["bias"], TENSORS["bias"])
+
+
+def test_only_what_is_verified_or_kept_can_be_read(model: Path) -> None:
+    loaded = load(model, verify={"model.onnx"}, keep={"model.safetensors"})
+    with pytest.raises(KeyError):
+        loaded.read("tokenizer.json")
+    with pytest.raises(CheckpointError, match="has no other"):
+        loaded.read("other")
+
+
+def test_a_kept_file_is_verified_when_it_is_read(model: Path) -> None:
+    change_a_bit(model / "model.onnx")
+    loaded = load(model, verify=(), keep={"model.onnx"})
+    for _ in range(2):
+        with pytest.raises(CheckpointError) as caught:
+            loaded.read("model.onnx")
+        assert_one_line(caught.value, str(model / "model.onnx"), "SHA-256")
 
 
 def test_a_run_that_is_still_going_on(model: Path) -> None:
@@ -635,7 +697,7 @@ def test_a_file_that_the_system_will_not_read(model: Path, monkeypatch: pytest.M
 
 def test_tensors_come_back_by_name(model: Path) -> None:
     loaded = load(model)
-    assert tensor_shapes(loaded) == {"bias": (5,), "encoder.weight": (2, 3), "scale": ()}
+    assert loaded.shapes == {"bias": (5,), "encoder.weight": (2, 3), "scale": ()}
     tensors = load_tensors(loaded, ["scale", "encoder.weight"])
     assert [*tensors] == ["scale", "encoder.weight"]
     for name, tensor in tensors.items():
@@ -660,10 +722,11 @@ def test_serialized_tensors_are_the_same_in_any_order_and_layout(tmp_path: Path)
 
 def test_a_checkpoint_without_weights(tmp_path: Path) -> None:
     save(tmp_path / "m", {"model.onnx": b"graph"}, CONFIG, force=False)
-    for read in (tensor_shapes, lambda loaded: load_tensors(loaded, ["bias"])):
-        with pytest.raises(CheckpointError) as caught:
-            read(load(tmp_path / "m"))
-        assert_one_line(caught.value, "has no model.safetensors")
+    loaded = load(tmp_path / "m")
+    assert loaded.shapes == {}
+    with pytest.raises(CheckpointError) as caught:
+        load_tensors(loaded, ["bias"])
+    assert_one_line(caught.value, "has no model.safetensors")
 
 
 def with_header(header: bytes, data: bytes = b"") -> bytes:
@@ -704,15 +767,6 @@ def test_a_tensor_type_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         load_tensors(load(tmp_path / "m"), ["a"])
     assert_one_line(caught.value, "model.safetensors is damaged")
-
-
-def test_weights_that_vanish_after_loading(model: Path) -> None:
-    loaded = load(model)
-    (model / "model.safetensors").unlink()
-    for read in (tensor_shapes, lambda loaded: load_tensors(loaded, ["bias"])):
-        with pytest.raises(CheckpointError) as caught:
-            read(loaded)
-        assert_one_line(caught.value, str(model / "model.safetensors"))
 
 
 def test_nothing_in_a_checkpoint_needs_torch_or_pickle(model: Path) -> None:

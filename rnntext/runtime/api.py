@@ -6,14 +6,14 @@ Knows: which methods a model of each task has. Does not know: how they work, or 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnntext.config import ModelConfig
-from rnntext.errors import UsageError
+from rnntext.errors import CheckpointError, UsageError
 from rnntext.runtime.model import TrainedModel, call_once, open_model
 from rnntext.tasks import TASKS
 
@@ -34,8 +34,9 @@ def load(directory: str | Path, *, threads: int | None = None) -> Runtime:
 
 
 class Runtime:
-    """A trained model of any task. It is thread-safe. Its pickle holds the path of the directory,
-    from which it is loaded again.
+    """A trained model of any task. It is thread-safe. It stays what it was when it was loaded,
+    whatever becomes of the directory. Its pickle holds the path of the directory, from which it is
+    loaded again: CheckpointError if that holds another model by then.
 
     Results are the same as those of the commands, in the order of the texts. The result of a text
     does not depend on the other texts of the call. A method raises UsageError if the model is of
@@ -45,7 +46,7 @@ class Runtime:
     def __init__(self, directory: Path, threads: int | None = None) -> None:
         self.directory = directory.absolute()
         self._threads = threads
-        self._model = open_model(directory, threads=threads)
+        self._model = open_model(directory, threads=threads, samples=True)
 
     @cached_property
     def _intra_op_model(self) -> TrainedModel:
@@ -55,8 +56,8 @@ class Runtime:
             self._model, open_session=call_once(self._model.session.with_intra_op_threads)
         )
 
-    def __reduce__(self) -> tuple[type[Runtime], tuple[Path, int | None]]:
-        return (Runtime, (self.directory, self._threads))
+    def __reduce__(self) -> tuple[Callable[..., Runtime], tuple[Path, int | None, str]]:
+        return (_load_again, (self.directory, self._threads, self._model.fingerprint))
 
     def __repr__(self) -> str:
         return f"<{TASKS[self.task].title} {self.directory}>"
@@ -159,3 +160,12 @@ class Runtime:
                 f"{self.directory} is a {TASKS[self.task].title}, "
                 f"and this needs a {TASKS[task].title}"
             )
+
+
+def _load_again(directory: Path, threads: int | None, fingerprint: str) -> Runtime:
+    runtime = Runtime(directory, threads)
+    if runtime._model.fingerprint != fingerprint:
+        raise CheckpointError(
+            f"{directory} holds another model than the one that was pickled: pickle that one"
+        )
+    return runtime

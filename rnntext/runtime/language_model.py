@@ -128,11 +128,21 @@ class LanguageModel:
         *,
         intra_op: bool = False,
         when_needed: bool = False,
+        samples: bool = True,
     ) -> LanguageModel:
         """Load a checkpoint. `intra_op`: for one long text (see `Session`); `when_needed`: the
-        graph is opened when it is first run. Raises CheckpointError if the directory is not an
-        intact language model."""
-        return cls(open_model(directory, "lm", threads, intra_op=intra_op, when_needed=when_needed))
+        graph is opened when it is first run; `samples`: text will be sampled. Raises
+        CheckpointError if the directory is not an intact language model."""
+        return cls(
+            open_model(
+                directory,
+                "lm",
+                threads,
+                intra_op=intra_op,
+                when_needed=when_needed,
+                samples=samples,
+            )
+        )
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Apply `function` to every item on the session's thread pool (see `Session.map`)."""

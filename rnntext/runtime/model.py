@@ -19,6 +19,7 @@ from rnntext.checkpoint import Checkpoint
 from rnntext.checkpoint_config import CheckpointConfig
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError, DataError
+from rnntext.held_file import HeldFile
 from rnntext.runtime.session import Session
 from rnntext.runtime.task import runtime_task
 from rnntext.tasks import TASKS
@@ -31,6 +32,8 @@ Value = TypeVar("Value")
 # The largest batch, in rows and in tokens with padding, of a bidirectional encoder (True) and of
 # another. The graph of a bidirectional one is a loop, and each of its steps has a fixed cost.
 _BATCH_LIMITS = {True: (256, 1 << 15), False: (64, 1 << 13)}
+# Files that a model samples text with, besides its main graph.
+_SAMPLING = (checkpoint.GENERATION, checkpoint.WEIGHTS)
 # A batch is not made smaller than this to give every thread one.
 _MIN_SHARED_ROWS = 16
 
@@ -42,8 +45,10 @@ class TrainedModel:
     config: ModelConfig
     tokenizer: Tokenizer
     open_session: Callable[[], Session]  # returns the session of the graph
-    # Returns the session of the graph that samples text by itself; None if there is no such graph.
+    # Returns the session of the graph that samples text by itself; None if there is no such graph
+    # (checkpoints from before version 0.1 have none), or if the model was not opened to sample.
     generation: Callable[[], Session | None] = lambda: None
+    fingerprint: str = ""  # of the tokenizer and the graph that were opened
 
     @classmethod
     def from_session(
@@ -82,14 +87,18 @@ def open_model(
     *,
     intra_op: bool = False,
     when_needed: bool = False,
+    samples: bool = False,
 ) -> TrainedModel:
-    """Open a checkpoint and check that its files belong together.
+    """Open a checkpoint and check that its files belong together. The model stays what it was,
+    whatever becomes of the directory.
 
-    `intra_op`: see `Session`. `when_needed`: the graph is opened and checked at its first use.
+    `intra_op`: see `Session`. `when_needed`: the graph is opened and verified at its first use.
+    `samples`: a language model will sample text, for which it has another graph.
     Raises CheckpointError if `directory` is no checkpoint, is damaged, or is not of `task`.
     """
-    verified = {checkpoint.TOKENIZER} if when_needed else {checkpoint.TOKENIZER, checkpoint.GRAPH}
-    found = checkpoint.load(directory, verify=verified)
+    keep = {checkpoint.GRAPH, *(_SAMPLING if samples else ())}
+    read_now = {checkpoint.TOKENIZER, *(() if when_needed else (checkpoint.GRAPH,))}
+    found = checkpoint.load(directory, verify=read_now, keep=keep)
     saved = CheckpointConfig.of(found)
     config = saved.model
     _check_task(directory, config, task)
@@ -100,16 +109,20 @@ def open_model(
         )
     tokenizer = _load_tokenizer(found, saved)
     _check_sizes(found, config, tokenizer)
-    found.file(checkpoint.GRAPH)  # raises CheckpointError if there is none
-
-    def open_graph() -> Session:
-        return _open_graph(found, config, threads, intra_op=intra_op, check_again=when_needed)
-
-    open_session = call_once(open_graph)
+    graph = found.held(checkpoint.GRAPH)  # raises CheckpointError if there is none
+    open_session = call_once(lambda: _open_graph(graph, config, threads, intra_op))
     if not when_needed:
         open_session()
-    generation = call_once(lambda: _open_generation_graph(found, threads))
-    return TrainedModel(config, tokenizer, open_session, generation)
+    model = TrainedModel(config, tokenizer, open_session, fingerprint=_fingerprint(found))
+    if not samples or checkpoint.GENERATION not in found.config["files"]:
+        return model
+    generation = call_once(lambda: _open_generation_graph(found, saved.precision, threads))
+    return replace(model, generation=generation)
+
+
+def _fingerprint(found: Checkpoint) -> str:
+    listed = found.config["files"]
+    return " ".join(listed[name]["sha256"] for name in (checkpoint.TOKENIZER, checkpoint.GRAPH))
 
 
 def _check_task(directory: Path, config: ModelConfig, task: str | None) -> None:
@@ -121,11 +134,11 @@ def _check_task(directory: Path, config: ModelConfig, task: str | None) -> None:
 
 
 def _load_tokenizer(found: Checkpoint, saved: CheckpointConfig) -> Tokenizer:
-    path = found.file(checkpoint.TOKENIZER)
+    file = found.held(checkpoint.TOKENIZER)
     try:
-        return Tokenizer.load(path.read_text("utf-8"), saved.tokenizer)
+        return Tokenizer.load(file.read().decode(), saved.tokenizer)
     except (UnicodeDecodeError, DataError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from None
+        raise CheckpointError(f"{file.path} cannot be read: {error}") from None
 
 
 def _check_sizes(found: Checkpoint, config: ModelConfig, tokenizer: Tokenizer) -> None:
@@ -137,7 +150,7 @@ def _check_sizes(found: Checkpoint, config: ModelConfig, tokenizer: Tokenizer) -
             f"config.json says {encoder.vocab_size}"
         )
     expected = (encoder.vocab_size, encoder.embed_size)
-    shape = checkpoint.tensor_shapes(found).get("encoder.embedding.weight")
+    shape = found.shapes.get("encoder.embedding.weight")
     if shape != expected:
         raise CheckpointError(
             f"{found.file(checkpoint.WEIGHTS)} has embeddings of {shape} and config.json says "
@@ -146,55 +159,20 @@ def _check_sizes(found: Checkpoint, config: ModelConfig, tokenizer: Tokenizer) -
 
 
 def _open_graph(
-    found: Checkpoint,
-    config: ModelConfig,
-    threads: int | None,
-    *,
-    intra_op: bool,
-    check_again: bool,
+    graph: HeldFile, config: ModelConfig, threads: int | None, intra_op: bool
 ) -> Session:
-    """Open the main graph. With `check_again` the checkpoint was opened earlier, so the graph is
-    verified now and must be the one that the checkpoint had then."""
-    current = _reload_if_unchanged(found, checkpoint.GRAPH) if check_again else found
-    if current is None:
-        raise CheckpointError(f"{found.directory} was replaced while it was read: start again")
-    graph = current.file(checkpoint.GRAPH)
     session = Session(graph, threads, intra_op=intra_op)
-    _check_graph(graph, session, config)
+    _check_graph(graph.path, session, config)
     return session
 
 
-def _open_generation_graph(found: Checkpoint, threads: int | None) -> Session | None:
-    """Open the graph that samples text by itself. Return None if the checkpoint has none (those
-    from before version 0.1 do not), or if it was deleted or replaced since it was opened."""
-    if checkpoint.GENERATION not in found.config["files"]:
-        return None
-    is_int8 = CheckpointConfig.of(found).precision == "int8"
-    # In float32 the graph has no matrices of its own: they are read from the weights.
-    names = (checkpoint.GENERATION, *(() if is_int8 else (checkpoint.WEIGHTS,)))
-    current = _reload_if_unchanged(found, *names)
-    if current is None:
-        return None
-    shapes = {} if is_int8 else checkpoint.tensor_shapes(current)
-    matrices = [name for name, shape in shapes.items() if len(shape) == 2]
-    weights = checkpoint.load_tensors(current, matrices) if matrices else {}
-    session = Session(current.file(checkpoint.GENERATION), threads, intra_op=True, weights=weights)
-    # The checkpoint may have been replaced between reading one of the files and the next.
-    return session if _reload_if_unchanged(found, *names, verify=False) else None
-
-
-def _reload_if_unchanged(found: Checkpoint, *names: str, verify: bool = True) -> Checkpoint | None:
-    """Load the checkpoint again and verify the files `names`. Return None if it was deleted, or
-    if one of these files or the tokenizer is another one now."""
-    try:
-        current = checkpoint.load(found.directory, verify=names if verify else ())
-    except CheckpointError:
-        if checkpoint.is_checkpoint(found.directory):
-            raise
-        return None
-    listed, before = current.config["files"], found.config["files"]
-    same = (listed.get(name) == before[name] for name in (*names, checkpoint.TOKENIZER))
-    return current if all(same) else None
+def _open_generation_graph(found: Checkpoint, precision: str, threads: int | None) -> Session:
+    """Open the graph that samples text by itself. In float32 it has no matrices of its own: they
+    are those of the weights."""
+    matrices = [name for name, shape in found.shapes.items() if len(shape) == 2]
+    weights = checkpoint.load_tensors(found, matrices) if precision == "float32" else {}
+    graph = found.held(checkpoint.GENERATION)
+    return Session(graph, threads, intra_op=True, weights=weights)
 
 
 def call_once(make: Callable[[], Value]) -> Callable[[], Value]:

@@ -112,7 +112,7 @@ class Predictor:
     @classmethod
     def load(cls, directory: Path, threads: int | None = None) -> Predictor:
         """Load a checkpoint. Raises CheckpointError if it is not an intact language model."""
-        return cls(LanguageModel.load(directory, threads))
+        return cls(LanguageModel.load(directory, threads, samples=False))
 
     def predict(
         self, texts: Sequence[str], *, top_k: int = 5, complete: bool = False

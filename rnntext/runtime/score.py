@@ -82,7 +82,9 @@ class Scorer:
     @classmethod
     def load(cls, directory: Path, threads: int | None = None, *, carry: bool = False) -> Scorer:
         """Load a checkpoint. Raises CheckpointError if it is not an intact language model."""
-        return cls(LanguageModel.load(directory, threads, intra_op=carry), carry=carry)
+        return cls(
+            LanguageModel.load(directory, threads, intra_op=carry, samples=False), carry=carry
+        )
 
     def score(self, texts: Sequence[str], *, words: bool = False) -> list[LineScore]:
         """Score each line, in order; with `words` score the words of each line too."""

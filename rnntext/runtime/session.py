@@ -20,7 +20,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +28,7 @@ import numpy.typing as npt
 
 from rnntext.config import usable_cores
 from rnntext.errors import CheckpointError
+from rnntext.held_file import HeldFile
 from rnntext.private import onnxruntime_errors
 
 # Since release 1.29 ONNX Runtime reports to its makers which models are run, and stores an
@@ -52,7 +52,7 @@ class Session:
 
     def __init__(
         self,
-        graph: Path | bytes,
+        graph: HeldFile | bytes,
         threads: int | None = None,
         *,
         intra_op: bool = False,
@@ -80,12 +80,12 @@ class Session:
                 values = map(onnxruntime.OrtValue.ortvalue_from_numpy, weights.values())
                 options.add_external_initializers(list(weights), list(values))
             self._session = onnxruntime.InferenceSession(
-                str(graph) if isinstance(graph, Path) else graph,
+                graph if isinstance(graph, bytes) else graph.read(),
                 options,
                 providers=["CPUExecutionProvider"],
             )
         except _LOAD_ERRORS as error:
-            name = graph if isinstance(graph, Path) else "the graph"
+            name = "the graph" if isinstance(graph, bytes) else graph.path
             reason = str(error).splitlines()[0]
             raise CheckpointError(f"{name} cannot be run: {reason}") from None
 

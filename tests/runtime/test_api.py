@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 import rnntext
+from rnntext import checkpoint
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.runtime.api import Runtime
 from rnntext.runtime.generate import GenerationOptions, stream
@@ -203,6 +205,33 @@ def test_a_pickled_model_is_loaded_again(
     assert len(data) < 1000
     monkeypatch.chdir(tmp_path)
     assert pickle.loads(data).directory == lm.absolute()  # noqa: S301
+
+
+def test_a_pickle_is_not_read_as_another_model(lm: Path, classifier: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "model"
+    shutil.copytree(lm, directory)
+    data = pickle.dumps(rnntext.load(directory))
+    shutil.rmtree(directory)
+    shutil.copytree(classifier, directory)
+    with pytest.raises(CheckpointError, match="holds another model than the one that was pickled"):
+        pickle.loads(data)  # noqa: S301
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_model_stays_what_it_was_when_its_directory_gets_another(
+    name: str, lm: Path, classifier: Path, tagger: Path, tmp_path: Path
+) -> None:
+    task, options = METHODS[name]
+    if name == "score":  # this runs the graph in a second session
+        options = {**options, "carry": True}
+    directory = tmp_path / "model"
+    shutil.copytree({"lm": lm, "classify": classifier, "tag": tagger}[task], directory)
+    wanted = getattr(rnntext.load(directory), name)(TEXTS, **options)
+    model = rnntext.load(directory)
+    found = checkpoint.load(directory)
+    files = dict.fromkeys(found.config["files"], b"another")
+    checkpoint.save(directory, files, found.config, force=True)
+    assert getattr(model, name)(TEXTS, **options) == wanted
 
 
 @pytest.mark.parametrize("threads", [1, 2])

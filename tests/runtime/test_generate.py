@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rnntext import checkpoint
-from rnntext.errors import CheckpointError, UsageError
+from rnntext import checkpoint, held_file
+from rnntext.errors import UsageError
 from rnntext.runtime.generate import (
     Generation,
     GenerationOptions,
@@ -358,41 +359,31 @@ def test_a_checkpoint_without_the_graph_steps(lm: Path, tmp_path: Path) -> None:
     assert texts(older, PROMPTS, sampling=PLAIN) == texts(newer, PROMPTS, sampling=PLAIN)
 
 
-@pytest.mark.parametrize("changed", ["generation.onnx", "model.safetensors", "tokenizer.json", ""])
-def test_a_model_still_works_after_its_directory_has_changed(
-    lm: Path, tmp_path: Path, changed: str
+@pytest.mark.parametrize("small", [0, held_file._SMALL])
+@pytest.mark.parametrize("deleted", [False, True])
+def test_an_open_model_stays_what_it_was(
+    lm: Path, tmp_path: Path, deleted: bool, small: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or after it has been deleted."""
-    directory = tmp_path / "m"
-    shutil.copytree(lm, directory)
-    older = LanguageModel.load(directory, threads=1)
-    if changed:
-        found = checkpoint.load(directory)
-        files: dict[str, Path | bytes] = {name: found.file(name) for name in found.config["files"]}
-        content = found.file(changed).read_bytes()
-        other = bytes([content[-1] ^ 1])  # in tensors, of the last number
-        files[changed] = content + b" " if changed.endswith("json") else content[:-1] + other
-        checkpoint.save(directory, files, found.config, force=True)
-    else:
-        shutil.rmtree(directory)
-    assert older.graph_sampler() is None
-    assert len(texts(older, PROMPTS, sampling=PLAIN)) == len(PROMPTS)
-
-
-def test_other_files_of_the_directory_may_change(lm: Path, tmp_path: Path) -> None:
+    """Its graphs are opened after its directory has got another model, or was deleted."""
+    monkeypatch.setattr(held_file, "_SMALL", small)
     directory = tmp_path / "m"
     shutil.copytree(lm, directory)
     model = LanguageModel.load(directory, threads=1, when_needed=True)
-    found = checkpoint.load(directory)
-    files = {name: found.file(name).read_bytes() for name in found.config["files"]}
-    checkpoint.save(directory, {**files, "metrics.jsonl": b"{}\n"}, found.config, force=True)
+    if deleted:
+        shutil.rmtree(directory)
+    else:
+        found = checkpoint.load(directory)
+        files = dict.fromkeys(found.config["files"], b"another")
+        checkpoint.save(directory, files, found.config, force=True)
+    original = LanguageModel.load(lm, threads=1)
     assert model.graph_sampler() is not None
-    model.open()
-    checkpoint.save(directory, {**files, "model.onnx": b"another"}, found.config, force=True)
-    late = LanguageModel.load(directory, threads=1, when_needed=True)
-    checkpoint.save(directory, files, found.config, force=True)
-    with pytest.raises(CheckpointError, match="was replaced while it was read"):
-        late.open()
+    assert texts(model, PROMPTS, sampling=PLAIN) == texts(original, PROMPTS, sampling=PLAIN)
+    filtered = replace(PLAIN, top_k=3)  # by the main graph
+    assert texts(model, PROMPTS, sampling=filtered) == texts(original, PROMPTS, sampling=filtered)
+
+
+def test_a_model_that_does_not_sample_keeps_no_graph_for_it(lm: Path) -> None:
+    assert LanguageModel.load(lm, threads=1, samples=False).graph_sampler() is None
 
 
 def test_threads_open_one_graph(lm: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from onnx import TensorProto
 
 from rnntext.errors import CheckpointError
+from rnntext.held_file import HeldFile
 from rnntext.runtime.session import FairSemaphore, Session
 from rnntext.training.onnx.graph_builder import GraphBuilder
 
@@ -149,7 +151,9 @@ def test_a_fair_semaphore_lets_nobody_overtake() -> None:
 def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
     path = tmp_path / "naïve.onnx"
     path.write_bytes(b"no graph")
-    for graph, name in ((path, str(path)), (b"no graph", "the graph")):
+    with path.open("rb") as file:
+        held = HeldFile(path, file, {"sha256": hashlib.sha256(b"no graph").hexdigest()})
+    for graph, name in ((held, str(path)), (b"no graph", "the graph")):
         with pytest.raises(CheckpointError) as caught:
             Session(graph)
         assert str(caught.value).startswith(f"{name} cannot be run: ")

@@ -41,7 +41,7 @@ def one_file(found: Checkpoint, precision: str) -> bytes:
         "rnntext.multi_label": json.dumps(config.multi_label),
         "rnntext.max_length": str(config.max_length),
         "rnntext.tokenizer": json.dumps(asdict(CheckpointConfig.of(found).tokenizer)),
-        "rnntext.tokenizer.json": found.file(checkpoint.TOKENIZER).read_text("utf-8"),
+        "rnntext.tokenizer.json": found.read(checkpoint.TOKENIZER).decode(),
     }
     return build(config, weights, precision, documentation(config), about)
 
@@ -60,7 +60,7 @@ def replace_graph(
     config = {**found.config, "precision": precision}
     if quantization is not None:
         config["quantization"] = quantization.to_json()
-    files: dict[str, bytes | Path] = {name: found.file(name) for name in found.config["files"]}
+    files: dict[str, bytes | Path] = {name: found.read(name) for name in found.config["files"]}
     files[checkpoint.GRAPH] = graph
     files.update(other_graphs(*_load(found, precision, None), precision))
     checkpoint.save(found.directory, files, config, force=True)
@@ -71,7 +71,7 @@ def _load(
 ) -> tuple[ModelConfig, Weights]:
     saved = CheckpointConfig.of(found)
     config = saved.model
-    weights: Weights = checkpoint.load_tensors(found, checkpoint.tensor_shapes(found))
+    weights: Weights = checkpoint.load_tensors(found, found.shapes)
     if precision == "int8":
         known = None if saved.quantization is None else saved.quantization.temperature
         weights = task_graph(config).apply_temperature(weights, temperature or known or 1.0)

@@ -47,13 +47,13 @@ class PretrainedEncoder:
                 f"--init {directory}: its encoder reads in both directions, and a language model "
                 "may not see what it predicts; start from a language model"
             )
-        names = [n for n in checkpoint.tensor_shapes(source) if n.startswith("encoder.")]
+        names = [n for n in source.shapes if n.startswith("encoder.")]
         return cls(
             encoder,
             encoder.bidirectional
             if direction is InitDirection.INHERIT
             else direction is InitDirection.BOTH,
-            Tokenizer.load(source.file(checkpoint.TOKENIZER).read_text("utf-8"), config.tokenizer),
+            Tokenizer.load(source.read(checkpoint.TOKENIZER).decode(), config.tokenizer),
             checkpoint.load_tensors(source, names),
         )
 

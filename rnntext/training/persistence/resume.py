@@ -207,7 +207,7 @@ def find_saved_run(directory: Path, ranks: Ranks = SINGLE_PROCESS) -> SavedRun |
         raise config.damaged(f"training.options: {error}") from None
     names = () if finished else (checkpoint.TOKENIZER, checkpoint.METRICS, TENSORS, LOOP)
     files = {
-        name: ranks.broadcast_bytes(lambda name=name: opened[0].file(name).read_bytes())  # type: ignore[misc]
+        name: ranks.broadcast_bytes(lambda name=name: opened[0].read(name))  # type: ignore[misc]
         for name in names
     }
     return SavedRun(directory, config, options, finished, files)
