@@ -1,0 +1,322 @@
+"""What a training run shows: plain lines in a log, a bar on a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rnntext.checkpoint_config import DataSummary
+from rnntext.cli import progress as module
+from rnntext.cli.progress import Progress
+from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.training.events import (
+    EncodedFiles,
+    Evaluated,
+    Event,
+    Finished,
+    NotSaved,
+    Prepared,
+    Resumed,
+    RoomShort,
+    Saved,
+    Step,
+    Stopped,
+)
+from rnntext.training.recipes import Recipe
+from tests.cli.screens import pipe, screen, written
+
+SUMMARY = DataSummary("sentences", 1234, 567, 99_000, 0, "1" * 64)
+PREPARED = Prepared(
+    summary=SUMMARY,
+    encoded=EncodedFiles(1500, None, False),
+    model=ModelConfig("tag", EncoderConfig("gru", 4321, 8, 24, 2, False), ("A", "B"), False, 9),
+    tokenizer="word",
+    parameters=1_000_000,
+    recipe=Recipe("gru", 2, 24, 8, False, 8, 0.01, 0.1, 0.0, 0, 9),
+    steps_per_epoch=10,
+    machine="cpu, float32",
+    threads=3,
+    processes=1,
+)
+STEP = Step(20, 1500, 1, 2.3456, 0.01, 1.0, 12_345.6, 3.0, 99.0, 3725.4)
+EVALUATED = Evaluated(30, 2, 1.2345, {"accuracy": 0.123456, "bits": 1.0}, False, 9.0)
+FINISHED = Finished(30, 3.0, 999, 8.0, "it is done", 20, (), False)
+SAVED = Saved(Path("out"), "tag", {"accuracy": 0.5}, 30, 20, 3.0, 9.0, 99.0, 100, "it is done")
+Lines = Callable[..., list[str]]
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
+    """Shows events where standard error is a pipe, and returns the lines."""
+
+    def show(*events: Event, quiet: bool = False) -> list[str]:
+        reader = pipe(monkeypatch, "stderr")
+        with Progress(quiet=quiet) as progress:
+            for event in events:
+                progress.show(event)
+        return written(reader, "stderr").splitlines()
+
+    return show
+
+
+def test_what_is_trained(lines: Lines) -> None:
+    assert lines(PREPARED) == [
+        "1,234 sentences to train on, 567 to validate on; gru 2x24, word vocabulary of 4,321, "
+        "1,000,000 parameters; cpu, float32, 3 threads",
+        "text encoded into 1.5 kB of temporary files",
+    ]
+
+
+def test_what_is_trained_in_every_detail(lines: Lines) -> None:
+    encoder = EncoderConfig("lstm", 4321, 8, 24, 2, True)
+    event = replace(
+        PREPARED,
+        model=ModelConfig("tag", encoder, ("A", "B"), False, 9),
+        summary=replace(SUMMARY, duplicates=1000, sampled=2_000_000, cut_short=True),
+        processes=2,
+        details=("with a CRF", "with averaging"),
+        remarks=("One label has one text.", "Another remark."),
+    )
+    assert lines(event) == [
+        "1,234 sentences to train on, 567 to validate on; lstm 2x24 bidirectional, word "
+        "vocabulary of 4,321, 1,000,000 parameters; cpu, float32, 3 threads, with a CRF, "
+        "with averaging, 2 processes",
+        "text encoded into 1.5 kB of temporary files",
+        "the tokenizer was learned from a sample of 2,000,000 characters, taken evenly from all "
+        "of the training data",
+        "One label has one text.",
+        "Another remark.",
+        "1,000 of 567 validation sentences found in training too",
+        "the time allows for the first 1,234 sentences of the training data: give more minutes "
+        "to use all of it",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("encoded", "text"),
+    [
+        (EncodedFiles(10, "/place", True), "10 bytes of encoded text read from /place"),
+        (
+            EncodedFiles(10, "/place", False),
+            "text encoded into 10 bytes at /place, for the next run too",
+        ),
+        (
+            EncodedFiles(10, None, False, "No space left"),
+            "text encoded into 10 bytes of temporary files, because the cache cannot be used "
+            "(No space left)",
+        ),
+        (
+            EncodedFiles(10, os.path.expanduser("~/.cache/rnntext/1"), True),
+            "10 bytes of encoded text read from ~/.cache/rnntext/1",
+        ),
+    ],
+)
+def test_where_the_encoded_text_is(encoded: EncodedFiles, text: str, lines: Lines) -> None:
+    assert lines(replace(PREPARED, encoded=encoded))[1] == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1 kB"),
+        (999_000, "999 kB"),
+        (1_000_000, "1 MB"),
+        (1_234_567, "1.23 MB"),
+        (999_000_000, "999 MB"),
+        (1_000_000_000, "1 GB"),
+        (2_500_000_000, "2.5 GB"),
+    ],
+)
+def test_sizes(size: int, text: str, lines: Lines) -> None:
+    shown = lines(replace(PREPARED, encoded=EncodedFiles(size, None, False)))
+    assert shown[1] == f"text encoded into {text} of temporary files"
+
+
+def test_a_log_has_a_line_for_each_evaluation_and_none_for_steps(lines: Lines) -> None:
+    best = replace(EVALUATED, step=40, best=True, metrics={"f1": 0.5, "accuracy": 0.25})
+    assert lines(EVALUATED, STEP, best) == [
+        "step 30  epoch 3  loss 1.234  accuracy 0.1235",
+        "step 40/1500  epoch 3  loss 1.234  accuracy 0.25  f1 0.5  12,346 tokens/s  1:02:05 left  "
+        "best so far",
+    ]
+
+
+def test_without_an_end_there_is_no_total_and_no_time_left(lines: Lines) -> None:
+    step = replace(STEP, total_steps=None, remaining=None)
+    assert lines(step, EVALUATED) == [
+        "step 30  epoch 3  loss 1.234  accuracy 0.1235  12,346 tokens/s"
+    ]
+
+
+def test_the_metrics_of_each_task(lines: Lines) -> None:
+    metrics = {"macro_f1": 0.75, "perplexity": 123.456, "bits_per_byte": 2.0, "accuracy": 0.5}
+    (shown,) = lines(replace(EVALUATED, metrics=metrics))
+    assert shown == "step 30  epoch 3  loss 1.234  perplexity 123.5  accuracy 0.5  macro_f1 0.75"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0:00"),
+        (9, "0:09"),
+        (59.4, "0:59"),
+        (59.6, "1:00"),
+        (61, "1:01"),
+        (3599.4, "59:59"),
+        (3600, "1:00:00"),
+        (3661, "1:01:01"),
+        (100 * 3600, "100:00:00"),
+    ],
+)
+def test_the_time_left(seconds: float, text: str, lines: Lines) -> None:
+    (shown,) = lines(replace(STEP, remaining=seconds), EVALUATED)
+    assert shown.endswith(f"  {text} left")
+
+
+def test_a_run_that_goes_on(lines: Lines) -> None:
+    assert lines(Resumed(1234, "")) == ["going on after step 1,234"]
+    assert lines(Resumed(1234, "threads 2 then, 1 now")) == [
+        "going on after step 1,234",
+        "threads 2 then, 1 now: the run will not end with the same weights to the bit",
+    ]
+
+
+def test_a_run_that_stops_says_how_to_go_on(lines: Lines) -> None:
+    assert lines(PREPARED, Stopped(Path("a/b"), 1234))[2:] == [
+        "stopped and saved after step 1,234: the same command with --resume, or "
+        "`rnntext train tag --resume -o a/b`, goes on"
+    ]
+
+
+def test_trouble_with_saving(lines: Lines) -> None:
+    assert lines(RoomShort("out has no room"), NotSaved("it is full")) == [
+        "out has no room",
+        "the state is not saved, training goes on: it is full",
+    ]
+
+
+PARTIAL = (
+    "measured on a part of the validation data, because all of them would take too long: "
+    "`rnntext evaluate` measures on all"
+)
+SPEED = (
+    "the machine's speed changed, and the learning rate was fitted to the time anew: --config "
+    "repeats this run exactly, --steps does not"
+)
+OVER = (
+    "the time was over before the learning rate had come down: give more minutes; --steps will "
+    "not repeat this run exactly"
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({}, []),
+        ({"plans": ((0, 30),)}, []),
+        ({"plans": ((0, 40), (10, 30))}, [SPEED]),
+        ({"plans": ((0, 30),), "reason": "the time is over"}, [OVER]),
+        ({"plans": ((0, 40), (10, 30)), "reason": "the time is over"}, [SPEED]),
+        ({"partial_evaluation": True}, [PARTIAL]),
+    ],
+)
+def test_how_a_run_ended(changes: dict[str, Any], shown: list[str], lines: Lines) -> None:
+    assert lines(replace(FINISHED, **changes)) == shown
+
+
+def test_int8_beside_float32(lines: Lines) -> None:
+    assert lines(SAVED) == []
+    assert lines(replace(SAVED, float_metrics={"accuracy": 0.75})) == [
+        "in int8: accuracy 0.5; in float32: accuracy 0.75"
+    ]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_quiet_shows_nothing(terminal: bool, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = (PREPARED, STEP, EVALUATED, NotSaved("x"), replace(FINISHED, partial_evaluation=True))
+    if not terminal:
+        assert lines(*events, quiet=True) == []
+        return
+    shown = screen(monkeypatch, "stderr")
+    with Progress(quiet=True) as progress:
+        for event in events:
+            progress.show(event)
+    assert shown.getvalue() == ""
+
+
+def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = screen(monkeypatch, "stderr", 250)
+    with Progress(quiet=False) as progress:
+        progress.show(STEP)  # before the data are prepared there is no bar to move
+        progress.show(PREPARED)
+        progress.show(STEP)
+    assert "1,234 sentences to train on" in shown.shown
+    # When the bar stops, it is drawn once more and removed: the cursor goes up, the line is
+    # cleared. Until then a thread draws it from time to time.
+    assert f"{'━' * 20} 20 epoch 2  loss 2.346  12,346 tokens/s  1:02:05 left" in shown.shown
+    assert "━" * 21 not in shown.shown
+    assert shown.getvalue().endswith("\x1b[1A\x1b[2K")
+
+
+def test_the_bar_has_the_metrics_of_the_last_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = screen(monkeypatch, "stderr", 250)
+    with Progress(quiet=False) as progress:
+        progress.show(PREPARED)
+        progress.show(STEP)
+        progress.show(EVALUATED)
+        progress.show(replace(STEP, step=21, remaining=None))
+    evaluation = "step 30/1500  epoch 3  loss 1.234  accuracy 0.1235  12,346 tokens/s  1:02:05 left"
+    assert evaluation in shown.shown
+    assert "21 epoch 2  loss 2.346  accuracy 0.1235  12,346 tokens/s  \n" in shown.shown
+
+
+def test_the_length_of_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen(monkeypatch, "stderr", 250)
+    bars: list[Any] = []
+    make = module._make_bar
+    monkeypatch.setattr(module, "_make_bar", lambda: bars.append(make()) or bars[0])
+    progress = Progress(quiet=False)
+    progress.show(PREPARED)
+    progress.show(STEP)
+    (task,) = bars[0].tasks
+    assert (task.completed, task.total) == (20, 1500)
+
+
+def test_lines_stand_above_the_bar_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = screen(monkeypatch, "stderr", 250)
+    with Progress(quiet=False) as progress:
+        progress.print_line("a [bold] word and 12 'numbers'")
+    assert "a [bold] word and 12 'numbers'" in shown.getvalue()
+
+
+def test_a_closed_terminal_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen(monkeypatch, "stderr")
+    redirected: list[object] = []
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    progress = Progress(quiet=False)
+    monkeypatch.setattr(module, "redirect_to_devnull", redirected.append)
+    monkeypatch.setattr(progress, "print_line", fail)
+    progress.show(EVALUATED)
+    assert redirected == [sys.stderr]
+    monkeypatch.setattr(progress, "_bar", SimpleNamespace(start=lambda: None, stop=fail))
+    with progress:
+        pass
+    assert redirected == [sys.stderr] * 2
+
+
+def test_no_standard_error_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    with Progress(quiet=False) as progress:
+        progress.show(EVALUATED)
