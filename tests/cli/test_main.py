@@ -116,16 +116,15 @@ def test_a_full_disk(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", message)
 
 
-def test_a_bug_keeps_its_traceback() -> None:
-    for error in (FileNotFoundError(errno.ENOENT, "missing"), ValueError("a bug")):
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(type(error)) as caught:
-            patch.setattr(module, "make_app", lambda error=error: _raise(error))
-            main()
-        assert caught.value is error
+@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "missing"), ValueError("bug")])
+def test_a_bug_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def command(*, standalone_mode: bool) -> None:
+        raise error
 
-
-def _raise(error: Exception) -> None:
-    raise error
+    monkeypatch.setattr(module, "make_app", lambda: command)
+    with pytest.raises(type(error)) as caught:
+        main()
+    assert caught.value is error
 
 
 @pytest.mark.parametrize(
