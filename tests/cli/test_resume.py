@@ -142,7 +142,7 @@ def copy(unfinished: Path, tmp_path: Path) -> Path:
         (["--steps", "10"], ["exclude each other"]),
         (["--force"], ["--resume and --force exclude each other"]),
         (["--dry-run"], ["--resume and --dry-run exclude each other"]),
-        (["--save-every", "-1"], ["--save-every must be 0 or more"]),
+        (["--save-every", "-1"], ["--save-every must be from 0 "]),
     ],
 )
 def test_another_run_is_refused_by_name(
