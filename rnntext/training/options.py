@@ -92,6 +92,11 @@ def flag_of(name: str) -> str:
 _DECLARATION = "declaration"
 
 
+def has_option(task: str, name: str) -> bool:
+    """Return True if the training option `name` is one of `train TASK`."""
+    return task in declarations(TrainingOptions)[name].tasks
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
     """Options that determine what a training run computes; None leaves the choice to the run.
