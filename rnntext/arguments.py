@@ -41,7 +41,8 @@ class Range:
             value = self.kind(text)
         except ValueError:  # Python refuses to read thousands of digits as an integer
             raise self._refusal(name, text) from None
-        self.check(name, value)
+        if not self.least <= value <= self.most:
+            raise self._refusal(name, text)
         return value
 
     def check(self, name: str, value: Number) -> None:

@@ -75,7 +75,7 @@ def test_a_fraction_is_no_whole_number(text: str) -> None:
         (WHOLE, "9" * 5000, "9" * 40 + "..."),
         (DECIMAL, "10.01", "10.01"),
         (DECIMAL, "1e-320", "1e-320"),
-        (DECIMAL, "1e999", "inf"),
+        (DECIMAL, "1e999", "1e999"),
     ],
 )
 def test_a_number_out_of_range(within: Range, text: str, shown: str) -> None:
