@@ -1,7 +1,8 @@
 """Every number and every path of the command line, at the extremes.
 
 The tables are made from the commands themselves, so that a new option is in them. No model is
-trained or run: what a command reads is missing, and `train` and `demo` end before their first event.
+trained or run: what a command reads is missing, and `train` and `demo` end before they begin. How
+the text of a number is read is tested in more cases in `tests/test_arguments.py`.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from rnntext.cli.values import NumberParser
 from rnntext.errors import DataError
 
 # No text of a number: other digits, what only Python reads, nothing.
-NO_NUMBERS = ("", " 3 ", "\u0663", "1_000", "0x10", "nan", "inf", "-inf", "three")
+NO_NUMBERS = ("", " 3 ", "\u0663", "1_000", "nan", "inf")
 # Beyond every range, or below it.
-EXTREMES = ("-1", "0", "2147483648", str(10**30), "9" * 5000, "1e308", "1e5000", "1e-320", "-0")
+EXTREMES = ("-1", "0", "2147483648", str(10**30), "9" * 5000, "1e308", "1e-320")
 MISSING = "missing"
 
 Words = tuple[str, ...]
