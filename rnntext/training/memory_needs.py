@@ -6,6 +6,8 @@ file may be. Does not know: any one task, or how much memory there is (`engine/m
 
 from __future__ import annotations
 
+import torch
+
 from rnntext.errors import TrainingError
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import Ranks
@@ -37,9 +39,13 @@ def require_model_memory(
             f"{what} does not fit into an ONNX file, which holds at most "
             f"{_LARGEST_FILE // 4:,}: {advice}"
         )
-    # The weights, their gradients, two moments, the best weights and their average.
-    copies = 6 if recipe.ema_decay else 5
-    require_memory(4.0 * copies * size.parameters, machine.device, what, advice)
+    # The weights, two moments and the best weights, and the average where there is one.
+    state = 4.0 * (5 if recipe.ema_decay else 4) * size.parameters  # bytes
+    gradients = 4.0 * size.parameters
+    require_memory(state + gradients, machine.device, what, advice)
+    # While the state is saved there are its tensors and, in safetensors, the file's bytes twice. If
+    # they do not fit, that library ends the process.
+    require_memory(3 * state, torch.device("cpu"), what, advice)
 
 
 def require_batch_memory(

@@ -17,8 +17,15 @@ import torch
 
 from rnntext.errors import TrainingError
 
-# How PyTorch's allocators for CPU, CUDA and MPS report it; only CUDA's has an exception of its own.
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+# How PyTorch's allocators for CPU, CUDA and MPS report it, of which only CUDA's has an exception of
+# its own, and how oneDNN does, which has no other reason to refuse the sizes of a network.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "could not create a primitive",
+    "could not create a memory",
+)
 
 
 def require_memory(needed: float, device: torch.device, what: str, advice: str) -> None:
@@ -47,7 +54,7 @@ def explain_out_of_memory(advice: str) -> Iterator[None]:
 def free_memory(device: torch.device) -> float:
     """Bytes that this process can still get on `device`; infinite where that is not known."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        return torch.cuda.mem_get_info(device.index)[0]  # None: the current one
     return min(_free_on_machine(), _free_in_control_groups(), _free_addresses())
 
 

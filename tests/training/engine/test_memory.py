@@ -72,6 +72,8 @@ def test_an_allocation_that_fails_is_explained() -> None:
         torch.empty(1 << 55)
     with pytest.raises(TrainingError, match=message), explain_out_of_memory("make it smaller"):
         np.empty(1 << 55)
+    with pytest.raises(TrainingError, match=message), explain_out_of_memory("make it smaller"):
+        raise RuntimeError("could not create a primitive")  # oneDNN
 
 
 def test_another_error_stays_as_it_is() -> None:
