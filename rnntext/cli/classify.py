@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnntext.arguments import PROBABILITY, TOP_K
 from rnntext.cli import output
 from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
 from rnntext.cli.signature import expanded
-from rnntext.errors import UsageError
+from rnntext.cli.values import number_option
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -26,12 +27,16 @@ def command(
     *,
     model: Model = None,
     top_k: Annotated[
-        int | None, typer.Option("-k", "--top-k", metavar="K", min=1, help="Print K labels.")
+        int | None,
+        number_option("-k", "--top-k", metavar="K", within=TOP_K, help="Print K labels."),
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(
-            "--threshold", metavar="P", help="Omit labels with a probability lower than P."
+        number_option(
+            "--threshold",
+            metavar="P",
+            within=PROBABILITY,
+            help="Omit labels with a probability lower than P.",
         ),
     ] = None,
     with_text: Annotated[
@@ -58,8 +63,6 @@ def classify(
     threads: int | None = None,
 ) -> Iterator[str]:
     """Yield the output of the command, a batch of records at a time."""
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise UsageError(f"--threshold must be from 0 to 1, not {threshold}")
     batches = source.batches(large=True)
     from rnntext.runtime.classifier import Classifier
     from rnntext.text.records import prefetch

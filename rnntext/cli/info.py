@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from rnntext.cli import output
 from rnntext.cli.options import OutputOptions
 from rnntext.cli.signature import expanded
+from rnntext.cli.values import path_argument
 
 
 @expanded
 def command(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the model.")],
+    directory: Annotated[Path, path_argument("DIR", help="Directory of the model.")],
     printing: OutputOptions,
 ) -> None:
     """Describe a model: task, encoder, size, labels, data, results."""

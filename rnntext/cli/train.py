@@ -17,6 +17,7 @@ from rnntext.cli.declared import Declared, Given
 from rnntext.cli.interrupts import DeferredSignals
 from rnntext.cli.options import OutputOptions, Threads, refuse_terminal
 from rnntext.cli.signature import expanded
+from rnntext.cli.values import path_argument, path_option
 from rnntext.errors import UsageError
 from rnntext.tasks import TASKS
 from rnntext.training.options import CHECKPOINTS, ExecutionOptions, TrainingOptions
@@ -37,15 +38,13 @@ def _command(
     task: str,
     data: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="DATA...", help="Files, directories, - or hf:NAME.", show_default=False
-        ),
+        path_argument("DATA...", help="Files, directories, - or hf:NAME.", show_default=False),
     ] = None,
     given: Annotated[dict[str, Any], Given(TrainingOptions)],
     threads: Threads = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        path_option(
             "-o",
             "--output",
             metavar="DIR",
@@ -56,7 +55,7 @@ def _command(
     execution: Annotated[ExecutionOptions, Declared(ExecutionOptions)],
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="Repeat the run of this config.json."),
+        path_option("--config", metavar="FILE", help="Repeat the run of this config.json."),
     ] = None,
     dry_run: Annotated[
         bool,

@@ -120,7 +120,7 @@ def test_missing_files(run: Shell, train: Fails, classifier: Path, tmp_path: Pat
         (["--format", "xml"], ("--format xml", "csv")),
         (["--format", "conllu"], ("--format conllu does not serve classify",)),
         (["--steps", "0"], ("--steps",)),
-        (["--steps", "x"], ("--steps", "--help")),
+        (["--steps", "x"], ("--steps", "'x'")),
         (["--lr", "nan"], ("--lr",)),
         (["--dropout", "1"], ("--dropout",)),
         (["--vocab-size", "5"], ("--vocab-size",)),
