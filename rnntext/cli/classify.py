@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,11 +70,11 @@ def classify(
     most = top_k or (len(classifier.labels) if classifier.multi_label else 1)
 
     def selected(answer: Classification) -> list[tuple[str, float]]:
-        return [(la, p) for la, p in islice(answer.labels.items(), most) if p >= least]
+        return [(la, p) for la, p in answer.labels.items() if p >= least]
 
     def as_json(record: Record, answer: Classification) -> str:
-        labels = dict(list(answer.labels.items())[: top_k or None])
-        labels = {label: p for label, p in labels.items() if threshold is None or p >= threshold}
+        given = answer.labels.items()
+        labels = {label: p for label, p in given if threshold is None or p >= threshold}
         return output.json_line(
             {
                 "text": record.text,
@@ -104,5 +104,6 @@ def classify(
         line = as_json
     else:
         line = output.terminal_formatter(styled) if output.on_terminal() else as_tsv
-    for batch, answers in prefetch(batches, classifier.stream):
+    ranked = partial(classifier.stream, top_k=top_k if json else most)
+    for batch, answers in prefetch(batches, ranked):
         yield "".join(line(r, answer) for r, answer in zip(batch, answers, strict=True))
