@@ -57,7 +57,7 @@ def classify(
     json: bool = False,
     threads: int | None = None,
 ) -> Iterator[str]:
-    """Yield the output of the command, a batch of records at a time."""
+    """Yield the output of the command, as much of a batch of records as is written at a time."""
     if threshold is not None and not 0 <= threshold <= 1:
         raise UsageError(f"--threshold must be from 0 to 1, not {threshold}")
     batches = source.batches(large=True)
@@ -106,4 +106,5 @@ def classify(
         line = output.terminal_formatter(styled) if output.on_terminal() else as_tsv
     ranked = partial(classifier.stream, top_k=top_k if json else most)
     for batch, answers in prefetch(batches, ranked):
-        yield "".join(line(r, answer) for r, answer in zip(batch, answers, strict=True))
+        lines = (line(r, answer) for r, answer in zip(batch, answers, strict=True))
+        yield from output.in_chunks(lines)

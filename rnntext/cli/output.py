@@ -11,7 +11,6 @@ import os
 import select
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 # A tab or a line end inside a field would begin another field or line.
 _ONE_LINE = str.maketrans(dict.fromkeys("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
 
-_CHUNK_LINES = 1 << 14
+_CHUNK_CHARACTERS = 1 << 18
 
 
 def write(text: str) -> None:
@@ -114,10 +113,17 @@ def tsv_line(fields: Iterable[str]) -> str:
 
 
 def in_chunks(lines: Iterable[str]) -> Iterator[str]:
-    """Join lines into chunks, so that a very long record is written in parts."""
-    remaining = iter(lines)
-    while chunk := "".join(islice(remaining, _CHUNK_LINES)):
-        yield chunk
+    """Join lines into chunks, so that long output is written in parts."""
+    chunk: list[str] = []
+    characters = 0
+    for line in lines:
+        chunk.append(line)
+        characters += len(line)
+        if characters >= _CHUNK_CHARACTERS:
+            yield "".join(chunk)
+            chunk, characters = [], 0
+    if chunk:
+        yield "".join(chunk)
 
 
 def format_probability(value: float) -> str:

@@ -166,13 +166,21 @@ def test_texts_are_classified_in_blocks(both: bool, monkeypatch: pytest.MonkeyPa
     assert one.classify([]) == []
 
 
-@pytest.mark.parametrize("top_k", [1, 2, 9])
+@pytest.mark.parametrize("top_k", [1, 2, 4, 9])
 def test_the_likeliest_labels(top_k: int) -> None:
-    classifier, _ = random_classifier()
+    classifier, network = random_classifier()
     texts = texts_of(*LENGTHS)
-    for answer, every in zip(
-        classifier.stream(texts, top_k), classifier.classify(texts), strict=True
-    ):
+    some = list(classifier.stream(texts, top_k))
+    for answer, every in zip(some, classifier.classify(texts), strict=True):
+        assert list(answer.labels.items()) == list(every.labels.items())[:top_k]
+    assert list(classifier.stream([], top_k)) == []
+    # The first and the last label are equally likely, and keep their order.
+    with torch.no_grad():
+        for parameter in network.head.output.parameters():  # type: ignore[union-attr]
+            parameter[-1] = parameter[0]
+    model = TrainedModel.from_session(network.config, TOKENIZER, Session(export(network), 1))
+    some = list(Classifier(model).stream(texts, top_k))
+    for answer, every in zip(some, Classifier(model).classify(texts), strict=True):
         assert list(answer.labels.items()) == list(every.labels.items())[:top_k]
 
 
