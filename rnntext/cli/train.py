@@ -208,10 +208,14 @@ def print_result(prepared: Prepared | None, end: Saved | StepTimed, json: bool) 
         output.write(output.json_line(facts))
         return
     metrics = facts.pop("metrics", {})
-    labels = facts.pop("labels", {})
+    labels, remark = facts.pop("labels", {}), ""
+    if output.on_terminal():
+        labels, remark = output.most_frequent(labels)
     pairs = {**output.scalar_metrics(metrics), **facts}
     pairs.update({f"label {name}": count for name, count in labels.items()})
     output.print_pairs(pairs, str(facts.get("model", "dry run")))
+    if remark:
+        output.write(remark + "\n")
     if output.on_terminal() and "per_label" in metrics:
         output.print_label_table(metrics["per_label"], "by label")
 

@@ -215,7 +215,10 @@ def test_a_model_of_another_task(run: Shell, lm: Path, classifier: Path, tagger:
 
 # Damaged checkpoints
 
-FILES = ["README.md", "metrics.jsonl", "model.onnx", "model.safetensors", "tokenizer.json"]
+FILES = [
+    *("README.md", "evaluation.json", "metrics.jsonl", "model.onnx", "model.safetensors"),
+    "tokenizer.json",
+]
 
 
 @pytest.mark.parametrize("damage", ["removed", "cut short", "one bit", "empty", "a directory"])

@@ -243,10 +243,11 @@ def tokenizer_of(text: str, config: dict[str, Any]) -> Tokenizer:
     return Tokenizer.load(text, TokenizerConfig(**config))
 
 
-def digest_of(arrays: Iterable[Array], suffix: bytes = b"") -> str:
+def digest_of(arrays: Iterable[Array], suffix: Iterable[bytes] = ()) -> str:
     """SHA-256 of some rows of integers, their lengths included, and of the bytes `suffix`."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(np.int64(len(array)).tobytes() + array.astype(np.int64).tobytes())
-    digest.update(suffix)
+    for part in suffix:
+        digest.update(part)
     return digest.hexdigest()

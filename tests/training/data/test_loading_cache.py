@@ -58,7 +58,7 @@ def content(data: Data[Any]) -> list[Any]:
         ]
     elif isinstance(data.examples, LabelledExamples):
         sides = (all_rows(data.examples.train), data.examples.valid)
-        parts = [data.labels, *(part for side in sides for part in (*side.ids, side.labels))]
+        parts = [data.labels, *(part for side in sides for part in (*side.ids, *side.labels))]
     else:
         every = (*data.examples.train.read(range(len(data.examples.train))), *data.examples.valid)
         parts = [data.labels, *(x for s in every for x in (s.ids, s.first, s.last, s.tags))]
