@@ -42,6 +42,7 @@ WEIGHTS = "model.safetensors"
 GRAPH = "model.onnx"
 GENERATION = "generation.onnx"
 METRICS = "metrics.jsonl"
+EVALUATION = "evaluation.json"
 MODEL_CARD = "README.md"
 TRAINING_STATE = "training-state/"  # a folder: its files are named "training-state/..."
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnntext import arguments
 from rnntext.cli import output
 from rnntext.cli.options import (
     Encoding,
@@ -20,6 +21,7 @@ from rnntext.cli.options import (
     refuse_terminal,
 )
 from rnntext.cli.signature import expanded
+from rnntext.cli.values import number_option
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,33 +40,65 @@ def command(
     ] = None,
     model: Model = None,
     length: Annotated[
-        int, typer.Option("-n", "--length", metavar="N", help="Maximum number of tokens.")
+        int,
+        number_option(
+            "-n",
+            "--length",
+            metavar="N",
+            within=arguments.LENGTH,
+            help="Maximum number of tokens.",
+        ),
     ] = 200,
     temperature: Annotated[
         float,
-        typer.Option("--temperature", metavar="T", help="Softmax temperature; 0 is greedy."),
+        number_option(
+            "--temperature",
+            metavar="T",
+            within=arguments.TEMPERATURE,
+            help="Softmax temperature; 0 is greedy.",
+        ),
     ] = 0.8,
     top_k: Annotated[
-        int, typer.Option("--top-k", metavar="K", help="Sample from the K likeliest; 0 is all.")
+        int,
+        number_option(
+            "--top-k",
+            metavar="K",
+            within=arguments.TOP_K_OR_OFF,
+            help="Sample from the K likeliest; 0 is all.",
+        ),
     ] = 0,
     top_p: Annotated[
         float,
-        typer.Option(
-            "--top-p", metavar="P", help="Sample from the likeliest with a total probability of P."
+        number_option(
+            "--top-p",
+            metavar="P",
+            within=arguments.TOP_P,
+            help="Sample from the likeliest with a total probability of P.",
         ),
     ] = 1.0,
     min_p: Annotated[
         float,
-        typer.Option(
-            "--min-p", metavar="P", help="Sample from those at least P times as likely as the best."
+        number_option(
+            "--min-p",
+            metavar="P",
+            within=arguments.PROBABILITY,
+            help="Sample from those at least P times as likely as the best.",
         ),
     ] = 0.0,
     repetition_penalty: Annotated[
         float,
-        typer.Option("--repetition-penalty", metavar="F", help="Penalty of repetition; 1 is none."),
+        number_option(
+            "--repetition-penalty",
+            metavar="F",
+            within=arguments.REPETITION_PENALTY,
+            help="Penalty of repetition; 1 is none.",
+        ),
     ] = 1.0,
     num_samples: Annotated[
-        int, typer.Option("--num-samples", metavar="N", min=1, help="Samples of each prompt.")
+        int,
+        number_option(
+            "--num-samples", metavar="N", within=arguments.SAMPLES, help="Samples of each prompt."
+        ),
     ] = 1,
     stop: Annotated[
         list[str] | None,
@@ -76,7 +110,10 @@ def command(
         typer.Option("--record", metavar="line", help="Each line of standard input is a prompt."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Seed of the random numbers.")
+        int | None,
+        number_option(
+            "--seed", metavar="N", within=arguments.SEED, help="Seed of the random numbers."
+        ),
     ] = None,
     encoding: Encoding = "utf-8",
     encoding_errors: EncodingErrors = "strict",

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnntext import arguments
+from rnntext.cli.values import number_option, path_argument, path_option
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def _limit_tokenizers(threads: int | None) -> int | None:
 
 Model = Annotated[
     Path | None,
-    typer.Option(
+    path_option(
         "-m",
         "--model",
         metavar="DIR",
@@ -40,11 +42,10 @@ Model = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(
+    number_option(
         "--threads",
         metavar="N",
-        min=1,
-        max=1024,
+        within=arguments.THREADS,
         help="Number of threads (otherwise the usable cores).",
         callback=_limit_tokenizers,
         rich_help_panel="Training",  # section of the help of `train`; others have no sections
@@ -92,8 +93,8 @@ class RecordSource:
 
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[INPUT]...",
+        path_argument(
+            "[INPUT]...",
             help="Files; - or no file is standard input.",
             show_default=False,
         ),

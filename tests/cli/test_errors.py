@@ -120,7 +120,7 @@ def test_missing_files(run: Shell, train: Fails, classifier: Path, tmp_path: Pat
         (["--format", "xml"], ("--format xml", "csv")),
         (["--format", "conllu"], ("--format conllu does not serve classify",)),
         (["--steps", "0"], ("--steps",)),
-        (["--steps", "x"], ("--steps", "--help")),
+        (["--steps", "x"], ("--steps", "'x'")),
         (["--lr", "nan"], ("--lr",)),
         (["--dropout", "1"], ("--dropout",)),
         (["--vocab-size", "5"], ("--vocab-size",)),
@@ -215,7 +215,10 @@ def test_a_model_of_another_task(run: Shell, lm: Path, classifier: Path, tagger:
 
 # Damaged checkpoints
 
-FILES = ["README.md", "metrics.jsonl", "model.onnx", "model.safetensors", "tokenizer.json"]
+FILES = [
+    *("README.md", "evaluation.json", "metrics.jsonl", "model.onnx", "model.safetensors"),
+    "tokenizer.json",
+]
 
 
 @pytest.mark.parametrize("damage", ["removed", "cut short", "one bit", "empty", "a directory"])

@@ -11,6 +11,7 @@ from rnntext.training.engine.schedule import (
     Budget,
     LinearDecay,
     ReduceOnPlateau,
+    StepPlan,
     evaluation_steps,
     steps_before_decay,
     total_with_decay_from,
@@ -88,6 +89,15 @@ def test_evaluation_steps() -> None:
         # The first is where a timed run has fixed its length.
         assert min(steps) >= steps_before_decay(total)
     assert len(EVALUATE_AT) == 5
+
+
+def test_evaluations_of_many_epochs_take_no_memory() -> None:
+    plan = StepPlan(Budget(epochs=10**12), 7, 1.0)
+    steps = plan.evaluation_steps(7 * 10**12)
+    assert isinstance(steps, range)
+    assert [plan.is_evaluated_after(step) for step in (6, 7, 8, 7 * 10**12)] == [
+        False, True, False, True,
+    ]  # fmt: skip
 
 
 def test_evaluations_read_little_beside_the_steps() -> None:
