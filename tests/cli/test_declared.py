@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
+import pytest
+
+from rnntext.arguments import Range
 from rnntext.cli.commands import click_command
 from rnntext.cli.declared import Declared, Given
+from rnntext.cli.signature import expanded
+from rnntext.errors import UsageError
 from rnntext.training.options import no_flag, option
 
 
@@ -21,6 +27,12 @@ class Options:
     cache: bool = option(True, "Keep it.", panel="Data", changes_data=True, negatable=True)
     tag_column: str = option(
         "upos", "A column.", panel="Data", changes_data=True, metavar="NAME", tasks=("tag",)
+    )
+    size: int | None = option(
+        None, "A size.", panel="Model", changes_data=False, metavar="N", within=Range(int, 1, 9)
+    )
+    place: Path | None = option(  # noqa: RUF009  (a dataclass field)
+        None, "A place.", panel="Data", changes_data=False, metavar="DIR", is_path=True
     )
     part: int = field(default=3, metadata=no_flag(changes_data=False))
 
@@ -46,18 +58,35 @@ def test_an_option_has_what_its_declaration_says() -> None:
         ("--cell-type", None, "gru|lstm", "A cell.", "Model"),
         ("--cache/--no-cache", True, None, "Keep it.", "Data"),
         ("--tag-column", "upos", "NAME", "A column.", "Data"),
+        ("--size", None, "N", "A size. [1 to 9]", "Model"),
+        ("--place", None, "DIR", "A place.", "Data"),
     ]
     hints = [p.annotation.__origin__ for p in Declared(Options).parameters(None)]
-    assert hints == [str | None, bool, str]
+    assert hints == [str | None, bool, str, int | None, Path | None]
 
 
 def test_options_of_other_tasks_are_hidden() -> None:
     def flags(task: str | None) -> list[str]:
         return [option[0] for option in shown(Declared(Options), task)]
 
-    assert flags(None) == ["--cell-type", "--cache/--no-cache", "--tag-column"]
-    assert flags("lm") == ["--cell-type", "--cache/--no-cache"]
-    assert flags("tag") == ["--cell-type", "--cache/--no-cache", "--tag-column"]
+    assert "--tag-column" in flags(None)
+    assert flags("lm") == [flag for flag in flags(None) if flag != "--tag-column"]
+    assert flags("tag") == flags(None)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--size", "10"], "--size must be a whole number from 1 to 9, not 10"),
+        (["--place", ""], "--place is empty"),
+    ],
+)
+def test_numbers_and_paths_are_checked(words: list[str], message: str) -> None:
+    def command(options: Annotated[Options, Declared(Options)]) -> None:
+        raise AssertionError
+
+    with pytest.raises(UsageError, match=message):
+        click_command(expanded(command), "command")(words, standalone_mode=False)
 
 
 def test_some_of_the_options() -> None:
@@ -69,17 +98,22 @@ def test_some_of_the_options() -> None:
 
 
 def test_all_options_make_an_instance() -> None:
-    values = {"cell_type": "gru", "cache": False, "tag_column": "xpos", "part": 9}
-    assert Declared(Options).build(values) == Options("gru", False, "xpos", 3)
+    values = {"cell_type": "gru", "cache": False, "tag_column": "x", "size": 5, "place": None}
+    assert Declared(Options).build({**values, "part": 9}) == Options("gru", False, "x", 5, None, 3)
+    values["part"] = 9
+    Declared(Options).build(values)
     assert values == {"part": 9}
 
 
 def test_given_options_are_told_from_defaults() -> None:
     given = Given(Options)
     parameters = given.parameters("tag")
-    assert [p.name for p in parameters] == ["cell_type", "cache", "tag_column"]
-    assert [p.annotation.__origin__ for p in parameters] == [str | None, bool | None, str | None]
-    assert [option[1] for option in shown(given)] == [None, None, None]
-    values = {"cell_type": None, "cache": False, "tag_column": "", "other": None}
+    assert [p.name for p in parameters] == ["cell_type", "cache", "tag_column", "size", "place"]
+    assert [p.annotation.__origin__ for p in parameters][:3] == [
+        str | None, bool | None, str | None,
+    ]  # fmt: skip
+    assert [option[1] for option in shown(given)] == [None] * 5
+    values = {"cell_type": None, "cache": False, "tag_column": "", "size": None, "place": None}
+    values["other"] = None
     assert given.build(values) == {"cache": False, "tag_column": ""}
     assert values == {"other": None}

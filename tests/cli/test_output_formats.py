@@ -10,7 +10,6 @@ from rnntext.cli.output import (
     add_metrics,
     format_number,
     format_probability,
-    in_chunks,
     json_line,
     scalar_metrics,
     tsv_line,
@@ -52,16 +51,6 @@ def test_the_fields_of_a_row_come_first_and_stay_as_they_are() -> None:
 @pytest.mark.parametrize("end", ["\t", "\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028"])
 def test_a_field_stays_in_its_field_and_line(end: str) -> None:
     assert tsv_line(["a", f"b{end}c", ""]) == "a\tb c\t\n"
-
-
-def test_a_long_record_is_written_in_parts() -> None:
-    lines = [f"{number}\n" for number in range(100_000)]
-    parts = list(in_chunks(lines))
-    assert "".join(parts) == "".join(lines)
-    assert max(map(len, parts)) < 300_000
-    assert len(parts) > 1
-    assert list(in_chunks([])) == []
-    assert list(in_chunks(["a\n", "b\n"])) == ["a\nb\n"]
 
 
 def test_probabilities_have_four_decimals() -> None:
