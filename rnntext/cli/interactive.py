@@ -26,7 +26,7 @@ _HELP = "Tab takes the first word, Enter begins a new line, Ctrl-D ends."
 _STYLE = Style.from_dict({"word": "bold ansicyan", "number": "ansigreen", "help": "ansigray"})
 
 
-def predict_while_typing(directory: Path, top_k: int, threads: int | None = None) -> None:
+def predict_while_typing(directory: Path, top_k: int, threads: int | None) -> None:
     """Read lines from the terminal until Ctrl-D. Below each line, show the likeliest completions
     of the word before the cursor, or the likeliest next words after a space.
 
@@ -84,7 +84,7 @@ class _LineEditor:
             words = self._next_words(text).words
             if words:
                 word = words[0].word
-                typed = max((n for n in range(len(word) + 1) if text.endswith(word[:n])), default=0)
+                typed = max(n for n in range(len(word) + 1) if text.endswith(word[:n]))
                 self._buffer.insert_text(f"{word[typed:]} ")
 
         @keys.add("enter")

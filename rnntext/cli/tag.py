@@ -41,9 +41,9 @@ def command(
 def tag(
     directory: Path,
     source: RecordSource,
-    pretokenized: bool = False,
-    json: bool = False,
-    threads: int | None = None,
+    pretokenized: bool,
+    json: bool,
+    threads: int | None,
 ) -> Iterator[str]:
     """Yield the output of the command, a batch of records at a time."""
     batches = source.batches(large=True)
