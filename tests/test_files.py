@@ -1,7 +1,8 @@
-"""Stale temporary folders, digests, and the error of a temporary file."""
+"""Stale temporary folders, digests, durable directories, and files that are written at once."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
@@ -9,13 +10,25 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from rnntext import files
-from rnntext.files import OWNER, owner, remove_stale, sha256_of, temporary_file_error
+from rnntext.errors import RnntextError, UsageError
+from rnntext.files import (
+    OWNER,
+    check_file,
+    flush_directory,
+    is_other_live_process,
+    make_directories,
+    owner,
+    remove_stale,
+    sha256_of,
+    temporary_file_error,
+    write_file,
+)
 
 TEMPORARY = re.compile(rf"\.tmp-{OWNER}-.*")
 
@@ -37,17 +50,52 @@ def test_only_what_dead_processes_left_is_stale(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == sorted(names[2:])
 
 
-def test_what_another_machine_writes_is_stale_after_a_week(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("age", "stale"), [(7 * 86_400 - 1, False), (7 * 86_400, True)])
+def test_what_another_machine_writes_is_stale_after_a_week(
+    age: int, stale: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     number = 2**22 + 1  # above the largest PID
-    ours, theirs, old = f".tmp-{machine()}-{number}-a", f".tmp-0123abcd-{number}-a", ".tmp-0-1"
-    forgotten = f".tmp-89abcdef-{os.getppid()}-a"
-    for name in (ours, theirs, forgotten, old):
+    ours, theirs = f".tmp-{machine()}-{number}-a", f".tmp-0123abcd-{number}-a"
+    others, running = ".tmp-0-1", f".tmp-89abcdef-{os.getppid()}-a"
+    for name in (ours, theirs, running, others):
         (tmp_path / name).mkdir()
-    age = time.time() - 8 * 24 * 3600
-    for name in (forgotten, old):
-        os.utime(tmp_path / name, (age, age))
+        os.utime(tmp_path / name, (1000, 1000))
+    monkeypatch.setattr(files, "time", SimpleNamespace(time=lambda: 1000.0 + age))
     remove_stale(tmp_path, TEMPORARY)
-    assert sorted(os.listdir(tmp_path)) == sorted([theirs, old])
+    left = [others] if stale else [others, theirs, running]
+    assert sorted(os.listdir(tmp_path)) == sorted(left)
+
+
+def test_a_folder_that_another_process_has_just_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files.os, "listdir", lambda _: [".tmp-0123abcd-1-a"])
+    remove_stale(tmp_path, TEMPORARY)
+
+
+@pytest.mark.parametrize(
+    ("error", "lives"), [(None, True), (PermissionError, True), (ProcessLookupError, False)]
+)
+def test_a_process_is_asked_whether_it_lives_without_a_signal(
+    error: type[OSError] | None, lives: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[int, int]] = []
+
+    def kill(pid: int, number: int) -> None:
+        sent.append((pid, number))
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(files.os, "kill", kill)
+    other = os.getpid() + 1
+    assert is_other_live_process(other) == lives
+    assert sent == [(other, 0)]
+    assert not is_other_live_process(os.getpid())
+    monkeypatch.setattr(files.os, "name", "nt")  # there the signal would be Ctrl-C
+    found = is_other_live_process(other)
+    monkeypatch.undo()
+    assert not found
+    assert sent == [(other, 0)]
 
 
 def test_each_machine_has_its_own_id(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,8 +126,130 @@ def test_the_error_of_a_temporary_file_names_the_directory(monkeypatch: pytest.M
         "free some space, or name another place with TMPDIR"
     )
 
+    assert f"to {place}: it failed; free" in str(temporary_file_error("x", OSError("it failed")))
+
     def nowhere() -> str:
         raise FileNotFoundError(2, "No usable temporary directory found")
 
     monkeypatch.setattr(tempfile, "gettempdir", nowhere)
     assert "to a temporary file: No space left" in str(temporary_file_error("x", error))
+
+
+def test_directories_are_made_and_their_names_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(files, "flush_directory", flushed.append)
+    made = [tmp_path]
+    make_directories(tmp_path / "a" / "b", made)
+    assert (tmp_path / "a" / "b").is_dir()
+    assert made == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+    assert flushed == [tmp_path, tmp_path / "a"]
+    make_directories(tmp_path / "a" / "b", made)
+    assert (len(made), len(flushed)) == (3, 2)
+
+
+def test_another_process_may_make_the_directory_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exists = os.path.exists
+    place = tmp_path / "a"
+    place.mkdir()
+    monkeypatch.setattr(files.os.path, "exists", lambda path: path != place and exists(path))
+    made: list[Path] = []
+    make_directories(place, made)
+    assert made == [place]
+
+
+def test_a_directory_that_cannot_be_opened_is_not_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise AssertionError(folder)
+
+    monkeypatch.setattr(files.os, "access", lambda path, mode: mode != os.R_OK)
+    monkeypatch.setattr(files, "flush_directory", refuse)
+    make_directories(tmp_path / "a", [])
+    assert (tmp_path / "a").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("number", "fails"),
+    [(None, False), (errno.EINVAL, False), (errno.ENOTSUP, False), (errno.EIO, True)],
+)
+def test_a_directory_is_flushed_where_that_can_be_done(
+    number: int | None, fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+
+    def fsync(handle: int) -> None:
+        flushed.append(os.fstat(handle).st_ino)
+        if number is not None:
+            raise OSError(number, "it failed")
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    before = sorted(os.listdir("/dev/fd"))
+    if fails:
+        with pytest.raises(OSError, match="it failed"):
+            flush_directory(tmp_path)
+    else:
+        flush_directory(tmp_path)
+    assert flushed == [tmp_path.stat().st_ino]
+    assert sorted(os.listdir("/dev/fd")) == before
+
+
+def test_a_file_is_named_with_o(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    check_file(tmp_path / "file")
+    check_file(tmp_path / "new")
+    with pytest.raises(UsageError) as caught:
+        check_file(tmp_path)
+    assert str(caught.value) == f"{tmp_path} is a directory: name a file with -o"
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(UsageError, match="is a directory"):
+        check_file(Path())
+
+
+def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "graph.onnx"
+    write_file(path, b"old")
+    with path.open("rb") as reader:
+        write_file(path, b"new")
+        assert reader.read() == b"old"  # it is another file that took its place
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["graph.onnx"]
+
+
+def test_a_file_that_cannot_be_replaced_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "graph.onnx"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(files.os, "replace", fail)
+    with pytest.raises(RnntextError) as caught:
+        write_file(path, b"new")
+    assert str(caught.value) == f"{path} cannot be written: No space left on device"
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["graph.onnx"]
+
+
+def test_a_file_in_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "file"
+    with pytest.raises(RnntextError) as caught:
+        write_file(path, b"new")
+    assert str(caught.value) == f"{path} cannot be written: No such file or directory"
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        write_file(path, b"content")
+        assert reader.read() == b"content"
+    assert path.is_fifo()
