@@ -44,7 +44,7 @@ def keyboard() -> Iterator[PipeInput]:
 
 def typed(keyboard: PipeInput, keys: str, *words: str) -> str | None:
     """The line that results from these keys, if the model predicts these words."""
-    keyboard.send_text(keys)
+    keyboard.send_text(keys + CTRL_C)  # if the keys do not end the line, this does
     return _LineEditor(Model(*words), 3).application().run()  # type: ignore[arg-type]
 
 
@@ -77,7 +77,7 @@ def test_ctrl_d_on_an_empty_line_ends(keyboard: PipeInput) -> None:
 
 def test_ctrl_c_interrupts(keyboard: PipeInput) -> None:
     with pytest.raises(KeyboardInterrupt):
-        typed(keyboard, "the" + CTRL_C, "heron")
+        typed(keyboard, "the", "heron")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_lines_until_the_end(
 ) -> None:
     model = Model("heron")
     monkeypatch.setattr(module, "Predictor", model)
-    keyboard.send_text("the" + ENTER + "a " + TAB + ENTER + CTRL_D)
+    keyboard.send_text("the" + ENTER + "a " + TAB + ENTER + CTRL_D + CTRL_C)
     predict_while_typing(Path("dir"), 4, 2)
     assert capsys.readouterr().out == "> the\n> a heron \n"
     assert model.loaded == [(Path("dir"), 2)]

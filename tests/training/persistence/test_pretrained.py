@@ -1,0 +1,118 @@
+"""Another model's encoder at the start of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rnntext import checkpoint
+from rnntext.checkpoint_config import DataRecord, Results, TrainingRecord, config_to_json
+from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.errors import UsageError
+from rnntext.text.tokenizer import Tokenizer
+from rnntext.training.networks.build import build_network
+from rnntext.training.onnx.from_network import numpy_weights
+from rnntext.training.options import TrainingOptions
+from rnntext.training.persistence.pretrained import PretrainedEncoder
+from rnntext.training.recipes import Recipe
+from tests.training.models import V, random_model
+
+TOKENIZER = Tokenizer.train("char", ["naïve café 你好 🙂"] * 3, vocab_size=20)
+RECIPE = Recipe("lstm", 1, 99, 98, False, 8, 0.01, 0.1, 0.0, 0, 9)
+
+
+def saved(directory: Path, task: str) -> Path:
+    """A model of the task with random weights; only a language model reads in one direction."""
+    model = random_model(task)
+    config = config_to_json(
+        version="0.1.0",
+        model=model.config,
+        parameters=1,
+        quantization=None,
+        tokenizer=TOKENIZER.config,
+        data=DataRecord("lines", 8, 3, 99, 0, "ab"),
+        training=TrainingRecord(
+            options={}, recipe={}, machine="cpu", threads=1, torch_version="2.6"
+        ),
+        results=Results(
+            metrics={}, steps=1, best_step=1, epochs=1.0, seconds=1.0, tokens_per_second=1
+        ),
+    )
+    files: dict[str, bytes | Path] = {
+        checkpoint.TOKENIZER: TOKENIZER.to_json().encode(),
+        checkpoint.WEIGHTS: checkpoint.serialize_tensors(numpy_weights(model)),
+    }
+    checkpoint.save(directory, files, config, force=False)
+    return directory
+
+
+def load(directory: Path, task: str) -> PretrainedEncoder:
+    return PretrainedEncoder.load(directory, TrainingOptions(task, ("x",)))
+
+
+@pytest.mark.parametrize(
+    ("source", "task", "bidirectional"),
+    [
+        ("lm", "lm", False),
+        ("lm", "classify", False),  # as it was
+        ("classify", "classify", True),
+        ("lm", "tag", True),  # always both
+        ("tag", "tag", True),
+    ],
+)
+def test_the_direction_of_the_new_encoder(
+    source: str, task: str, bidirectional: bool, tmp_path: Path
+) -> None:
+    found = load(saved(tmp_path / "m", source), task)
+    assert found.bidirectional == bidirectional
+    assert found.encoder == random_model(source).config.encoder
+    assert found.tokenizer.encode(["naïve 你"])[0].tolist() == (
+        TOKENIZER.encode(["naïve 你"])[0].tolist()
+    )
+    recipe = found.adapt_recipe(RECIPE)
+    assert (recipe.cell, recipe.layers, recipe.hidden, recipe.embed) == ("gru", 2, 6, 4)
+    assert recipe.bidirectional == bidirectional
+    assert (recipe.batch_size, recipe.dropout) == (RECIPE.batch_size, RECIPE.dropout)
+
+
+@pytest.mark.parametrize("source", ["classify", "tag"])
+def test_a_language_model_may_not_see_what_it_predicts(source: str, tmp_path: Path) -> None:
+    directory = saved(tmp_path / "m", source)
+    with pytest.raises(UsageError) as caught:
+        load(directory, "lm")
+    assert str(caught.value) == (
+        f"--init {directory}: its encoder reads in both directions, and a language model may not "
+        "see what it predicts; start from a language model"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "task", "bidirectional"),
+    [("lm", "lm", False), ("lm", "classify", False), ("lm", "tag", True), ("tag", "tag", True)],
+)
+def test_the_new_encoder_computes_what_the_old_one_did(
+    source: str, task: str, bidirectional: bool, tmp_path: Path
+) -> None:
+    old = random_model(source)
+    found = load(saved(tmp_path / "m", source), task)
+    assert set(found.weights) == {n for n in old.state_dict() if n.startswith("encoder.")}
+    torch.manual_seed(5)
+    encoder = EncoderConfig("gru", V, 4, 6, 2, bidirectional)
+    labels = () if task == "lm" else ("a", "b")
+    new = build_network(ModelConfig(task, encoder, labels, False, 0 if task == "lm" else 9)).eval()
+    before = {name: tensor.clone() for name, tensor in new.state_dict().items()}
+    found.copy_weights(new)
+    ids = torch.from_numpy(np.random.default_rng(1).integers(1, V, size=(3, 7)))
+    with torch.no_grad():
+        outputs, _ = new.encoder(ids)
+        expected, _ = old.encoder(ids)
+    width = expected.shape[-1]
+    torch.testing.assert_close(outputs[..., :width], expected)
+    if width < outputs.shape[-1]:
+        assert not torch.allclose(outputs[..., width:], expected)  # it has weights of its own
+    others = [name for name in before if not name.startswith("encoder.")]
+    after = new.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in others)
