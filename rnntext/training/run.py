@@ -135,7 +135,7 @@ def run(
         yield from _train(options, destination, execution, saved_run, stop_asked, began, ranks)
 
 
-def dry_run(options: TrainingOptions, *, cache: bool = True) -> Iterator[Event]:
+def dry_run(options: TrainingOptions, *, cache: bool) -> Iterator[Event]:
     """Read the data and time a few steps; nothing is written but to the cache."""
     with explain_out_of_memory(smaller_batch(options)):
         setup = _set_up(options, time.perf_counter(), cache)

@@ -39,7 +39,7 @@ def test_a_model_too_large_for_the_memory(
     set_free(monkeypatch, GIGABYTE / 10)
     options = TrainingOptions("tag", (TAGGED,), preset="tiny", threads=1, **size)  # type: ignore[arg-type]
     with pytest.raises(TrainingError, match=rf"parameters needs .* GB are free here: {advice}$"):
-        next(dry_run(options))
+        next(dry_run(options, cache=True))
 
 
 @pytest.mark.parametrize(("free", "fits"), [(0.99, False), (1.01, True)])
@@ -47,16 +47,16 @@ def test_saving_needs_twelve_copies_of_the_weights(
     free: float, fits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = TrainingOptions("lm", (LM,), preset="tiny", threads=1, batch_size=1, bptt=1)
-    prepared = next(dry_run(options))
+    prepared = next(dry_run(options, cache=True))
     assert isinstance(prepared, Prepared)
     assert prepared.recipe.ema_decay == 0
     # The weights, two moments and the best weights, each also twice as bytes of a file.
     set_free(monkeypatch, free * 12 * 4 * prepared.parameters)
     if fits:
-        next(dry_run(options))
+        next(dry_run(options, cache=True))
         return
     with pytest.raises(TrainingError, match="are free here"):
-        next(dry_run(options))
+        next(dry_run(options, cache=True))
 
 
 def test_a_model_too_large_for_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_a_model_too_large_for_its_file(monkeypatch: pytest.MonkeyPatch) -> None
     options = TrainingOptions("lm", (LM,), preset="tiny", threads=1, hidden=60_000, embed=8)
     message = r"does not fit into an ONNX file, .* 500,000,000: make --hidden or --layers smaller$"
     with pytest.raises(TrainingError, match=message):
-        next(dry_run(options))
+        next(dry_run(options, cache=True))
 
 
 @pytest.mark.parametrize(
@@ -81,10 +81,10 @@ def test_a_batch_too_large_for_the_memory(
     size = {"layers": 1, "hidden": 40, "embed": 10, "cell": "lstm", "tokenizer": "char"}
     options = TrainingOptions(task, (data,), preset="tiny", threads=1, **size)  # type: ignore[arg-type]
     set_free(monkeypatch, 2.5e6)
-    next(dry_run(options))
+    next(dry_run(options, cache=True))
     message = rf"^a batch of [\d,]+ tokens needs .* GB are free here: {advice}$"
     with pytest.raises(TrainingError, match=message):
-        next(dry_run(options.merged({"batch_size": 1_000_000})))
+        next(dry_run(options.merged({"batch_size": 1_000_000}), cache=True))
 
 
 def test_an_allocation_that_fails_while_training(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_an_allocation_that_fails_while_training(monkeypatch: pytest.MonkeyPatch
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
 
     monkeypatch.setattr("rnntext.training.tasks.tagger.Tagging.loss", fail)
-    events = dry_run(TrainingOptions("tag", (TAGGED,), preset="tiny", threads=1))
+    events = dry_run(TrainingOptions("tag", (TAGGED,), preset="tiny", threads=1), cache=True)
     assert isinstance(next(events), Prepared)
     with pytest.raises(TrainingError, match=r"not enough memory .*: make --batch-size smaller"):
         next(events)
