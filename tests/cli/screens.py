@@ -35,8 +35,10 @@ def screen(monkeypatch: pytest.MonkeyPatch, stream: str = "stdout", columns: int
 
 def pipe(monkeypatch: pytest.MonkeyPatch, stream: str = "stdout") -> int:
     """Make `stream` a pipe, with a buffer as Python gives it, and return the descriptor of its
-    other end. Nothing may be written that a pipe does not hold at once."""
+    other end. Nothing may be written that a pipe does not hold at once; reading what was not yet
+    written fails."""
     reader, writer = os.pipe()
+    os.set_blocking(reader, False)
     monkeypatch.setattr(sys, stream, open(writer, "w", encoding="utf-8"))  # noqa: SIM115
     return reader
 

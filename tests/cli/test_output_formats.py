@@ -10,6 +10,7 @@ from rnntext.cli.output import (
     add_metrics,
     format_number,
     format_probability,
+    in_chunks,
     json_line,
     scalar_metrics,
     tsv_line,
@@ -51,6 +52,16 @@ def test_the_fields_of_a_row_come_first_and_stay_as_they_are() -> None:
 @pytest.mark.parametrize("end", ["\t", "\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028"])
 def test_a_field_stays_in_its_field_and_line(end: str) -> None:
     assert tsv_line(["a", f"b{end}c", ""]) == "a\tb c\t\n"
+
+
+def test_a_part_ends_with_the_line_that_fills_it() -> None:
+    almost, full = "x" * (2**18 - 1), "y" * 2**18
+    assert list(in_chunks([almost, "a", almost, "b", full, "c"])) == [
+        almost + "a",
+        almost + "b",
+        full,
+        "c",
+    ]
 
 
 def test_probabilities_have_four_decimals() -> None:
