@@ -279,14 +279,14 @@ def require_training() -> None:
     try:
         import onnx  # noqa: F401
         import torch  # noqa: F401
-    except ImportError:
+    except ModuleNotFoundError:
         raise UsageError(_NO_TRAINING) from None
 
 
 def _require_onnx() -> None:
     try:
         import onnx  # noqa: F401
-    except ImportError:
+    except ModuleNotFoundError:
         raise UsageError(_NO_ONNX) from None
 
 

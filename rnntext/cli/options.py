@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnntext import arguments
+from rnntext.cli.limits import require_threads
 from rnntext.cli.values import number_option, path_argument, path_option
 from rnntext.errors import UsageError
 
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
     from rnntext.text.records import Record
 
 
-def _limit_tokenizers(threads: int | None) -> int | None:
-    if threads is not None:
-        # `tokenizers` reads this at its first use; otherwise it uses all cores.
-        os.environ["RAYON_NUM_THREADS"] = str(threads)
+def _prepare_threads(ctx: typer.Context, threads: int | None) -> int | None:
+    if not ctx.resilient_parsing:  # not for completion
+        require_threads(threads)
+        if threads is not None:
+            # `tokenizers` reads this at its first use; otherwise it uses all cores.
+            os.environ["RAYON_NUM_THREADS"] = str(threads)
     return threads
 
 
@@ -47,7 +50,7 @@ Threads = Annotated[
         metavar="N",
         within=arguments.THREADS,
         help="Number of threads (otherwise the usable cores).",
-        callback=_limit_tokenizers,
+        callback=_prepare_threads,
         rich_help_panel="Training",  # section of the help of `train`; others have no sections
     ),
 ]

@@ -172,7 +172,7 @@ def test_a_disk_that_fills(run: Shell, runs: Path) -> None:
 
 def test_without_matplotlib(run: Shell, runs: Path, tmp_path: Path) -> None:
     (tmp_path / "hidden").mkdir()
-    (tmp_path / "hidden" / "matplotlib.py").write_text("raise ImportError('hidden')")
+    (tmp_path / "hidden" / "matplotlib.py").write_text("raise ModuleNotFoundError('hidden')")
     path = os.pathsep.join([str(tmp_path / "hidden"), *os.environ.get("PYTHONPATH", "").split(":")])
     env = {"PYTHONPATH": path}
     run.fresh("plot", "a", "-o", "x.svg", cwd=runs, env=env).failed(

@@ -25,7 +25,7 @@ class TensorBoardLogger:
         """Raises UsageError if the package is not installed or the directory cannot be made."""
         try:
             import tensorboard  # noqa: F401
-        except ImportError:
+        except ModuleNotFoundError:
             raise UsageError(
                 "--tensorboard needs the package tensorboard: run `pip install tensorboard`"
             ) from None
