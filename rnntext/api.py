@@ -45,6 +45,7 @@ class TrainingKeywords(TypedDict, total=False):
     label_separator: str
     encoding: str
     encoding_errors: str
+    max_line: int
     split: str
     preset: str
     cell: str
@@ -91,6 +92,7 @@ class ReadingKeywords(TypedDict, total=False):
     label_separator: str
     encoding: str
     encoding_errors: str
+    max_line: int
     split: str
 
 

@@ -65,6 +65,15 @@ EncodingErrors = Annotated[
         help="Refuse or replace bytes that the encoding does not allow.",
     ),
 ]
+MaxLine = Annotated[
+    int,
+    number_option(
+        "--max-line",
+        metavar="N",
+        within=arguments.LINE,
+        help="Characters of the longest record, such as 64M.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print only errors on stderr.")]
 
@@ -120,13 +129,16 @@ class RecordSource:
     ] = None
     encoding: Encoding = "utf-8"
     encoding_errors: EncodingErrors = "strict"
+    max_line: MaxLine = arguments.DEFAULT_LONGEST_LINE
 
     def batches(self, *, large: bool = False) -> Iterator[list[Record]]:
         """Batches of the records that can be read without waiting; `large` ones for a model that
         answers many records quickly. Raises UsageError if standard input is a terminal."""
         from rnntext.text.records import InputOptions, Record, read_records
 
-        options = InputOptions(self.record, self.text_column, self.encoding, self.encoding_errors)
+        options = InputOptions(
+            self.record, self.text_column, self.encoding, self.encoding_errors, self.max_line
+        )
         if self.texts:
             if self.inputs:
                 raise UsageError("--text stands in place of files: give one or the other")

@@ -270,3 +270,14 @@ def test_a_disk_that_fills_while_saving(run: Shell, classifier: Path, tmp_path: 
     found.failed(1, f"cannot write {tmp_path / 'm'}: File too large")
     assert found.out == b""
     assert {path.name: path.read_bytes() for path in (tmp_path / "m").iterdir()} == before
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")
+def test_results_that_cannot_be_printed_say_where_the_model_is(run: Shell, tmp_path: Path) -> None:
+    args = ("train", "tag", CORPORA / "tagged.conllu", *TINY, 2, "-q", "-o", tmp_path / "m")
+    run(*args, out="/dev/full").failed(
+        1, f"No space left on device; the model is saved in {tmp_path / 'm'}"
+    )
+    assert (tmp_path / "m" / "model.onnx").exists()
+    dry = run(*args, "--dry-run", out="/dev/full").failed(1, "No space left on device")
+    assert "saved" not in dry.err
