@@ -45,6 +45,7 @@ class TrainingKeywords(TypedDict, total=False):
     label_separator: str
     encoding: str
     encoding_errors: str
+    max_line: int
     split: str
     preset: str
     cell: str
@@ -91,6 +92,7 @@ class ReadingKeywords(TypedDict, total=False):
     label_separator: str
     encoding: str
     encoding_errors: str
+    max_line: int
     split: str
 
 
@@ -279,14 +281,14 @@ def require_training() -> None:
     try:
         import onnx  # noqa: F401
         import torch  # noqa: F401
-    except ImportError:
+    except ModuleNotFoundError:
         raise UsageError(_NO_TRAINING) from None
 
 
 def _require_onnx() -> None:
     try:
         import onnx  # noqa: F401
-    except ImportError:
+    except ModuleNotFoundError:
         raise UsageError(_NO_ONNX) from None
 
 

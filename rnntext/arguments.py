@@ -19,6 +19,7 @@ Number = int | float
 _WHOLE = re.compile("[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SHOWN_CHARACTERS = 40
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Range:
     kind: type[int] | type[float]  # int: whole numbers only
     least: Number
     most: Number
+    has_units: bool = False  # K, M or G may follow the digits of a whole number
 
     def __str__(self) -> str:
         return f"{_formatted(self.least)} to {_formatted(self.most)}"
@@ -35,10 +37,12 @@ class Range:
     def parse(self, name: str, text: str) -> Number:
         """The number that a user wrote for the option `name`, in plain digits. Raises UsageError
         for other text, and for a number that is not in the range."""
-        if (_WHOLE if self.kind is int else _DECIMAL).fullmatch(text) is None:
+        unit = _UNITS.get(text[-1:], 1) if self.has_units else 1
+        digits = text if unit == 1 else text[:-1]
+        if (_WHOLE if self.kind is int else _DECIMAL).fullmatch(digits) is None:
             raise self._refusal(name, repr(text), " in plain digits")
         try:
-            value = self.kind(text)
+            value = self.kind(digits) * unit
         except ValueError:  # Python refuses to read thousands of digits as an integer
             raise self._refusal(name, text) from None
         if not self.least <= value <= self.most:
@@ -88,6 +92,9 @@ TOP_K_OR_OFF = Range(int, 0, 1_000_000_000)
 TOP_P = Range(float, 1e-9, 1)
 PROBABILITY = Range(float, 0, 1)
 REPETITION_PENALTY = Range(float, 1e-6, 1_000_000)
+# Of reading text, in characters.
+LINE = Range(int, 1, 1 << 40, has_units=True)
+DEFAULT_LONGEST_LINE = 64 << 20
 METRIC_BOUND = Range(float, -1e9, 1e9)
 
 

@@ -108,3 +108,18 @@ def test_an_empty_path_is_refused() -> None:
         refuse_empty("INPUT", "", "[INPUT]...")
     for path in (".", " ", Path()):
         refuse_empty("-o", path)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("7", 7), ("2K", 2048), ("64M", 64 << 20), ("1G", 1 << 30)]
+)
+def test_a_number_with_a_unit(text: str, value: int) -> None:
+    assert Range(int, 1, 1 << 30, has_units=True).parse("--n", text) == value
+
+
+@pytest.mark.parametrize("text", ["K", "1k", "1KK", "1.5M", "M1", "", "2G"])
+def test_other_units(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^--n must be a whole number from 1 to "):
+        Range(int, 1, 1 << 30, has_units=True).parse("--n", text)
+    with pytest.raises(UsageError):
+        WHOLE.parse("--n", "1K")

@@ -20,7 +20,7 @@ BOUNDS_NOT_MET = 3
 # Options for reading data that have the same meaning as in training.
 _READING = (
     "format", "text_column", "label_column", "tag_column", "label_separator", "split", "encoding",
-    "encoding_errors",
+    "encoding_errors", "max_line",
 )  # fmt: skip
 
 

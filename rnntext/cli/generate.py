@@ -14,6 +14,7 @@ from rnntext.cli import output
 from rnntext.cli.options import (
     Encoding,
     EncodingErrors,
+    MaxLine,
     Model,
     RunOptions,
     check_utf8,
@@ -27,6 +28,7 @@ from rnntext.errors import UsageError
 if TYPE_CHECKING:
     from rnntext.runtime.generate import GenerationOptions
     from rnntext.runtime.language_model import LanguageModel
+    from rnntext.text.records import InputOptions
 
 
 @expanded
@@ -117,6 +119,7 @@ def command(
     ] = None,
     encoding: Encoding = "utf-8",
     encoding_errors: EncodingErrors = "strict",
+    max_line: MaxLine = arguments.DEFAULT_LONGEST_LINE,
     run: RunOptions,
 ) -> None:
     """Print the prompt and its continuation, as it is produced.
@@ -126,13 +129,15 @@ def command(
     """
     from rnntext.runtime.generate import GenerationOptions
     from rnntext.runtime.sampling import SamplingOptions
+    from rnntext.text.records import InputOptions
 
     if record not in (None, "line"):
         raise UsageError(f"--record {record}: a prompt is the whole input, or with line a line")
     sampling = SamplingOptions(temperature, top_k, top_p, min_p, repetition_penalty)
     options = GenerationOptions(length, sampling, tuple(stop or ()), record == "line", _seed(seed))
     directory = model_directory(model)
-    prompts = _prompts(prompt, record or "file", encoding, encoding_errors)
+    reading = InputOptions(record or "file", None, encoding, encoding_errors, max_line)
+    prompts = _prompts(prompt, reading)
     pieces = generate(directory, prompts, options, num_samples, echo, run.json, run.threads)
     for text in pieces:
         output.write(text)
@@ -201,17 +206,14 @@ def _json(
     yield from (output.json_line(asdict(sample)) for sample in samples)
 
 
-def _prompts(
-    prompt: str | None, record: str, encoding: str, encoding_errors: str
-) -> Iterator[list[str]]:
+def _prompts(prompt: str | None, reading: InputOptions) -> Iterator[list[str]]:
     """Batches of prompts: the argument; or the lines of a pipe as they arrive; or all of the pipe
     as one prompt, without a final LF."""
-    from rnntext.text.records import InputOptions, read_records
+    from rnntext.text.records import read_records
 
     if prompt is not None:
         return iter([[check_utf8("PROMPT", prompt)]])
-    reading = InputOptions(record, None, encoding, encoding_errors)
-    if record == "line":
+    if reading.record == "line":
         refuse_terminal()
         return ([r.text for r in batch] for batch in read_records([], reading))
     if sys.stdin is None or sys.stdin.isatty():

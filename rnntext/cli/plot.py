@@ -93,7 +93,7 @@ def _file_format(out: Path) -> str:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         import matplotlib  # noqa: F401
-    except ImportError:
+    except ModuleNotFoundError:
         raise UsageError(_NO_MATPLOTLIB) from None
     return file_format
 

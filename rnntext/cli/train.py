@@ -18,7 +18,7 @@ from rnntext.cli.interrupts import DeferredSignals
 from rnntext.cli.options import OutputOptions, Threads, refuse_terminal
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import path_argument, path_option
-from rnntext.errors import UsageError
+from rnntext.errors import RnntextError, UsageError
 from rnntext.tasks import TASKS
 from rnntext.training.options import CHECKPOINTS, ExecutionOptions, TrainingOptions
 
@@ -77,7 +77,12 @@ def _command(
         raise UsageError("--resume and --dry-run exclude each other")
     prepared, end = train(options, out, execution, dry_run=dry_run, quiet=printing.quiet)
     if end is not None:
-        print_result(prepared, end, printing.json)
+        try:
+            print_result(prepared, end, printing.json)
+        except RnntextError as error:
+            if dry_run:
+                raise
+            raise RnntextError(f"{error}; the model is saved in {out}") from None
 
 
 class _Tasks(LazyGroup):

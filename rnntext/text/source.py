@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
+from rnntext.arguments import DEFAULT_LONGEST_LINE, LINE
 from rnntext.errors import DataError, UsageError
 
 STDIN = "-"
@@ -26,9 +27,6 @@ CHUNK_BYTES = 1 << 18
 _POLL_SECONDS = 0.25  # longest single wait for input, so that a pending signal is handled
 # Bytes at the start of a file; a NUL among them makes it binary, as for grep and git.
 BINARY_BYTES = 8192
-# The longest line, in characters. A line is held in memory until it ends, and what was written to
-# a pipe by mistake may never end one.
-MAX_LINE = 1 << 26
 
 
 class BinaryDataError(DataError):
@@ -41,13 +39,16 @@ class Decoding:
 
     encoding: str = "utf-8"
     errors: str = "strict"
-    max_line: int = MAX_LINE  # characters
+    # Characters of the longest line. A line is held in memory until it ends, and what was written
+    # to a pipe by mistake may never end one.
+    max_line: int = DEFAULT_LONGEST_LINE
 
     def __post_init__(self) -> None:
         if self.errors not in ENCODING_ERRORS:
             raise UsageError(
                 f"--encoding-errors {self.errors}: choose one of {', '.join(ENCODING_ERRORS)}"
             )
+        LINE.check("--max-line", self.max_line)
         try:
             # Python returns "" for an empty string without calling the codec, so decode a space.
             b" ".decode(self.encoding, "replace")
@@ -151,9 +152,20 @@ def peek_lines(
     return head[:count], chain(consumed, blocks)
 
 
-def file_text(blocks: Iterable[list[str]]) -> str:
-    """Join the lines of a source with LF. This drops exactly one final line end."""
-    return "\n".join(chain.from_iterable(blocks))
+def file_text(blocks: Iterable[list[str]], name: str, most: int) -> str:
+    """Join the lines of a source with LF. This drops exactly one final line end. Raises DataError
+    for more than `most` characters."""
+    lines: list[str] = []
+    characters = -1  # no LF after the last line
+    for block in blocks:
+        lines += block
+        characters += sum(map(len, block)) + len(block)
+        if characters > most:
+            raise DataError(
+                f"{name} has more than {most:,} characters: read it line by line, or allow more"
+                " with --max-line"
+            )
+    return "\n".join(lines)
 
 
 def _read_error(name: str, error: OSError) -> DataError:

@@ -176,6 +176,14 @@ class TrainingOptions:
         panel=DATA,
         changes_data=True,
     )
+    max_line: int = option(
+        arguments.DEFAULT_LONGEST_LINE,
+        "Characters of the longest line, such as 64M.",
+        metavar="N",
+        panel=DATA,
+        changes_data=False,
+        within=arguments.LINE,
+    )
     split: str = option(
         "train",
         "Split of an hf: data set.",

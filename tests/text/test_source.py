@@ -22,6 +22,7 @@ from rnntext.text.source import (
     BinaryDataError,
     Decoding,
     extension,
+    file_text,
     peek_lines,
     read_byte_chunks,
     read_checked_bytes,
@@ -188,6 +189,20 @@ def test_a_line_over_the_limit_is_named_after_the_lines_before_it(chunk: int, en
         "text, line 3 has more than 10 characters: cut it, or allow more with --max-line"
     )
     assert lines == ["one", "two"]
+
+
+def test_the_text_of_a_file_has_a_limit() -> None:
+    blocks = [["ab", ""], [], ["cde"]]
+    assert file_text(blocks, "f", 7) == "ab\n\ncde"
+    with pytest.raises(DataError) as error:
+        file_text(blocks, "f", 6)
+    assert str(error.value).startswith("f has more than 6 characters: read it line by line, ")
+    assert file_text([], "f", 1) == ""
+
+
+def test_a_limit_that_is_no_number_of_characters() -> None:
+    with pytest.raises(UsageError, match="--max-line must be a whole number from 1 to "):
+        Decoding(max_line=0)
 
 
 def test_what_never_ends_is_refused_before_it_is_copied() -> None:

@@ -159,6 +159,7 @@ def data_options(options: TrainingOptions) -> DataOptions:
         label_separator=options.label_separator,
         encoding=options.encoding,
         encoding_errors=options.encoding_errors,
+        max_line=options.max_line,
         split=options.split,
     )
 
