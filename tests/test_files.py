@@ -27,6 +27,7 @@ from rnntext.files import (
     remove_stale,
     sha256_of,
     temporary_file_error,
+    write_error,
     write_file,
 )
 
@@ -234,7 +235,10 @@ def test_a_file_that_cannot_be_replaced_stays_as_it_is(
     monkeypatch.setattr(files.os, "replace", fail)
     with pytest.raises(RnntextError) as caught:
         write_file(path, b"new")
-    assert str(caught.value) == f"{path} cannot be written: No space left on device"
+    assert str(caught.value) == (
+        f"cannot write {path}: No space left on device; free some space or choose another place "
+        "with -o"
+    )
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["graph.onnx"]
 
@@ -243,7 +247,20 @@ def test_a_file_in_a_directory_that_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "file"
     with pytest.raises(RnntextError) as caught:
         write_file(path, b"new")
-    assert str(caught.value) == f"{path} cannot be written: No such file or directory"
+    assert str(caught.value) == (
+        f"cannot write {path}: No such file or directory; choose another place with -o"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "full"),
+    [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EFBIG, True), (errno.EACCES, False)],
+)
+def test_space_is_asked_for_where_there_is_none(number: int, full: bool) -> None:
+    text = write_error(Path("out"), OSError(number, "Why"))
+    advice = "free some space or choose" if full else "choose"
+    assert text == f"cannot write out: Why; {advice} another place with -o"
+    assert write_error(Path("out"), OSError("it failed")).startswith("cannot write out: it failed;")
 
 
 def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:

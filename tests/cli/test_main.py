@@ -116,7 +116,66 @@ def test_a_full_disk(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", message)
 
 
-@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "missing"), ValueError("bug")])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_too_many_open_files(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_after(OSError(number, "Too many open files")) == 1
+    message = "rnntext: Too many open files: raise the limit (`ulimit -n`)\n"
+    assert capsys.readouterr() == ("", message)
+
+
+def test_memory_that_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_after(MemoryError()) == 1
+    message = "rnntext: there is not enough memory: end other programs, or raise its limit\n"
+    assert capsys.readouterr() == ("", message)
+
+
+def import_error(name: str | None, *reasons: Exception, explicit: bool = True) -> ImportError:
+    """The error of a library, raised from each of the reasons in turn."""
+    error = ImportError("it cannot be imported", name=name)
+    raised: BaseException = error
+    for reason in reasons:
+        if explicit:
+            raised.__cause__ = reason
+        else:
+            raised.__context__ = reason
+        raised = reason
+    return error
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+@pytest.mark.parametrize(
+    ("name", "reasons", "described"),
+    [
+        ("numpy", (), "numpy cannot be loaded (it cannot be imported)"),
+        (None, (), "a library cannot be loaded (it cannot be imported)"),
+        (
+            "numpy",
+            (ImportError("inner"), OSError("\n failed to map\nmore"), ValueError("x")),
+            "numpy cannot be loaded (failed to map)",
+        ),
+        ("numpy", (ImportError(""),), "numpy cannot be loaded (no reason given)"),
+    ],
+)
+def test_a_library_that_cannot_be_loaded(
+    name: str | None,
+    reasons: tuple[Exception, ...],
+    described: str,
+    explicit: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert status_after(import_error(name, *reasons, explicit=explicit)) == 1
+    advice = "raise the limit that it met (`ulimit -a`), or install it again"
+    assert capsys.readouterr() == ("", f"rnntext: {described}: {advice}\n")
+
+
+BUGS = [
+    FileNotFoundError(errno.ENOENT, "missing"),
+    ValueError("bug"),
+    ImportError("a bug", name="rnntext.cli"),
+]
+
+
+@pytest.mark.parametrize("error", BUGS, ids=repr)
 def test_a_bug_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def command(*, standalone_mode: bool) -> None:
         raise error

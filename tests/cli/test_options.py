@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import rnntext.cli.options
 import rnntext.text.records
 from rnntext.cli.commands import click_command
 from rnntext.cli.options import (
@@ -23,7 +24,7 @@ from rnntext.cli.options import (
     refuse_terminal,
 )
 from rnntext.cli.signature import expanded
-from rnntext.errors import UsageError
+from rnntext.errors import DataError, RnntextError, UsageError
 from rnntext.text.records import InputOptions, Record
 from tests.cli.screens import Screen
 
@@ -64,6 +65,9 @@ def test_records_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert texts(RecordSource([str(path)], encoding="latin-1")) == ["one", "two é"]
     assert texts(RecordSource([str(path)], encoding_errors="replace")) == ["one", "two \ufffd"]
     assert texts(RecordSource([str(path)], record="file", encoding="latin-1")) == ["one\ntwo é"]
+    assert texts(RecordSource([str(path)], encoding="latin-1", max_line=5)) == ["one", "two é"]
+    with pytest.raises(DataError, match="line 2"):
+        texts(RecordSource([str(path)], encoding="latin-1", max_line=4))
     (tmp_path / "a.jsonl").write_text('{"body": "three"}\n')
     assert texts(RecordSource([str(tmp_path / "a.jsonl")], text_column="body")) == ["three"]
 
@@ -79,7 +83,7 @@ def test_large_batches_are_asked_for(large: bool, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(rnntext.text.records, "read_records", read)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     list(RecordSource().batches(large=large))
-    assert asked == [([], InputOptions("line", None, "utf-8", "strict"), large)]
+    assert asked == [([], InputOptions(), large)]
     if not large:
         RecordSource().batches()
         assert asked[1] == asked[0]
@@ -131,6 +135,9 @@ def test_what_a_command_gets(monkeypatch: pytest.MonkeyPatch) -> None:
     def command(*, model: Model = None, threads: Threads = None, printing: OutputOptions) -> None:
         found.append((model, threads, printing))
 
+    def refuse(threads: int | None) -> None:
+        raise RnntextError(f"{threads} are too many")
+
     def parsed(*words: str) -> Any:
         click_command(expanded(command), "command")(list(words), standalone_mode=False)
         return found.pop()
@@ -142,6 +149,14 @@ def test_what_a_command_gets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parsed("-m", "a", "--threads", "3", "--json") == (Path("a"), 3, OutputOptions(True))
     assert os.environ["RAYON_NUM_THREADS"] == "3"  # the tokenizers' threads
     assert parsed("-q") == (None, None, OutputOptions(False, True))
+    monkeypatch.setattr(rnntext.cli.options, "require_threads", refuse)
+    with pytest.raises(RnntextError, match="too many"):
+        parsed("--threads", "5")
+    assert os.environ["RAYON_NUM_THREADS"] == "3"
+    built = click_command(expanded(command), "command")
+    built.make_context("command", ["--threads", "5"], resilient_parsing=True)  # to complete words
+    assert os.environ["RAYON_NUM_THREADS"] == "3"
+    monkeypatch.undo()
     monkeypatch.setenv("RNNTEXT_MODEL", "from environment")
     assert parsed()[0] == Path("from environment")
     assert parsed("--model", "b")[0] == Path("b")
