@@ -67,6 +67,22 @@ def test_what_another_machine_writes_is_stale_after_a_week(
     assert sorted(os.listdir(tmp_path)) == sorted(left)
 
 
+def test_a_stale_folder_that_cannot_be_removed_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    folder = tmp_path / f".tmp-{owner()}-a"
+    folder.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "rmdir", fail)
+        remove_stale(tmp_path, TEMPORARY)
+    assert folder.is_dir()
+    remove_stale(tmp_path, TEMPORARY)
+    assert not folder.exists()
+
+
 def test_a_folder_that_another_process_has_just_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
