@@ -81,6 +81,10 @@ def test_a_file_beside_remote_data_does_not_make_them_known(
 ) -> None:
     rows = [Row(n, {"text": f"{SAMPLE} {n}"}) for n in range(60)]
     monkeypatch.setattr(lines, "read_remote", lambda *_: iter(rows))
+    # A file of the same name says nothing about them.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hf:some").mkdir()
+    write(tmp_path / "hf:some" / "thing", "text")
     loaded = language("hf:some/thing", valid=write(tmp_path / "v", SAMPLE), tokenizer="byte")
     assert loaded.encoded.place is None
     assert not cache.exists()
