@@ -121,6 +121,19 @@ def test_a_bad_byte_is_named_by_line_offset_and_value(before: str, chunk: int, b
     assert read == expected_lines(before[: before.rfind("\n") + 1])
 
 
+def test_the_lines_before_a_bad_byte_are_whole_in_other_encodings() -> None:
+    """Each read ends inside a character, whose first byte the second one needs."""
+    reader = piped("你你\n".encode("gb18030") + b"\xff")
+    read: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source, "CHUNK_BYTES", 3)
+        blocks = chain.from_iterable(read_line_blocks("-", Decoding("gb18030"), reader))
+        with pytest.raises(DataError, match=r"line 2, byte 5 \(0xFF\) is not gb18030"):
+            read.extend(blocks)
+    os.close(reader)
+    assert read == ["你你"]
+
+
 def test_a_character_cut_off_by_the_end_is_a_bad_byte() -> None:
     with pytest.raises(DataError, match=r"line 2, byte 3 \(0xF0\) is not UTF-8"):
         lines_in(b"ab\n\xf0\x9f\x99", chunk=1)
@@ -161,6 +174,7 @@ def test_nul_bytes_near_the_start_mean_binary() -> None:
             lines_in(data, chunk=4)
     late = b"a" * source.BINARY_BYTES + b"\0"
     assert lines_in(late, chunk=1000) == [late.decode()]
+    assert lines_in(late, chunk=1024) == [late.decode()]  # the first byte of a read
     with pytest.raises(BinaryDataError):
         lines_in(late[1:], chunk=1000)
 
@@ -303,6 +317,10 @@ def test_gzip_damaged(tmp_path: Path) -> None:
     path.write_bytes(b"plain text")
     with pytest.raises(DataError, match=r"a\.gz is not gzip data, or it is damaged"):
         lines_of(str(path))
+    # Zeros belong after a member, not before it.
+    path.write_bytes(b"\0\0" + gzip.compress(b"text"))
+    with pytest.raises(DataError, match="damaged"):
+        lines_of(str(path))
     # The same compression without the header of gzip.
     for content in (zlib.compress(b"text"), gzip.compress(b"text") + zlib.compress(b"more")):
         path.write_bytes(content)
@@ -336,6 +354,9 @@ def test_what_waits_in_a_pipe_comes_at_once(tmp_path: Path) -> None:
     # Opening a named pipe would wait for a writer.
     os.mkfifo(tmp_path / "pipe")
     assert next(read_line_blocks(str(tmp_path / "pipe"), Decoding())) == []
+    # Compressed or not.
+    chunks = [b"", gzip.compress(b"a\n"), b""]
+    assert list(source._decompress(chunks, "pipe.gz")) == [b"", b"a\n", b""]
 
 
 def test_it_is_told_before_the_first_wait_that_a_read_may_block(
