@@ -21,6 +21,7 @@ from rnntext.text import tokenizer as tokenizer_module
 from rnntext.text import vocabulary
 from rnntext.text.tokenizer import (
     KINDS,
+    EncodedWords,
     Tokenizer,
     TokenizerConfig,
     tokenizer_config_to_json,
@@ -399,6 +400,47 @@ def test_words_split_by_the_caller_are_not_split_again() -> None:
     assert found == ["ships", "did", "n't", "<unk>", ","]
 
 
+# Pieces of sentences
+
+
+@pytest.mark.parametrize(
+    ("size", "sizes"),
+    [(8, [8]), (7, [7, 1]), (6, [6, 2]), (4, [3, 4, 1]), (3, [3, 3, 2]), (2, [2, 1, 3, 2]),
+     (1, [2, 1, 3, 1, 1])],
+)  # fmt: skip
+def test_a_sentence_is_split_between_words(size: int, sizes: list[int]) -> None:
+    """As many words as fit into a piece, at least one. These have 2, 1, 3, 1 and 1 tokens."""
+    first = np.array([0, 2, 3, 6, 7], np.int32)
+    last = np.array([1, 2, 5, 6, 7], np.int32)
+    sentence = EncodedWords(np.arange(10, 18, dtype=np.int32), first, last)
+    pieces = list(sentence.pieces(size))
+    assert [len(piece.ids) for piece in pieces] == sizes
+    assert np.concatenate([piece.ids for piece in pieces]).tolist() == sentence.ids.tolist()
+    words = [
+        piece.ids[a : b + 1].tolist()
+        for piece in pieces
+        for a, b in zip(piece.first, piece.last, strict=True)
+    ]
+    assert words == [[10, 11], [12], [13, 14, 15], [16], [17]]
+
+
+def test_a_space_belongs_to_the_piece_of_the_next_word() -> None:
+    (sentence,) = trained("byte").encode_words([["ab", "cd"]])
+    one, two = sentence.pieces(4)
+    text = [trained("byte").decode(piece.ids) for piece in (one, two)]
+    assert text == ["ab", " cd"]
+    assert (two.first.tolist(), two.last.tolist()) == ([1], [2])
+
+
+def test_a_short_sentence_is_one_piece_and_an_empty_one_has_none() -> None:
+    for words in (["a"], ["ab", "cd"]):
+        (sentence,) = trained("byte").encode_words([words])
+        (piece,) = sentence.pieces(len(sentence.ids))
+        assert piece is sentence
+    (empty,) = trained("byte").encode_words([[]])
+    assert list(empty.pieces(3)) == []
+
+
 # Long lines
 
 
@@ -483,6 +525,21 @@ def test_the_library_encodes_few_characters_per_call(
     # Lines fill a call together, also beside a long line.
     assert len(watched.calls) <= (2 * 30 * 10 + 200 * 7) // 256 + 1
     assert len(watched.calls) > 4
+
+
+def test_a_call_ends_with_the_piece_that_fills_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = Tokenizer.load(trained("word").to_json(), trained("word").config)
+    watched = Watched(tokenizer._backend)
+    monkeypatch.setattr(tokenizer, "_backend", watched)
+    with pieces_of(64, 12):
+        tokenizer.encode_lines_of_words(["abcd"] * 7)
+    assert watched.calls == [[4, 4, 4], [4, 4, 4], [4]]
+
+
+def test_every_character_has_an_id() -> None:
+    tokenizer = trained("char")
+    for character in ("\U0010ffff", "\0", "\ue000"):
+        assert tokenizer.encode([character])[0].tolist() == [tokenizer.unk_id]
 
 
 @pytest.mark.parametrize("kind", ["char", "byte"])
