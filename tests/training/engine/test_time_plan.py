@@ -397,6 +397,30 @@ def test_the_first_plan_counts_as_many_evaluations_as_it_has() -> None:
     assert first_plan(Toy(cost=27.0, steps_per_epoch=50)) == (51, 127)
     # 1000 - 0.4 - 2.6 - 5 * 2 seconds: at step 379 there are 949, whose constant stretch has 380.
     assert first_plan(Toy(cost=2.0, steps_per_epoch=50), 1000) == (380, 950)
+    # 900 - 5.4 - 35.1 - 2 * 27 seconds: 775 steps have two evaluations.
+    assert first_plan(Toy(cost=27.0, steps_per_epoch=50), 900) == (310, 775)
+
+
+@pytest.mark.parametrize(("cost", "partial"), [(46.0, False), (47.0, True)])
+def test_an_evaluation_that_takes_three_tenths_of_the_time_reads_a_part(
+    cost: float, partial: bool
+) -> None:
+    objective = Toy(cost=cost, steps_per_epoch=50)
+    time = time_plan(objective)
+    objective.clock.now += 100
+    assert time.new_total(100) == 250
+    assert time.state()["hurried"] == partial
+
+
+def test_after_the_first_plan_the_speed_is_measured_anew() -> None:
+    objective = Toy(cost=2.0, steps_per_epoch=50)
+    time = time_plan(objective, 1000)
+    objective.clock.now += 380
+    time._plan.add(380, time.new_total(380))
+    assert time._plan.total == 950
+    # Twice as slow from then on. 2000 - 1380.4 - 120 - 2.6 - 4 * 2 seconds are left for steps.
+    objective.clock.now += 120
+    assert time.new_total(440) == 440 + 237
 
 
 def changed(
@@ -428,6 +452,7 @@ def test_a_plan_is_checked_when_a_tenth_of_the_rest_is_done() -> None:
     assert changed(49, 18.0, 130.0) == 0
     assert changed(50, 20.0, 130.0) == 50 + 63
     assert changed(51, 22.0, 130.0) == 51 + 63
+    assert changed(141, 2.0, 5.0, since=140) == 141 + 2
     # At least one step must have been taken, and one must be left.
     assert changed(149, 0.0, 130.0, since=149) == 0
     assert changed(150, 20.0, -5.0) == 0
@@ -441,6 +466,7 @@ def test_a_plan_that_just_fits_stands() -> None:
 def test_a_plan_that_is_late_has_one_more_step_at_least() -> None:
     for left in (3.0, 0.5, 0.0, -20.0):
         assert changed(50, 20.0, left) == 51
+    assert changed(149, 2.0, -5.0, since=148) == 150
 
 
 def test_a_plan_grows_if_there_is_time_for_a_tenth_more() -> None:

@@ -102,6 +102,18 @@ def test_int8_embeddings_fill_the_range_of_the_layer_that_reads_them(cell: str) 
     assert limits == ([[127, -128]] if cell == "lstm" else [[]])
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_int8_weights_are_the_embeddings_and_the_matrices(cell: str) -> None:
+    """Biases are few, and stay float32."""
+    _, graph, _ = encoder_graph(cell, 2, quantized=True)
+    arrays = {name: numpy_helper.to_array(a) for name, a in graph.initializers.items()}
+    matrices = {f"layer{layer}.{name}" for layer in (0, 1) for name in "WR"}
+    large = {name for name, array in arrays.items() if array.ndim > 1 and array.dtype == np.int8}
+    zeros = {name for name in large if name.endswith(".zero")}
+    assert large - zeros == {"embedding.int8", *(f"{name}.int8" for name in matrices)}
+    assert {arrays[f"layer{layer}.B"].dtype for layer in (0, 1)} == {np.dtype(np.float32)}
+
+
 @pytest.mark.parametrize("quantized", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
 def test_states_are_inputs_and_outputs(cell: str, quantized: bool) -> None:
