@@ -77,7 +77,7 @@ def test_the_first_window_is_shorter_where_there_are_more_than_two(length: int, 
     objective = language(np.arange(length) % V, batch_size=1)
     found = [[batch.inputs.shape[1] for batch in objective.batches(n)] for n in range(9)]
     assert all(sum(widths) == length - 1 for widths in found)
-    assert ({tuple(widths) for widths in found} == {(7, 6)}) == same
+    assert (len({tuple(widths) for widths in found}) == 1) == same
 
 
 def test_a_batch_has_a_row_for_each_process() -> None:
