@@ -232,13 +232,12 @@ def _wait_readable(descriptor: int, seconds: float) -> bool | None:
 def _decompress(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     """Decompress gzip members as their bytes arrive, yielding at most CHUNK_BYTES at a time."""
     member = zlib.decompressobj(wbits=31)
-    in_member = False
-    members = 0
+    in_member = after_member = False
     for chunk in chunks:
         if not chunk:
             yield chunk
         while chunk:
-            if not in_member and members:
+            if not in_member and after_member:
                 chunk = chunk.lstrip(b"\0")  # zero padding is allowed between and after members
                 if not chunk:
                     break
@@ -255,9 +254,8 @@ def _decompress(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
             if member.eof:
                 chunk = member.unused_data
                 member = zlib.decompressobj(wbits=31)
-                in_member = False
-                members += 1
-    if in_member or not members:
+                in_member, after_member = False, True
+    if in_member or not after_member:
         raise DataError(f"{name} is cut short, its gzip data has no end: get it again, whole")
 
 

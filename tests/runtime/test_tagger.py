@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from rnntext.config import EncoderConfig, ModelConfig
-from rnntext.errors import CheckpointError
+from rnntext.errors import CheckpointError, DataError
+from rnntext.runtime import tagger as tagger_module
 from rnntext.runtime.crf import marginals, viterbi
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.runtime.tagger import TaggedSentence, Tagger
+from rnntext.text.formats import DataOptions
 from rnntext.text.records import Record, prefetch
 from rnntext.text.tokenizer import EncodedWords, Tokenizer
 from rnntext.text.word_splitting import split_words
@@ -205,6 +207,51 @@ def test_texts_without_a_word(both: bool) -> None:
     assert empty == alone
     assert_same([full], tagger.tag([SAMPLE]))
     assert tagger.tag([]) == []
+
+
+@pytest.mark.parametrize(("pairs", "most"), [(1, 1), (16, 1), (31, 1), (32, 2), (1000, 5)])
+def test_sentences_are_decoded_in_groups(
+    pairs: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One call of Viterbi compares 16 pairs of four labels for each sentence."""
+    tagger, _ = random_tagger()
+    sentences = sentences_of(2, 2, 1, 2, 1)
+    wanted = tagger.tag_words(sentences)
+    sizes = []
+
+    def recorded(emissions: Array, *others: Array) -> list[Array]:
+        sizes.append(len(emissions))
+        return viterbi(emissions, *others)
+
+    monkeypatch.setattr(tagger_module, "_MAX_LABEL_PAIRS", pairs)
+    monkeypatch.setattr(tagger_module, "viterbi", recorded)
+    assert_same(tagger.tag_words(sentences), wanted)
+    assert max(sizes) == most
+    assert sum(sizes) == 5
+
+
+# Evaluation
+
+
+def test_evaluation_compares_tags_with_those_of_a_file(tmp_path: Path) -> None:
+    tagger, _ = random_tagger()
+    model = tagger._model
+    (answer,) = tagger.tag_words([["Mara", "rows", "far"]])
+    wrong = "NOUN" if answer.tags[1] == "VERB" else "VERB"
+    tags = [answer.tags[0], wrong, answer.tags[2]]
+    file = tmp_path / "given.conll"
+    file.write_text("".join(f"{w} {t}\n" for w, t in zip(answer.words, tags, strict=True)))
+    found = tagger_module.RUNTIME.evaluate(model, [str(file)], DataOptions())
+    assert found["accuracy"] == pytest.approx(2 / 3)
+    assert set(tagger_module.RUNTIME.metric_names(model.config)) <= set(found)
+
+
+def test_a_file_without_sentences_is_refused(tmp_path: Path) -> None:
+    tagger, _ = random_tagger()
+    file = tmp_path / "blank.conll"
+    file.write_text("\n\n")
+    with pytest.raises(DataError, match=r"blank\.conll has no sentences"):
+        tagger_module.RUNTIME.evaluate(tagger._model, [str(file)], DataOptions())
 
 
 # Trained models

@@ -88,6 +88,44 @@ def test_a_piped_row_comes_while_the_pipe_stays_open() -> None:
     os.close(reader)
 
 
+def test_the_first_piped_row_comes_without_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its format is told by that row alone."""
+
+    def blocks(*_: object) -> Iterator[list[str]]:
+        yield []
+        yield [json.dumps({"text": SAMPLE})]
+        yield []
+        raise AssertionError("waited for a second row")
+
+    monkeypatch.setattr(records, "read_line_blocks", blocks)
+    assert next(read_records(["-"], TABLE)) == [Record(SAMPLE, {"text": SAMPLE})]
+
+
+def test_standard_input_is_descriptor_0() -> None:
+    kept = os.dup(0)
+    reader = piped(b"a\nb\n")
+    try:
+        os.dup2(reader, 0)
+        assert list(read_records([], InputOptions())) == [[Record("a"), Record("b")]]
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+        os.close(reader)
+
+
+def test_records_say_which_file_they_are_from(tmp_path: Path) -> None:
+    paths = []
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("text\n")
+        paths.append(str(tmp_path / name))
+    for options in (InputOptions(), InputOptions(record="file")):
+        assert read(paths, options) == [Record("text", source=0), Record("text", source=1)]
+    for path in paths:
+        Path(path).write_text("text\nx\n")
+    rows = [(record.text, record.source) for record in read(paths, TABLE)]
+    assert rows == [("x", 0), ("x", 1)]
+
+
 @pytest.mark.parametrize("text_column", [None, "text"])
 def test_the_records_before_a_pipe_come_without_waiting_for_the_pipe(
     tmp_path: Path, text_column: str | None
@@ -183,6 +221,9 @@ def test_long_records_end_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         read = read_records([str(path)], InputOptions(), large=large)
         batches = [[r.text for r in b] for b in read]
         assert batches == [["aaa", "bbb"], ["ccccccccc"], ["d", "e"]]
+    path.write_text("aa\nbb\nc\nd\ne\nff\ng\nh\n")
+    batches = [[r.text for r in b] for b in read_records([str(path)], InputOptions())]
+    assert batches == [["aa", "bb", "c"], ["d", "e", "ff", "g"], ["h"]]
 
 
 def test_an_empty_input_has_no_record_but_an_empty_file_is_one() -> None:

@@ -7,6 +7,7 @@ import gzip
 import os
 import signal
 import threading
+import zlib
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -23,10 +24,13 @@ from rnntext.text.source import (
     Decoding,
     extension,
     file_text,
+    for_message,
     peek_lines,
     read_byte_chunks,
     read_checked_bytes,
     read_line_blocks,
+    source_name,
+    visible_entries,
 )
 
 SAMPLE = "naïve café 你好 🙂"
@@ -121,6 +125,19 @@ def test_a_bad_byte_is_named_by_line_offset_and_value(before: str, chunk: int, b
     assert read == expected_lines(before[: before.rfind("\n") + 1])
 
 
+def test_the_lines_before_a_bad_byte_are_whole_in_other_encodings() -> None:
+    """Each read ends inside a character, whose first byte the second one needs."""
+    reader = piped("你你\n".encode("gb18030") + b"\xff")
+    read: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source, "CHUNK_BYTES", 3)
+        blocks = chain.from_iterable(read_line_blocks("-", Decoding("gb18030"), reader))
+        with pytest.raises(DataError, match=r"line 2, byte 5 \(0xFF\) is not gb18030"):
+            read.extend(blocks)
+    os.close(reader)
+    assert read == ["你你"]
+
+
 def test_a_character_cut_off_by_the_end_is_a_bad_byte() -> None:
     with pytest.raises(DataError, match=r"line 2, byte 3 \(0xF0\) is not UTF-8"):
         lines_in(b"ab\n\xf0\x9f\x99", chunk=1)
@@ -155,12 +172,17 @@ def test_nul_bytes_near_the_start_mean_binary() -> None:
         lines_in(b"\x7fELF\0\0\0", chunk=2)
     with pytest.raises(BinaryDataError, match="--encoding utf-16"):
         lines_in("hello".encode("utf-16"))
+    # A byte-order mark is one at the start alone.
+    for data in (b"abcd\xff\xfe\0\0", b"a\0\xff\xfe"):
+        with pytest.raises(BinaryDataError, match=r"\(NUL bytes\): name text files$"):
+            lines_in(data, chunk=4)
     late = b"a" * source.BINARY_BYTES + b"\0"
     with pytest.raises(BinaryDataError):
         lines_in(late[1:], chunk=1000)
-    with pytest.raises(DataError) as error:
-        lines_in(late, chunk=1000)
-    assert not isinstance(error.value, BinaryDataError)
+    for chunk in (1000, 1024):  # 1024: the first byte of a read
+        with pytest.raises(DataError) as error:
+            lines_in(late, chunk=chunk)
+        assert not isinstance(error.value, BinaryDataError)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
@@ -291,6 +313,83 @@ def test_a_name_that_would_break_the_line_is_escaped() -> None:
     )
 
 
+def test_long_names_are_cut_after_200_characters() -> None:
+    assert for_message("a" * 200) == "a" * 200
+    assert for_message("a" * 201) == "a" * 199 + "…"
+    assert for_message("a\t") == r"'a\t'"
+    assert source_name("-") == "standard input"
+    assert source_name("--") == "--"
+
+
+def test_an_error_of_the_system_without_a_name_is_told_in_its_own_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def read(*_: object) -> bytes:
+        raise OSError("the disk is gone")
+
+    reader = piped(b"a\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "read", read)
+        with pytest.raises(DataError, match=r"^standard input cannot be read: the disk is gone$"):
+            list(read_line_blocks("-", Decoding(), reader))
+    os.close(reader)
+
+
+def test_entries_of_a_directory_are_sorted_and_hidden_ones_left_out(tmp_path: Path) -> None:
+    names = [f"{number:02}." for number in range(30)]
+    for name in [*names[::-1], ".hidden"]:
+        (tmp_path / name).touch()
+    assert [entry.name for entry in visible_entries(str(tmp_path))] == names
+    missing = str(tmp_path / "none")
+    with pytest.raises(DataError, match=f"^{missing} cannot be read: No such file or directory$"):
+        visible_entries(missing)
+
+
+def test_a_byte_order_mark_may_be_part_of_the_encodings_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\xef\xbb\xbfa\n")
+    assert lines_of(str(path), "utf-8-sig") == ["a"]
+    path.write_bytes(b"\xef\xbb\xbfa\n\xff")
+    with pytest.raises(DataError, match=r"line 2, byte 5 \(0xFF\) is not UTF-8"):
+        lines_of(str(path), "utf-8-sig")
+    assert [Decoding(name).wide for name in ("utf-16", "utf-32-be", "utf-8", "utf-7")] == [
+        True, True, False, False,
+    ]  # fmt: skip
+
+
+def test_files_are_closed_and_standard_input_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("a\n")
+    before = os.listdir("/proc/self/fd")
+    for _ in range(3):
+        lines_of(str(path))
+    assert os.listdir("/proc/self/fd") == before
+    reader = piped(b"a\n")
+    list(read_line_blocks("-", Decoding(), reader))
+    os.close(reader)
+
+
+def test_standard_input_is_descriptor_0() -> None:
+    kept = os.dup(0)
+    reader = piped(b"a\nb\n")
+    try:
+        os.dup2(reader, 0)
+        assert lines_of("-") == ["a", "b"]
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+        os.close(reader)
+
+
+def test_a_buffer_is_read_from_its_start_each_time(tmp_path: Path) -> None:
+    with (tmp_path / "buffer").open("w+b") as file:
+        file.write(b"a\nb\n")
+        file.flush()
+        for _ in range(2):
+            blocks = read_line_blocks("a pipe", Decoding(), buffer=file.fileno())
+            assert list(blocks) == [["a", "b"]]
+
+
 @pytest.mark.parametrize("chunk", [1, 7, 1 << 18])
 def test_gzip_members_and_padding(
     tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
@@ -302,6 +401,8 @@ def test_gzip_members_and_padding(
         gzip.compress(f"{SAMPLE}\n{long}".encode()) + gzip.compress(b"!\n") + b"\0" * 20
     )
     assert lines_of(str(path)) == [SAMPLE, long + "!"]
+    # No read of a file may block, not even one whose bytes give no text yet.
+    assert [] not in read_line_blocks(str(path), Decoding())
 
 
 @pytest.mark.parametrize("keep", [0, 5, 20, -9, -8, -1])
@@ -317,6 +418,15 @@ def test_gzip_damaged(tmp_path: Path) -> None:
     path.write_bytes(b"plain text")
     with pytest.raises(DataError, match=r"a\.gz is not gzip data, or it is damaged"):
         lines_of(str(path))
+    # Zeros belong after a member, not before it.
+    path.write_bytes(b"\0\0" + gzip.compress(b"text"))
+    with pytest.raises(DataError, match="damaged"):
+        lines_of(str(path))
+    # The same compression without the header of gzip.
+    for content in (zlib.compress(b"text"), gzip.compress(b"text") + zlib.compress(b"more")):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"a\.gz is not gzip data, or it is damaged"):
+            lines_of(str(path))
     data = bytearray(gzip.compress(b"some text\n"))
     data[-6] ^= 1  # in the checksum
     path.write_bytes(bytes(data))
@@ -335,6 +445,38 @@ def test_an_open_pipe_gives_its_lines_and_announces_that_it_may_block() -> None:
     os.close(writer)
     assert next(blocks) == ["half a line"]
     assert list(blocks) == []
+    os.close(reader)
+
+
+def test_what_waits_in_a_pipe_comes_at_once(tmp_path: Path) -> None:
+    reader = piped(b"a\n")
+    assert next(read_line_blocks("-", Decoding(), reader)) == ["a"]
+    os.close(reader)
+    # Opening a named pipe would wait for a writer.
+    os.mkfifo(tmp_path / "pipe")
+    assert next(read_line_blocks(str(tmp_path / "pipe"), Decoding())) == []
+    # Compressed or not.
+    chunks = [b"", gzip.compress(b"a\n"), b""]
+    assert list(source._decompress(chunks, "pipe.gz")) == [b"", b"a\n", b""]
+
+
+def test_it_is_told_before_the_first_wait_that_a_read_may_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+
+    def wait_readable(_: int, seconds: float) -> bool:
+        waits.append(seconds)
+        return len(waits) > 3
+
+    monkeypatch.setattr(source, "_wait_readable", wait_readable)
+    reader = piped(b"a\n")
+    chunks = read_byte_chunks("-", "standard input", reader)
+    assert next(chunks) == b""
+    assert waits == [0]
+    assert next(chunks) == next(chunks) == b""
+    assert next(chunks) == b"a\n"
+    assert waits[1:] == [source._POLL_SECONDS] * 3
     os.close(reader)
 
 
@@ -401,6 +543,15 @@ def test_peek_gives_the_head_and_loses_nothing() -> None:
     assert list(rest) == [[], ["", "a"], [" ", "b", "c"], ["d"]]
     head, rest = peek_lines(blocks(), 9)
     assert head == ["a", "b", "c", "d"]
+    assert list(rest) == [[], ["", "a"], [" ", "b", "c"], ["d"]]
+    assert peek_lines(iter([["x"] * 30]))[0] == ["x"] * 20
+
+
+def test_peek_reads_no_further_than_it_must() -> None:
+    blocks = iter([["a"], ["b"], ["c"]])
+    head, _ = peek_lines(blocks, 2)
+    assert head == ["a", "b"]
+    assert next(blocks) == ["c"]
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
-import subprocess
-import sys
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnntext.errors import DataError, UsageError
+from rnntext.errors import DataError
 from rnntext.text import tokenizer as tokenizer_module
 from rnntext.text import vocabulary
 from rnntext.text.tokenizer import (
     KINDS,
+    EncodedWords,
     Tokenizer,
     TokenizerConfig,
     tokenizer_config_to_json,
@@ -305,60 +303,6 @@ def test_words_seen_once_are_unknown_unless_the_text_has_its_own() -> None:
         assert found.vocab_size == size
 
 
-def test_rare_characters_and_merges_can_be_left_out() -> None:
-    char = Tokenizer.train("char", ["aab", "ab c"], vocab_size=90, min_frequency=2)
-    assert [char.token(i) for i in range(char.vocab_size)] == ["\n", "<unk>", "a", "b"]
-    lines = ["abcd"] * 5
-    assert Tokenizer.train("bpe", lines, vocab_size=400, min_frequency=6).vocab_size == 257
-    # " a", " ab", " abc" and " abcd", or four other merges.
-    assert Tokenizer.train("bpe", lines, vocab_size=400, min_frequency=5).vocab_size == 261
-
-
-def test_the_vocabulary_is_no_larger_than_asked_and_has_the_commonest() -> None:
-    lines = ["d d d d c c c b b a a e e e e e"] * 2
-    word = Tokenizer.train("word", lines, vocab_size=4)
-    assert [word.token(i) for i in range(word.vocab_size)] == ["<eos>", "<unk>", "e", "d"]
-    char = Tokenizer.train("char", ["ddddcccbbaaeeeee"], vocab_size=5)
-    assert [char.token(i) for i in range(char.vocab_size)] == ["\n", "<unk>", "c", "d", "e"]
-    for size in (257, 258, 290):
-        bpe = Tokenizer.train("bpe", PROSE * 9, vocab_size=size)
-        assert bpe.vocab_size == size
-    assert Tokenizer.train("byte", [], vocab_size=1).vocab_size == 257
-
-
-def test_a_merge_is_used() -> None:
-    tokenizer = Tokenizer.train("bpe", ["ships ships ships"], vocab_size=262)
-    assert len(tokenizer.encode(["ships"])[0]) == 1
-    assert len(tokenizer.encode(["spihs"])[0]) > 3
-
-
-@pytest.mark.parametrize("letters", ["a", "ab", "é"])
-def test_merges_are_learned_from_long_words_in_parts(letters: str) -> None:
-    # In an undivided word each merge would double the longest token, in quadratic time.
-    text = letters * (100_000 // len(letters))
-    tokenizer = Tokenizer.train("bpe", [text, "and a word"], vocab_size=300)
-    longest = max(map(len, tokenizer.pieces))
-    assert 256 <= longest <= 1024
-    assert tokenizer.decode(tokenizer.encode([text])[0]) == text
-
-
-def test_an_invalid_vocabulary_size() -> None:
-    with pytest.raises(UsageError, match="--vocab-size must be at least 257 for bpe"):
-        Tokenizer.train("bpe", PROSE, vocab_size=256)
-
-
-@pytest.mark.parametrize("lines", [[], [""], ["", "  ", "\t"]])
-@pytest.mark.parametrize("kind", ["bpe", "word"])
-def test_nothing_to_learn_from(kind: str, lines: list[str]) -> None:
-    with pytest.raises(DataError, match="the training text is empty"):
-        Tokenizer.train(kind, lines, vocab_size=300)
-
-
-def test_no_character_to_learn_from() -> None:
-    with pytest.raises(DataError, match="the training text is empty"):
-        Tokenizer.train("char", ["", ""], vocab_size=300)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_lower_case(kind: str) -> None:
     tokenizer = Tokenizer.train(kind, PROSE * 3, vocab_size=400, lowercase=True)
@@ -379,52 +323,6 @@ def test_lower_case_is_the_same_everywhere(kind: str) -> None:
     tokenizer = Tokenizer.train(kind, ["ΟΔΟΣ ΟΔΟΣ"], vocab_size=99, lowercase=True, **options)
     assert tokenizer.unk_id not in tokenizer.encode(["ΟΔΟΣ"])[0]
     assert tokenizer.unk_id not in tokenizer.encode_words([["ΟΔΟΣ"]])[0].ids
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_training_is_deterministic(kind: str) -> None:
-    # Many words and pairs of the same frequency.
-    lines = [" ".join(f"w{a}{b} {b}x{a}" for b in "pqrstuv") for a in "abcdefgh"] * 2
-    found = {
-        Tokenizer.train(kind, iter(lines), vocab_size=300, presplit=False).to_json()
-        for _ in range(4)
-    }
-    assert len(found) == 1
-
-
-@pytest.mark.parametrize("seed", ["1", "2"])
-def test_training_is_the_same_in_another_process(seed: str) -> None:
-    program = (
-        "from rnntext.text.tokenizer import Tokenizer\n"
-        "lines = ['the keeper saw the ships', 'ships saw the sea'] * 2\n"
-        "for kind in ('bpe', 'word', 'char'):\n"
-        "    print(Tokenizer.train(kind, lines, vocab_size=280).to_json())\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONHASHSEED": seed},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lines = ["the keeper saw the ships", "ships saw the sea"] * 2
-    for kind, found in zip(("bpe", "word", "char"), done.stdout.splitlines(), strict=True):
-        assert found == Tokenizer.train(kind, lines, vocab_size=280).to_json()
-
-
-def test_training_reads_its_lines_once_and_no_more_than_it_must(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(vocabulary, "_TRAINING_LIMIT", 40)
-    read = []
-
-    def lines() -> Any:
-        for number in range(10_000):
-            read.append(number)
-            yield "twelve chars"
-
-    Tokenizer.train("char", lines(), vocab_size=90)
-    assert len(read) == 4
 
 
 # Words that are already split
@@ -500,6 +398,47 @@ def test_words_split_by_the_caller_are_not_split_again() -> None:
     (words,) = tokenizer.encode_words([["ships", "did", "n't", "didn't", ","]])
     found = [tokenizer.token(i) for i in words.ids]
     assert found == ["ships", "did", "n't", "<unk>", ","]
+
+
+# Pieces of sentences
+
+
+@pytest.mark.parametrize(
+    ("size", "sizes"),
+    [(8, [8]), (7, [7, 1]), (6, [6, 2]), (4, [3, 4, 1]), (3, [3, 3, 2]), (2, [2, 1, 3, 2]),
+     (1, [2, 1, 3, 1, 1])],
+)  # fmt: skip
+def test_a_sentence_is_split_between_words(size: int, sizes: list[int]) -> None:
+    """As many words as fit into a piece, at least one. These have 2, 1, 3, 1 and 1 tokens."""
+    first = np.array([0, 2, 3, 6, 7], np.int32)
+    last = np.array([1, 2, 5, 6, 7], np.int32)
+    sentence = EncodedWords(np.arange(10, 18, dtype=np.int32), first, last)
+    pieces = list(sentence.pieces(size))
+    assert [len(piece.ids) for piece in pieces] == sizes
+    assert np.concatenate([piece.ids for piece in pieces]).tolist() == sentence.ids.tolist()
+    words = [
+        piece.ids[a : b + 1].tolist()
+        for piece in pieces
+        for a, b in zip(piece.first, piece.last, strict=True)
+    ]
+    assert words == [[10, 11], [12], [13, 14, 15], [16], [17]]
+
+
+def test_a_space_belongs_to_the_piece_of_the_next_word() -> None:
+    (sentence,) = trained("byte").encode_words([["ab", "cd"]])
+    one, two = sentence.pieces(4)
+    text = [trained("byte").decode(piece.ids) for piece in (one, two)]
+    assert text == ["ab", " cd"]
+    assert (two.first.tolist(), two.last.tolist()) == ([1], [2])
+
+
+def test_a_short_sentence_is_one_piece_and_an_empty_one_has_none() -> None:
+    for words in (["a"], ["ab", "cd"]):
+        (sentence,) = trained("byte").encode_words([words])
+        (piece,) = sentence.pieces(len(sentence.ids))
+        assert piece is sentence
+    (empty,) = trained("byte").encode_words([[]])
+    assert list(empty.pieces(3)) == []
 
 
 # Long lines
@@ -586,6 +525,21 @@ def test_the_library_encodes_few_characters_per_call(
     # Lines fill a call together, also beside a long line.
     assert len(watched.calls) <= (2 * 30 * 10 + 200 * 7) // 256 + 1
     assert len(watched.calls) > 4
+
+
+def test_a_call_ends_with_the_piece_that_fills_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = Tokenizer.load(trained("word").to_json(), trained("word").config)
+    watched = Watched(tokenizer._backend)
+    monkeypatch.setattr(tokenizer, "_backend", watched)
+    with pieces_of(64, 12):
+        tokenizer.encode_lines_of_words(["abcd"] * 7)
+    assert watched.calls == [[4, 4, 4], [4, 4, 4], [4]]
+
+
+def test_every_character_has_an_id() -> None:
+    tokenizer = trained("char")
+    for character in ("\U0010ffff", "\0", "\ue000"):
+        assert tokenizer.encode([character])[0].tolist() == [tokenizer.unk_id]
 
 
 @pytest.mark.parametrize("kind", ["char", "byte"])

@@ -81,7 +81,7 @@ def load_data(
     tokenizer: Tokenizer | None = None,
     *,
     spent: ShareSpent = lambda: 0.0,
-    keep: bool = True,
+    keep: bool,
 ) -> Data[Examples]:
     """Read, split and encode the data that `options` names, or take them from the cache.
 

@@ -147,7 +147,7 @@ class TimePlan:
         if step < steps_before_decay(total):
             return 0
         self._last_check = (step, self._clock() - self._evaluation_seconds)
-        return max(total, total_with_decay_from(step))
+        return total_with_decay_from(step)
 
     def _time_sample(self) -> None:
         """Measure how long evaluations will take. The sample runs twice and the second one counts,

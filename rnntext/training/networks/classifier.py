@@ -53,9 +53,7 @@ class ClassifierHead(nn.Module):
 class Classifier(Network):
     """The encoder with the head of a classifier."""
 
-    def __init__(
-        self, config: ModelConfig, dropout: float = 0.0, token_dropout: float = 0.0
-    ) -> None:
+    def __init__(self, config: ModelConfig, dropout: float, token_dropout: float) -> None:
         super().__init__(config, dropout, token_dropout)
         self.head = ClassifierHead(config.encoder, len(config.labels), dropout)
 

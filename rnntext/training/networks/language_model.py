@@ -37,7 +37,7 @@ class LanguageModelHead(nn.Module):
 class LanguageModel(Network):
     """The encoder with the head of a language model."""
 
-    def __init__(self, config: ModelConfig, dropout: float = 0.0) -> None:
+    def __init__(self, config: ModelConfig, dropout: float) -> None:
         super().__init__(config, dropout, 0.0)
         self.head = LanguageModelHead(config.encoder)
 

@@ -41,9 +41,7 @@ class TaggerHead(nn.Module):
 class Tagger(Network):
     """The encoder with the head of a tagger."""
 
-    def __init__(
-        self, config: ModelConfig, dropout: float = 0.0, token_dropout: float = 0.0
-    ) -> None:
+    def __init__(self, config: ModelConfig, dropout: float, token_dropout: float) -> None:
         super().__init__(config, dropout, token_dropout)
         self.head = TaggerHead(config.encoder, len(config.labels), dropout)
 

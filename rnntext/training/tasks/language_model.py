@@ -125,7 +125,7 @@ class LanguageModelling(TaskObjective):
         seed: int,
         machine: Machine,
         ranks: Ranks = SINGLE_PROCESS,
-        dropout_warmup_epochs: int = 0,
+        dropout_warmup_epochs: int,
     ) -> None:
         """`stream` and `valid`: ids of the training text and of each validation document, with an
         end-of-line token after each line. `counts`: frequency of each id in `stream`.

@@ -22,9 +22,9 @@ from rnntext.training.tasks.tagger import TaggedExamples
 SAMPLE = "naïve café 你好 🙂"
 
 
-def load_data(options: TrainingOptions, *args: Any, **more: Any) -> Data[Any]:
+def load_data(options: TrainingOptions, *args: Any, keep: bool = True, **more: Any) -> Data[Any]:
     """Load the data of the options' own task."""
-    return loading.load_data(get_task(options.task), options, *args, **more)
+    return loading.load_data(get_task(options.task), options, *args, keep=keep, **more)
 
 
 def write(path: Path, *lines: str) -> str:

@@ -55,6 +55,18 @@ def test_standard_input_is_read_again() -> None:
 
 
 @posix
+def test_standard_input_is_descriptor_0() -> None:
+    kept = os.dup(0)
+    try:
+        os.dup2(piped(TEXT), 0)
+        with buffer_sources(["-"], DataOptions()) as options:
+            assert texts(["-"], options) == LINES
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+
+
+@posix
 @pytest.mark.parametrize("name", ["pipe", "pipe.gz", "pipe.jsonl"])
 def test_a_pipe_is_read_again_as_what_it_is(name: str, tmp_path: Path) -> None:
     content = {
@@ -108,6 +120,31 @@ def test_buffering_stops_after_a_complete_line(
         found = texts(["-"], again)
     assert found == lines[: len(found)]
     assert 2 <= len(found) <= 6 if encoding == "utf-8" else len(found) == 40
+
+
+@posix
+@pytest.mark.parametrize("name", ["pipe.gz", "PIPE.GZ"])
+def test_a_compressed_pipe_is_buffered_whole(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A byte of value 10 may be anywhere in it."""
+    monkeypatch.setattr("rnntext.text.source.CHUNK_BYTES", 10)
+    lines = [f"line {number} \n" for number in range(60)]
+    content = gzip.compress("".join(lines).encode(), compresslevel=0)
+    assert content.count(b"\n") >= 60
+    with fifo(tmp_path / name, content) as path:  # noqa: SIM117
+        with buffer_sources([path], DataOptions(), lambda: True) as options:
+            assert not options.buffered_sources[path].truncated
+            assert len(texts([path], options)) == 60
+
+
+def test_buffering_does_not_stop_inside_the_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnntext.text.source.CHUNK_BYTES", 10)
+    for text, truncated in (("a line longer than a chunk", False), ("one line\nand another", True)):
+        stdin = piped(text.encode())
+        with buffer_sources(["-"], DataOptions(), lambda: True, stdin) as options:
+            assert options.buffered_sources["-"].truncated == truncated
+            assert texts(["-"], options) == [text.split("\n")[0]]
 
 
 @posix

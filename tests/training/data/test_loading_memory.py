@@ -40,7 +40,7 @@ MEMORY = """
         options = TrainingOptions(task, (str(path),), tokenizer="byte", batch_size=32)
         before = peak()
         learned = get_task(task)
-        data = load_data(learned, options)
+        data = load_data(learned, options, keep=True)
         recipe = learned.choose_recipe(options, 1000, 1000)
         objective = learned.objective(options, data, recipe, machine, SINGLE_PROCESS)
         for number, _ in enumerate(objective.batches(0)):

@@ -288,6 +288,7 @@ def language_run(budget: Budget, seed: int = 3) -> Any:
         valid_bytes=None,
         seed=seed,
         machine=CPU,
+        dropout_warmup_epochs=0,
     )
     torch.manual_seed(seed)
     model = build_network(ModelConfig("lm", EncoderConfig("lstm", 17, 5, 7, 2, False)), 0.3)

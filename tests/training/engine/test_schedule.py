@@ -123,6 +123,93 @@ def test_budget() -> None:
     assert Budget(steps=40, plans=((0, 60), (30, 40))).total_steps(17) == 60
 
 
+def test_steps_of_evaluations_are_rounded_up() -> None:
+    assert evaluation_steps(10, steps_per_evaluation=0.01) == {4, 6, 7, 9, 10}
+
+
+def plan_of(budget: Budget, steps_per_epoch: int = 17) -> StepPlan:
+    return StepPlan(budget, steps_per_epoch, 0.1)
+
+
+def test_a_run_in_epochs_is_evaluated_after_each() -> None:
+    plan = plan_of(Budget(epochs=3))
+    assert (plan.total, plan.plans, plan.ends_on_plateau) == (51, [(0, 51)], False)
+    assert [step for step in range(60) if plan.is_evaluated_after(step)] == [17, 34, 51]
+    assert [plan.is_complete(step) for step in (50, 51, 52)] == [False, True, True]
+    assert [plan.evaluations_after(step, 51) for step in (0, 16, 17, 50, 51)] == [3, 3, 2, 1, 0]
+    assert [*plan_of(Budget(epochs=3), 1).evaluation_steps(3)] == [1, 2, 3]
+
+
+def test_a_run_in_steps_is_evaluated_after_fractions_of_them() -> None:
+    plan = plan_of(Budget(steps=1000))
+    assert plan.plans == [(0, 1000)]
+    assert not plan.ends_on_plateau
+    evaluated = [step for step in range(1200) if plan.is_evaluated_after(step)]
+    assert evaluated == [400, 550, 700, 850, 1000]
+    assert plan.evaluations_after(400, 1000) == 4
+    assert plan.decay_factor(700) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("steps_per_epoch", "evaluated"), [(1999, [1999, 3998]), (2500, [2000, 4000])]
+)
+def test_a_run_without_an_end_is_evaluated_each_epoch_but_at_least_each_2000_steps(
+    steps_per_epoch: int, evaluated: list[int]
+) -> None:
+    plan = plan_of(Budget(), steps_per_epoch)
+    assert plan.ends_on_plateau
+    assert (plan.total, plan.plans) == (None, [])
+    assert [step for step in range(1, 4500) if plan.is_evaluated_after(step)] == evaluated
+    assert not plan.is_complete(10**9)
+    assert plan.decay_factor(10**9) == 1
+
+
+def test_the_first_plan_of_a_timed_run_counts_from_its_start() -> None:
+    plan = plan_of(Budget(deadline=9.0))
+    assert (plan.total, plan.ends_on_plateau) == (None, False)
+    assert not plan.is_evaluated_after(17)
+    plan.add(40, 100)
+    assert (plan.total, plan.plans) == (100, [(0, 100)])
+    plan.add(70, 80)
+    assert (plan.total, plan.plans) == (80, [(0, 100), (70, 80)])
+    assert plan.decay_factor(75) == pytest.approx(0.25)
+    assert plan.is_evaluated_after(80)
+    assert not plan.is_evaluated_after(100)
+    again = plan_of(Budget(deadline=9.0))
+    for _ in range(2):
+        again.restore(plan.plans)
+        assert again.plans == plan.plans
+        assert again.decay_factor(75) == plan.decay_factor(75)
+
+
+def test_a_repeated_run_changes_its_plan_where_the_first_one_did() -> None:
+    plan = plan_of(Budget(steps=40, plans=((0, 60), (30, 45), (35, 40))))
+    assert (plan.total, plan.plans) == (60, [(0, 60)])
+    found = {step: plan.replayed_total(step) for step in range(60)}
+    assert {step: total for step, total in found.items() if total} == {30: 45, 35: 40}
+
+
+def test_a_run_cuts_its_rate_three_times_after_two_evaluations_without_improvement_each() -> None:
+    plateau = ReduceOnPlateau()
+    cuts = [plateau.update(False) for _ in range(7)]
+    assert cuts == [False, True, False, True, False, True, False]
+    assert plateau.scale == pytest.approx(0.3**3)
+    assert not plateau.finished
+    assert not plateau.update(False)
+    assert plateau.finished
+
+
+def test_a_plateau_continues_from_its_state() -> None:
+    plateau = ReduceOnPlateau()
+    for improved in (False, False, True, False):
+        plateau.update(improved)
+    again = ReduceOnPlateau()
+    again.restore(plateau.state())
+    assert again.state() == plateau.state()
+    assert again.update(False)
+    assert again.scale == pytest.approx(0.09)
+
+
 def test_plateau_waits_cuts_and_ends() -> None:
     plateau = ReduceOnPlateau(patience=1, cuts=2, factor=0.5)
     scales = []

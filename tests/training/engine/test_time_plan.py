@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from rnntext.training.engine.loop import Loop
 from rnntext.training.engine.optimizer import OptimizerConfig
-from rnntext.training.engine.schedule import MAX_EPOCHS, Budget, evaluation_steps
+from rnntext.training.engine.schedule import MAX_EPOCHS, Budget, StepPlan, evaluation_steps
+from rnntext.training.engine.time_plan import TimePlan
 from rnntext.training.events import CheckpointDue, Evaluated, Finished, LoopEvent, Step
 from tests.training.engine.toy import SETTINGS, Toy, of_kind, run, same_bytes, toy_model
 
@@ -277,3 +278,225 @@ def test_where_all_validation_data_would_take_too_long_time_is_kept_for_a_part_o
     assert took - events[-1].steps - 20 * len(of_kind(events, Evaluated)) == pytest.approx(400)
     assert 900 < took < 1000 - 20
     assert events[-1].partial_evaluation
+
+
+# Single decisions, by the clock alone
+
+SECONDS = 200.0
+
+
+def time_plan(
+    objective: Toy,
+    seconds: float | None = SECONDS,
+    *,
+    reserve: float = 0.0,
+    partial_evaluation: bool = False,
+    total: int | None = None,
+) -> TimePlan:
+    """The plan of a run that begins now. `total`: a first plan that has been made already."""
+    clock = objective.clock
+    deadline = None if seconds is None else clock.now + seconds
+    plan = StepPlan(
+        Budget(deadline=deadline), objective.steps_per_epoch, objective.steps_per_quick_evaluation
+    )
+    if total is not None:
+        plan.add(0, total)
+    return TimePlan(
+        plan,
+        objective,  # type: ignore[arg-type]
+        toy_model().train(),
+        deadline=deadline,
+        reserve=reserve,
+        partial_evaluation=partial_evaluation,
+        clock=clock,
+    )
+
+
+def test_a_run_is_out_of_time_when_the_last_evaluations_still_fit() -> None:
+    """Those are a quick one and the last one, which gets three tenths more; and the reserve."""
+    objective = Toy(share=0.25)
+    time = time_plan(objective, reserve=30)
+    assert not time.is_out_of_time()
+    time.record_evaluation(5.0)
+    # 200 - 30 - 5 - 1.3 * 20 = 139.
+    for after, over in ((138.99, False), (139.0, True), (139.01, True)):
+        objective.clock.now = 1000 + after
+        assert time.is_out_of_time() == over
+        assert time.seconds_left() == pytest.approx(200 - after)
+        assert time.elapsed() == pytest.approx(after)
+    objective.clock.now = 1000 + 300
+    assert time.seconds_left() == 0
+    # Where only a part is read at last, that takes as long as a quick evaluation.
+    objective = Toy(share=0.25)
+    time = time_plan(objective, partial_evaluation=True)
+    time.record_evaluation(10.0)
+    for after, over in ((176.99, False), (177.0, True)):
+        objective.clock.now = 1000 + after
+        assert time.is_out_of_time() == over
+
+
+def test_before_any_evaluation_only_the_reserve_is_kept() -> None:
+    objective = Toy()
+    time = time_plan(objective, reserve=30)
+    for after, over in ((169.99, False), (170.0, True)):
+        objective.clock.now = 1000 + after
+        assert time.is_out_of_time() == over
+
+
+def test_without_a_deadline_nothing_is_planned() -> None:
+    objective = Toy()
+    time = time_plan(objective, None)
+    objective.clock.now += 10**9
+    assert (time.seconds_left(), time.is_out_of_time()) == (None, False)
+    assert time.new_total(100) == 0
+    assert not time.settle_partial_evaluation()
+    assert objective.clock.now == 1000 + 10**9
+
+
+def test_the_last_evaluation_reads_a_part_if_nothing_is_known_of_the_whole() -> None:
+    assert time_plan(Toy()).settle_partial_evaluation()
+    assert not time_plan(Toy(), total=40).settle_partial_evaluation()
+    assert time_plan(Toy(), total=40, partial_evaluation=True).settle_partial_evaluation()
+    assert time_plan(Toy(), None, partial_evaluation=True).settle_partial_evaluation()
+
+
+def test_speed_is_measured_from_a_tenth_of_the_time_and_three_steps_on() -> None:
+    for step, after, measured in ((40, 19.99, False), (40, 20.0, True), (2, 60.0, False),
+                                  (3, 60.0, True)):  # fmt: skip
+        objective = Toy(cost=27.0, steps_per_epoch=50)
+        time = time_plan(objective)
+        objective.clock.now += after
+        time.new_total(step)
+        # Two samples, of 2.7 seconds each.
+        assert objective.clock.now == pytest.approx(1000 + after + (5.4 if measured else 0))
+        assert time.state()["evaluating"] == pytest.approx(5.4 if measured else 0)
+        assert time._model.training
+
+
+def test_a_small_text_is_planned_where_its_own_constant_stretch_ends() -> None:
+    for step, total in ((11, 0), (12, 30)):
+        objective = Toy(cost=2.0, steps_per_epoch=1)
+        time = time_plan(objective)
+        objective.clock.now += 1
+        assert time.new_total(step) == total
+
+
+def first_plan(objective: Toy, seconds: float = SECONDS) -> tuple[int, int]:
+    """The step after which a run makes its first plan, and its total."""
+    time = time_plan(objective, seconds)
+    step = 0
+    while not (total := time.new_total(step)):
+        step += 1
+        objective.clock.now += objective.pace
+    return step, total
+
+
+def test_the_first_plan_counts_as_many_evaluations_as_it_has() -> None:
+    # 200 - 5.4 for samples - 35.1 - 27: of the 132.5 seconds, those after the step are used to
+    # 94 %. At step 50 that gives 127 steps in all, whose constant stretch has 51.
+    assert first_plan(Toy(cost=27.0, steps_per_epoch=50)) == (51, 127)
+    # 1000 - 0.4 - 2.6 - 5 * 2 seconds: at step 379 there are 949, whose constant stretch has 380.
+    assert first_plan(Toy(cost=2.0, steps_per_epoch=50), 1000) == (380, 950)
+    # 900 - 5.4 - 35.1 - 2 * 27 seconds: 775 steps have two evaluations.
+    assert first_plan(Toy(cost=27.0, steps_per_epoch=50), 900) == (310, 775)
+
+
+@pytest.mark.parametrize(("cost", "partial"), [(46.0, False), (47.0, True)])
+def test_an_evaluation_that_takes_three_tenths_of_the_time_reads_a_part(
+    cost: float, partial: bool
+) -> None:
+    objective = Toy(cost=cost, steps_per_epoch=50)
+    time = time_plan(objective)
+    objective.clock.now += 100
+    assert time.new_total(100) == 250
+    assert time.state()["hurried"] == partial
+
+
+def test_after_the_first_plan_the_speed_is_measured_anew() -> None:
+    objective = Toy(cost=2.0, steps_per_epoch=50)
+    time = time_plan(objective, 1000)
+    objective.clock.now += 380
+    time._plan.add(380, time.new_total(380))
+    assert time._plan.total == 950
+    # Twice as slow from then on. 2000 - 1380.4 - 120 - 2.6 - 4 * 2 seconds are left for steps.
+    objective.clock.now += 120
+    assert time.new_total(440) == 440 + 237
+
+
+def changed(
+    step: int,
+    seconds: float,
+    left: float,
+    *,
+    total: int = 150,
+    since: int = 40,
+    costs: tuple[float, float] = (0.0, 0.0),
+    objective: Toy | None = None,
+) -> int:
+    """The new total after `step`, if the steps since step `since` took `seconds`, and so many are
+    `left`; `costs` of a quick evaluation and of the last one."""
+    objective = objective or Toy(steps_per_epoch=1000)
+    time = time_plan(objective, seconds + left, total=total)
+    state = {"evaluating": 0.0, "costs": list(costs), "hurried": False, "seconds": 33.0}
+    time.restore(state, since)
+    assert time.elapsed() == 33
+    objective.clock.now += seconds
+    found = time.new_total(step)
+    # No second change without further steps.
+    assert time.new_total(step) == 0
+    return found
+
+
+def test_a_plan_is_checked_when_a_tenth_of_the_rest_is_done() -> None:
+    # After ten steps of 110, a hundred are left.
+    assert changed(49, 18.0, 130.0) == 0
+    assert changed(50, 20.0, 130.0) == 50 + 63
+    assert changed(51, 22.0, 130.0) == 51 + 63
+    assert changed(141, 2.0, 5.0, since=140) == 141 + 2
+    # At least one step must have been taken, and one must be left.
+    assert changed(149, 0.0, 130.0, since=149) == 0
+    assert changed(150, 20.0, -5.0) == 0
+
+
+def test_a_plan_that_just_fits_stands() -> None:
+    assert changed(50, 20.0, 200.0) == 0
+    assert changed(50, 20.0, 199.9) == 50 + 96
+
+
+def test_a_plan_that_is_late_has_one_more_step_at_least() -> None:
+    for left in (3.0, 0.5, 0.0, -20.0):
+        assert changed(50, 20.0, left) == 51
+    assert changed(149, 2.0, -5.0, since=148) == 150
+
+
+def test_a_plan_grows_if_there_is_time_for_a_tenth_more() -> None:
+    assert changed(50, 5.0, 95.0) == 50 + 178
+    assert changed(50, 5.0, 62.0) == 166
+    assert changed(50, 5.0, 61.5) == 0  # 165
+    assert changed(50, 5.0, 95.0, objective=Toy(steps_per_epoch=6)) == 6 * MAX_EPOCHS
+    # Not in the last tenth.
+    assert changed(135, 2.5, 95.0, since=130) == 135 + 178
+    assert changed(136, 3.0, 95.0, since=130) == 0
+
+
+def test_seconds_of_evaluations_still_to_come_are_no_seconds_for_steps() -> None:
+    # Five quick ones, of 3 seconds, and a last one of 4.
+    often = Toy(steps_per_epoch=1000, cost=0.1)
+    assert changed(50, 20.0, 130.0, costs=(3.0, 4.0), objective=often) == 50 + 53
+    # 150 steps have three evaluations; 204 would fit, but they have five: 192 remain.
+    seldom = Toy(steps_per_epoch=1000, cost=4.0)
+    assert changed(50, 5.0, 95.0, costs=(3.0, 4.0), objective=seldom) == 192
+
+
+def test_seconds_spent_in_evaluations_say_nothing_of_the_speed_of_steps() -> None:
+    objective = Toy(steps_per_epoch=1000, cost=0.1)
+    time = time_plan(objective, 150.0, total=150)
+    state = {"evaluating": 7.0, "costs": [0.0, 0.0], "hurried": False, "seconds": 33.0}
+    time.restore(state, 40)
+    objective.clock.now += 30
+    time.record_evaluation(10.0)
+    assert time.state() == {
+        "evaluating": 17.0, "costs": [10.0, 13.0], "hurried": False, "seconds": 63.0,
+    }  # fmt: skip
+    # Two seconds a step; 120 are left, 63 of them for evaluations.
+    assert time.new_total(50) == 50 + 27

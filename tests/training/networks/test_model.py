@@ -14,12 +14,7 @@ from torch import Tensor, nn
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.classifier import Classifier, ClassifierHead
-from rnntext.training.networks.encoder import (
-    LockedDropout,
-    RecurrentEncoder,
-    TokenDropout,
-    make_cell,
-)
+from rnntext.training.networks.encoder import RecurrentEncoder, make_cell
 from rnntext.training.networks.language_model import LanguageModel
 from rnntext.training.networks.tagger import Tagger, TaggerHead
 
@@ -300,8 +295,8 @@ def test_padding_never_changes_an_answer(cell: str, both: bool) -> None:
     ids = random_ids(B, T)
     other = torch.where(torch.arange(T) < lengths[:, None], ids, (ids + 1) % V)
     wider = torch.cat([ids, random_ids(B, 3, seed=8)], dim=1)
-    classifier = randomised(Classifier(model_config("classify", cell, 2, both)))
-    tagger = randomised(Tagger(model_config("tag", cell, 2, both)))
+    classifier = randomised(Classifier(model_config("classify", cell, 2, both), 0.0, 0.0))
+    tagger = randomised(Tagger(model_config("tag", cell, 2, both), 0.0, 0.0))
     first, last = torch.tensor([[0, 2], [0, 1], [1, 3]]), torch.tensor([[1, 4], [0, 1], [2, 3]])
     logits = classifier(ids, lengths)
     emissions = tagger(ids, lengths, first, last)
@@ -319,7 +314,7 @@ def test_padding_never_changes_an_answer(cell: str, both: bool) -> None:
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", CELLS)
 def test_token_by_token_equals_the_whole_sequence(cell: str, layers: int) -> None:
-    model = randomised(LanguageModel(model_config("lm", cell, layers)))
+    model = randomised(LanguageModel(model_config("lm", cell, layers), 0.0))
     ids = random_ids(B, T)
     with torch.no_grad():
         whole, final = model(ids)
@@ -340,7 +335,7 @@ def test_token_by_token_equals_the_whole_sequence(cell: str, layers: int) -> Non
 def test_a_detached_state_stops_the_gradient_and_keeps_the_value(cell: str) -> None:
     """Tokens 0 to 4 stand in the first window alone: nothing after it may move them, unless
     the state is passed on with its history."""
-    model = randomised(LanguageModel(model_config("lm", cell)))
+    model = randomised(LanguageModel(model_config("lm", cell), 0.0))
     early = torch.arange(5)[None]
     late = torch.arange(5, V)[None]
     whole, _ = model(torch.cat([early, late], dim=1))
@@ -359,73 +354,6 @@ def test_a_detached_state_stops_the_gradient_and_keeps_the_value(cell: str) -> N
         assert reached[:5].any().item() is not cut
     after, _ = model(late, tuple(part.detach() for part in model.encoder(early)[1]))
     torch.testing.assert_close(after, whole[:, 5:], rtol=1e-10, atol=1e-12)
-
-
-# Dropout
-
-
-def test_locked_dropout_has_one_mask_for_all_steps() -> None:
-    torch.manual_seed(0)
-    dropout = LockedDropout(0.25).train()
-    x = 2.0 ** torch.arange(T)[:, None, None].expand(T, 40, 50)  # divides exactly
-    factor = dropout(x) / x
-    assert torch.equal(factor, factor[:1].expand_as(factor))
-    assert sorted(set(factor.flatten().tolist())) == pytest.approx([0, 4 / 3])
-    assert not torch.equal(factor[0, 0], factor[0, 1])  # rows have masks of their own
-    assert float(factor[0].mean()) == pytest.approx(1, abs=0.05)
-    assert not torch.equal(dropout(x), factor * x)  # a fresh one each time
-    assert torch.equal(dropout.eval()(x), x)
-    assert torch.equal(LockedDropout(0.0).train()(x), x)
-
-
-def test_token_dropout_leaves_out_whole_tokens() -> None:
-    torch.manual_seed(0)
-    dropout = TokenDropout(0.3).train()
-    x = torch.rand(30, 40, E) + 0.5
-    y = dropout(x)
-    gone = (y == 0).all(-1)  # (T, B)
-    assert float(gone.float().mean()) == pytest.approx(0.3, abs=0.05)
-    assert torch.equal(y[~gone], x[~gone])
-    assert torch.equal(dropout.eval()(x), x)
-
-
-def test_an_encoder_in_training_drops_and_in_evaluation_does_not() -> None:
-    torch.manual_seed(0)
-    encoder = RecurrentEncoder(encoder_config("gru", 2), 0.5, 0.0)
-    ids = random_ids(B, T)
-    outputs, _ = encoder.train()(ids)
-    # A unit that is left out is so at all steps of a row.
-    zero = outputs == 0
-    assert zero.any()
-    assert torch.equal(zero, zero[:1].expand_as(zero))
-    encoder.eval()
-    assert not (encoder(ids)[0] == 0).any()
-    assert torch.equal(encoder(ids)[0], encoder(ids)[0])
-
-
-# Fresh weights
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_fresh_cells(cell: str) -> None:
-    torch.manual_seed(0)
-    parameters = dict(make_cell(cell, E, H).named_parameters())
-    biases = torch.cat([parameters["bias_ih_l0"], parameters["bias_hh_l0"]]).tolist()
-    expected = [0.0] * (2 * GATES[cell] * H)
-    if cell == "lstm":
-        expected[H : 2 * H] = [1.0] * H
-    assert biases == expected
-    for gate in parameters["weight_hh_l0"].split(H):
-        torch.testing.assert_close(gate @ gate.t(), torch.eye(H), rtol=0, atol=1e-5)
-
-
-def test_a_fresh_lstm_keeps_its_cell() -> None:
-    """With no input the forget gate is sigmoid(1), so 73 % of the cell stays."""
-    module = make_cell("lstm", E, H)
-    with torch.no_grad():
-        module.weight_hh_l0.zero_()
-        _, (_, cell) = module(torch.zeros(1, 1, E), (torch.zeros(1, 1, H), torch.ones(1, 1, H)))
-    torch.testing.assert_close(cell, torch.full((1, 1, H), 0.731059), rtol=1e-5, atol=0)
 
 
 # Heads
@@ -496,6 +424,9 @@ def test_build_model_makes_what_the_task_says(task: str, kind: type) -> None:
 
 
 def test_a_tagger_has_dropout_where_it_was_asked_for() -> None:
+    plain = build_network(model_config("tag", "gru")).encoder
+    for layer in (plain.dropout, plain.input_dropout, plain.token_dropout):
+        assert layer.probability == 0
     model = build_network(model_config("tag", "gru"), 0.4, 0.05)
     assert isinstance(model, Tagger)
     assert model.encoder.dropout.probability == 0.4

@@ -129,6 +129,7 @@ def language(config: ModelConfig, tmp: Path) -> tuple[LanguageModelling, Path]:
         valid_bytes=data.stat().st_size,
         seed=0,
         machine=CPU,
+        dropout_warmup_epochs=0,
     )
     return objective, data
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from rnntext.errors import DataError
-from rnntext.training.data import prepare
+from rnntext.training.data import prepare, text_sample
 from rnntext.training.data.loading import Data
 from rnntext.training.options import TrainingOptions
 from rnntext.training.tasks.classifier import LabelledExamples
@@ -116,6 +117,83 @@ def test_the_first_examples_are_used_where_time_runs_out(
     assert (whole.read, whole.train, whole.cut_short) == (200, 180, False)
     again = load_data(replace(options, part=(summary.read, summary.train))).summary
     assert again == summary
+
+
+def numbered(tmp_path: Path, count: int) -> str:
+    """Texts of six characters, half of them with each label."""
+    return table(tmp_path / "d.jsonl", [(f"text{n:02}", "ab"[n % 2]) for n in range(count)])
+
+
+@pytest.mark.parametrize(("spent", "read"), [(0.06, 25), (0.061, 20)])
+def test_reading_ends_once_its_share_of_the_time_is_exceeded(
+    spent: float, read: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read is encoded, but not kept for other runs unless it is all."""
+    monkeypatch.setattr(prepare, "CHUNK", 10)
+    path, valid = numbered(tmp_path, 25), table(tmp_path / "v.jsonl", [("x", "a")])
+    # `spent` is called as reading begins, after each 10 examples, and as encoding begins.
+    answers = itertools.chain([0.0] * 2, itertools.repeat(spent))
+    options = TrainingOptions("classify", (path,), valid=valid, tokenizer="byte")
+    loaded = load_data(options, spent=lambda: next(answers))
+    summary = loaded.summary
+    assert (summary.read, summary.train, summary.cut_short) == (read, read, read < 25)
+    assert (loaded.encoded.place is None) == (read < 25)
+
+
+@pytest.mark.parametrize(("spent", "train"), [(0.35, 25), (0.36, 10)])
+def test_encoding_ends_once_its_share_of_the_time_is_exceeded(
+    spent: float, train: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "CHUNK", 10)
+    path, valid = numbered(tmp_path, 25), table(tmp_path / "v.jsonl", [("x", "a")])
+    answers = itertools.chain([0.0] * 4, itertools.repeat(spent))
+    options = TrainingOptions("classify", (path,), valid=valid, tokenizer="byte")
+    loaded = load_data(options, spent=lambda: next(answers))
+    summary = loaded.summary
+    assert (summary.read, summary.train, summary.cut_short) == (25, train, train < 25)
+    assert len(loaded.examples.train) == train
+    assert (loaded.encoded.place is None) == (train < 25)
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_data_whose_time_ends_with_the_last_example_are_whole(valid: bool, tmp_path: Path) -> None:
+    path = numbered(tmp_path, 40)
+    answers = itertools.chain([0.0] * 2, itertools.repeat(0.9))
+    options = TrainingOptions("classify", (path,), tokenizer="byte", valid=path if valid else None)
+    loaded = load_data(options, spent=lambda: next(answers))
+    assert not loaded.summary.cut_short
+    assert loaded.encoded.place is not None
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_tokenizer_is_trained_on_a_sample_of_the_training_texts(
+    named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_sample, "_STRETCH", 20)
+    path = numbered(tmp_path, 40)
+    valid = table(tmp_path / "v.jsonl", [("text00", "a")]) if named else None
+    options = TrainingOptions("classify", (path,), valid=valid, tokenizer="char")
+    # Six characters a text; without a file four of the 40 are for validation.
+    characters = 240 if named else 216
+    for limit, sampled in ((characters, 0), (characters - 1, characters - 1)):
+        monkeypatch.setattr(prepare, "TOKENIZER_CHARACTERS", limit)
+        summary = load_data(options, keep=False).summary
+        assert (summary.characters, summary.sampled) == (characters, sampled)
+
+
+def test_a_fingerprint_is_of_training_texts_and_labels(tmp_path: Path) -> None:
+    rows = [("a text", "a"), ("text", "b"), ("three", "b"), ("four", "a")]
+    path = table(tmp_path / "d.jsonl", rows)
+    content = b"a text\0a\0text\0b\0three\0b\0four\0a\0"
+    assert labelled(path, valid=path).summary.fingerprint == hashlib.sha256(content).hexdigest()
+
+
+def test_the_rest_of_a_part_may_have_a_second_example(tmp_path: Path) -> None:
+    rows = [(f"text {n}", "ab"[n % 2]) for n in range(20)]
+    path = table(tmp_path / "d.jsonl", [*rows, ("lone", "c"), ("not read", "c")])
+    loaded = labelled(path, part=(21, 15))
+    assert loaded.labels == ("a", "b", "c")
+    assert (loaded.summary.read, loaded.summary.train) == (21, 15)
 
 
 @pytest.mark.parametrize("task", ["classify", "tag"])

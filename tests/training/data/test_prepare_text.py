@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -104,9 +105,28 @@ def test_one_line_is_too_little(lines: list[str], tmp_path: Path) -> None:
 
 
 def test_few_tokens_are_too_few(tmp_path: Path) -> None:
-    path = write(tmp_path / "text", "a", "b", "c")
-    with pytest.raises(DataError, match=r"text: \d+ tokens are too few to train on"):
-        language(path, tokenizer="byte")
+    valid = write(tmp_path / "valid", "a")
+    path = write(tmp_path / "text", "eighteen letters, ")
+    with pytest.raises(DataError, match=r"text: 19 tokens are too few to train on: give more text"):
+        language(path, valid=valid, tokenizer="byte")
+    path = write(tmp_path / "text", "nineteen characters")
+    assert len(language(path, valid=valid, tokenizer="byte").examples.stream) == 20
+
+
+def test_blank_lines_are_lines(tmp_path: Path) -> None:
+    path = write(tmp_path / "text", *["a line of text", "", "   "] * 20)
+    loaded = language(path, tokenizer="byte")
+    train, valid = texts(loaded)
+    assert (train + "".join(valid)).splitlines().count("") == 20
+    assert loaded.summary.train + loaded.summary.valid == 60
+    # They are no duplicates.
+    assert loaded.summary.duplicates in (0, valid[0].count("text"))
+
+
+def test_every_id_of_the_training_text_is_counted(tmp_path: Path) -> None:
+    examples = language(story(tmp_path, 30), tokenizer="byte").examples
+    counts = Counter(examples.stream[:].tolist())
+    assert dict(enumerate(examples.counts.tolist())) == {i: counts[i] for i in range(257)}
 
 
 def test_an_empty_file(tmp_path: Path) -> None:
@@ -187,6 +207,93 @@ def test_a_part_is_used_where_reading_runs_out_of_time(
     summary = load_data(options, spent=lambda: next(answers)).summary
     assert summary.train == 30
     assert summary.cut_short
+
+
+@pytest.mark.parametrize(("spent", "train"), [(0.35, 25), (0.36, 10)])
+def test_encoding_ends_once_its_share_of_the_time_is_exceeded(
+    spent: float, train: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "CHUNK", 10)
+    path = write(tmp_path / "train", *(f"line {number:03}" for number in range(25)))
+    valid = write(tmp_path / "valid", "line 001")
+    # `spent` is called as reading begins, after 10 and 20 lines, and as encoding begins.
+    answers = itertools.chain([0.0] * 4, itertools.repeat(spent))
+    options = TrainingOptions("lm", (path,), valid=valid, tokenizer="byte")
+    summary = load_data(options, spent=lambda: next(answers)).summary
+    assert (summary.train, summary.read, summary.cut_short) == (train, 25, train < 25)
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_a_text_whose_time_ends_with_its_last_line_is_whole(valid: bool, tmp_path: Path) -> None:
+    path = story(tmp_path, 60)
+    answers = itertools.chain([0.0] * 2, itertools.repeat(0.9))
+    options = TrainingOptions("lm", (path,), tokenizer="byte", valid=path if valid else None)
+    loaded = load_data(options, spent=lambda: next(answers))
+    assert not loaded.summary.cut_short
+    assert loaded.encoded.place is not None
+
+
+@pytest.mark.parametrize(("spent", "read"), [(0.06, 25), (0.061, 20)])
+def test_reading_ends_once_its_share_of_the_time_is_exceeded(
+    spent: float, read: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "CHUNK", 10)
+    path = write(tmp_path / "train", *(f"line {number:03}" for number in range(25)))
+    valid = write(tmp_path / "valid", "line 001")
+    answers = itertools.chain([0.0] * 2, itertools.repeat(spent))
+    options = TrainingOptions("lm", (path,), valid=valid, tokenizer="byte")
+    summary = load_data(options, spent=lambda: next(answers)).summary
+    assert (summary.read, summary.train, summary.cut_short) == (read, read, read < 25)
+
+
+def test_a_part_of_a_text_can_be_asked_for(tmp_path: Path) -> None:
+    """As a repeated run does: the lines that were read, and those that were encoded."""
+    path = write(tmp_path / "text", *(f"line {number:03}" for number in range(180)))
+    valid = write(tmp_path / "valid", "line 001")
+    options = TrainingOptions("lm", (path,), valid=valid, tokenizer="byte")
+    for part, train in ((50, 20), 20), ((50, 60), 50):
+        cut = load_data(options.merged({"part": part}))
+        assert (cut.summary.read, cut.summary.train) == (50, train)
+        assert cut.summary.cut_short
+        assert cut.encoded.place is not None
+    split = load_data(TrainingOptions("lm", (path,), tokenizer="byte", part=(50, 20))).summary
+    assert (split.read, split.train, split.valid) == (50, 20, 5)
+
+
+def test_a_pipe_that_was_copied_in_part_is_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rnntext.text.source.CHUNK_BYTES", 100)
+    reader, writer = os.pipe()
+    os.write(writer, Path(story(tmp_path, 60)).read_bytes())
+    try:
+        # It has no end while `writer` is open.
+        options = TrainingOptions("lm", (f"/dev/fd/{reader}",), tokenizer="byte")
+        answers = itertools.chain([0.0] * 9, itertools.repeat(0.11))
+        loaded = load_data(options, spent=lambda: next(answers))
+    finally:
+        os.close(writer)
+        os.close(reader)
+    assert loaded.summary.cut_short
+    assert loaded.summary.read == loaded.summary.train + loaded.summary.valid < 60
+    assert loaded.encoded.place is None
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_sample_is_of_the_training_text(
+    named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "_STRETCH", 100)
+    path = write(tmp_path / "text", *(f"line {number:03}" for number in range(100)))
+    valid = write(tmp_path / "valid", "line 001") if named else None
+    options = TrainingOptions("lm", (path,), valid=valid, tokenizer="char")
+    # Nine characters a line, its end included; without a file a tenth is for validation.
+    characters = 900 if named else 810
+    for limit, sampled in ((characters, 0), (characters - 1, characters - 1)):
+        monkeypatch.setattr(prepare, "TOKENIZER_CHARACTERS", limit)
+        loaded = load_data(options, keep=False)
+        assert loaded.summary.characters == characters
+        assert loaded.summary.sampled == sampled
 
 
 def test_a_tokenizer_is_trained_on_a_sample_of_a_long_text(

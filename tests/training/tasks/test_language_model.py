@@ -12,12 +12,21 @@ import pytest
 import torch
 
 from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.errors import UsageError
+from rnntext.runtime import language_model as runtime
+from rnntext.runtime.model import TrainedModel
+from rnntext.runtime.session import Session
+from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data.store import counts_of
 from rnntext.training.engine.device import Machine
+from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.language_model import LanguageModel
+from rnntext.training.onnx.from_network import export
+from rnntext.training.options import TrainingOptions
+from rnntext.training.recipes import Recipe
 from rnntext.training.tasks import language_model as language_modelling
-from rnntext.training.tasks.language_model import LanguageModelling
+from rnntext.training.tasks.language_model import TASK, LanguageModelling
 from tests.training.models import CPU, DOCUMENTS, Array, E, H, V, random_model, softmax
 
 
@@ -31,6 +40,7 @@ def language(
     unk_id: int | None = None,
     valid_bytes: int | None = None,
     dropout_warmup_epochs: int = 0,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> LanguageModelling:
     if stream is None:
         stream = np.random.default_rng(9).integers(V, size=333)
@@ -45,8 +55,58 @@ def language(
         valid_bytes=valid_bytes,
         seed=seed,
         machine=CPU,
+        ranks=ranks,
         dropout_warmup_epochs=dropout_warmup_epochs,
     )
+
+
+@pytest.mark.parametrize(
+    ("size", "bptt", "steps"),
+    [(333, 7, 12), (36, 35, 1), (37, 35, 2), (2, 35, 1), (1, 35, 1), (71, 35, 2), (72, 35, 1)],
+)
+def test_the_number_of_steps_of_an_epoch(size: int, bptt: int, steps: int) -> None:
+    """From 72 tokens on there are two rows, of 36 tokens each."""
+    objective = language(np.arange(size) % V, bptt=bptt)
+    assert objective.steps_per_epoch == steps
+    if size > 1:
+        assert len(list(objective.batches(0))) >= steps
+
+
+@pytest.mark.parametrize(("length", "same"), [(14, True), (15, False)])
+def test_the_first_window_is_shorter_where_there_are_more_than_two(length: int, same: bool) -> None:
+    objective = language(np.arange(length) % V, batch_size=1)
+    found = [[batch.inputs.shape[1] for batch in objective.batches(n)] for n in range(9)]
+    assert all(sum(widths) == length - 1 for widths in found)
+    assert (len({tuple(widths) for widths in found}) == 1) == same
+
+
+def test_a_batch_has_a_row_for_each_process() -> None:
+    for rank in range(4):
+        assert language(ranks=Ranks(rank, 4)).rows == 4
+    message = (
+        "5 processes cannot share a batch of 4 rows: start fewer, or give a larger --batch-size "
+        "or more text"
+    )
+    with pytest.raises(UsageError, match=f"^{message}$"):
+        language(ranks=Ranks(0, 5))
+
+
+def test_the_losses_of_all_processes_make_up_the_loss_of_the_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Gradients are averaged over the processes, though one has three rows and the other two."""
+    monkeypatch.setattr(language_modelling, "_RESET_PROBABILITY", 0.0)
+    model = random_model("lm")
+
+    def losses(ranks: Ranks) -> list[tuple[float, int]]:
+        objective = language(batch_size=5, ranks=ranks)
+        pairs = [objective.loss(model, batch) for batch in objective.batches(1)]
+        return [(float(loss.detach()), tokens) for loss, tokens in pairs]
+
+    alone, *shares = (losses(ranks) for ranks in (SINGLE_PROCESS, Ranks(0, 2), Ranks(1, 2)))
+    for whole, one, two in zip(alone, *shares, strict=True):
+        assert whole[0] == pytest.approx((one[0] + two[0]) / 2, rel=1e-5)
+        assert whole[1] == one[1] == two[1]
 
 
 @pytest.mark.parametrize(
@@ -218,6 +278,47 @@ def test_some_columns_start_from_the_zero_state(monkeypatch: pytest.MonkeyPatch)
     assert np.mean(flags) == pytest.approx(0.25, abs=0.05)
 
 
+def test_a_first_window_is_read_from_the_zero_state_in_any_case() -> None:
+    objective, model = language(), random_model("lm")
+    losses = []
+    for fresh in (False, True):
+        first = next(objective.batches(0))
+        resets = torch.full((4,), fresh)
+        losses.append(float(objective.loss(model, first._replace(resets=resets))[0].detach()))
+    assert losses[0] == losses[1]
+
+
+def lstm() -> Any:
+    config = ModelConfig("lm", EncoderConfig("lstm", V, E, H, 2, False))
+    return build_network(config, 0.0).train()
+
+
+def test_a_run_continues_from_the_state_that_it_saved() -> None:
+    """An LSTM's state has two parts, which are not to be confused."""
+    torch.manual_seed(2)
+    model, objective = lstm(), language()
+    assert set(objective.state()) == {"softmax"}
+    windows = objective.batches(0)
+    for _ in range(3):
+        objective.loss(model, next(windows))
+    saved = objective.state()
+    assert {name: tuple(part.shape) for name, part in saved.items() if name != "softmax"} == {
+        "0": (2, 4, H), "1": (2, 4, H),
+    }  # fmt: skip
+    wanted, _ = objective.loss(model, next(windows))
+    # Drawn from, as by a sampled softmax.
+    torch.rand(1, generator=objective.softmax.generator)
+    resumed = language()
+    torch.rand(1, generator=resumed.softmax.generator)
+    resumed.restore(dict(reversed(saved.items())))
+    batch = next(resumed.batches(0, 3))
+    assert torch.equal(resumed.loss(model, batch)[0], wanted)
+    assert torch.equal(resumed.softmax.generator.get_state(), saved["softmax"])
+    # A run that was saved before its first step starts from the zero state.
+    resumed.restore({"softmax": saved["softmax"]})
+    assert set(resumed.state()) == {"softmax"}
+
+
 def scores_one_by_one(model: LanguageModel, documents: Sequence[Array]) -> list[Array]:
     """Return the log-probabilities of each document's tokens, from the logits in float64."""
     result = []
@@ -230,7 +331,7 @@ def scores_one_by_one(model: LanguageModel, documents: Sequence[Array]) -> list[
     return result
 
 
-@pytest.mark.parametrize("exact_rows", [1024, 8])
+@pytest.mark.parametrize("exact_rows", [1024, 8, 2])
 def test_exact_evaluation(exact_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(language_modelling, "_LOGIT_ROWS", exact_rows)
     model = random_model("lm")
@@ -317,6 +418,14 @@ def test_a_sample_reads_a_part_of_the_validation_text(
     share = language(valid=[DOCUMENTS[2]]).evaluate_sample(random_model("lm"))
     assert share == 10 / 40
     assert [len(piece.ids) - 1 for piece in read[0]] == [10]
+    # The start of each document, so that as many are read at once as in the evaluation.
+    monkeypatch.setattr(language_modelling, "_SAMPLE_TOKENS", 19)
+    assert language(valid=DOCUMENTS).evaluate_sample(random_model("lm")) == 39 / 76
+    assert [len(piece.ids) - 1 for piece in read[1]] == [9, 1, 10, 10, 9]
+    monkeypatch.setattr(language_modelling, "_SAMPLE_TOKENS", 0.1)
+    assert language(valid=DOCUMENTS).evaluate_sample(random_model("lm")) == 5 / 76
+    monkeypatch.setattr(language_modelling, "_SAMPLE_TOKENS", 99)
+    assert language(valid=DOCUMENTS).evaluate_sample(random_model("lm")) == 1
 
 
 def test_a_quick_evaluation_of_many_documents_reads_its_share(
@@ -329,3 +438,89 @@ def test_a_quick_evaluation_of_many_documents_reads_its_share(
     assert objective.steps_per_quick_evaluation == 15 / (4 * 7)
     everything = language(valid=[DOCUMENTS[1]])
     assert (everything.quick_fraction, everything.steps_per_quick_evaluation) == (1, 1 / (4 * 7))
+
+
+@pytest.mark.parametrize("most_steps", [4096, 7])
+def test_an_exported_model_has_the_same_metrics(
+    most_steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the runtime reads a document in chunks, and a window has context before it."""
+    monkeypatch.setattr(language_modelling, "_QUICK_WINDOW", 16)
+    monkeypatch.setattr(language_modelling, "_QUICK_CONTEXT", 9)
+    monkeypatch.setattr(runtime, "_MAX_STEPS", most_steps)
+    model = random_model("lm")
+    tokenizer = Tokenizer.train("char", ["abcdefghijk"], vocab_size=V)
+    assert tokenizer.vocab_size == V
+    exported = TrainedModel.from_session(model.config, tokenizer, Session(export(model), 1))
+    objective = language(valid=DOCUMENTS, unk_id=5, valid_bytes=200)
+    for quick in (False, True):
+        wanted = objective.evaluate(model, quick=quick)
+        found = objective.evaluate_runtime(exported, quick=quick)
+        assert found["tokens"] == wanted["tokens"] == 76
+        assert (found.pop("bits_per_byte") is None) == quick
+        assert (wanted.pop("bits_per_byte") is None) == quick
+        # The runtime reads the first token of the context after the end of a line.
+        assert found == pytest.approx(wanted, rel=3e-3 if quick else 1e-5)
+
+
+# Defaults
+
+MB = 1_000_000
+
+
+def recipe(characters: int, **given: Any) -> Recipe:
+    return TASK.choose_recipe(TrainingOptions("lm", ("text",), **given), characters, 1)
+
+
+@pytest.mark.parametrize(
+    ("characters", "given", "preset"),
+    [
+        (400_000 - 1, {}, "tiny"), (400_000, {}, "small"), (50 * MB - 1, {}, "small"),
+        (50 * MB, {}, "medium"), (50 * MB, {"minutes": 1.0}, "small"),
+        (50 * MB, {"steps": 9}, "small"), (400_000 - 1, {"steps": 9}, "tiny"),
+    ],
+)  # fmt: skip
+def test_the_size_follows_from_the_text_and_the_budget(
+    characters: int, given: dict[str, Any], preset: str
+) -> None:
+    assert TASK.choose_preset(TrainingOptions("lm", ("text",), **given), characters) == preset
+
+
+def test_the_sizes_of_each_preset() -> None:
+    found = {name: recipe(5 * MB, preset=name) for name in ("tiny", "small", "medium", "large")}
+    assert {name: (r.layers, r.hidden, r.embed) for name, r in found.items()} == {
+        "tiny": (1, 160, 160),
+        "small": (2, 256, 256),
+        "medium": (2, 400, 400),
+        "large": (2, 650, 650),
+    }
+
+
+def test_hyperparameters_of_texts_of_each_length() -> None:
+    def chosen(characters: int) -> tuple[int, float, int]:
+        found = recipe(characters)
+        return found.batch_size, found.dropout, found.warmup
+
+    assert chosen(400_000 - 1) == (16, 0.6, 30)
+    assert chosen(400_000) == chosen(50 * MB - 1) == (32, 0.3, 150)
+    assert chosen(50 * MB) == (64, 0.3, 150)
+    whole = recipe(MB)
+    assert (whole.cell, whole.bidirectional, whole.token_dropout) == ("lstm", False, 0)
+    assert (whole.bptt, whole.max_length, whole.clip_norm) == (35, 0, 0.25)
+    assert (whole.learning_rate, whole.embedding_lr_multiplier) == (2e-3, 4)
+
+
+def test_a_dropout_that_was_asked_for_has_no_warm_up() -> None:
+    assert recipe(MB).dropout_warmup_epochs == 4
+    for dropout in (0.0, 0.3):
+        found = recipe(MB, dropout=dropout)
+        assert (found.dropout, found.dropout_warmup_epochs) == (dropout, 0)
+
+
+def test_embeddings_are_as_wide_as_the_units_unless_they_were_given() -> None:
+    for given, hidden, embed in (
+        ({}, 256, 256), ({"hidden": 30}, 30, 30), ({"embed": 20}, 256, 20),
+        ({"hidden": 30, "embed": 20}, 30, 20),
+    ):  # fmt: skip
+        found = recipe(MB, **given)
+        assert (found.hidden, found.embed) == (hidden, embed)
