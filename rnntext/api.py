@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from rnntext.arguments import THREADS, refuse_empty
 from rnntext.errors import RnntextError, TrainingError, UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class TrainingKeywords(TypedDict, total=False):
     label_separator: str
     encoding: str
     encoding_errors: str
+    max_line: int
     split: str
     preset: str
     cell: str
@@ -90,6 +92,7 @@ class ReadingKeywords(TypedDict, total=False):
     label_separator: str
     encoding: str
     encoding_errors: str
+    max_line: int
     split: str
 
 
@@ -139,11 +142,12 @@ def train_events(
     given: dict[str, Any] = dict(options)
     names = [field.name for field in fields(ExecutionOptions)]
     execution = ExecutionOptions(**{name: given.pop(name) for name in names if name in given})
-    chosen = TrainingOptions(task, tuple(_names(data)), **given)
+    chosen = TrainingOptions(task, tuple(_names("data", data)), **given)
+    directory = _path("output", output, "DIR")
     require_training()
     from rnntext.training.run import run
 
-    events = run(chosen, Path(output), execution, stop_asked=stop, began=began)
+    events = run(chosen, directory, execution, stop_asked=stop, began=began)
     if execution.tensorboard is None:
         yield from events
         return
@@ -168,10 +172,12 @@ def evaluate(
     from rnntext.runtime.model import open_model
     from rnntext.text.formats import DataOptions
 
-    opened = open_model(Path(model), threads=threads)
+    _check_threads(threads)
+    sources = _names("data", data)
+    opened = open_model(_path("model", model, "DIR"), threads=threads)
     reading.setdefault("split", "test")
     options = DataOptions(**reading, multi_label=opened.config.multi_label)
-    return evaluate(opened, _names(data), options)
+    return evaluate(opened, sources, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +210,13 @@ def export(
     if precision not in ("float32", "int8"):
         raise UsageError(f"precision is float32 or int8, not {precision!r}")
     _require_onnx()
-    directory, files = Path(model), _names(valid)
+    _check_threads(threads)
+    directory, files = _path("model", model, "DIR"), _names("valid", valid)
     if output is None:
         return _convert(directory, precision, files, threads)
     if files:
         raise UsageError("--valid measures DIR: leave -o out")
-    return _write_file(directory, Path(output), precision)
+    return _write_file(directory, _path("output", output), precision)
 
 
 def _write_file(directory: Path, output: Path, precision: str) -> Exported:
@@ -274,21 +281,33 @@ def require_training() -> None:
     try:
         import onnx  # noqa: F401
         import torch  # noqa: F401
-    except ImportError:
+    except ModuleNotFoundError:
         raise UsageError(_NO_TRAINING) from None
 
 
 def _require_onnx() -> None:
     try:
         import onnx  # noqa: F401
-    except ImportError:
+    except ModuleNotFoundError:
         raise UsageError(_NO_ONNX) from None
 
 
-def _names(data: Name | Sequence[Name]) -> list[str]:
-    if isinstance(data, str | os.PathLike):
-        return [os.fspath(data)]
-    return [os.fspath(name) for name in data]
+def _check_threads(threads: int | None) -> None:
+    if threads is not None:
+        THREADS.check("threads", threads)
+
+
+def _path(argument: str, name: Name, kind: str = "FILE") -> Path:
+    """The path that an argument names. Raises UsageError if it is empty."""
+    refuse_empty(argument, name, kind)
+    return Path(name)
+
+
+def _names(argument: str, data: Name | Sequence[Name]) -> list[str]:
+    names = [data] if isinstance(data, str | os.PathLike) else data
+    for name in names:
+        refuse_empty(argument, name)
+    return [os.fspath(name) for name in names]
 
 
 __all__ = ["Exported", "RnntextError", "evaluate", "export", "train", "train_events"]

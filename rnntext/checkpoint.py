@@ -15,7 +15,6 @@ new generation, and the next save completes an interrupted move.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import io
 import json
@@ -31,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntext.errors import CheckpointError, UsageError
-from rnntext.files import OWNER, flush_directory, make_directories, owner, remove_stale
+from rnntext.files import OWNER, flush_directory, make_directories, owner, remove_stale, write_error
 from rnntext.held_file import HeldFile, check_size, damaged, reading
 
 FORMAT_VERSION = 1
@@ -42,6 +41,7 @@ WEIGHTS = "model.safetensors"
 GRAPH = "model.onnx"
 GENERATION = "generation.onnx"
 METRICS = "metrics.jsonl"
+EVALUATION = "evaluation.json"
 MODEL_CARD = "README.md"
 TRAINING_STATE = "training-state/"  # a folder: its files are named "training-state/..."
 
@@ -169,7 +169,7 @@ def save(
             os.rename(temporary, directory / _NEXT)  # commits the new generation
             flush_directory(directory)
         except OSError as error:
-            raise CheckpointError(_cannot_write(directory, error)) from error
+            raise CheckpointError(write_error(directory, error)) from error
         finally:
             # Also after KeyboardInterrupt. After the rename `temporary` does not exist and DIR is
             # not empty, so nothing is removed.
@@ -181,16 +181,6 @@ def save(
     # process has open) is no error: readers find it in `.next`, and the next save moves it.
     with contextlib.suppress(OSError):
         _finish_move(directory)
-
-
-def _cannot_write(directory: Path, error: OSError) -> str:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    advice = (
-        "free some space or choose another place with -o"
-        if full
-        else "choose another place with -o"
-    )
-    return f"cannot write {directory}: {error.strerror or error}; {advice}"
 
 
 def _is_safe(name: str) -> bool:

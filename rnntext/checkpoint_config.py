@@ -1,18 +1,20 @@
 """The content of `config.json` as dataclasses, for all code that reads or writes it.
 
-Knows: the fields of `config.json`, their types and order, and which of them older versions did not
-write. Does not know: how the file is written atomically (`checkpoint.py`), nor what the options
+Knows: the fields of `config.json`, their types and order, which of them older versions did not
+write, and that the tables of an evaluation are kept in `evaluation.json`, which no running model
+reads. Does not know: how the file is written atomically (`checkpoint.py`), nor what the options
 and the recipe of a run mean (`training/options.py`, `training/recipes.py`).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rnntext.checkpoint import CONFIG, Checkpoint
+from rnntext.checkpoint import CONFIG, EVALUATION, Checkpoint
 from rnntext.config import ModelConfig, TokenizerConfig
 from rnntext.errors import CheckpointError
 from rnntext.json_fields import FieldError, read_value
@@ -63,6 +65,9 @@ class TrainingRecord:
     finished: bool = True
 
 
+# `config.json` holds the metrics that are single numbers. Older versions also wrote the tables.
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """The section `results` of an unfinished run. The metrics are those of the best evaluation;
@@ -75,7 +80,7 @@ class Progress:
     best_step: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return _without_none(asdict(self))
+        return _without_none({**asdict(self), "metrics": _numbers(self.metrics)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +98,20 @@ class Results:
     plans: tuple[tuple[int, int], ...] = ()  # see `Finished`
 
     def to_json(self) -> dict[str, Any]:
-        return _without_none({**asdict(self), "plans": [list(plan) for plan in self.plans]})
+        numbers = {name: _numbers(getattr(self, name)) for name in ("metrics", "float32")}
+        plans = [list(plan) for plan in self.plans]
+        return _without_none({**asdict(self), **numbers, "plans": plans})
+
+    def evaluation_file(self) -> dict[str, bytes]:
+        """Return name and content of `evaluation.json`; nothing if all metrics are numbers."""
+        tables = {
+            name: {n: value for n, value in metrics.items() if n not in single_numbers(metrics)}
+            for name, metrics in (("metrics", self.metrics), ("float32", self.float32 or {}))
+        }
+        if not any(tables.values()):
+            return {}
+        text = json.dumps(tables, ensure_ascii=False)
+        return {EVALUATION: text.encode("utf-8", "backslashreplace")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +127,8 @@ class Quantization:
     def to_json(self) -> dict[str, Any]:
         if self.valid is None:
             return {"temperature": self.temperature}
-        return {**asdict(self), "valid": list(self.valid)}
+        numbers = {name: _numbers(getattr(self, name)) for name in ("metrics", "before")}
+        return {**asdict(self), **numbers, "valid": list(self.valid)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +233,23 @@ class CheckpointConfig:
         self._check_metrics("results.float32", section.float32)
         return section
 
+    def results_with_tables(self, evaluation: bytes | None) -> Results:
+        """Return the results of a finished run with the tables that the content of its
+        `evaluation.json` holds (None: there is no such file)."""
+        results = self.final_results
+        if evaluation is None:
+            return results
+        try:
+            tables = read_value(dict[str, dict[str, Any]], json.loads(evaluation), EVALUATION)
+        except (FieldError, ValueError, RecursionError) as error:
+            raise self.damaged(error) from None
+        float32 = results.float32
+        return replace(
+            results,
+            metrics={**results.metrics, **tables.get("metrics", {})},
+            float32=None if float32 is None else {**float32, **tables.get("float32", {})},
+        )
+
     @property
     def progress(self) -> Progress:
         section = self._read("results", Progress)
@@ -266,5 +302,14 @@ def config_to_json(
     }
 
 
-def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
+def single_numbers(metrics: Mapping[str, Any]) -> Metrics:
+    """Return the metrics that are numbers or None (unknown), without tables and lists."""
+    return {n: v for n, v in metrics.items() if v is None or isinstance(v, int | float)}
+
+
+def _numbers(metrics: Metrics | None) -> Metrics | None:
+    return None if metrics is None else single_numbers(metrics)
+
+
+def _without_none(section: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in section.items() if value is not None}

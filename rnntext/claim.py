@@ -30,6 +30,8 @@ from rnntext.files import is_other_live_process, machine_id, make_directories
 
 _RENEWED_EVERY = 10.0  # seconds between two renewals of the modification time
 _STALE_AFTER = 60.0  # seconds without a renewal after which a holder on another kernel is dead
+# Hundredths of a second that a holder has to write its name.
+_NAMED_WITHIN = 30
 # Errors of a file system that has no locks.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
@@ -127,6 +129,11 @@ class Claim:
         """Lock an open file. Raises CheckpointError if another process holds it."""
         outcome = _flock(handle, shared)
         holder = _read_holder(handle)
+        for _ in range(_NAMED_WITHIN):
+            if holder or outcome is not False:
+                break
+            time.sleep(0.01)  # it has just locked the file
+            holder = _read_holder(handle)
         if outcome is False or (holder and _may_be_alive(self._path, holder, outcome)):
             raise CheckpointError(self._in_use(holder))
 

@@ -8,6 +8,7 @@ name.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +18,7 @@ from rnntext.json_fields import FieldError, read_record
 from rnntext.tasks import TASKS
 
 CELLS = ("rnn", "gru", "lstm")
+SHOWN_LABELS = 20  # of a model with more, for a reader's eyes
 
 # The CRF's score of a forbidden transition: its exponential is 0 beside others, and a sum of
 # several such scores is still finite.
@@ -117,6 +119,12 @@ def at_least(flag: str, value: int | None, least: int) -> None:
     """Raise UsageError, which names the flag, for a smaller value. None is valid."""
     if value is not None and value < least:
         raise UsageError(f"{flag} must be at least {least}, not {value}")
+
+
+def listed(names: Sequence[str], most: int = SHOWN_LABELS) -> str:
+    """Return the first names with commas between them, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
 def usable_cores() -> int:

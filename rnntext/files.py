@@ -131,6 +131,13 @@ def temporary_file_error(what: str, error: OSError) -> DataError:
     )
 
 
+def write_error(path: Path, error: OSError) -> str:
+    """Return the message for what -o names and cannot be written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    advice = "free some space or choose" if full else "choose"
+    return f"cannot write {path}: {error.strerror or error}; {advice} another place with -o"
+
+
 def check_file(path: Path) -> None:
     """Raise UsageError if the path given to -o is a directory."""
     if not path.name or path.is_dir():
@@ -147,7 +154,7 @@ def write_file(path: Path, content: bytes) -> None:
             temporary.write_bytes(content)
             os.replace(temporary, path)
     except OSError as error:
-        raise RnntextError(f"{path} cannot be written: {error.strerror}") from None
+        raise RnntextError(write_error(path, error)) from None
     finally:
         # Fails too if the directory does not exist; the error above says so.
         with contextlib.suppress(OSError):

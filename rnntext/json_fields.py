@@ -65,6 +65,8 @@ def read_value(hint: Any, value: object, name: str, allow_unknown: bool = True) 
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise _mismatch(name, "a list", value)
+        if arguments[1:] == (...,) and all(type(item) is arguments[0] for item in value):
+            return tuple(value)  # many labels are checked in no time
         hints = arguments[:1] * len(value) if arguments[1:] == (...,) else arguments
         if len(hints) != len(value):
             raise _mismatch(name, f"a list of {len(hints)}", value)

@@ -13,12 +13,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 CALIBRATION_BINS = 15
+# A matrix of confusions has at most so many rows: a million numbers, 3 MB of JSON.
+MATRIX_LABELS = 1000
+# `fit_temperature` is given at most so many logits: 134 MB in float64, of which it takes a copy.
+MAX_TEMPERATURE_LOGITS = 1 << 24
 _LARGEST_EXPONENT = 709.0  # of e in float64; a perplexity stays a finite, JSON number
 
 
@@ -100,36 +104,39 @@ def majority(gold: Sequence[Hashable]) -> float:
     return _rate(max(Counter(gold).values(), default=0), len(gold))
 
 
-def confusion_matrix(
+def confusion(
     gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
-) -> NDArray[np.int64]:
-    """Counts [L gold, L predicted] in the order of `labels`, which holds all that occur."""
-    index = {label: position for position, label in enumerate(labels)}
-    rows = np.array([index[label] for label in gold], np.int64)
-    columns = np.array([index[label] for label in predicted], np.int64)
-    if len(rows) != len(columns):
-        raise ValueError(f"{len(rows)} gold labels, {len(columns)} predicted ones")
-    size = len(labels)
-    counts = np.bincount(rows * size + columns, minlength=size * size)  # [L * L]
-    return counts.reshape(size, size).astype(np.int64)
+) -> dict[str, list[Any]]:
+    """How often each gold label was taken for each label, in the order of `labels`, which holds
+    all that occur.
 
-
-def per_label(confusion: NDArray[np.int64], labels: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Precision, recall, f1 and support (how often it is the gold label) of each label.
-
-    confusion: [L gold, L predicted] in the order of `labels`.
+    Up to MATRIX_LABELS labels that is `confusion`, a matrix [L gold, L predicted]. A matrix of more
+    would fill memory: then it is `confusion_pairs`, sorted [gold, predicted, count] of the pairs
+    that occur, each label by its position in `labels`.
     """
-    hits, support, guesses = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    return {
-        label: _label_scores(int(hits[i]), int(guesses[i]), int(support[i]))
-        for i, label in enumerate(labels)
-    }
+    index = {label: position for position, label in enumerate(labels)}
+    counts = Counter(zip(gold, predicted, strict=True))
+    pairs = sorted([index[g], index[p], count] for (g, p), count in counts.items())
+    if len(labels) > MATRIX_LABELS:
+        return {"confusion_pairs": pairs}
+    matrix = [[0] * len(labels) for _ in labels]
+    for row, column, count in pairs:
+        matrix[row][column] = count
+    return {"confusion": matrix}
+
+
+def per_label(
+    gold: Sequence[str], predicted: Sequence[str], labels: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    """Precision, recall, f1 and support (how often it is the gold label) of each of `labels`."""
+    hits = Counter(g for g, p in zip(gold, predicted, strict=True) if g == p)
+    support, guesses = Counter(gold), Counter(predicted)
+    return {label: _label_scores(hits[label], guesses[label], support[label]) for label in labels}
 
 
 def macro_f1(gold: Sequence[str], predicted: Sequence[str]) -> float:
     """The plain mean of F1 over the labels seen in `gold` or `predicted`."""
-    seen = sorted({*gold, *predicted})
-    return _mean_f1(per_label(confusion_matrix(gold, predicted, seen), seen).values())
+    return _mean_f1(per_label(gold, predicted, sorted({*gold, *predicted})).values())
 
 
 def ece(
@@ -142,14 +149,39 @@ def ece(
     confidences: [N], the probability given to each statement; correct: [N], whether it was true.
     Bin m of M holds the confidences above (m - 1) / M and up to m / M; 0 is in the first.
     """
-    if len(confidences) == 0:
-        return 0.0
-    scores = np.asarray(confidences, np.float64)
-    which = np.clip(np.ceil(scores * bins).astype(np.int64) - 1, 0, bins - 1)  # [N]
-    confident = np.bincount(which, weights=scores, minlength=bins)  # [M], sums
-    true = np.bincount(which, weights=correct, minlength=bins)
-    # |B_m| / N * |accuracy - confidence| is the gap between the bin's sums, over N.
-    return float(np.abs(true - confident).sum() / len(scores))
+    calibration = _Calibration(bins)
+    calibration.add(confidences, correct)
+    return calibration.error()
+
+
+class _Calibration:
+    """The sums of each bin of `ece`, to which statements are added in any number of parts: the
+    error is the same to the bit."""
+
+    def __init__(self, bins: int = CALIBRATION_BINS) -> None:
+        self._confident, self._true = np.zeros(bins), np.zeros(bins)  # [M], sums
+        self._count = 0
+
+    def add(self, confidences: NDArray[np.floating[Any]], correct: NDArray[np.bool_]) -> None:
+        bins = len(self._true)
+        scores = np.asarray(confidences, np.float64)
+        which = np.clip(np.ceil(scores * bins).astype(np.int64) - 1, 0, bins - 1)  # [N]
+        np.add.at(self._confident, which, scores)  # one after the other
+        self._true += np.bincount(which[correct], minlength=bins)
+        self._count += len(scores)
+
+    def error(self) -> float:
+        # |B_m| / N * |accuracy - confidence| is the gap between the bin's sums, over N.
+        return _rate(float(np.abs(self._true - self._confident).sum()), self._count)
+
+
+def temperature_sample(rows: int, width: int) -> NDArray[np.int64]:
+    """Which of `rows` documents `fit_temperature` needs to be given, for `width` labels: all of
+    them, or a random part, always the same, where the logits of all would fill memory."""
+    most = max(1, MAX_TEMPERATURE_LOGITS // width)
+    if rows <= most:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
 
 
 def fit_temperature(
@@ -163,16 +195,22 @@ def fit_temperature(
     so that a few texts which are all right do not make a model certain. Between 1/8 and 8.
     """
     scores = np.asarray(logits, np.float64)
-    gold = np.asarray(truth, np.float64)
+    gold = np.asarray(truth, np.bool_)
 
     def loss(log_temperature: float) -> float:
         scaled = scores * math.exp(-log_temperature)
         if multi_label:
-            nats = (np.logaddexp(0, scaled) - gold * scaled).sum()
+            softplus = np.logaddexp(0, scaled)
+            scaled *= gold
+            softplus -= scaled
+            nats = softplus.sum()
         else:
+            # Of each row one logit is right.
+            right = scaled[gold]  # [N]
             largest = scaled.max(axis=1, initial=-math.inf)
-            total = np.log(np.exp(scaled - largest[:, None]).sum(axis=1)) + largest
-            nats = (total - (gold * scaled).sum(axis=1)).sum()
+            scaled -= largest[:, None]
+            np.exp(scaled, out=scaled)
+            nats = (np.log(scaled.sum(axis=1)) + largest - right).sum()
         return float(nats) + 2 * log_temperature**2
 
     # The likelihood has one valley (it is convex in 1 / temperature): golden sections close in on
@@ -202,67 +240,123 @@ def classification_metrics(
     stands after the model's own in the result's `labels`.
 
     One label: `accuracy`, `macro_f1`, `ece` (of the likeliest label), `majority`, `per_label`,
-    `confusion` ([gold][predicted], in the order of the result's `labels`), `labels`.
+    `confusion` ([gold][predicted], in the order of the result's `labels`), `labels`. With more
+    than MATRIX_LABELS labels `confusion_pairs` stands in place of `confusion`.
     Several: a label is predicted from `threshold` on; `accuracy` is that of whole sets (subset
     accuracy), `majority` that of always saying the commonest set, `micro_f1` stands after
     `macro_f1`, `ece` is over every pair of a row and a label of the model, and `confusion` holds
     [[true negatives, false positives], [false negatives, true positives]] of each label.
     """
-    if multi_label:
-        return _multi_label_metrics([*map(frozenset, gold)], probabilities, labels, threshold)
-    return _single_label_metrics(cast("Sequence[str]", gold), probabilities, labels)
+    tally = classification_tally(labels, multi_label, threshold)
+    tally.add(gold, probabilities)
+    return tally.metrics()
 
 
-def _single_label_metrics(
-    gold: Sequence[str], probabilities: NDArray[np.floating[Any]], labels: Sequence[str]
-) -> dict[str, Any]:
-    every = _with_unseen(labels, gold)
-    best = probabilities.argmax(axis=1)  # [N]
-    predicted = [labels[i] for i in best]
-    correct = np.array([g == p for g, p in zip(gold, predicted, strict=True)], np.bool_)
-    confusion = confusion_matrix(gold, predicted, every)
-    return {
-        "accuracy": accuracy(gold, predicted),
-        "macro_f1": macro_f1(gold, predicted),
-        "ece": ece(probabilities.max(axis=1), correct),
-        "majority": majority(gold),
-        "per_label": per_label(confusion, every),
-        "confusion": confusion.tolist(),
-        "labels": every,
-    }
+class ClassificationTally(Protocol):
+    """Counts from which `classification_metrics` follow. Documents are added in any number of
+    parts, so that the probabilities of all need not be in memory; the metrics are the same to the
+    bit."""
+
+    def add(
+        self,
+        gold: Sequence[str] | Sequence[Collection[str]],
+        probabilities: NDArray[np.floating[Any]],
+    ) -> None:
+        """Add documents, as `classification_metrics` takes them."""
+
+    def metrics(self) -> dict[str, Any]:
+        """Metrics of the documents added so far."""
 
 
-def _multi_label_metrics(
-    gold: Sequence[frozenset[str]],
-    probabilities: NDArray[np.floating[Any]],
-    labels: Sequence[str],
-    threshold: float,
-) -> dict[str, Any]:
-    every = _with_unseen(labels, (label for row in gold for label in sorted(row)))
-    index = {label: position for position, label in enumerate(every)}
-    truth = np.zeros((len(gold), len(every)), np.bool_)  # [N, all labels]
-    for row, row_labels in enumerate(gold):
-        truth[row, [index[label] for label in row_labels]] = True
-    guess = np.zeros_like(truth)
-    guess[:, : len(labels)] = probabilities >= threshold
-    hits, support, guesses = (truth & guess).sum(0), truth.sum(0), guess.sum(0)  # [all labels]
-    scores = {
-        label: _label_scores(int(hits[i]), int(guesses[i]), int(support[i]))
-        for i, label in enumerate(every)
-    }
-    seen = [scores[label] for i, label in enumerate(every) if support[i] or guesses[i]]
-    absent = len(gold) - support - guesses + hits
-    confusion = np.stack([absent, guesses - hits, support - hits, hits], axis=1)
-    return {
-        "accuracy": _rate(int((truth == guess).all(axis=1).sum()), len(gold)),
-        "macro_f1": _mean_f1(seen),
-        "micro_f1": _label_scores(int(hits.sum()), int(guesses.sum()), int(support.sum()))["f1"],
-        "ece": ece(probabilities.ravel(), truth[:, : len(labels)].ravel()),
-        "majority": majority(gold),
-        "per_label": scores,
-        "confusion": confusion.reshape(len(every), 2, 2).tolist(),
-        "labels": every,
-    }
+def classification_tally(
+    labels: Sequence[str], multi_label: bool, threshold: float = 0.5
+) -> ClassificationTally:
+    """A tally without documents. The arguments are those of `classification_metrics`."""
+    return _MultiLabelTally(labels, threshold) if multi_label else _SingleLabelTally(labels)
+
+
+class _SingleLabelTally:
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels = labels
+        self._gold: list[str] = []
+        self._predicted: list[str] = []
+        self._calibration = _Calibration()
+
+    def add(
+        self,
+        gold: Sequence[str] | Sequence[Collection[str]],
+        probabilities: NDArray[np.floating[Any]],
+    ) -> None:
+        answers = cast("Sequence[str]", gold)
+        predicted = [self._labels[i] for i in probabilities.argmax(axis=1)]
+        correct = [g == p for g, p in zip(answers, predicted, strict=True)]
+        self._calibration.add(probabilities.max(axis=1), np.array(correct, np.bool_))
+        self._gold += answers
+        self._predicted += predicted
+
+    def metrics(self) -> dict[str, Any]:
+        gold, predicted = self._gold, self._predicted
+        every = _with_unseen(self._labels, gold)
+        return {
+            "accuracy": accuracy(gold, predicted),
+            "macro_f1": macro_f1(gold, predicted),
+            "ece": self._calibration.error(),
+            "majority": majority(gold),
+            "per_label": per_label(gold, predicted, every),
+            **confusion(gold, predicted, every),
+            "labels": every,
+        }
+
+
+class _MultiLabelTally:
+    def __init__(self, labels: Sequence[str], threshold: float) -> None:
+        self._labels, self._threshold = labels, threshold
+        self._column = {label: position for position, label in enumerate(labels)}
+        self._gold: list[frozenset[str]] = []
+        self._right = 0  # sets that were predicted as they are
+        self._hits, self._guesses = (np.zeros(len(labels), np.int64) for _ in range(2))
+        self._calibration = _Calibration()
+
+    def add(
+        self,
+        gold: Sequence[str] | Sequence[Collection[str]],
+        probabilities: NDArray[np.floating[Any]],
+    ) -> None:
+        sets = [*map(frozenset, gold)]
+        truth = np.zeros(probabilities.shape, np.bool_)  # [N, L]
+        for row, labels in enumerate(sets):
+            truth[row, [self._column[label] for label in labels if label in self._column]] = True
+        guess = probabilities >= self._threshold
+        known = np.array([labels <= self._column.keys() for labels in sets], np.bool_)
+        self._right += int((known & (truth == guess).all(axis=1)).sum())
+        self._hits += (truth & guess).sum(0)
+        self._guesses += guess.sum(0)
+        self._calibration.add(probabilities.ravel(), truth.ravel())
+        self._gold += sets
+
+    def metrics(self) -> dict[str, Any]:
+        gold, total = self._gold, len(self._gold)
+        every = _with_unseen(self._labels, (label for row in gold for label in sorted(row)))
+        support = Counter(label for row in gold for label in row)
+        hits = Counter(dict(zip(self._labels, self._hits.tolist(), strict=True)))
+        guesses = Counter(dict(zip(self._labels, self._guesses.tolist(), strict=True)))
+        scores = {la: _label_scores(hits[la], guesses[la], support[la]) for la in every}
+        return {
+            "accuracy": _rate(self._right, total),
+            "macro_f1": _mean_f1([scores[la] for la in every if support[la] or guesses[la]]),
+            "micro_f1": _label_scores(hits.total(), guesses.total(), support.total())["f1"],
+            "ece": self._calibration.error(),
+            "majority": majority(gold),
+            "per_label": scores,
+            "confusion": [
+                [
+                    [total - support[la] - guesses[la] + hits[la], guesses[la] - hits[la]],
+                    [support[la] - hits[la], hits[la]],
+                ]
+                for la in every
+            ],
+            "labels": every,
+        }
 
 
 # Taggers
@@ -337,7 +431,7 @@ def tagging_metrics(
         overall, by_label = span_scores(gold, predicted)
         result.update({name: overall[name] for name in ("precision", "recall", "f1")})
     else:
-        by_label = per_label(confusion_matrix(gold_tags, predicted_tags, seen), seen)
+        by_label = per_label(gold_tags, predicted_tags, seen)
     return {**result, "per_label": by_label}
 
 

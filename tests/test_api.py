@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import get_type_hints
@@ -104,6 +105,26 @@ def test_what_is_wrong_is_an_rnntext_error(tmp_path: Path) -> None:
         rnntext.evaluate(tmp_path / "m", REVIEWS)
     with pytest.raises(UsageError, match="int4"):
         rnntext.export(tmp_path / "m", precision="int4")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: rnntext.train("lm", "", "m"), "data is empty: name a file"),
+        (lambda: rnntext.train("lm", REVIEWS, ""), "output is empty: name a directory"),
+        (lambda: rnntext.train("lm", REVIEWS, "m", epochs=2**31), "--epochs must be"),
+        (lambda: rnntext.evaluate("", REVIEWS), "model is empty: name a directory"),
+        (lambda: rnntext.evaluate("m", [REVIEWS, ""]), "data is empty: name a file"),
+        (lambda: rnntext.evaluate("m", REVIEWS, threads=10**9), "threads must be"),
+        (lambda: rnntext.export("m", threads=0), "threads must be"),
+        (lambda: rnntext.export("m", ""), "output is empty: name a file"),
+        (lambda: rnntext.load(""), "directory is empty: name a directory"),
+        (lambda: rnntext.load("m", threads=-1), "threads must be"),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_and_empty_paths(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(UsageError, match=f"^{message}"):
+        call()
 
 
 def test_evaluate_is_the_command(run: Shell, classifier: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ from rnntext.training.recipes import Recipe
 TOKENIZER = Tokenizer.train("char", ["naïve café 你好 🙂"] * 3, vocab_size=20)
 ENCODER = EncoderConfig("gru", TOKENIZER.vocab_size, 4, 6, 1, False)
 SCORES = {"precision": 0.5, "recall": 0.25, "f1": 0.375, "support": 7}
-METRICS = {"accuracy": 0.75, "f1": 0.5, "majority": None, "per_label": {"a": SCORES}}
+NUMBERS = {"accuracy": 0.75, "f1": 0.5, "majority": None}
+METRICS = {**NUMBERS, "per_label": {"a": SCORES}}
 STEP = {"event": "step", "step": 10, "epoch": 0, "loss": 2.5, "seconds": 1.5}
 
 
@@ -140,7 +142,40 @@ def test_the_keys_and_their_order(tmp_path: Path) -> None:
         "metrics": {},
         "before": {},
     }
+    assert finished["results"]["metrics"] == unfinished["results"]["metrics"] == NUMBERS
+    assert finished["quantization"]["metrics"] == NUMBERS
     assert Progress(3, 0.5, 1.0).to_json() == {"steps": 3, "epochs": 0.5, "seconds": 1.0}
+
+
+def test_tables_are_kept_beside_the_config() -> None:
+    results = Results(
+        metrics={**METRICS, "labels": ["a", "\ud800"]},
+        float32={"f1": 0.25, "per_label": {"a": SCORES}},
+        steps=20,
+        best_step=10,
+        epochs=2.5,
+        seconds=3.5,
+        tokens_per_second=100,
+    )
+    content = {**config_of("classify", finished=True), "results": results.to_json()}
+    ((name, raw),) = results.evaluation_file().items()
+    assert name == checkpoint.EVALUATION
+    config = CheckpointConfig(Path("config.json"), content)
+    again = config.results_with_tables(raw)
+    assert again == results
+    assert list(again.metrics) == list(results.metrics)
+    assert config.results_with_tables(None).metrics == NUMBERS
+    with pytest.raises(CheckpointError, match=r"config.json is damaged \(evaluation.json"):
+        config.results_with_tables(b"[]")
+    numbers = replace(results, metrics=NUMBERS, float32=None)
+    assert numbers.evaluation_file() == {}
+
+
+def test_older_versions_kept_the_tables_in_the_config() -> None:
+    content = config_of("classify", finished=True)
+    content["results"]["metrics"] = {**METRICS, "confusion": [[7]]}
+    config = CheckpointConfig(Path("config.json"), content)
+    assert config.results_with_tables(None).metrics == {**METRICS, "confusion": [[7]]}
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -191,7 +226,11 @@ def test_fields_that_older_versions_did_not_write() -> None:
         ("training", 3, "training must be an object, not 3"),
         ("results.plans", [[1]], "results.plans[0] must be a list of 2, not [1]"),
         ("results.metrics.f1", "x", 'results.metrics.f1 must be a number, not "x"'),
-        ("results.float32.per_label.a", {}, "results.float32.per_label.a.precision is missing"),
+        (
+            "results.float32.per_label",
+            {"a": {}},
+            "results.float32.per_label.a.precision is missing",
+        ),
         ("quantization.metrics", [], "quantization.metrics must be an object, not []"),
         ("data.labels.a", 1.5, "data.labels.a must be an integer, not 1.5"),
         ("precision", "int4", "precision must be one of float32, int8"),
@@ -297,7 +336,9 @@ def saved(
 ) -> tuple[Path, dict[str, Any]]:
     """A checkpoint and the content of its `config.json`. Converting its graph only reads it."""
     task, finished = request.param
-    directory = save(tmp_path / "m", config_of(task, finished=finished))
+    config = config_of(task, finished=finished)
+    config["results"]["metrics"] = METRICS  # with a table, as older versions wrote them
+    directory = save(tmp_path / "m", config)
     monkeypatch.setattr(from_checkpoint, "build", lambda *_: b"")
     monkeypatch.setattr(from_checkpoint, "other_graphs", lambda *_: {})
     monkeypatch.setattr(checkpoint, "save", lambda *_, **__: None)

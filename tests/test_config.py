@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rnntext.config import EncoderConfig, ModelConfig, usable_cores
+from rnntext.config import EncoderConfig, ModelConfig, listed, usable_cores
 from rnntext.errors import CheckpointError, UsageError
 
 ENCODER = EncoderConfig("lstm", 11, 4, 6, 2, True)
@@ -87,6 +87,13 @@ def test_json_without_a_required_part_is_refused(missing: str) -> None:
 def test_classifiers_and_taggers_alone_have_labels(task: str) -> None:
     with pytest.raises(UsageError, match="a language model has none"):
         ModelConfig(task, ENCODER, ("a",) if task == "lm" else (), max_length=9)
+
+
+def test_few_names_are_listed_and_many_are_counted() -> None:
+    assert listed([]) == ""
+    assert listed(["a", "b", "c"], 3) == "a, b, c"
+    assert listed(["a", "b", "c"], 2) == "a, b and 1 more"
+    assert listed(["x"] * 2345).endswith(", x and 2,325 more")
 
 
 def test_usable_cores(monkeypatch: pytest.MonkeyPatch) -> None:

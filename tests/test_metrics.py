@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from rnntext import metrics
 from rnntext.metrics import (
     Span,
     accuracy,
     bits_per_byte,
     classification_metrics,
-    confusion_matrix,
+    classification_tally,
+    confusion,
     ece,
     fit_temperature,
     is_span_tags,
@@ -29,6 +32,7 @@ from rnntext.metrics import (
     span_scores,
     spans,
     tagging_metrics,
+    temperature_sample,
 )
 
 Array = NDArray[Any]
@@ -98,15 +102,23 @@ def test_accuracy_and_majority() -> None:
         accuracy(GOLD, PREDICTED[:-1])
 
 
-def test_confusion_matrix_has_gold_in_rows() -> None:
+def test_a_matrix_of_confusions_has_gold_in_rows() -> None:
     expected = [[0, 0, 0, 0], [0, 2, 1, 0], [0, 1, 1, 0], [0, 1, 0, 0]]
-    assert confusion_matrix(GOLD, PREDICTED, ["unused", "a", "b", "c"]).tolist() == expected
-    with pytest.raises(ValueError, match="6 gold labels, 5"):
-        confusion_matrix(GOLD, PREDICTED[:-1], ["a", "b", "c"])
+    assert confusion(GOLD, PREDICTED, ["unused", "a", "b", "c"]) == {"confusion": expected}
+    with pytest.raises(ValueError, match="shorter"):
+        confusion(GOLD, PREDICTED[:-1], ["a", "b", "c"])
+
+
+def test_confusions_of_many_labels_are_pairs() -> None:
+    others = [f"{number}" for number in range(997)]
+    assert len(confusion(GOLD, PREDICTED, [*others, "c", "b", "a"])["confusion"]) == 1000
+    pairs = [[997, 999, 1], [998, 998, 1], [998, 999, 1], [999, 998, 1], [999, 999, 2]]
+    found = confusion(GOLD, PREDICTED, [*others, "c", "b", "a", "more"])
+    assert found == {"confusion_pairs": pairs}
 
 
 def test_per_label_and_macro_f1() -> None:
-    scores = per_label(confusion_matrix(GOLD, PREDICTED, ["a", "b", "c"]), ["a", "b", "c"])
+    scores = per_label(GOLD, PREDICTED, ["a", "b", "c"])
     assert scores == {
         "a": {"precision": 2 / 4, "recall": 2 / 3, "f1": 4 / 7, "support": 3},
         "b": {"precision": 1 / 2, "recall": 1 / 2, "f1": 1 / 2, "support": 2},
@@ -234,6 +246,73 @@ def test_classification_metrics_of_nothing(multi_label: bool) -> None:
     result = classification_metrics([], np.zeros((0, 2)), ["a", "b"], multi_label)
     assert [result[name] for name in ("accuracy", "macro_f1", "ece", "majority")] == [0.0] * 4
     assert result["labels"] == ["a", "b"]
+
+
+# Classifiers of many labels
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_documents_in_parts_give_the_same_metrics_to_the_bit(multi_label: bool) -> None:
+    random = np.random.default_rng(4)
+    labels = [f"{number}" for number in range(7)]
+    probabilities = random.dirichlet(np.ones(7), size=300).astype(np.float32)
+    gold: list[Any] = random.choice([*labels, "new", "newer"], size=300).tolist()
+    if multi_label:
+        probabilities *= 4
+        np.clip(probabilities, 0, 1, out=probabilities)
+        gold = [random.choice([*labels, "new", "newer"], size=n % 4).tolist() for n in range(300)]
+    tally = classification_tally(labels, multi_label, 0.4)
+    for part in (slice(0, 1), slice(1, 170), slice(170, 170), slice(170, None)):
+        tally.add(gold[part], probabilities[part])
+    assert tally.metrics() == classification_metrics(gold, probabilities, labels, multi_label, 0.4)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_memory_does_not_grow_with_the_square_of_the_labels(multi_label: bool) -> None:
+    """A matrix of 50,000 labels would take 20 GB."""
+    labels = [f"{number}" for number in range(50_000)]
+    tally = classification_tally(labels, multi_label)
+    tracemalloc.start()
+    try:
+        for start in (0, 50, 100):
+            gold: list[Any] = labels[start : start + 50]
+            probabilities = np.zeros((50, len(labels)), np.float32)
+            probabilities[np.arange(50), np.arange(start, start + 50)] = 0.75
+            tally.add([[label] for label in gold] if multi_label else gold, probabilities)
+        result = tally.metrics()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert result["accuracy"] == 1.0
+    assert len(result["per_label"]) == len(result["labels"]) == len(labels)
+    assert peak < 300e6
+
+
+def test_macro_f1_of_many_labels() -> None:
+    labels = [f"{number}" for number in range(50_000)]
+    tracemalloc.start()
+    try:
+        assert macro_f1(labels, labels) == 1.0
+        assert tagging_metrics([labels], [labels])["accuracy"] == 1.0
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 300e6
+
+
+def test_a_temperature_is_fitted_on_as_many_documents_as_fit_into_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics, "MAX_TEMPERATURE_LOGITS", 60)
+    assert temperature_sample(20, 3).tolist() == list(range(20))
+    sample = temperature_sample(21, 3).tolist()
+    assert sample == sorted(set(sample))
+    assert len(sample) == 20
+    assert temperature_sample(21, 3).tolist() == sample
+    # Not the first: data may be sorted.
+    assert max(temperature_sample(1000, 6)) > 500
+    assert len(temperature_sample(9, 100)) == 1
+    assert len(temperature_sample(0, 3)) == 0
 
 
 # Taggers

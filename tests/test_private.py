@@ -43,7 +43,6 @@ def test_onnxruntime_raises_them_for_what_it_cannot_run(tmp_path: Path) -> None:
         (["classify", "--no-such"], "No such option: --no-such"),
         (["no-such"], "No such command 'no-such'"),
         (["info"], "Missing argument 'DIR'"),
-        (["classify", "--top-k", "x"], "Invalid value for '-k' / '--top-k'"),
     ],
 )
 def test_errors_of_the_command_line(words: list[str], message: str) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnntext.arguments import PROBABILITY, TOP_K
 from rnntext.cli import output
 from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
 from rnntext.cli.signature import expanded
-from rnntext.errors import UsageError
+from rnntext.cli.values import number_option
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -26,12 +27,16 @@ def command(
     *,
     model: Model = None,
     top_k: Annotated[
-        int | None, typer.Option("-k", "--top-k", metavar="K", min=1, help="Print K labels.")
+        int | None,
+        number_option("-k", "--top-k", metavar="K", within=TOP_K, help="Print K labels."),
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(
-            "--threshold", metavar="P", help="Omit labels with a probability lower than P."
+        number_option(
+            "--threshold",
+            metavar="P",
+            within=PROBABILITY,
+            help="Omit labels with a probability lower than P.",
         ),
     ] = None,
     with_text: Annotated[
@@ -57,9 +62,7 @@ def classify(
     json: bool = False,
     threads: int | None = None,
 ) -> Iterator[str]:
-    """Yield the output of the command, a batch of records at a time."""
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise UsageError(f"--threshold must be from 0 to 1, not {threshold}")
+    """Yield the output of the command, as much of a batch of records as is written at a time."""
     batches = source.batches(large=True)
     from rnntext.runtime.classifier import Classifier
     from rnntext.text.records import prefetch
@@ -70,11 +73,11 @@ def classify(
     most = top_k or (len(classifier.labels) if classifier.multi_label else 1)
 
     def selected(answer: Classification) -> list[tuple[str, float]]:
-        return [(la, p) for la, p in islice(answer.labels.items(), most) if p >= least]
+        return [(la, p) for la, p in answer.labels.items() if p >= least]
 
     def as_json(record: Record, answer: Classification) -> str:
-        labels = dict(list(answer.labels.items())[: top_k or None])
-        labels = {label: p for label, p in labels.items() if threshold is None or p >= threshold}
+        given = answer.labels.items()
+        labels = {label: p for label, p in given if threshold is None or p >= threshold}
         return output.json_line(
             {
                 "text": record.text,
@@ -104,5 +107,7 @@ def classify(
         line = as_json
     else:
         line = output.terminal_formatter(styled) if output.on_terminal() else as_tsv
-    for batch, answers in prefetch(batches, classifier.stream):
-        yield "".join(line(r, answer) for r, answer in zip(batch, answers, strict=True))
+    ranked = partial(classifier.stream, top_k=top_k if json else most)
+    for batch, answers in prefetch(batches, ranked):
+        lines = (line(r, answer) for r, answer in zip(batch, answers, strict=True))
+        yield from output.in_chunks(lines)

@@ -6,13 +6,15 @@ Knows: how a declaration becomes a flag, its help text and its section. Does not
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from rnntext.cli.signature import keyword
+from rnntext.cli.values import number_option, path_option
 from rnntext.training.options import Declaration, declarations
 
 
@@ -54,7 +56,12 @@ class Given(Declared):
 
 
 def _option(name: str, declaration: Declaration, task: str | None) -> Any:
-    return typer.Option(
+    declare: Callable[..., Any] = typer.Option
+    if declaration.within is not None:
+        declare = partial(number_option, within=declaration.within)
+    elif declaration.is_path:
+        declare = path_option
+    return declare(
         declaration.flags(name),
         metavar=declaration.metavar,
         help=declaration.help_text,

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from rnntext.cli import output
 from rnntext.cli.options import Quiet, RecordSource, Threads
 from rnntext.cli.train import train
+from rnntext.cli.values import path_option
 from rnntext.errors import UsageError
 from rnntext.training.options import ExecutionOptions, TrainingOptions
 
@@ -33,7 +32,7 @@ _SENTENCES = (
 def command(
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="DIR", help="Keep the three models here."),
+        path_option("-o", "--output", metavar="DIR", help="Keep the three models here."),
     ] = None,
     quiet: Quiet = False,
     threads: Threads = None,

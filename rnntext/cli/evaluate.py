@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
+from rnntext.arguments import METRIC_BOUND
 from rnntext.cli import output
 from rnntext.cli.declared import Given
 from rnntext.cli.options import Model, RunOptions, model_directory, refuse_terminal
 from rnntext.cli.signature import expanded
+from rnntext.cli.values import path_argument
 from rnntext.errors import UsageError
 from rnntext.training.options import TrainingOptions
 
@@ -19,14 +20,14 @@ BOUNDS_NOT_MET = 3
 # Options for reading data that have the same meaning as in training.
 _READING = (
     "format", "text_column", "label_column", "tag_column", "label_separator", "split", "encoding",
-    "encoding_errors",
+    "encoding_errors", "max_line",
 )  # fmt: skip
 
 
 @expanded
 def command(
     *,
-    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Files with the answers.")],
+    data: Annotated[list[str], path_argument("DATA...", help="Files with the answers.")],
     model: Model = None,
     reading: Annotated[dict[str, Any], Given(TrainingOptions, _READING)],
     minimum: Annotated[
@@ -75,11 +76,11 @@ def _bounds(flag: str, values: Sequence[str] | None) -> dict[str, float]:
     for bound in values or ():
         name, _, value = bound.partition("=")
         try:
-            bounds[name.strip()] = float(value)
-        except ValueError:
-            value = "nan"
-        if not math.isfinite(float(value)):
-            raise UsageError(f"{flag} {bound}: write METRIC=VALUE, as accuracy=0.9")
+            bounds[name.strip()] = METRIC_BOUND.parse("VALUE", value)
+        except UsageError as error:
+            raise UsageError(
+                f"{flag} {bound}: write METRIC=VALUE, as accuracy=0.9; {error}"
+            ) from None
     return bounds
 
 

@@ -10,6 +10,7 @@ import typer
 from rnntext.cli import output
 from rnntext.cli.options import RunOptions
 from rnntext.cli.signature import expanded
+from rnntext.cli.values import path_argument, path_option
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 @expanded
 def command(
     *,
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the model.")],
+    directory: Annotated[Path, path_argument("DIR", help="Directory of the model.")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE.onnx", help="File to write.")
+        Path | None, path_option("-o", "--output", metavar="FILE.onnx", help="File to write.")
     ] = None,
     int8: Annotated[
         bool | None,
@@ -29,7 +30,7 @@ def command(
     ] = None,
     valid: Annotated[
         list[str] | None,
-        typer.Option(
+        path_option(
             "--valid",
             metavar="FILE",
             help="Data on which DIR is measured and calibrated; repeatable.",

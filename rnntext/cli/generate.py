@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnntext import arguments
 from rnntext.cli import output
 from rnntext.cli.options import (
     Encoding,
     EncodingErrors,
+    MaxLine,
     Model,
     RunOptions,
     check_utf8,
@@ -20,11 +22,13 @@ from rnntext.cli.options import (
     refuse_terminal,
 )
 from rnntext.cli.signature import expanded
+from rnntext.cli.values import number_option
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
     from rnntext.runtime.generate import GenerationOptions
     from rnntext.runtime.language_model import LanguageModel
+    from rnntext.text.records import InputOptions
 
 
 @expanded
@@ -38,33 +42,65 @@ def command(
     ] = None,
     model: Model = None,
     length: Annotated[
-        int, typer.Option("-n", "--length", metavar="N", help="Maximum number of tokens.")
+        int,
+        number_option(
+            "-n",
+            "--length",
+            metavar="N",
+            within=arguments.LENGTH,
+            help="Maximum number of tokens.",
+        ),
     ] = 200,
     temperature: Annotated[
         float,
-        typer.Option("--temperature", metavar="T", help="Softmax temperature; 0 is greedy."),
+        number_option(
+            "--temperature",
+            metavar="T",
+            within=arguments.TEMPERATURE,
+            help="Softmax temperature; 0 is greedy.",
+        ),
     ] = 0.8,
     top_k: Annotated[
-        int, typer.Option("--top-k", metavar="K", help="Sample from the K likeliest; 0 is all.")
+        int,
+        number_option(
+            "--top-k",
+            metavar="K",
+            within=arguments.TOP_K_OR_OFF,
+            help="Sample from the K likeliest; 0 is all.",
+        ),
     ] = 0,
     top_p: Annotated[
         float,
-        typer.Option(
-            "--top-p", metavar="P", help="Sample from the likeliest with a total probability of P."
+        number_option(
+            "--top-p",
+            metavar="P",
+            within=arguments.TOP_P,
+            help="Sample from the likeliest with a total probability of P.",
         ),
     ] = 1.0,
     min_p: Annotated[
         float,
-        typer.Option(
-            "--min-p", metavar="P", help="Sample from those at least P times as likely as the best."
+        number_option(
+            "--min-p",
+            metavar="P",
+            within=arguments.PROBABILITY,
+            help="Sample from those at least P times as likely as the best.",
         ),
     ] = 0.0,
     repetition_penalty: Annotated[
         float,
-        typer.Option("--repetition-penalty", metavar="F", help="Penalty of repetition; 1 is none."),
+        number_option(
+            "--repetition-penalty",
+            metavar="F",
+            within=arguments.REPETITION_PENALTY,
+            help="Penalty of repetition; 1 is none.",
+        ),
     ] = 1.0,
     num_samples: Annotated[
-        int, typer.Option("--num-samples", metavar="N", min=1, help="Samples of each prompt.")
+        int,
+        number_option(
+            "--num-samples", metavar="N", within=arguments.SAMPLES, help="Samples of each prompt."
+        ),
     ] = 1,
     stop: Annotated[
         list[str] | None,
@@ -76,10 +112,14 @@ def command(
         typer.Option("--record", metavar="line", help="Each line of standard input is a prompt."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Seed of the random numbers.")
+        int | None,
+        number_option(
+            "--seed", metavar="N", within=arguments.SEED, help="Seed of the random numbers."
+        ),
     ] = None,
     encoding: Encoding = "utf-8",
     encoding_errors: EncodingErrors = "strict",
+    max_line: MaxLine = arguments.DEFAULT_LONGEST_LINE,
     run: RunOptions,
 ) -> None:
     """Print the prompt and its continuation, as it is produced.
@@ -89,13 +129,15 @@ def command(
     """
     from rnntext.runtime.generate import GenerationOptions
     from rnntext.runtime.sampling import SamplingOptions
+    from rnntext.text.records import InputOptions
 
     if record not in (None, "line"):
         raise UsageError(f"--record {record}: a prompt is the whole input, or with line a line")
     sampling = SamplingOptions(temperature, top_k, top_p, min_p, repetition_penalty)
     options = GenerationOptions(length, sampling, tuple(stop or ()), record == "line", _seed(seed))
     directory = model_directory(model)
-    prompts = _prompts(prompt, record or "file", encoding, encoding_errors)
+    reading = InputOptions(record or "file", None, encoding, encoding_errors, max_line)
+    prompts = _prompts(prompt, reading)
     pieces = generate(directory, prompts, options, num_samples, echo, run.json, run.threads)
     for text in pieces:
         output.write(text)
@@ -164,17 +206,14 @@ def _json(
     yield from (output.json_line(asdict(sample)) for sample in samples)
 
 
-def _prompts(
-    prompt: str | None, record: str, encoding: str, encoding_errors: str
-) -> Iterator[list[str]]:
+def _prompts(prompt: str | None, reading: InputOptions) -> Iterator[list[str]]:
     """Batches of prompts: the argument; or the lines of a pipe as they arrive; or all of the pipe
     as one prompt, without a final LF."""
-    from rnntext.text.records import InputOptions, read_records
+    from rnntext.text.records import read_records
 
     if prompt is not None:
         return iter([[check_utf8("PROMPT", prompt)]])
-    reading = InputOptions(record, None, encoding, encoding_errors)
-    if record == "line":
+    if reading.record == "line":
         refuse_terminal()
         return ([r.text for r in batch] for batch in read_records([], reading))
     if sys.stdin is None or sys.stdin.isatty():

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from rnntext.cli import output
 from rnntext.cli.options import OutputOptions
 from rnntext.cli.signature import expanded
+from rnntext.cli.values import path_argument
+from rnntext.config import listed
 
 
 @expanded
 def command(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the model.")],
+    directory: Annotated[Path, path_argument("DIR", help="Directory of the model.")],
     printing: OutputOptions,
 ) -> None:
     """Describe a model: task, encoder, size, labels, data, results."""
@@ -22,10 +22,9 @@ def command(
     if printing.json:
         output.write(output.json_line(facts))
     else:
-        pairs = {
-            name: ", ".join(map(str, value)) if isinstance(value, list) else value
-            for name, value in facts.items()
-        }
+        # A terminal shows some of many labels.
+        join = listed if output.on_terminal() else ", ".join
+        pairs = {n: join(value) if isinstance(value, list) else value for n, value in facts.items()}
         output.print_pairs(pairs, str(directory))
 
 

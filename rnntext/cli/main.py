@@ -93,15 +93,37 @@ def main() -> NoReturn:
     except RnntextError as error:
         sys.exit(_report(str(error), error.exit_status))
     except OSError as error:
+        # What a library, or Python itself as it imports a module, wants to open.
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            sys.exit(_report(f"{error.strerror}: raise the limit (`ulimit -n`)", 1))
         # Click prints its help without our checks; every other command converts its errors.
         if error.errno not in _DISK_ERRORS:
             raise
         sys.exit(_report(f"standard output cannot be written: {error.strerror}", 1))
     except typer.Exit as error:
         sys.exit(error.exit_code)
+    except MemoryError:
+        sys.exit(_report("there is not enough memory: end other programs, or raise its limit", 1))
+    except ImportError as error:
+        if (error.name or "").startswith("rnntext"):
+            raise
+        sys.exit(_report(_describe_import_error(error), 1))
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _describe_import_error(error: ImportError) -> str:
+    """Name the library, and the reason that its own error gives or was raised from: often a limit
+    of memory or of open files."""
+    cause: BaseException = error
+    while isinstance(cause.__cause__ or cause.__context__, ImportError | OSError):
+        cause = cause.__cause__ or cause.__context__  # type: ignore[assignment]
+    reason = next(filter(str.strip, str(cause).splitlines()), "no reason given")
+    return (
+        f"{error.name or 'a library'} cannot be loaded ({reason.strip()}): raise the limit that it "
+        "met (`ulimit -a`), or install it again"
+    )
 
 
 def _report(message: str, status: int) -> int:

@@ -15,22 +15,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnntext import arguments
+from rnntext.cli.limits import require_threads
+from rnntext.cli.values import number_option, path_argument, path_option
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
     from rnntext.text.records import Record
 
 
-def _limit_tokenizers(threads: int | None) -> int | None:
-    if threads is not None:
-        # `tokenizers` reads this at its first use; otherwise it uses all cores.
-        os.environ["RAYON_NUM_THREADS"] = str(threads)
+def _prepare_threads(ctx: typer.Context, threads: int | None) -> int | None:
+    if not ctx.resilient_parsing:  # not for completion
+        require_threads(threads)
+        if threads is not None:
+            # `tokenizers` reads this at its first use; otherwise it uses all cores.
+            os.environ["RAYON_NUM_THREADS"] = str(threads)
     return threads
 
 
 Model = Annotated[
     Path | None,
-    typer.Option(
+    path_option(
         "-m",
         "--model",
         metavar="DIR",
@@ -40,13 +45,12 @@ Model = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(
+    number_option(
         "--threads",
         metavar="N",
-        min=1,
-        max=1024,
+        within=arguments.THREADS,
         help="Number of threads (otherwise the usable cores).",
-        callback=_limit_tokenizers,
+        callback=_prepare_threads,
         rich_help_panel="Training",  # section of the help of `train`; others have no sections
     ),
 ]
@@ -59,6 +63,15 @@ EncodingErrors = Annotated[
         "--encoding-errors",
         metavar="strict|replace",
         help="Refuse or replace bytes that the encoding does not allow.",
+    ),
+]
+MaxLine = Annotated[
+    int,
+    number_option(
+        "--max-line",
+        metavar="N",
+        within=arguments.LINE,
+        help="Characters of the longest record, such as 64M.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
@@ -92,8 +105,8 @@ class RecordSource:
 
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[INPUT]...",
+        path_argument(
+            "[INPUT]...",
             help="Files; - or no file is standard input.",
             show_default=False,
         ),
@@ -116,13 +129,16 @@ class RecordSource:
     ] = None
     encoding: Encoding = "utf-8"
     encoding_errors: EncodingErrors = "strict"
+    max_line: MaxLine = arguments.DEFAULT_LONGEST_LINE
 
     def batches(self, *, large: bool = False) -> Iterator[list[Record]]:
         """Batches of the records that can be read without waiting; `large` ones for a model that
         answers many records quickly. Raises UsageError if standard input is a terminal."""
         from rnntext.text.records import InputOptions, Record, read_records
 
-        options = InputOptions(self.record, self.text_column, self.encoding, self.encoding_errors)
+        options = InputOptions(
+            self.record, self.text_column, self.encoding, self.encoding_errors, self.max_line
+        )
         if self.texts:
             if self.inputs:
                 raise UsageError("--text stands in place of files: give one or the other")

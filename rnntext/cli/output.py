@@ -11,7 +11,6 @@ import os
 import select
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 # A tab or a line end inside a field would begin another field or line.
 _ONE_LINE = str.maketrans(dict.fromkeys("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
 
-_CHUNK_LINES = 1 << 14
+_CHUNK_CHARACTERS = 1 << 18
 
 
 def write(text: str) -> None:
@@ -115,10 +114,17 @@ def tsv_line(fields: Iterable[str]) -> str:
 
 
 def in_chunks(lines: Iterable[str]) -> Iterator[str]:
-    """Join lines into chunks, so that a very long record is written in parts."""
-    remaining = iter(lines)
-    while chunk := "".join(islice(remaining, _CHUNK_LINES)):
-        yield chunk
+    """Join lines into chunks, so that long output is written in parts."""
+    chunk: list[str] = []
+    characters = 0
+    for line in lines:
+        chunk.append(line)
+        characters += len(line)
+        if characters >= _CHUNK_CHARACTERS:
+            yield "".join(chunk)
+            chunk, characters = [], 0
+    if chunk:
+        yield "".join(chunk)
 
 
 def format_probability(value: float) -> str:
@@ -148,22 +154,41 @@ def print_pairs(pairs: Mapping[str, object], title: str) -> None:
 
 
 def print_label_table(per_label: Mapping[str, Mapping[str, Any]], title: str) -> None:
-    """Print precision, recall, F1 and support of each label on a terminal."""
+    """Print precision, recall, F1 and support of each label on a terminal; of many labels only
+    the most frequent."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=Text(title), title_justify="left")
     for name in ("label", "precision", "recall", "f1", "support"):
         table.add_column(name, justify="left" if name == "label" else "right")
-    for label, scores in per_label.items():
+    shown, remark = most_frequent({la: scores["support"] for la, scores in per_label.items()})
+    for label in shown:
+        scores = per_label[label]
         rates = [f"{scores[name]:.4f}" for name in ("precision", "recall", "f1")]
         table.add_row(Text(label), *rates, str(scores["support"]))
     console().print(table)
+    if remark:
+        write(remark + "\n")
+
+
+def most_frequent(counts: Mapping[str, int]) -> tuple[dict[str, int], str]:
+    """The labels that a terminal shows, with their counts, and a remark on those that it does not
+    (empty, if it shows all)."""
+    from rnntext.config import SHOWN_LABELS
+
+    if len(counts) <= SHOWN_LABELS:
+        return dict(counts), ""
+    order = sorted(counts, key=lambda label: counts[label], reverse=True)
+    remark = f"the {SHOWN_LABELS} most frequent of {len(counts):,} labels; --json gives all of them"
+    return {label: counts[label] for label in order[:SHOWN_LABELS]}, remark
 
 
 def scalar_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The metrics that are numbers or None (unknown), without tables and lists."""
-    return {n: v for n, v in metrics.items() if v is None or isinstance(v, int | float)}
+    from rnntext.checkpoint_config import single_numbers
+
+    return single_numbers(metrics)
 
 
 def add_metrics(facts: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:

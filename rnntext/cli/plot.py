@@ -13,6 +13,7 @@ import typer
 from rnntext.cli import output
 from rnntext.cli.options import OutputOptions
 from rnntext.cli.signature import expanded
+from rnntext.cli.values import path_argument, path_option
 from rnntext.errors import UsageError
 from rnntext.files import check_file, write_file
 
@@ -28,11 +29,9 @@ _NO_MATPLOTLIB = (
 @expanded
 def command(
     *,
-    directories: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="The models' directories.")
-    ],
+    directories: Annotated[list[Path], path_argument("DIR...", help="The models' directories.")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE.png|.svg", help="A picture.")
+        Path | None, path_option("-o", "--output", metavar="FILE.png|.svg", help="A picture.")
     ] = None,
     metric: Annotated[
         str | None,
@@ -94,7 +93,7 @@ def _file_format(out: Path) -> str:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         import matplotlib  # noqa: F401
-    except ImportError:
+    except ModuleNotFoundError:
         raise UsageError(_NO_MATPLOTLIB) from None
     return file_format
 

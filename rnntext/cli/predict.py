@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnntext.arguments import TOP_K
 from rnntext.cli import output
 from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
 from rnntext.cli.signature import expanded
+from rnntext.cli.values import number_option
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -25,7 +27,10 @@ def command(
     *,
     model: Model = None,
     top_k: Annotated[
-        int, typer.Option("-k", "--top-k", metavar="K", min=1, help="Print the K likeliest words.")
+        int,
+        number_option(
+            "-k", "--top-k", metavar="K", within=TOP_K, help="Print the K likeliest words."
+        ),
     ] = 5,
     complete: Annotated[
         bool, typer.Option("--complete", help="Complete the last word of the text.")

@@ -17,7 +17,8 @@ from rnntext.cli.declared import Declared, Given
 from rnntext.cli.interrupts import DeferredSignals
 from rnntext.cli.options import OutputOptions, Threads, refuse_terminal
 from rnntext.cli.signature import expanded
-from rnntext.errors import UsageError
+from rnntext.cli.values import path_argument, path_option
+from rnntext.errors import RnntextError, UsageError
 from rnntext.tasks import TASKS
 from rnntext.training.options import CHECKPOINTS, ExecutionOptions, TrainingOptions
 
@@ -37,15 +38,13 @@ def _command(
     task: str,
     data: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="DATA...", help="Files, directories, - or hf:NAME.", show_default=False
-        ),
+        path_argument("DATA...", help="Files, directories, - or hf:NAME.", show_default=False),
     ] = None,
     given: Annotated[dict[str, Any], Given(TrainingOptions)],
     threads: Threads = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        path_option(
             "-o",
             "--output",
             metavar="DIR",
@@ -56,7 +55,7 @@ def _command(
     execution: Annotated[ExecutionOptions, Declared(ExecutionOptions)],
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="Repeat the run of this config.json."),
+        path_option("--config", metavar="FILE", help="Repeat the run of this config.json."),
     ] = None,
     dry_run: Annotated[
         bool,
@@ -78,7 +77,12 @@ def _command(
         raise UsageError("--resume and --dry-run exclude each other")
     prepared, end = train(options, out, execution, dry_run=dry_run, quiet=printing.quiet)
     if end is not None:
-        print_result(prepared, end, printing.json)
+        try:
+            print_result(prepared, end, printing.json)
+        except RnntextError as error:
+            if dry_run:
+                raise
+            raise RnntextError(f"{error}; the model is saved in {out}") from None
 
 
 class _Tasks(LazyGroup):
@@ -209,10 +213,14 @@ def print_result(prepared: Prepared | None, end: Saved | StepTimed, json: bool) 
         output.write(output.json_line(facts))
         return
     metrics = facts.pop("metrics", {})
-    labels = facts.pop("labels", {})
+    labels, remark = facts.pop("labels", {}), ""
+    if output.on_terminal():
+        labels, remark = output.most_frequent(labels)
     pairs = {**output.scalar_metrics(metrics), **facts}
     pairs.update({f"label {name}": count for name, count in labels.items()})
     output.print_pairs(pairs, str(facts.get("model", "dry run")))
+    if remark:
+        output.write(remark + "\n")
     if output.on_terminal() and "per_label" in metrics:
         output.print_label_table(metrics["per_label"], "by label")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,17 @@ from rnntext.errors import DataError
 from rnntext.probabilities import label_probabilities
 from rnntext.runtime.model import TrainedModel, open_model
 from rnntext.runtime.task import RuntimeTask
-from rnntext.text.batches import pad, split_into_windows
+from rnntext.text.batches import blocks, pad, split_into_windows, window_counts
 
 if TYPE_CHECKING:
     from rnntext.text.formats import DataOptions
 
 Array = npt.NDArray[Any]
 
-_TEXTS_PER_RANKING = 256
+# Logits that are in memory together, 34 MB in float64: those of 4,096 texts with 1,024 labels.
+_BLOCK_LOGITS = 1 << 22
+# Probabilities that are ranked together. As Python objects they take ten times the memory.
+_RANKED = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +67,31 @@ class Classifier:
         """Classify each text; results in order."""
         return list(self.stream(texts))
 
-    def stream(self, texts: Sequence[str]) -> Iterator[Classification]:
-        """Yield the results of `classify`.
+    def stream(self, texts: Sequence[str], top_k: int | None = None) -> Iterator[Classification]:
+        """Yield the results of `classify`, with `top_k` only the so many likeliest labels of each.
 
         Inference starts when this is called (see `Session.map`). Labels are ranked as results are
         read: with many labels the ranked results of all texts would fill memory.
         """
-        return self._rank_labels(texts, self._submit(self._model.tokenizer.encode(texts)))
+        found = self.probabilities_in_blocks(self._model.tokenizer.encode(texts))
+        return self._rank_labels(texts, found, top_k)
 
     def _rank_labels(
-        self, texts: Sequence[str], wait_for_logits: Callable[[], Array]
+        self,
+        texts: Sequence[str],
+        found: Iterator[tuple[slice, Array]],
+        top_k: int | None,
     ) -> Iterator[Classification]:
-        probabilities = label_probabilities(wait_for_logits(), self.multi_label)
-        for start in range(0, len(texts), _TEXTS_PER_RANKING):
-            batch = texts[start : start + _TEXTS_PER_RANKING]
-            part = probabilities[start : start + len(batch)]
-            # A stable sort: labels of equal probability keep their own order.
-            order = np.argsort(-part, axis=1, kind="stable")
-            ranked = np.take_along_axis(part, order, axis=1).tolist()
-            ranked_labels = self._label_array[order].tolist()
-            for text, labels, row in zip(batch, ranked_labels, ranked, strict=True):
-                yield Classification(text, dict(zip(labels, row, strict=True)))
+        for block, probabilities in found:
+            texts_of_block = texts[block]
+            for part in blocks(np.full(len(probabilities), len(self.labels)), _RANKED):
+                order = _ranking(probabilities[part], top_k)
+                ranked = np.take_along_axis(probabilities[part], order, axis=1).tolist()
+                ranked_labels = self._label_array[order].tolist()
+                for text, labels, row in zip(
+                    texts_of_block[part], ranked_labels, ranked, strict=True
+                ):
+                    yield Classification(text, dict(zip(labels, row, strict=True)))
 
     def probabilities(self, texts: Sequence[str]) -> Array:
         """Probabilities (N, labels) of texts. With `multi_label` each label has its own; otherwise
@@ -93,6 +101,26 @@ class Classifier:
     def probabilities_of_ids(self, texts: Sequence[Array]) -> Array:
         """Return the same as `probabilities`, for encoded texts."""
         return label_probabilities(self.logits(texts), self.multi_label)
+
+    def probabilities_in_blocks(self, texts: Sequence[Array]) -> Iterator[tuple[slice, Array]]:
+        """Yield the probabilities of consecutive encoded texts, so that those of all need not be in
+        memory: which texts, and what `probabilities_of_ids` returns for them.
+
+        The first texts are submitted now, others while those before them are being used.
+        """
+        windows = window_counts(texts, self._model.config.max_length)
+        parts = list(blocks(windows * len(self.labels), _BLOCK_LOGITS))
+        first = self._submit(texts[parts[0]])
+
+        def results() -> Iterator[tuple[slice, Array]]:
+            wait_for_logits = first
+            for part, following in zip_longest(parts, parts[1:]):
+                logits = wait_for_logits()
+                if following is not None:
+                    wait_for_logits = self._submit(texts[following])
+                yield part, label_probabilities(logits, self.multi_label)
+
+        return results()
 
     def logits(self, texts: Sequence[Array]) -> Array:
         """Logits (N, labels) of encoded texts, in float64.
@@ -172,7 +200,23 @@ class Classifier:
         }
 
 
-_EXAMPLES = 4096  # classified together in an evaluation
+def _ranking(probabilities: Array, top_k: int | None) -> Array:
+    """Probabilities (N, labels) -> positions of the likeliest labels, (N, K). Labels of equal
+    probability keep their own order."""
+    rows, labels = probabilities.shape
+    if top_k is None or top_k >= labels:
+        return np.argsort(-probabilities, axis=1, kind="stable")
+    if top_k == 1:
+        return np.asarray(probabilities.argmax(axis=1)[:, None])
+    # Only labels as likely as the K-th are sorted: with many labels sorting takes most of the time.
+    least = np.partition(probabilities, -top_k, axis=1)[:, -top_k]  # (N)
+    row, label = np.nonzero(probabilities >= least[:, None])
+    order = np.lexsort((label, -probabilities[row, label], row))
+    first = np.searchsorted(row, np.arange(rows))  # of each row
+    return np.asarray(label[order][first[:, None] + np.arange(top_k)])
+
+
+_EXAMPLES = 4096  # read together in an evaluation
 
 
 def _evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> dict[str, Any]:
@@ -180,20 +224,14 @@ def _evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -
     from rnntext.text.labelled import read_labelled
 
     classifier = Classifier(model)
-    gold: list[Any] = []
-    rows: list[Array] = []
-    texts: list[str] = []
-    for example in read_labelled(paths, options):
-        gold.append(frozenset(example.labels) if classifier.multi_label else example.labels[0])
-        texts.append(example.text)
-        if len(texts) == _EXAMPLES:
-            rows.append(classifier.probabilities(texts))
-            texts = []
-    if texts:
-        rows.append(classifier.probabilities(texts))
-    return metrics.classification_metrics(
-        gold, np.concatenate(rows), list(classifier.labels), classifier.multi_label
-    )
+    tally = metrics.classification_tally(classifier.labels, classifier.multi_label)
+    examples = read_labelled(paths, options)
+    while some := list(islice(examples, _EXAMPLES)):
+        gold: Any = [e.labels if classifier.multi_label else e.labels[0] for e in some]
+        encoded = model.tokenizer.encode([example.text for example in some])
+        for part, probabilities in classifier.probabilities_in_blocks(encoded):
+            tally.add(gold[part], probabilities)
+    return tally.metrics()
 
 
 def _fit_temperature(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> float:
@@ -204,17 +242,15 @@ def _fit_temperature(model: TrainedModel, paths: Sequence[str], options: DataOpt
 
     classifier = Classifier(model)
     column = {label: index for index, label in enumerate(classifier.labels)}
-    texts, rows = [], []
-    for example in read_labelled(paths, options):
-        if all(label in column for label in example.labels):
-            texts.append(example.text)
-            row = np.zeros(len(column), np.float32)
-            row[[column[label] for label in example.labels]] = 1
-            rows.append(row)
-    if not rows:
+    examples = [e for e in read_labelled(paths, options) if column.keys() >= set(e.labels)]
+    if not examples:
         raise DataError(f"{source_name(paths[0])} has no text with a label that the model knows")
-    logits = classifier.logits(model.tokenizer.encode(texts))
-    return metrics.fit_temperature(logits, np.stack(rows), classifier.multi_label)
+    examples = [examples[i] for i in metrics.temperature_sample(len(examples), len(column))]
+    truth = np.zeros((len(examples), len(column)), np.bool_)
+    for row, example in zip(truth, examples, strict=True):
+        row[[column[label] for label in example.labels]] = True
+    logits = classifier.logits(model.tokenizer.encode([example.text for example in examples]))
+    return metrics.fit_temperature(logits, truth, classifier.multi_label)
 
 
 def _metric_names(config: ModelConfig) -> tuple[str, ...]:

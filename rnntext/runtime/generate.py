@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rnntext.arguments import LENGTH, SAMPLES, SEED
 from rnntext.errors import UsageError
 from rnntext.runtime import sampling
 from rnntext.runtime.language_model import LanguageModel, State, select
@@ -43,12 +44,10 @@ class GenerationOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.length < 0:
-            raise UsageError(f"--length must be at least 0, not {self.length}")
+        LENGTH.check("--length", self.length)
+        SEED.check("--seed", self.seed)
         if "" in self.stop:
             raise UsageError("--stop needs a text that is not empty")
-        if self.seed < 0:
-            raise UsageError(f"--seed must be at least 0, not {self.seed}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +79,16 @@ def stream(
     number of the sample only, so that a text does not depend on the rest of the batch. The unknown
     word is never generated.
     """
-    texts = [
-        _Continuation(model.tokenizer, prompt, options, sample)
-        for prompt in prompts
-        for sample in range(num_samples)
-    ]
-    for first in range(0, len(texts), _BATCH_SIZE):
-        for row, chunk in _generate_batch(model, texts[first : first + _BATCH_SIZE], options):
+    SAMPLES.check("--num-samples", num_samples)
+    count = len(prompts) * num_samples
+    for first in range(0, count, _BATCH_SIZE):
+        texts = [
+            _Continuation(
+                model.tokenizer, prompts[index // num_samples], options, index % num_samples
+            )
+            for index in range(first, min(first + _BATCH_SIZE, count))
+        ]
+        for row, chunk in _generate_batch(model, texts, options):
             yield first + row, chunk
 
 

@@ -45,7 +45,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnntext.errors import UsageError
+from rnntext.arguments import TOP_K
 from rnntext.probabilities import softmax
 from rnntext.runtime.language_model import LanguageModel, State, select
 from rnntext.runtime.words import (
@@ -121,10 +121,9 @@ class Predictor:
 
         With `complete`, only words that begin with the letters at the end of the text. A result
         may have fewer words, if the search found no more, and does not depend on the other texts.
-        Raises UsageError for a `top_k` below 1.
+        Raises UsageError for a `top_k` that is out of its range.
         """
-        if top_k < 1:
-            raise UsageError(f"--top-k must be at least 1, not {top_k}")
+        TOP_K.check("--top-k", top_k)
         starts = [_word_start(text, self._tokenizer, complete) for text in texts]
         prompts = self._tokenizer.encode_prompts([start.context for start in starts])
         lengths = np.array([len(ids) for ids in prompts], np.int64)

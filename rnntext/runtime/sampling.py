@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntext.errors import UsageError
+from rnntext import arguments
 
 Logits = NDArray[np.float32]
 
@@ -43,20 +43,11 @@ class SamplingOptions:
     repetition_penalty: float = 1.0  # 1 is off, below 1 invites repetition
 
     def __post_init__(self) -> None:
-        # Each condition says what must hold, because every comparison with nan is false.
-        if not 0 <= self.temperature < math.inf:
-            raise UsageError(f"--temperature must be 0 or above, not {self.temperature}")
-        if not self.top_k >= 0:
-            raise UsageError(f"--top-k must be 0 (off) or above, not {self.top_k}")
-        if not 0 < self.top_p <= 1:
-            raise UsageError(f"--top-p must be above 0 and at most 1 (off), not {self.top_p}")
-        if not 0 <= self.min_p <= 1:
-            raise UsageError(f"--min-p must be from 0 (off) to 1, not {self.min_p}")
-        if not 0 < self.repetition_penalty <= 1e6:
-            raise UsageError(
-                f"--repetition-penalty must be above 0 (1 is off) and at most 1e6, "
-                f"not {self.repetition_penalty}"
-            )
+        arguments.TEMPERATURE.check("--temperature", self.temperature)
+        arguments.TOP_K_OR_OFF.check("--top-k", self.top_k)
+        arguments.TOP_P.check("--top-p", self.top_p)
+        arguments.PROBABILITY.check("--min-p", self.min_p)
+        arguments.REPETITION_PENALTY.check("--repetition-penalty", self.repetition_penalty)
 
     @property
     def is_temperature_only(self) -> bool:

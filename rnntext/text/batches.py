@@ -1,8 +1,8 @@
 """Padding and bucketing: sequences of ids to rectangular batches.
 
-Knows: padding, windows of long sequences, and buckets of similar length. Does not know: text,
-labels or tensors. Padding is id 0 at the end of a row; only the row's length distinguishes it from
-a token.
+Knows: padding, windows of long sequences, buckets of similar length, and blocks whose results fit
+into memory. Does not know: text, labels or tensors. Padding is id 0 at the end of a row; only the
+row's length distinguishes it from a token.
 """
 
 from __future__ import annotations
@@ -85,3 +85,22 @@ def buckets(
     if shuffle is not None:
         shuffle.shuffle(batches)
     yield from batches
+
+
+def blocks(sizes: Array, most: int) -> Iterator[slice]:
+    """Yield consecutive slices of items of these sizes. A slice has one item, or several whose
+    sizes are at most `most` in all. Without items there is one empty slice."""
+    ends = np.cumsum(sizes, dtype=np.int64)
+    start, size = 0, 0
+    while True:
+        stop = max(start + 1, int(np.searchsorted(ends, size + most, side="right")))
+        yield slice(start, min(stop, len(ends)))
+        if stop >= len(ends):
+            return
+        start, size = stop, int(ends[stop - 1])
+
+
+def window_counts(documents: Sequence[Array], max_length: int) -> npt.NDArray[np.int64]:
+    """Return the number of windows that `split_into_windows` makes of each document."""
+    lengths = np.fromiter(map(len, documents), np.int64, len(documents))
+    return np.maximum(1, -(-lengths // max_length))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rnntext.arguments import DEFAULT_LONGEST_LINE
 from rnntext.errors import DataError, UsageError
 from rnntext.text.source import Decoding, read_line_blocks, source_name
 
@@ -37,6 +38,7 @@ class DataOptions:
     label_separator: str | None = None  # unset: a comma in CSV and TSV, none elsewhere
     encoding: str = "utf-8"
     encoding_errors: str = "strict"
+    max_line: int = DEFAULT_LONGEST_LINE
     split: str = "train"  # of an `hf:` data set
     # Read in place of these paths.
     buffered_sources: Mapping[str, BufferedSource] = field(default_factory=dict)
@@ -52,7 +54,7 @@ class DataOptions:
 
     @property
     def decoding(self) -> Decoding:
-        return Decoding(self.encoding, self.encoding_errors)
+        return Decoding(self.encoding, self.encoding_errors, self.max_line)
 
     def require_format(self, task: str, formats: Sequence[str]) -> None:
         """Raise UsageError if `--format` names none of the task's `formats`."""

@@ -166,7 +166,8 @@ def _read_folders(path: str, options: DataOptions) -> Iterator[Labelled]:
         except UnicodeEncodeError as error:
             raise DataError(f"{for_message(folder)}: the folder's name is not UTF-8") from error
         for file in _entries(folder, folders=False):
-            text = file_text(read_line_blocks(file, options.decoding))
+            blocks = read_line_blocks(file, options.decoding)
+            text = file_text(blocks, source_name(file), options.max_line)
             yield Labelled(text, (label,), for_message(file), 1)
     if not folders:
         raise DataError(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from rnntext.arguments import DEFAULT_LONGEST_LINE
 from rnntext.errors import DataError, UsageError
 from rnntext.text.format_detection import table_format_of_content, table_format_of_extension
 from rnntext.text.source import (
@@ -48,6 +49,7 @@ class InputOptions:
     text_column: str | None = None  # set: read table rows, the text from this column
     encoding: str = "utf-8"
     encoding_errors: str = "strict"  # or "replace": U+FFFD for an undecodable byte
+    max_line: int = DEFAULT_LONGEST_LINE  # characters of a line, or of a file that is one record
 
     def __post_init__(self) -> None:
         if self.record not in RECORD_KINDS:
@@ -58,7 +60,7 @@ class InputOptions:
 
     @property
     def decoding(self) -> Decoding:
-        return Decoding(self.encoding, self.encoding_errors)
+        return Decoding(self.encoding, self.encoding_errors, self.max_line)
 
 
 def read_records(
@@ -125,7 +127,8 @@ def _read_all(paths: Iterable[str], options: InputOptions, stdin: int) -> Iterat
             yield from _read_table(number, path, blocks, options.text_column, options)
         elif options.record == "file":
             yield None
-            yield Record(file_text(blocks), source=number)
+            name, most = source_name(path), options.max_line
+            yield Record(file_text(blocks, name, most), source=number)
         else:
             for block in blocks:
                 if not block:

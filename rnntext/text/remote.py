@@ -39,7 +39,7 @@ def _read_parquet(path: str, columns: Mapping[str, str]) -> Iterator[Row]:
         raise DataError("Parquet cannot be read from standard input: name the file")
     try:
         from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped, unused-ignore]
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise UsageError(f"{name} {NEEDS_EXTRA}") from error
     number = 0
     # The errors of pyarrow derive from OSError and ValueError.
@@ -65,7 +65,7 @@ def _read_hub(path: str, columns: Mapping[str, str], split: str) -> Iterator[Row
         raise UsageError(f"{path} names no data set: say hf:NAME or hf:NAME:CONFIG")
     try:
         import datasets
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise UsageError(f"{path} {NEEDS_EXTRA}") from error
     # Errors are reported in one line below; logged retries and hints would precede it.
     for library in ("datasets", "huggingface_hub"):

@@ -18,13 +18,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
+from rnntext.arguments import DEFAULT_LONGEST_LINE, LINE
 from rnntext.errors import DataError, UsageError
 
 STDIN = "-"
 ENCODING_ERRORS = ("strict", "replace")
 CHUNK_BYTES = 1 << 18
 _POLL_SECONDS = 0.25  # longest single wait for input, so that a pending signal is handled
-BINARY_BYTES = 8192  # bytes at the start of a file searched for NUL, as grep and git do
+# Bytes at the start of a file; a NUL among them makes it binary, as for grep and git.
+BINARY_BYTES = 8192
 
 
 class BinaryDataError(DataError):
@@ -37,12 +39,16 @@ class Decoding:
 
     encoding: str = "utf-8"
     errors: str = "strict"
+    # Characters of the longest line. A line is held in memory until it ends, and what was written
+    # to a pipe by mistake may never end one.
+    max_line: int = DEFAULT_LONGEST_LINE
 
     def __post_init__(self) -> None:
         if self.errors not in ENCODING_ERRORS:
             raise UsageError(
                 f"--encoding-errors {self.errors}: choose one of {', '.join(ENCODING_ERRORS)}"
             )
+        LINE.check("--max-line", self.max_line)
         try:
             # Python returns "" for an empty string without calling the codec, so decode a space.
             b" ".decode(self.encoding, "replace")
@@ -99,12 +105,12 @@ def read_line_blocks(
     Only LF or CRLF ends a line; the last line needs neither; an empty file has no lines. An
     empty list announces that the next read may block. `-` reads the file descriptor `stdin`.
     `buffer` is the descriptor of a file with the bytes of `path`, read from its start instead.
-    Raises DataError for a source that cannot be read or decoded, after yielding the lines before
-    the bad byte.
+    Raises DataError for a source that cannot be read or decoded, that has a NUL, or a line that is
+    too long, after yielding the lines before it.
     """
     name = source_name(path)
     chunks = read_byte_chunks(path, name, stdin) if buffer is None else _read_buffer(buffer)
-    if path.lower().endswith(".gz"):
+    if is_compressed(path):
         chunks = _decompress(chunks, name)
     decoder = _LineDecoder(name, decoding)
     for chunk in chunks:
@@ -113,6 +119,23 @@ def read_line_blocks(
         else:
             yield []
     yield from decoder.feed(b"", final=True)
+
+
+def read_checked_bytes(path: str, decoding: Decoding, stdin: int) -> Iterator[bytes]:
+    """Yield the bytes of each read of `path`, each after it was decoded as `read_line_blocks` does:
+    what is no text is refused before more of it is read. Compressed bytes are not looked at."""
+    name = source_name(path)
+    decoder = None if is_compressed(path) else _LineDecoder(name, decoding)
+    for chunk in read_byte_chunks(path, name, stdin):
+        if decoder is not None:
+            for _ in decoder.feed(chunk):
+                pass
+        yield chunk
+
+
+def is_compressed(path: str) -> bool:
+    """Return True if `path` has the name of a gzip file."""
+    return path.lower().endswith(".gz")
 
 
 def peek_lines(
@@ -129,9 +152,20 @@ def peek_lines(
     return head[:count], chain(consumed, blocks)
 
 
-def file_text(blocks: Iterable[list[str]]) -> str:
-    """Join the lines of a source with LF. This drops exactly one final line end."""
-    return "\n".join(chain.from_iterable(blocks))
+def file_text(blocks: Iterable[list[str]], name: str, most: int) -> str:
+    """Join the lines of a source with LF. This drops exactly one final line end. Raises DataError
+    for more than `most` characters."""
+    lines: list[str] = []
+    characters = -1  # no LF after the last line
+    for block in blocks:
+        lines += block
+        characters += sum(map(len, block)) + len(block)
+        if characters > most:
+            raise DataError(
+                f"{name} has more than {most:,} characters: read it line by line, or allow more"
+                " with --max-line"
+            )
+    return "\n".join(lines)
 
 
 def _read_error(name: str, error: OSError) -> DataError:
@@ -235,6 +269,7 @@ class _LineDecoder:
         self._offset = 0  # bytes decoded so far
         self._line = 1  # number of the current line
         self._line_pieces: list[str] = []  # the current, unfinished line: one piece per read
+        self._line_length = 0  # characters of these pieces
         self._at_start = True
 
     def feed(self, data: bytes, *, final: bool = False) -> Iterator[list[str]]:
@@ -255,7 +290,14 @@ class _LineDecoder:
                 " name the file's encoding with --encoding"
             ) from error
         self._offset += len(data)
-        yield from self._split(text)
+        nul = text.find("\0")
+        if nul >= 0 and self._decoding.errors == "strict":
+            yield from self._split(text[:nul])
+            raise DataError(
+                f"{self._name}, line {self._line} has a NUL, which is not text: remove it, or use"
+                " --encoding-errors replace"
+            )
+        yield from self._split(text.replace("\0", "\ufffd") if nul >= 0 else text)
         if final and (last := "".join(self._line_pieces)):
             yield [last]
 
@@ -266,11 +308,27 @@ class _LineDecoder:
         # str.splitlines would also split at U+0085, U+2028, form feeds and lone CRs.
         lines = text.split("\n")
         self._line_pieces.append(lines[0])
+        self._line_length += len(lines[0])
         if len(lines) > 1:
             lines[0] = "".join(self._line_pieces)
             self._line_pieces = [lines.pop()]
-            self._line += len(lines)
-            yield [line.removesuffix("\r") for line in lines]
+            self._line_length = len(self._line_pieces[0])
+            limit = self._decoding.max_line
+            good = len(lines)
+            if max(map(len, lines)) > limit:
+                good = next(n for n, line in enumerate(lines) if len(line) > limit)
+            self._line += good
+            yield [line.removesuffix("\r") for line in lines[:good]]
+            if good < len(lines):
+                raise self._too_long()
+        if self._line_length > self._decoding.max_line:
+            raise self._too_long()
+
+    def _too_long(self) -> DataError:
+        return DataError(
+            f"{self._name}, line {self._line} has more than {self._decoding.max_line:,} characters:"
+            " cut it, or allow more with --max-line"
+        )
 
     def _byte_error(self, error: UnicodeDecodeError, offset: int) -> DataError:
         encoding = "UTF-8" if self._decoding.codec == "utf-8" else self._decoding.encoding

@@ -7,12 +7,13 @@ the encoded data, and their JSON. Does not know: how to choose values that the u
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from rnntext import arguments
+from rnntext.arguments import Range, refuse_empty
 from rnntext.config import CELLS, one_of
 from rnntext.errors import UsageError
 from rnntext.json_fields import FieldError, read_record
@@ -30,20 +31,6 @@ TRAINING = "Training"
 CHECKPOINTS = "Checkpoints and logs"
 
 
-class Range(NamedTuple):
-    """Valid values of a number. `description` completes the message "--flag must be ..."."""
-
-    description: str
-    contains: Callable[[float], bool]
-
-
-COUNT = Range("at least 1", lambda value: value >= 1)
-POSITIVE = Range("above 0", lambda value: value > 0 and math.isfinite(value))
-PROBABILITY = Range("at least 0 and below 1", lambda value: 0 <= value < 1)
-SEED = Range("from 0 to 2**63 - 1", lambda value: 0 <= value < 1 << 63)
-SECONDS = Range("0 or more seconds", lambda value: value >= 0)
-
-
 class Declaration(NamedTuple):
     """What the cache key, the checks and the command line need to know of an option."""
 
@@ -54,6 +41,7 @@ class Declaration(NamedTuple):
     tasks: tuple[str, ...] = tuple(TASKS)  # tasks that have the option
     choices: tuple[str, ...] = ()
     within: Range | None = None
+    is_path: bool = False
     negatable: bool = False  # `--no-NAME` switches the option off
     set_by_init: bool = False  # the model that --init names determines the value
     ignored_elsewhere: bool = False  # other tasks accept the option, though they do not use it
@@ -73,6 +61,7 @@ def option(
     tasks: tuple[str, ...] = tuple(TASKS),
     choices: tuple[str, ...] = (),
     within: Range | None = None,
+    is_path: bool = False,
     negatable: bool = False,
     set_by_init: bool = False,
     ignored_elsewhere: bool = False,
@@ -80,7 +69,7 @@ def option(
     """A dataclass field that carries its `Declaration`; `metavar` defaults to the choices."""
     declaration = Declaration(
         changes_data, help_text, metavar or "|".join(choices) or None, panel, tasks, choices,
-        within, negatable, set_by_init, ignored_elsewhere,
+        within, is_path, negatable, set_by_init, ignored_elsewhere,
     )  # fmt: skip
     return field(default=default, metadata={_DECLARATION: declaration})
 
@@ -103,6 +92,11 @@ def flag_of(name: str) -> str:
 _DECLARATION = "declaration"
 
 
+def has_option(task: str, name: str) -> bool:
+    """Return True if the training option `name` is one of `train TASK`."""
+    return task in declarations(TrainingOptions)[name].tasks
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
     """Options that determine what a training run computes; None leaves the choice to the run.
@@ -119,6 +113,7 @@ class TrainingOptions:
         metavar="FILE",
         panel=DATA,
         changes_data=False,
+        is_path=True,
     )
     format: str | None = option(
         None,
@@ -181,6 +176,14 @@ class TrainingOptions:
         panel=DATA,
         changes_data=True,
     )
+    max_line: int = option(
+        arguments.DEFAULT_LONGEST_LINE,
+        "Characters of the longest line, such as 64M.",
+        metavar="N",
+        panel=DATA,
+        changes_data=False,
+        within=arguments.LINE,
+    )
     split: str = option(
         "train",
         "Split of an hf: data set.",
@@ -210,7 +213,7 @@ class TrainingOptions:
         metavar="N",
         panel=MODEL,
         changes_data=False,
-        within=COUNT,
+        within=arguments.LAYERS,
         set_by_init=True,
     )
     hidden: int | None = option(
@@ -219,7 +222,7 @@ class TrainingOptions:
         metavar="N",
         panel=MODEL,
         changes_data=False,
-        within=COUNT,
+        within=arguments.WIDTH,
         set_by_init=True,
     )
     embed: int | None = option(
@@ -228,7 +231,7 @@ class TrainingOptions:
         metavar="N",
         panel=MODEL,
         changes_data=False,
-        within=COUNT,
+        within=arguments.WIDTH,
         set_by_init=True,
     )
     tokenizer: str | None = option(
@@ -245,7 +248,7 @@ class TrainingOptions:
         metavar="N",
         panel=TOKENIZER,
         changes_data=True,
-        within=COUNT,
+        within=arguments.VOCABULARY,
         set_by_init=True,
     )
     min_frequency: int | None = option(
@@ -254,7 +257,7 @@ class TrainingOptions:
         metavar="N",
         panel=TOKENIZER,
         changes_data=True,
-        within=COUNT,
+        within=arguments.FREQUENCY,
         set_by_init=True,
     )
     lowercase: bool | None = option(
@@ -271,6 +274,7 @@ class TrainingOptions:
         metavar="DIR",
         panel=MODEL,
         changes_data=False,
+        is_path=True,
     )
     epochs: int | None = option(
         None,
@@ -278,7 +282,7 @@ class TrainingOptions:
         metavar="N",
         panel=TRAINING,
         changes_data=False,
-        within=COUNT,
+        within=arguments.EPOCHS,
     )
     steps: int | None = option(
         None,
@@ -286,7 +290,7 @@ class TrainingOptions:
         metavar="N",
         panel=TRAINING,
         changes_data=False,
-        within=COUNT,
+        within=arguments.STEPS,
     )
     minutes: float | None = option(
         None,
@@ -294,7 +298,7 @@ class TrainingOptions:
         metavar="M",
         panel=TRAINING,
         changes_data=False,
-        within=POSITIVE,
+        within=arguments.MINUTES,
     )
     batch_size: int | None = option(
         None,
@@ -302,7 +306,7 @@ class TrainingOptions:
         metavar="N",
         panel=TRAINING,
         changes_data=False,
-        within=COUNT,
+        within=arguments.BATCH,
     )
     lr: float | None = option(
         None,
@@ -310,7 +314,7 @@ class TrainingOptions:
         metavar="RATE",
         panel=TRAINING,
         changes_data=False,
-        within=POSITIVE,
+        within=arguments.LEARNING_RATE,
     )
     dropout: float | None = option(
         None,
@@ -318,7 +322,7 @@ class TrainingOptions:
         metavar="P",
         panel=TRAINING,
         changes_data=False,
-        within=PROBABILITY,
+        within=arguments.DROPOUT,
     )
     bptt: int | None = option(
         None,
@@ -327,7 +331,7 @@ class TrainingOptions:
         panel=TRAINING,
         changes_data=False,
         tasks=("lm",),
-        within=COUNT,
+        within=arguments.BPTT,
     )
     class_weights: str | None = option(
         None,
@@ -349,7 +353,7 @@ class TrainingOptions:
         metavar="N",
         panel=TRAINING,
         changes_data=False,
-        within=SEED,
+        within=arguments.SEED,
     )
     device: str = option(
         "auto",
@@ -359,7 +363,9 @@ class TrainingOptions:
         choices=DEVICES,
     )
     # All commands share the declaration of this flag.
-    threads: int | None = field(default=None, metadata=no_flag(changes_data=False, within=COUNT))
+    threads: int | None = field(
+        default=None, metadata=no_flag(changes_data=False, within=arguments.THREADS)
+    )
     # Lines read and lines encoded, where the time budget did not allow for all data. Only
     # --config sets it, to repeat such a run.
     part: tuple[int, int] | None = field(default=None, metadata=no_flag(changes_data=True))
@@ -368,6 +374,8 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         one_of("task", self.task, tuple(TASKS))
+        for path in self.data:
+            refuse_empty("DATA", path)
         _check_values(self)
         budgets = [
             flag_of(name)
@@ -441,7 +449,7 @@ class ExecutionOptions:
         metavar="SECONDS",
         panel=CHECKPOINTS,
         changes_data=False,
-        within=SECONDS,
+        within=arguments.SECONDS,
     )
     cache: bool = option(
         True,
@@ -456,6 +464,7 @@ class ExecutionOptions:
         metavar="DIR",
         panel=CHECKPOINTS,
         changes_data=False,
+        is_path=True,
     )
 
     def __post_init__(self) -> None:
@@ -465,15 +474,17 @@ class ExecutionOptions:
 
 
 def _check_values(options: TrainingOptions | ExecutionOptions) -> None:
-    """Raise UsageError for a value that is none of the choices or not within the range. None is
-    valid where it is the default."""
+    """Raise UsageError for a value that is none of the choices or not within the range, and
+    for an empty path. None is valid where it is the default."""
     for item in fields(options):
         value = getattr(options, item.name)
         declaration: Declaration = item.metadata[_DECLARATION]
         if value is None and item.default is None:
             continue
-        flag, valid = flag_of(item.name), declaration.within
+        flag = flag_of(item.name)
         if declaration.choices:
             one_of(flag, value, declaration.choices)
-        if valid is not None and not valid.contains(value):
-            raise UsageError(f"{flag} must be {valid.description}, not {value}")
+        if declaration.within is not None:
+            declaration.within.check(flag, value)
+        if declaration.is_path:
+            refuse_empty(flag, value, declaration.metavar)

@@ -26,6 +26,7 @@ from rnntext.training.data.prepare import ShareSpent
 from rnntext.training.engine.device import Machine, choose_machine
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks, group
 from rnntext.training.engine.loop import Loop, always_false
+from rnntext.training.engine.memory import explain_out_of_memory
 from rnntext.training.engine.optimizer import OptimizerConfig
 from rnntext.training.engine.schedule import Budget
 from rnntext.training.engine.time_plan import MAX_EVALUATION_SHARE
@@ -43,7 +44,13 @@ from rnntext.training.events import (
     StepTimed,
     Stopped,
 )
+from rnntext.training.memory_needs import (
+    require_batch_memory,
+    require_model_memory,
+    smaller_batch,
+)
 from rnntext.training.networks.encoder import Network
+from rnntext.training.networks.size import network_size
 from rnntext.training.onnx.from_network import export, numpy_weights, verify
 from rnntext.training.options import ExecutionOptions, TrainingOptions
 from rnntext.training.persistence import resume as resuming
@@ -102,7 +109,11 @@ def run(
     as it was last saved.
     """
     began = time.perf_counter() if began is None else began
-    with group(options.device) as ranks, ExitStack() as stack:
+    with (
+        group(options.device) as ranks,
+        explain_out_of_memory(smaller_batch(options)),
+        ExitStack() as stack,
+    ):
         resume = execution.resume
         destination = Destination(directory, Claim(directory, "training"))
         # A run that is finished is only reported, which needs no claim.
@@ -126,15 +137,16 @@ def run(
 
 def dry_run(options: TrainingOptions, *, cache: bool = True) -> Iterator[Event]:
     """Read the data and time a few steps; nothing is written but to the cache."""
-    setup = _set_up(options, time.perf_counter(), cache)
-    yield setup.prepared
-    steps, started = 0, time.perf_counter()
-    for batch in setup.objective.batches(0):
-        loss, _ = setup.objective.loss(setup.model, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        steps += 1
-        if time.perf_counter() - started > _TIMED_SECONDS:
-            break
+    with explain_out_of_memory(smaller_batch(options)):
+        setup = _set_up(options, time.perf_counter(), cache)
+        yield setup.prepared
+        steps, started = 0, time.perf_counter()
+        for batch in setup.objective.batches(0):
+            loss, _ = setup.objective.loss(setup.model, batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            steps += 1
+            if time.perf_counter() - started > _TIMED_SECONDS:
+                break
     seconds = (time.perf_counter() - started) / steps
     yield StepTimed(seconds, seconds * setup.prepared.steps_per_epoch)
 
@@ -268,6 +280,8 @@ def _set_up(
     spent = _share_spent(None if saved_run is not None else options.minutes, began)
     data = _load(task, options, tokenizer, spent, cache, ranks)
     recipe, config = _choose_model(task, options, data, init, saved_run)
+    size = network_size(config)
+    require_model_memory(size, options, recipe, machine)
     torch.manual_seed(options.seed)
     model = task.build_network(config, recipe)
     if init is not None:
@@ -277,6 +291,7 @@ def _set_up(
         # Each rank draws other dropout masks.
         torch.manual_seed(options.seed + ranks.rank)
     objective = task.objective(options, data, recipe, machine, ranks)
+    require_batch_memory(size, options, objective, machine, ranks)
     prepared = Prepared(
         summary=data.summary,
         encoded=data.encoded,

@@ -243,7 +243,12 @@ def test_a_seed_too_large_for_torch(run: Shell, tmp_path: Path) -> None:
 
 def test_a_validation_that_gives_no_numbers(run: Shell, tmp_path: Path) -> None:
     args = ("train", "classify", REVIEWS, "-o", tmp_path / "m", *TINY, 2, "-q")
-    run(*args, "--lr", "1e30").failed(1, "--lr")
+    higher = (
+        "from rnntext.arguments import LEARNING_RATE\n"
+        "object.__setattr__(LEARNING_RATE, 'most', 1e31)\n"
+    )
+    found = run(*args, "--lr", "1e30", before=higher)
+    found.failed(1, "the weights became infinite or NaN by step", "--lr")
     assert os.listdir(tmp_path) == []
 
 

@@ -120,7 +120,7 @@ def test_missing_files(run: Shell, train: Fails, classifier: Path, tmp_path: Pat
         (["--format", "xml"], ("--format xml", "csv")),
         (["--format", "conllu"], ("--format conllu does not serve classify",)),
         (["--steps", "0"], ("--steps",)),
-        (["--steps", "x"], ("--steps", "--help")),
+        (["--steps", "x"], ("--steps", "'x'")),
         (["--lr", "nan"], ("--lr",)),
         (["--dropout", "1"], ("--dropout",)),
         (["--vocab-size", "5"], ("--vocab-size",)),
@@ -174,8 +174,8 @@ def test_init_from_an_unsuitable_model(
         (["classify", "-m", "x", "--text", "x", "file"], ("--text",)),
         (["classify", "-m", "x", "--record", "word", "file"], ("--record word",)),
         (["classify", "-m", "x", "--threshold", "2", "file"], ("--threshold",)),
-        (["classify", "-m", "x", "-k", "0", "file"], ("--top-k", "--help")),
-        (["classify", "-m", "x", "--threads", "0", "file"], ("--threads", "--help")),
+        (["classify", "-m", "x", "-k", "0", "file"], ("--top-k", "from 1 to")),
+        (["classify", "-m", "x", "--threads", "0", "file"], ("--threads", "from 1 to")),
         (["tag", "-m", "x", "--record", "file", "--text-column", "a", "f"], ("--text-column",)),
         (["generate", "-m", "x", "--temperature", "-1", "a"], ("--temperature",)),
         (["generate", "-m", "x", "--top-p", "0", "a"], ("--top-p",)),
@@ -215,7 +215,10 @@ def test_a_model_of_another_task(run: Shell, lm: Path, classifier: Path, tagger:
 
 # Damaged checkpoints
 
-FILES = ["README.md", "metrics.jsonl", "model.onnx", "model.safetensors", "tokenizer.json"]
+FILES = [
+    *("README.md", "evaluation.json", "metrics.jsonl", "model.onnx", "model.safetensors"),
+    "tokenizer.json",
+]
 
 
 @pytest.mark.parametrize("damage", ["removed", "cut short", "one bit", "empty", "a directory"])
@@ -267,3 +270,14 @@ def test_a_disk_that_fills_while_saving(run: Shell, classifier: Path, tmp_path: 
     found.failed(1, f"cannot write {tmp_path / 'm'}: File too large")
     assert found.out == b""
     assert {path.name: path.read_bytes() for path in (tmp_path / "m").iterdir()} == before
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")
+def test_results_that_cannot_be_printed_say_where_the_model_is(run: Shell, tmp_path: Path) -> None:
+    args = ("train", "tag", CORPORA / "tagged.conllu", *TINY, 2, "-q", "-o", tmp_path / "m")
+    run(*args, out="/dev/full").failed(
+        1, f"No space left on device; the model is saved in {tmp_path / 'm'}"
+    )
+    assert (tmp_path / "m" / "model.onnx").exists()
+    dry = run(*args, "--dry-run", out="/dev/full").failed(1, "No space left on device")
+    assert "saved" not in dry.err

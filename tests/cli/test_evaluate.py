@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_streams import on_terminal
 from tests.conftest import CORPORA, TINY, Shell
 
 ONE = ("--threads", "1")
@@ -111,6 +112,37 @@ def test_columns_and_labels_of_another_file(run: Shell, classifier: Path, tmp_pa
     (found,) = run(*args, "--json", data).done().objects
     assert found["labels"] == ["neg", "pos", "unheard of"]
     assert found["per_label"]["unheard of"]["support"] == 1
+
+
+def test_a_terminal_shows_twenty_of_many_labels(
+    run: Shell, classifier: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "a.tsv"
+    rows = [f"text {n}\tlabel {n:02}\n" for n in range(30)]
+    data.write_text("text\tlabel\n" + "".join(rows) + rows[29])
+    args = ("evaluate", "-m", classifier, *ONE, data)
+    shown = on_terminal(run, *args, size=(99, 200))[1].decode()
+    assert shown.count("label ") == 21  # and the head of the column
+    assert shown.index("label 29") < shown.index("label 00")
+    assert "the 20 most frequent of 32 labels; --json gives all of them" in shown
+    assert len(run(*args, "--json").done().objects[0]["per_label"]) == 32
+
+
+def test_many_labels_have_no_matrix(run: Shell, classifier: Path, tmp_path: Path) -> None:
+    data = tmp_path / "a.tsv"
+    rows = [f"text {n}\tlabel {n:04}\n" for n in range(999)]
+    data.write_text("text\tlabel\n" + "".join(rows))
+    args = ("evaluate", "-m", classifier, *ONE, "--json", data)
+    (found,) = run(*args).done().objects
+    assert list(found)[-3:] == ["per_label", "confusion_pairs", "labels"]
+    assert len(found["labels"]) == 1001
+    # Every text has a label that the model does not know, and is taken for one of its two.
+    assert {gold for gold, _, _ in found["confusion_pairs"]} == set(range(2, 1001))
+    assert {taken for _, taken, _ in found["confusion_pairs"]} <= {0, 1}
+    data.write_text("text\tlabel\n" + "".join(rows[:998]))
+    (found,) = run(*args).done().objects
+    assert len(found["confusion"]) == 1000
+    assert "confusion_pairs" not in found
 
 
 def test_a_language_model_starts_each_file_anew(run: Shell, lm: Path, tmp_path: Path) -> None:

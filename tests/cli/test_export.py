@@ -423,7 +423,7 @@ def test_other_files_are_not_replaced(run: Shell, copied: Path, tmp_path: Path) 
 
 def test_a_file_that_cannot_be_written(run: Shell, classifier: Path, tmp_path: Path) -> None:
     run("export", classifier, "-o", tmp_path / "no" / "x.onnx").failed(
-        1, f"{tmp_path}/no/x.onnx cannot be written: No such file or directory"
+        1, f"cannot write {tmp_path}/no/x.onnx: No such file or directory; choose another place"
     )
     (tmp_path / "x.onnx").mkdir()
     run("export", classifier, "-o", tmp_path / "x.onnx").failed(2, "x.onnx is a directory")

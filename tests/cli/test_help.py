@@ -74,7 +74,7 @@ def test_every_command_takes_quiet(name: str, run: Shell) -> None:
         (["lm", "x", "--class-weights", "balanced"], ("--class-weights is for train classify",)),
         (["tag", "x", "--multi-label"], ("--multi-label is for train classify",)),
         (["classify", "x", "--tag-column", "upos"], ("--tag-column is for train tag",)),
-        (["tag", "x", "--threads", "0"], ("--threads", "train tag --help")),
+        (["tag", "x", "--threads", "0"], ("--threads", "from 1 to 1,024")),
     ],
 )
 def test_incomplete_and_wrong_lines_of_train(

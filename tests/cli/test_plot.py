@@ -115,8 +115,8 @@ def test_a_trained_model(run: Shell, tagger: Path) -> None:
         (["a", "-o", "x.pdf"], 2, ["-o x.pdf: a picture's name ends in .png or .svg"]),
         (["a", "-o", "x"], 2, ["-o x: a picture's name"]),
         (["a", "-o", "folder.png"], 2, ["folder.png is a directory"]),
-        (["a", "-o", "none/x.png"], 1, ["none/x.png cannot be written: No such file"]),
-        (["a", "-o", "a/config.json/x.svg"], 1, ["x.svg cannot be written: Not a directory"]),
+        (["a", "-o", "none/x.png"], 1, ["cannot write none/x.png: No such file"]),
+        (["a", "-o", "a/config.json/x.svg"], 1, ["x.svg: Not a directory; choose another place"]),
         ([], 2, ["DIR"]),
     ],
 )
@@ -165,14 +165,14 @@ def test_a_disk_that_fills(run: Shell, runs: Path) -> None:
         check=False,
     )
     outcome = Outcome(found.returncode, found.stdout, found.stderr.decode())
-    outcome.failed(1, "x.svg cannot be written: File too large")
+    outcome.failed(1, "cannot write x.svg: File too large; free some space")
     assert (runs / "x.svg").read_text() == "the old one"
     assert sorted(os.listdir(runs)) == before
 
 
 def test_without_matplotlib(run: Shell, runs: Path, tmp_path: Path) -> None:
     (tmp_path / "hidden").mkdir()
-    (tmp_path / "hidden" / "matplotlib.py").write_text("raise ImportError('hidden')")
+    (tmp_path / "hidden" / "matplotlib.py").write_text("raise ModuleNotFoundError('hidden')")
     path = os.pathsep.join([str(tmp_path / "hidden"), *os.environ.get("PYTHONPATH", "").split(":")])
     env = {"PYTHONPATH": path}
     run.fresh("plot", "a", "-o", "x.svg", cwd=runs, env=env).failed(

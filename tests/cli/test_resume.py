@@ -142,7 +142,7 @@ def copy(unfinished: Path, tmp_path: Path) -> Path:
         (["--steps", "10"], ["exclude each other"]),
         (["--force"], ["--resume and --force exclude each other"]),
         (["--dry-run"], ["--resume and --dry-run exclude each other"]),
-        (["--save-every", "-1"], ["--save-every must be 0 or more"]),
+        (["--save-every", "-1"], ["--save-every must be from 0 "]),
     ],
 )
 def test_another_run_is_refused_by_name(
@@ -224,7 +224,9 @@ def test_a_diverged_run_keeps_the_last_good_state(
     found = run(*words, *EVERY_STEP, before=DIVERGING, timeout=120)
     assert found.status == 1, found.err
     last = found.err.splitlines()[-1]
-    assert re.search(r"stopped being a number by step 6, at a learning rate of .*--lr", last)
+    assert re.search(
+        r"weights became infinite or NaN by step 6, at a learning rate of .*--lr", last
+    )
     assert last.endswith(f"{out} keeps what was last saved")
     assert saved_step(out) == 5
     succeeded(run(*words, "--resume", timeout=120))

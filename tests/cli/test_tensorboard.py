@@ -43,3 +43,27 @@ def test_figures_that_cannot_be_written_do_not_end_the_run(run: Shell, tmp_path:
     assert found.status == 0, found.err
     assert found.err.count("no more figures for TensorBoard: /proc/self") == 1
     assert (out / "model.onnx").exists()
+
+
+# Limits the size of event files, as a full disk does. The library's own thread writes them.
+LITTLE_ROOM = """
+import errno, io
+
+real = io.open
+
+def full(file, *args, **more):
+    if "tfevents" in str(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    return real(file, *args, **more)
+
+io.open = full
+"""
+
+
+def test_a_disk_that_is_full_gives_one_line(run: Shell, tmp_path: Path) -> None:
+    data = CORPORA / "tagged.conllu"
+    words = ["train", "tag", data, "-o", tmp_path / "model", *TINY, 40, "-q"]
+    found = run(*words, "--tensorboard", tmp_path / "t", before=LITTLE_ROOM, timeout=120)
+    assert found.status == 0, found.err
+    assert "Traceback" not in found.err
+    assert (tmp_path / "model" / "model.onnx").exists()

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from rnntext.checkpoint import load
+from tests.cli.test_streams import on_terminal
 from tests.conftest import CORPORA, TINY, Outcome, Shell
 
 SAMPLE = "naïve café 你好 🙂"
@@ -209,6 +210,33 @@ def test_every_label_is_answered_as_it_was_in_the_file(run: Shell, tmp_path: Pat
     assert set(found["labels"]) == set(ODD)
 
 
+def test_many_labels(run: Shell, tmp_path: Path) -> None:
+    """What a running model reads holds no table of them, and a terminal shows twenty."""
+    labels = [f"label {number:03}" for number in range(300)]
+    data, out = tmp_path / "a.csv", tmp_path / "m"
+    data.write_text(table([*labelled(labels), *labelled(["label 123"], 9)], ","), "utf-8")
+    args = ("train", "classify", data, "--valid", data, "-o", out, *TINY, 2, "-q")
+    found = run(*args, "--json").done()
+    told = found.objects[0]["metrics"]
+    assert len(told["confusion"]) == len(told["per_label"]) == 300
+    config = load(out).config
+    assert config["results"]["metrics"].keys() == CLASSIFY
+    assert config["model"]["labels"] == labels
+    # Their list, and how often each occurs.
+    assert (out / "config.json").stat().st_size < 20_000
+    assert run(*args, "--resume", "--json").done().objects[0]["metrics"] == told
+    assert "`label 019` and 280 more\n" in (out / "README.md").read_text("utf-8")
+    shown = on_terminal(run, "info", out, size=(99, 3000))[1].decode()
+    assert "label 019 and 280 more" in shown
+    assert "label 299" in run("info", out).done().out.decode()
+    dry = ("train", "classify", data, "--valid", data, "--dry-run", "-q", "--preset", "tiny")
+    shown = on_terminal(run, *dry, size=(99, 200))[1].decode()
+    assert shown.count("label label") == 20
+    assert shown.index("label 123") < shown.index("label 000")
+    assert "the 20 most frequent of 300 labels; --json gives all of them" in shown
+    assert run(*dry).done().out.decode().count("label label") == 300
+
+
 def test_the_result_as_json(run: Shell, tmp_path: Path) -> None:
     out = tmp_path / "m"
     args = ("train", "classify", CORPORA / "reviews.csv", "-o", out, *TINY, 3, "-q", "--json")
@@ -400,7 +428,7 @@ def test_an_empty_folder_is_taken_and_a_missing_one_is_made(run: Shell, tmp_path
     for out in ("empty", "not/there/yet"):
         short_run(run, tmp_path / out).done()
         assert sorted(os.listdir(tmp_path / out)) == sorted(
-            [*FILES, "README.md", "metrics.jsonl", "tokenizer.json"]
+            [*FILES, "README.md", "evaluation.json", "metrics.jsonl", "tokenizer.json"]
         )
 
 

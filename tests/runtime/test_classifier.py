@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from rnntext.checkpoint import load
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import CheckpointError
+from rnntext.runtime import classifier as classifier_module
 from rnntext.runtime.classifier import Classification, Classifier
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
@@ -145,6 +146,42 @@ def test_labels_of_equal_probability_keep_their_order() -> None:
     )
     (answer,) = Classifier(model).classify(["a"])
     assert list(answer.labels.items()) == [(label, 0.25) for label in LABELS]
+    (answer,) = Classifier(model).stream(["a"], top_k=1)
+    assert answer.labels == {LABELS[0]: 0.25}
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_texts_are_classified_in_blocks(both: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many labels: the probabilities of all texts would fill memory."""
+    one, two = (random_classifier(both=both, threads=threads)[0] for threads in (1, 2))
+    texts = [*texts_of(*LENGTHS), SAMPLE, ""]
+    wanted = one.classify(texts)
+    monkeypatch.setattr(classifier_module, "_BLOCK_LOGITS", 11)
+    monkeypatch.setattr(classifier_module, "_RANKED", 5)
+    encoded = TOKENIZER.encode(texts)
+    blocks = [block for block, _ in one.probabilities_in_blocks(encoded)]
+    assert len(blocks) > 3
+    assert [text for block in blocks for text in texts[block]] == texts
+    assert one.classify(texts) == two.classify(texts) == wanted
+    assert one.classify([]) == []
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 4, 9])
+def test_the_likeliest_labels(top_k: int) -> None:
+    classifier, network = random_classifier()
+    texts = texts_of(*LENGTHS)
+    some = list(classifier.stream(texts, top_k))
+    for answer, every in zip(some, classifier.classify(texts), strict=True):
+        assert list(answer.labels.items()) == list(every.labels.items())[:top_k]
+    assert list(classifier.stream([], top_k)) == []
+    # The first and the last label are equally likely, and keep their order.
+    with torch.no_grad():
+        for parameter in network.head.output.parameters():  # type: ignore[union-attr]
+            parameter[-1] = parameter[0]
+    model = TrainedModel.from_session(network.config, TOKENIZER, Session(export(network), 1))
+    some = list(Classifier(model).stream(texts, top_k))
+    for answer, every in zip(some, Classifier(model).classify(texts), strict=True):
+        assert list(answer.labels.items()) == list(every.labels.items())[:top_k]
 
 
 def test_multi_label_probabilities_are_sigmoids() -> None:

@@ -428,7 +428,7 @@ def test_no_texts_and_no_words_asked_for() -> None:
     tokenizer = trained("char", ["ab"])
     predictor = Known(tokenizer, some_tokens(tokenizer, "ab")).predictor()
     assert predictor.predict([]) == []
-    with pytest.raises(UsageError, match="--top-k must be at least 1, not 0"):
+    with pytest.raises(UsageError, match=r"--top-k must be a whole number from 1 .*, not 0"):
         predictor.predict(["a"], top_k=0)
 
 

@@ -6,7 +6,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnntext.text.batches import buckets, even_width, pad, split_into_windows
+from rnntext.text.batches import (
+    blocks,
+    buckets,
+    even_width,
+    pad,
+    split_into_windows,
+    window_counts,
+)
 
 LENGTHS = st.lists(st.integers(0, 60), max_size=80).map(lambda x: np.array(x, np.int64))
 
@@ -102,3 +109,22 @@ def test_shuffled_buckets_stay_narrow() -> None:
     found = list(buckets(lengths, max_rows=32, max_tokens=10**6, shuffle=shuffle))
     room = sum(len(batch) * int(lengths[batch].max()) for batch in found)
     assert lengths.sum() / room > 0.9
+
+
+@given(st.lists(st.integers(1, 9), max_size=30), st.integers(1, 40))
+def test_blocks_are_consecutive_and_as_large_as_they_may_be(sizes: list[int], most: int) -> None:
+    found = list(blocks(np.array(sizes, np.int64), most))
+    assert [size for block in found for size in sizes[block]] == sizes
+    if not sizes:
+        assert found == [slice(0, 0)]
+        return
+    totals = [sum(sizes[block]) for block in found]
+    for block, total, following in zip(found, totals, [*found[1:], None], strict=True):
+        assert total <= most or len(sizes[block]) == 1
+        assert following is None or total + sizes[following.start] > most
+
+
+def test_windows_are_counted() -> None:
+    documents = [np.arange(length) for length in (0, 1, 3, 4, 6, 7)]
+    _, owners = split_into_windows(documents, 3)
+    assert window_counts(documents, 3).tolist() == np.bincount(owners).tolist()

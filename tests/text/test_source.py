@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import signal
@@ -10,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import given
@@ -21,9 +23,11 @@ from rnntext.text.source import (
     BinaryDataError,
     Decoding,
     extension,
+    file_text,
     for_message,
     peek_lines,
     read_byte_chunks,
+    read_checked_bytes,
     read_line_blocks,
     source_name,
     visible_entries,
@@ -173,10 +177,107 @@ def test_nul_bytes_near_the_start_mean_binary() -> None:
         with pytest.raises(BinaryDataError, match=r"\(NUL bytes\): name text files$"):
             lines_in(data, chunk=4)
     late = b"a" * source.BINARY_BYTES + b"\0"
-    assert lines_in(late, chunk=1000) == [late.decode()]
-    assert lines_in(late, chunk=1024) == [late.decode()]  # the first byte of a read
     with pytest.raises(BinaryDataError):
         lines_in(late[1:], chunk=1000)
+    for chunk in (1000, 1024):  # 1024: the first byte of a read
+        with pytest.raises(DataError) as error:
+            lines_in(late, chunk=chunk)
+        assert not isinstance(error.value, BinaryDataError)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("chunk", [1, 1000, 1 << 18])
+def test_a_nul_further_on_is_named_after_the_lines_before_it(encoding: str, chunk: int) -> None:
+    text = "line\n" * 5000 + "a \0 nul\nlast"
+    lines: list[str] = []
+    with pytest.raises(DataError, match=r"^standard input, line 5001 has a NUL, .*: remove it"):
+        lines.extend(chain.from_iterable(source_blocks(text.encode(encoding), encoding, chunk)))
+    assert lines == ["line"] * 5000
+    replaced = list(chain(*source_blocks(text.encode(encoding), encoding, chunk, "replace")))
+    assert replaced[5000:] == ["a \ufffd nul", "last"]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+@pytest.mark.parametrize("end", ["\n", "", "\r\n"])
+def test_a_line_over_the_limit_is_named_after_the_lines_before_it(chunk: int, end: str) -> None:
+    decoding = Decoding(max_line=10)
+    for length in (9, 10):
+        text = f"one\n{'é' * (length - end.count(chr(13)))}{end}"
+        assert len(feed(text, decoding, chunk)) == 2
+    lines: list[str] = []
+    with pytest.raises(DataError) as error:
+        feed(f"one\ntwo\n{'é' * 11}{end}", decoding, chunk, lines)
+    assert str(error.value) == (
+        "text, line 3 has more than 10 characters: cut it, or allow more with --max-line"
+    )
+    assert lines == ["one", "two"]
+
+
+def test_the_text_of_a_file_has_a_limit() -> None:
+    blocks = [["ab", ""], [], ["cde"]]
+    assert file_text(blocks, "f", 7) == "ab\n\ncde"
+    with pytest.raises(DataError) as error:
+        file_text(blocks, "f", 6)
+    assert str(error.value).startswith("f has more than 6 characters: read it line by line, ")
+    assert file_text([], "f", 1) == ""
+
+
+def test_a_limit_that_is_no_number_of_characters() -> None:
+    with pytest.raises(UsageError, match="--max-line must be a whole number from 1 to "):
+        Decoding(max_line=0)
+
+
+def test_what_never_ends_is_refused_before_it_is_copied() -> None:
+    """A device of NULs, of random bytes, and one of letters without a line end."""
+    decoding = Decoding(max_line=1 << 20)
+    for unit, reason in (
+        (b"\0", "binary file"),
+        (b"\x81\xff", "is not UTF-8"),
+        (b"a", "line 1 has more than"),
+    ):
+        reader, writer = os.pipe()
+        with os.fdopen(writer, "wb", buffering=0) as file:
+            thread = threading.Thread(target=write_until_closed, args=(file, unit * (1 << 16)))
+            thread.start()
+            taken: list[int] = []
+            with pytest.raises(DataError, match=reason):
+                taken.extend(map(len, read_checked_bytes("-", decoding, reader)))
+            os.close(reader)
+            thread.join(60)
+            assert sum(taken) <= decoding.max_line
+
+
+def write_until_closed(file: IO[bytes], data: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        while True:
+            file.write(data)
+
+
+def test_compressed_bytes_are_passed_on_unseen(tmp_path: Path) -> None:
+    path = tmp_path / "a.gz"
+    path.write_bytes(b"\x1f\x8b\0\0\xff")
+    assert b"".join(read_checked_bytes(str(path), Decoding(), 0)) == b"\x1f\x8b\0\0\xff"
+
+
+def feed(text: str, decoding: Decoding, chunk: int, lines: list[str] | None = None) -> list[str]:
+    """The lines of a text that is read in chunks; also those before an error."""
+    lines = [] if lines is None else lines
+    decoder, data = source._LineDecoder("text", decoding), text.encode()
+    for start in range(0, len(data), chunk):
+        for block in decoder.feed(data[start : start + chunk]):
+            lines += block
+    for block in decoder.feed(b"", final=True):
+        lines += block
+    return lines
+
+
+def source_blocks(
+    data: bytes, encoding: str, chunk: int, errors: str = "strict"
+) -> Iterator[list[str]]:
+    decoder = source._LineDecoder("standard input", Decoding(encoding, errors))
+    for start in range(0, len(data), chunk):
+        yield from decoder.feed(data[start : start + chunk])
+    yield from decoder.feed(b"", final=True)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -119,6 +120,13 @@ def test_a_json_that_describes_no_run(value: dict[str, Any]) -> None:
         ("seed", -1),
         *((name, bad) for name in ("minutes", "lr") for bad in (0, -1.0, float("nan"))),
         ("minutes", float("inf")),
+        ("epochs", 2147483648),
+        ("epochs", 2.5),
+        ("layers", 1000),
+        ("lr", 2147483648),
+        ("lr", 1e-320),
+        ("minutes", 1e308),
+        ("seed", 2**63),
         ("dropout", 1.0),
         ("dropout", -0.1),
         ("dropout", float("nan")),
@@ -153,12 +161,31 @@ def test_none_is_valid_only_as_a_default(name: str) -> None:
         TrainingOptions.from_json(value)
 
 
-@pytest.mark.parametrize("seconds", [-1.0, float("nan")])
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), 1e308])
 def test_an_invalid_interval_of_checkpoints(seconds: float) -> None:
-    message = f"--save-every must be 0 or more seconds, not {seconds}"
+    message = re.escape(f"--save-every must be from 0 to 1,000,000, not {seconds}")
     with pytest.raises(UsageError, match=f"^{message}$"):
         ExecutionOptions(save_every=seconds)
     assert ExecutionOptions(save_every=0).save_every == 0
+
+
+def test_an_empty_path_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match=r"^DATA is empty: name a file$"):
+        TrainingOptions("lm", ("x", ""))
+    with pytest.raises(UsageError, match=r"^--valid is empty: name a file$"):
+        TrainingOptions("lm", ("x",), valid="")
+    with pytest.raises(UsageError, match=r"^--init is empty: name a directory$"):
+        TrainingOptions("lm", ("x",), init="")
+    with pytest.raises(UsageError, match=r"^--tensorboard is empty: name a directory$"):
+        ExecutionOptions(tensorboard="")  # type: ignore[arg-type]
+
+
+def test_every_number_has_a_range() -> None:
+    for options in (TrainingOptions, ExecutionOptions):
+        hints = get_type_hints(options)
+        for name, declaration in declarations(options).items():
+            if hints[name] in (int, float, int | None, float | None):
+                assert declaration.within is not None, name
 
 
 def test_resume_and_force_exclude_each_other() -> None:

@@ -1,14 +1,14 @@
 """Buffers standard input and pipes in temporary files, so that they can be read several times.
 
 Knows: which sources can be read only once, and where to stop buffering a source that may have no
-end. Does not know: the meaning of the bytes.
+end. Does not know: how bytes become lines, or what these mean.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import BinaryIO
@@ -16,7 +16,7 @@ from typing import BinaryIO
 from rnntext.errors import DataError, UsageError
 from rnntext.files import temporary_file_error
 from rnntext.text.formats import BufferedSource, DataOptions
-from rnntext.text.source import STDIN, read_byte_chunks, source_name
+from rnntext.text.source import STDIN, is_compressed, read_checked_bytes, source_name
 
 
 @contextmanager
@@ -42,11 +42,12 @@ def buffer_sources(
             if path in buffers:
                 raise DataError(f"{source_name(path)} is named twice and can be read only once")
             # In compressed or UTF-16 text a byte of value 10 need not be a line end.
-            has_plain_line_ends = not (options.decoding.wide or path.lower().endswith(".gz"))
+            has_plain_line_ends = not (options.decoding.wide or is_compressed(path))
             try:
                 # The file has no name, so the system removes it however the process ends.
                 file = stack.enter_context(tempfile.TemporaryFile())
-                truncated = _copy(path, file, stdin, stop if has_plain_line_ends else None)
+                chunks = read_checked_bytes(path, options.decoding, stdin)
+                truncated = _copy(chunks, file, stop if has_plain_line_ends else None)
                 file.flush()
             except OSError as error:
                 raise temporary_file_error(f"a copy of {source_name(path)}", error) from error
@@ -61,13 +62,13 @@ def is_non_seekable(path: str) -> bool:
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
-def _copy(path: str, file: BinaryIO, stdin: int, stop: Callable[[], bool] | None) -> bool:
-    """Copy `path` to `file`, to its end or to the last line end once `stop` returns True.
+def _copy(chunks: Iterable[bytes], file: BinaryIO, stop: Callable[[], bool] | None) -> bool:
+    """Copy bytes to `file`, all of them or those up to the last line end once `stop` returns True.
 
     Returns True if the copy is truncated.
     """
     complete_lines = 0  # bytes up to the last line end
-    for chunk in read_byte_chunks(path, source_name(path), stdin):
+    for chunk in chunks:
         if end := chunk.rfind(b"\n") + 1:
             complete_lines = file.tell() + end
         file.write(chunk)

@@ -54,9 +54,12 @@ def directory() -> Path:
     if os.name == "nt" and (local := os.environ.get("LOCALAPPDATA")):
         return Path(local) / "rnntext"
     try:
-        home = Path.home()
+        # With an empty HOME Python takes the root of all files for the home directory.
+        home = Path.home() if os.environ.get("HOME") != "" else None
     except RuntimeError:
-        raise FileNotFoundError(errno.ENOENT, "there is no home directory") from None
+        home = None
+    if home is None or not home.is_absolute():
+        raise FileNotFoundError(errno.ENOENT, "there is no home directory")
     return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "rnntext"
 
 

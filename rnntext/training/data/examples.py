@@ -17,10 +17,10 @@ from rnntext.training.data.store import Array, RaggedArray
 
 @dataclass(frozen=True, slots=True)
 class LabelledIds:
-    """Encoded documents, and their labels as 0 and 1: (N, labels)."""
+    """Encoded documents, and the indices of each one's labels."""
 
     ids: list[Array]
-    labels: Array
+    labels: list[Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +29,29 @@ class LabelledRows:
 
     ids: RaggedArray
     labels: RaggedArray
-    width: int  # number of labels
 
     @classmethod
     def of(cls, documents: LabelledIds) -> LabelledRows:
         """Store the documents in memory."""
-        labels = RaggedArray.from_arrays(np.flatnonzero(row) for row in documents.labels)
-        return cls(RaggedArray.from_arrays(documents.ids), labels, documents.labels.shape[1])
+        ids, labels = map(RaggedArray.from_arrays, (documents.ids, documents.labels))
+        return cls(ids, labels)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def read(self, index: Sequence[int] | Array) -> LabelledIds:
         """Return the documents with these indices."""
-        labels = np.zeros((len(index), self.width), np.float32)
-        for row, number in enumerate(index):
-            labels[row, self.labels[number]] = 1
-        return LabelledIds([self.ids[number] for number in index], labels)
+        return LabelledIds(
+            [self.ids[number] for number in index], [self.labels[number] for number in index]
+        )
+
+
+def one_hot(labels: Sequence[Array], width: int) -> Array:
+    """Indices of each row's labels -> 0 and 1, (N, width) in float32."""
+    rows = np.zeros((len(labels), width), np.float32)
+    for row, indices in zip(rows, labels, strict=True):
+        row[indices] = 1
+    return rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,23 +10,27 @@ that both learn from the same bytes.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO, Generic, Protocol, TypeVar
+from typing import Any, BinaryIO, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import tokenizers
 
 from rnntext import __version__
 from rnntext.checkpoint_config import DataSummary
+from rnntext.errors import DataError
 from rnntext.text.formats import HUB_PREFIX, DataOptions
+from rnntext.text.source import source_name
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 from rnntext.training.data import cache
 from rnntext.training.data.buffering import buffer_sources
-from rnntext.training.data.cache import Entry
+from rnntext.training.data.cache import Draft, Entry
 from rnntext.training.data.prepare import COPY_SHARE, TOKENIZER, EntryWriter, ShareSpent
 from rnntext.training.data.store import Array
 from rnntext.training.events import EncodedFiles
@@ -95,9 +99,17 @@ def load_data(
         name = _entry_name(data_key, tokenizer)
         entry = _find_own(data_key, tokenizer) or (cache.find(name) if name is not None else None)
         if entry is None:
+            before = _states(source, paths)
             write = source.plan(options, reading, tokenizer, spent)
-            # Files that changed while they were read must not be kept under their former digest.
-            entry = cache.build(name, lambda draft: write(draft) and key() == data_key)
+
+            def write_unchanged(draft: Draft) -> bool:
+                is_whole = write(draft)
+                _require_unchanged(before, _states(source, paths))
+                # A file may also change and keep its time: it must not be kept under its former
+                # digest.
+                return is_whole and key() == data_key
+
+            entry = cache.build(name, write_unchanged)
     with closing(entry):
         place = None if entry.folder is None else str(entry.folder)
         return Data(
@@ -147,6 +159,7 @@ def data_options(options: TrainingOptions) -> DataOptions:
         label_separator=options.label_separator,
         encoding=options.encoding,
         encoding_errors=options.encoding_errors,
+        max_line=options.max_line,
         split=options.split,
     )
 
@@ -172,6 +185,44 @@ def _key(
         return None
 
 
+class _FileState(NamedTuple):
+    inode: tuple[int, int]
+    size: int
+    modified: int
+
+    def may_hold_the_text_of(self, earlier: _FileState) -> bool:
+        """Return False if what stood there `earlier` has been cut, changed or replaced. Text may
+        have been appended: a run reads as much as there was at first."""
+        if self.size == earlier.size:
+            return self == earlier
+        return self.inode == earlier.inode and self.size > earlier.size
+
+
+def _states(source: ExampleSource[Any], paths: list[str]) -> dict[str, _FileState]:
+    """The state of each regular file that is read for `paths`."""
+    states: dict[str, _FileState] = {}
+    for path in paths:
+        for name in source.files(path) if os.path.isdir(path) else [path]:
+            with contextlib.suppress(OSError):  # the readers report what cannot be opened
+                found = os.stat(name)
+                if stat.S_ISREG(found.st_mode):
+                    inode = (found.st_dev, found.st_ino)
+                    states[name] = _FileState(inode, found.st_size, found.st_mtime_ns)
+    return states
+
+
+def _require_unchanged(before: dict[str, _FileState], after: dict[str, _FileState]) -> None:
+    """Raise DataError if a file has changed: files are read several times, and a part of one text
+    would be trained on with a part of another."""
+    for name in before.keys() | after.keys():
+        if not (
+            name in before and name in after and after[name].may_hold_the_text_of(before[name])
+        ):
+            raise DataError(
+                f"{source_name(name)} changed while it was read: start again, or train on a copy"
+            )
+
+
 def _files(
     source: ExampleSource[Any], paths: list[str], reading: DataOptions
 ) -> Iterator[tuple[str, BinaryIO]]:
@@ -193,10 +244,11 @@ def tokenizer_of(text: str, config: dict[str, Any]) -> Tokenizer:
     return Tokenizer.load(text, TokenizerConfig(**config))
 
 
-def digest_of(arrays: Iterable[Array], suffix: bytes = b"") -> str:
+def digest_of(arrays: Iterable[Array], suffix: Iterable[bytes] = ()) -> str:
     """SHA-256 of some rows of integers, their lengths included, and of the bytes `suffix`."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(np.int64(len(array)).tobytes() + array.astype(np.int64).tobytes())
-    digest.update(suffix)
+    for part in suffix:
+        digest.update(part)
     return digest.hexdigest()

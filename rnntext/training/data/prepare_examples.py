@@ -18,6 +18,7 @@ from typing import Generic
 import numpy as np
 
 from rnntext.checkpoint_config import DataSummary
+from rnntext.config import listed
 from rnntext.errors import DataError
 from rnntext.text.formats import DataOptions
 from rnntext.text.source import source_name
@@ -259,11 +260,6 @@ def _require_known_labels(
         if unseen:
             raise DataError(
                 f"{example.source}, line {example.line}: the {schema.label_noun} "
-                f"{min(unseen)!r} is not in the training data, which has {_listed(labels)}: take "
-                "it out, or train on it too"
+                f"{min(unseen)!r} is not in the training data, which has {listed(labels, 12)}: "
+                "take it out, or train on it too"
             )
-
-
-def _listed(labels: Sequence[str], most: int = 12) -> str:
-    shown = ", ".join(labels[:most])
-    return shown if len(labels) <= most else f"{shown} and {len(labels) - most} more"

@@ -93,7 +93,8 @@ class Loop:
         self._reason = ""
 
     def events(self) -> Iterator[LoopEvent]:
-        """Train and yield events. Raises TrainingError if the loss is not a finite number."""
+        """Train and yield events. Raises TrainingError if the loss or a weight is not a finite
+        number."""
         self._model.train()
         while not self._reason:
             for batch in self._objective.batches(self._epoch, self._position):
@@ -273,10 +274,12 @@ class Loop:
             raise self._divergence()
 
     def _divergence(self) -> TrainingError:
+        what = "the loss stopped being a number"
+        if not self._optimizer.is_finite():
+            what = "the weights became infinite or NaN"
         return TrainingError(
-            f"the loss stopped being a number by step {self.step}, at a learning rate of "
-            f"{self._rate:.2g}: train again with a smaller one, such as "
-            f"--lr {self._settings.learning_rate / 4:.1g}"
+            f"{what} by step {self.step}, at a learning rate of {self._rate:.2g}: train again "
+            f"with a smaller one, such as --lr {self._settings.learning_rate / 4:.1g}"
         )
 
 

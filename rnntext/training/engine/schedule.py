@@ -12,7 +12,7 @@ another number, and the decay continues from the current rate to the new end.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -94,7 +94,7 @@ class StepPlan:
         self._replayed = dict(budget.plans[1:])
         self.plans: list[tuple[int, int]] = []
         self._decay: LinearDecay | None = None
-        self._evaluation_steps: frozenset[int] = frozenset()
+        self._evaluation_steps: Collection[int] = ()
         total = budget.total_steps(steps_per_epoch)
         self.ends_on_plateau = total is None and budget.deadline is None
         if total is not None:
@@ -116,10 +116,11 @@ class StepPlan:
         """Return the number of steps that the repeated run planned after `step`, or 0."""
         return self._replayed.get(step, 0)
 
-    def evaluation_steps(self, total: int) -> frozenset[int]:
+    def evaluation_steps(self, total: int) -> Collection[int]:
         """Return the steps after which a run of `total` steps is evaluated."""
         if self._evaluated_each_epoch:
-            return frozenset(range(self._steps_per_epoch, total + 1, self._steps_per_epoch))
+            # A range, which takes no more memory for a million epochs than for one.
+            return range(self._steps_per_epoch, total + 1, self._steps_per_epoch)
         return evaluation_steps(total, self._steps_per_quick_evaluation)
 
     def evaluations_after(self, step: int, total: int) -> int:

@@ -64,6 +64,11 @@ class Classifier(Network):
         return logits
 
 
+def head_parameters(config: ModelConfig) -> int:
+    """The number of the head's parameters."""
+    return (3 * config.encoder.output_size + 1) * len(config.labels)
+
+
 def build(config: ModelConfig, dropout: float, token_dropout: float) -> Classifier:
     """Build a classifier with one output for each label of the configuration."""
     return Classifier(config, dropout, token_dropout)

@@ -55,6 +55,12 @@ class LanguageModel(Network):
         return self.head(states), state
 
 
+def head_parameters(config: ModelConfig) -> int:
+    """The number of the head's parameters; the output weights are those of the embedding."""
+    width, embed = config.encoder.output_size, config.encoder.embed_size
+    return config.encoder.vocab_size + ((width + 1) * embed if width != embed else 0)
+
+
 def build(config: ModelConfig, dropout: float, token_dropout: float) -> LanguageModel:
     """Build a language model. It has no token dropout, because every token is predicted."""
     return LanguageModel(config, dropout)

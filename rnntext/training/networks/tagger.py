@@ -52,6 +52,13 @@ class Tagger(Network):
         return emissions
 
 
+def head_parameters(config: ModelConfig) -> int:
+    """The number of the head's parameters: the linear layer, and the CRF's transitions with its
+    scores of the first and the last tag."""
+    labels = len(config.labels)
+    return (config.encoder.output_size + 1) * labels + (labels + 2) * labels
+
+
 def build(config: ModelConfig, dropout: float, token_dropout: float) -> Tagger:
     """Build a tagger with one emission for each label of the configuration."""
     return Tagger(config, dropout, token_dropout)

@@ -16,6 +16,8 @@ from rnntext.training.onnx.build import build
 from rnntext.training.onnx.common import TOLERANCE, RandomBatch, task_graph
 from rnntext.training.onnx.graph_builder import Array
 
+# Weights of a model that has learned something are at most about 20.
+_LARGEST_WEIGHT = 1000.0
 # Rows and steps of the batches on which a graph is compared with its network.
 _BATCHES = ((1, 1), (1, 2), (3, 7), (2, 40))
 
@@ -35,7 +37,7 @@ def export(model: Network) -> bytes:
 def verify(model: Network, graph: bytes) -> float:
     """The largest difference in a probability between model and graph, over random inputs of
     several lengths; of a language model also that of its generation graph. Raises TrainingError
-    where it is above TOLERANCE."""
+    where it is above TOLERANCE: for weights that have diverged their rounding errors alone are."""
     model = model.cpu().eval()
     session = Session(graph, threads=1)
     generator = np.random.default_rng(0)
@@ -48,11 +50,24 @@ def verify(model: Network, graph: bytes) -> float:
         differences.append(task.difference_of_others(model, generator))
     largest = float(np.max(differences))  # NaN, if any of them is
     if not largest <= TOLERANCE:
+        weight = _largest_weight(model)
+        if not weight <= _LARGEST_WEIGHT:
+            raise TrainingError(
+                f"training diverged: the largest weight is {weight:.2g}, so nothing was saved; "
+                "train again with a smaller --lr"
+            )
         raise TrainingError(
             f"the exported graph differs from the trained model by {largest:.2g} in probability "
             f"(at most {TOLERANCE:g} is allowed), so nothing was saved: please report this"
         )
     return largest
+
+
+def _largest_weight(model: Network) -> float:
+    """The largest absolute weight, NaN if one is NaN; without the CRF, which has large scores for
+    what it forbids."""
+    largest = [p.detach().abs().max() for name, p in model.named_parameters() if "crf" not in name]
+    return float(torch.stack(largest).max())
 
 
 def _random_batch(

@@ -42,7 +42,7 @@ class SavedRun:
     config: CheckpointConfig
     options: TrainingOptions
     finished: bool
-    files: dict[str, bytes]  # tokenizer, log and training state; empty for a finished run
+    files: dict[str, bytes]  # tokenizer, log and training state; of a finished run its tables
 
     @property
     def model(self) -> ModelConfig:
@@ -151,7 +151,7 @@ class SavedRun:
 
     def result(self) -> Saved:
         """Return the event that ended a finished run."""
-        results = self.config.final_results
+        results = self.config.results_with_tables(self.files.get(checkpoint.EVALUATION))
         return Saved(
             directory=self.directory,
             task=self.options.task,
@@ -205,7 +205,9 @@ def find_saved_run(directory: Path, ranks: Ranks = SINGLE_PROCESS) -> SavedRun |
         options = TrainingOptions.from_json(config.training.options)
     except UsageError as error:
         raise config.damaged(f"training.options: {error}") from None
-    names = () if finished else (checkpoint.TOKENIZER, checkpoint.METRICS, TENSORS, LOOP)
+    names = (checkpoint.TOKENIZER, checkpoint.METRICS, TENSORS, LOOP)
+    if finished:
+        names = tuple(content["files"].keys() & {checkpoint.EVALUATION})
     files = {
         name: ranks.broadcast_bytes(lambda name=name: opened[0].read(name))  # type: ignore[misc]
         for name in names

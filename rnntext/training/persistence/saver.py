@@ -26,6 +26,7 @@ from rnntext.checkpoint_config import (
     TrainingRecord,
     config_to_json,
 )
+from rnntext.config import listed
 from rnntext.errors import CheckpointError
 from rnntext.tasks import TASKS
 from rnntext.text.tokenizer import Tokenizer
@@ -166,6 +167,7 @@ class Saver:
             **self._tokenizer_and_log(),
             **_model_files(self._model, graph, "float32" if temperature is None else "int8"),
             checkpoint.MODEL_CARD: self._model_card(saved).encode("utf-8", "replace"),
+            **results.evaluation_file(),
         }
         self._results = results
         config = self._config(results, temperature)
@@ -260,7 +262,7 @@ class Saver:
             if isinstance(value, int | float | None)
         ]
         part = " (the first of them: the time allowed for no more)" if summary.cut_short else ""
-        labels = ", ".join(f"`{label}`" for label in prepared.model.labels)
+        labels = listed([f"`{label}`" for label in prepared.model.labels])
         lines = [
             f"# {saved.directory.name}",
             "",

@@ -6,6 +6,7 @@ Does not know: how a run is trained or saved.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ class TensorBoardLogger:
         """Raises UsageError if the package is not installed or the directory cannot be made."""
         try:
             import tensorboard  # noqa: F401
-        except ImportError:
+        except ModuleNotFoundError:
             raise UsageError(
                 "--tensorboard needs the package tensorboard: run `pip install tensorboard`"
             ) from None
@@ -34,6 +35,8 @@ class TensorBoardLogger:
         except OSError as error:
             raise UsageError(f"--tensorboard {directory}: {error.strerror}") from None
         self._directory = directory
+        self._previous_hook = threading.excepthook
+        threading.excepthook = self._report_thread_error
         self._writer: SummaryWriter | None = None
         self.trouble: str | None = None  # why writing failed; nothing is written after that
 
@@ -58,6 +61,14 @@ class TensorBoardLogger:
         if self._writer is not None and self.trouble is None:
             with self._noting_trouble():
                 self._writer.close()
+        threading.excepthook = self._previous_hook
+
+    def _report_thread_error(self, error: threading.ExceptHookArgs) -> None:
+        """Print no traceback of the thread that writes: its error is raised again at the next
+        call."""
+        in_library = type(error.thread).__module__.startswith("tensorboard.")
+        if not (in_library and issubclass(error.exc_type, OSError)):
+            self._previous_hook(error)
 
     def _write(self, step: int, values: dict[str, Any]) -> None:
         if self.trouble is not None:

@@ -18,14 +18,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnntext import metrics
-from rnntext.text.batches import buckets, pad, split_into_windows
+from rnntext.text.batches import blocks, buckets, pad, split_into_windows, window_counts
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import Labelled, files_of_classes, read_labelled
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data.cache import Entry
 from rnntext.training.data.epochs import BucketedEpochs
 from rnntext.training.data.example_schema import ExampleSchema
-from rnntext.training.data.examples import LabelledIds, LabelledRows
+from rnntext.training.data.examples import LabelledIds, LabelledRows, one_hot
 from rnntext.training.data.loading import Data, digest_of
 from rnntext.training.data.prepare import IDS, TARGETS, TRAIN, VALID, EntryWriter, ShareSpent
 from rnntext.training.data.prepare_examples import plan_examples
@@ -45,10 +45,14 @@ if TYPE_CHECKING:
     from rnntext.runtime.model import TrainedModel
 
 
+# Logits of validation documents that are computed together: 67 MB.
+_BLOCK_LOGITS = 1 << 24
+
+
 class _LabelledBatch(NamedTuple):
     ids: Tensor  # (B, T)
     lengths: Tensor  # (B)
-    labels: Tensor  # (B, labels)
+    labels: Tensor  # (B), indices; of several labels (B, labels), 0 and 1
     weight: float  # divisor of the summed loss; of the batch of all ranks
     tokens: int  # of the batch of all ranks
 
@@ -104,18 +108,27 @@ class Classification(LabelledObjective):
                 for ids, start in zip(documents.ids[shard], starts[shard], strict=True)
             ]
             yield _LabelledBatch(
-                *self._tensors(rows, documents.labels[shard], round_width=True),
+                *self._tensors(rows, round_width=True),
+                labels=self._targets(documents.labels[shard]),
                 weight=self._total_weight(documents.labels) if counts else math.inf,
                 tokens=int(np.minimum(lengths, self.max_length).sum()),
             )
 
     def _tensors(
-        self, rows: Sequence[Array], labels: Array, *, round_width: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, rows: Sequence[Array], *, round_width: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Return ids (B, T) and lengths (B)."""
         ids, lengths = pad(rows, even=round_width)
-        arrays = (ids, lengths.astype(np.int64), labels.astype(np.float32))
-        tensors = (torch.from_numpy(array).to(self.machine.device) for array in arrays)
-        return tuple(tensors)  # type: ignore[return-value]
+        device = self.machine.device
+        return (
+            torch.from_numpy(ids).to(device),
+            torch.from_numpy(lengths.astype(np.int64)).to(device),
+        )
+
+    def _targets(self, labels: Sequence[Array]) -> Tensor:
+        """Return the labels of a batch, as `_LabelledBatch` holds them."""
+        targets = one_hot(labels, len(self.labels)) if self.multi_label else _only(labels)
+        return torch.from_numpy(targets).to(self.machine.device)
 
     def remarks(self) -> tuple[str, ...]:
         longest, count = self.max_length, self._count_longer_documents()
@@ -145,69 +158,85 @@ class Classification(LabelledObjective):
             return functional.binary_cross_entropy_with_logits(
                 logits, labels, pos_weight=self.weights, reduction="sum"
             )
-        return functional.cross_entropy(
-            logits, labels.argmax(1), weight=self.weights, reduction="sum"
-        )
+        return functional.cross_entropy(logits, labels, weight=self.weights, reduction="sum")
 
-    def _total_weight(self, labels: Array) -> float:
+    def _total_weight(self, labels: Sequence[Array]) -> float:
         """Return the divisor that makes a mean of the summed loss of rows with these labels."""
         if self.multi_label:
-            return float(labels.size)
+            return float(len(labels) * len(self.labels))
         if self._class_weights is None:
             return len(labels)
-        return float(self._class_weights[labels.argmax(1)].sum())
+        return float(self._class_weights[_only(labels)].sum())
 
     def final_metrics(self, model: Classifier, *, quick: bool) -> Metrics:
         """Calibrate the model by temperature scaling, in place, and return its metrics."""
         indices = self.evaluated_indices(quick=quick)
-        logits = self._logits_of(model, indices)
-        labels = self.valid.labels[list(indices)]
-        temperature = metrics.fit_temperature(logits.cpu().numpy(), labels, self.multi_label)
+        sample = self._temperature_sample(indices)
+        logits = torch.cat([logits for _, logits in self._logits_in_blocks(model, sample)])
+        temperature = self._fit_temperature(logits.cpu().numpy(), sample)
+        # Where the sample is all of them, they need not be read again.
+        is_whole = len(sample) == len(indices)
+        found = [(sample, logits)] if is_whole else self._logits_in_blocks(model, indices)
+        measured = self._metrics((part, logits / temperature) for part, logits in found)
         with torch.no_grad():
             for parameter in model.head.output.parameters():
                 parameter.div_(temperature)
-        return self._metrics(logits / temperature, indices)
+        return measured
 
     def fit_temperature(self, model: TrainedModel, *, quick: bool) -> float:
         from rnntext.runtime.classifier import Classifier as OnnxClassifier
 
-        indices = self.evaluated_indices(quick=quick)
-        logits = OnnxClassifier(model).logits([self.valid.ids[i] for i in indices])
-        return metrics.fit_temperature(logits, self.valid.labels[list(indices)], self.multi_label)
+        sample = self._temperature_sample(self.evaluated_indices(quick=quick))
+        logits = OnnxClassifier(model).logits([self.valid.ids[i] for i in sample])
+        return self._fit_temperature(logits, sample)
+
+    def _temperature_sample(self, indices: Sequence[int]) -> Sequence[int]:
+        """Return those of the validation documents on which the temperature is fitted."""
+        chosen = metrics.temperature_sample(len(indices), len(self.labels))
+        return [indices[i] for i in chosen.tolist()]
+
+    def _fit_temperature(self, logits: Array, indices: Sequence[int]) -> float:
+        truth = one_hot([self.valid.labels[i] for i in indices], len(self.labels))
+        return metrics.fit_temperature(logits, truth, self.multi_label)
 
     def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
         from rnntext.runtime.classifier import Classifier as OnnxClassifier
 
         indices = self.evaluated_indices(quick=quick)
-        texts = [self.valid.ids[i] for i in indices]
-        return self.metrics_of(OnnxClassifier(model).probabilities_of_ids(texts), indices)
+        found = OnnxClassifier(model).probabilities_in_blocks([self.valid.ids[i] for i in indices])
+        return self.metrics_of((indices[block], probabilities) for block, probabilities in found)
 
     def evaluate_examples(self, model: Classifier, indices: Sequence[int]) -> Metrics:
-        return self._metrics(self._logits_of(model, indices), indices)
+        return self._metrics(self._logits_in_blocks(model, indices))
 
-    def _logits_of(self, model: Classifier, indices: Sequence[int]) -> Tensor:
+    def _logits_in_blocks(
+        self, model: Classifier, indices: Sequence[int]
+    ) -> Iterator[tuple[Sequence[int], Tensor]]:
+        """Yield indices of validation documents with their logits (n, labels)."""
         model.eval()
-        return self.logits(model, [self.valid.ids[i] for i in indices])
+        windows = window_counts([self.valid.ids[i] for i in indices], self.max_length)
+        for block in blocks(windows * len(self.labels), _BLOCK_LOGITS):
+            part = indices[block]
+            yield part, self.logits(model, [self.valid.ids[i] for i in part])
 
-    def _metrics(self, logits: Tensor, indices: Sequence[int]) -> Metrics:
-        probabilities = logits.sigmoid() if self.multi_label else logits.softmax(1)
-        return self.metrics_of(probabilities.cpu().numpy(), indices)
+    def _metrics(self, found: Iterable[tuple[Sequence[int], Tensor]]) -> Metrics:
+        """Return the metrics of validation documents, given by their indices, with these logits."""
 
-    def metrics_of(self, probabilities: Array, indices: Sequence[int]) -> Metrics:
-        """Return the metrics of the probabilities (N, labels) of validation documents, given by
-        their indices."""
-        matrix = self.valid.labels[list(indices)]
-        gold: Any
-        if self.multi_label:
-            gold = [
-                {label for label, is_set in zip(self.labels, row, strict=True) if is_set}
-                for row in matrix
-            ]
-        else:
-            gold = [self.labels[i] for i in matrix.argmax(1)]
-        return metrics.classification_metrics(
-            gold, probabilities, list(self.labels), self.multi_label
-        )
+        def probabilities(logits: Tensor) -> Array:
+            return (logits.sigmoid() if self.multi_label else logits.softmax(1)).cpu().numpy()
+
+        return self.metrics_of((part, probabilities(logits)) for part, logits in found)
+
+    def metrics_of(self, found: Iterable[tuple[Sequence[int], Array]]) -> Metrics:
+        """Return the metrics of validation documents, given by their indices, with these
+        probabilities (n, labels)."""
+        tally = metrics.classification_tally(self.labels, self.multi_label)
+        for part, probabilities in found:
+            gold: Any = [[self.labels[i] for i in self.valid.labels[n]] for n in part]
+            if not self.multi_label:
+                gold = [only for (only,) in gold]
+            tally.add(gold, probabilities)
+        return tally.metrics()
 
     def logits(self, model: Classifier, documents: Sequence[Array]) -> Tensor:
         """Return logits (N, labels). Long documents are read as in the runtime, see
@@ -237,7 +266,7 @@ class Classification(LabelledObjective):
     def _logits_of_batch(self, model: Classifier, rows: Sequence[Array]) -> Tensor:
         longest = max(map(len, rows))
         if longest <= self.max_length:
-            ids, lengths, _ = self._tensors(rows, np.zeros((1, 1)))
+            ids, lengths = self._tensors(rows)
             short_logits: Tensor = model(ids, lengths)
             return short_logits
         # Last state, maximum and sum of each row so far; concat pooling needs them.
@@ -249,7 +278,7 @@ class Classification(LabelledObjective):
             kept = [place for place, row in enumerate(active) if len(rows[row]) > start]
             active = [active[place] for place in kept]
             windows = [rows[row][start : start + self.max_length] for row in active]
-            ids, lengths, _ = self._tensors(windows, np.zeros((1, 1)))
+            ids, lengths = self._tensors(windows)
             if state is not None:
                 state = tuple(part[:, kept] for part in state)
             states, state = model.encoder(ids, lengths, state)
@@ -266,12 +295,18 @@ class Classification(LabelledObjective):
         return logits
 
 
+def _only(labels: Sequence[Array]) -> Array:
+    """Return the index of each row's only label: (N) int64."""
+    return np.concatenate(labels).astype(np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledExamples:
     """Encoded documents with their labels."""
 
     train: LabelledRows
     valid: LabelledIds
+    width: int  # number of labels
 
 
 class DocumentSchema(ExampleSchema[Labelled]):
@@ -353,15 +388,16 @@ class ClassifierTask(Task[LabelledExamples]):
         return plan_examples(schema, options, reading, tokenizer, spent)
 
     def examples(self, entry: Entry) -> LabelledExamples:
-        count = len(entry.meta["labels"])
         valid = LabelledRows(
-            entry.rows_in_memory(IDS + VALID), entry.rows_in_memory(TARGETS + VALID), count
+            entry.rows_in_memory(IDS + VALID), entry.rows_in_memory(TARGETS + VALID)
         )
-        train = LabelledRows(entry.rows(IDS + TRAIN), entry.rows(TARGETS + TRAIN), count)
-        return LabelledExamples(train, valid.read(np.arange(len(valid))))
+        train = LabelledRows(entry.rows(IDS + TRAIN), entry.rows(TARGETS + TRAIN))
+        return LabelledExamples(train, valid.read(np.arange(len(valid))), len(entry.meta["labels"]))
 
     def validation_digest(self, examples: LabelledExamples) -> str:
-        return digest_of(examples.valid.ids, examples.valid.labels.tobytes())
+        # Of 0 and 1 for each label, as the runs of earlier versions recorded it.
+        rows = (one_hot([row], examples.width).tobytes() for row in examples.valid.labels)
+        return digest_of(examples.valid.ids, rows)
 
     def default_recipe(
         self,

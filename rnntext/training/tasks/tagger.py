@@ -17,6 +17,7 @@ from torch import Tensor
 
 from rnntext import metrics
 from rnntext.config import ModelConfig
+from rnntext.errors import DataError
 from rnntext.text.batches import buckets, pad
 from rnntext.text.formats import DataOptions
 from rnntext.text.lines import text_files
@@ -168,6 +169,8 @@ class Tagging(LabelledObjective):
 
 # Maximum length of a sequence, in tokens; a longer sentence is split between words.
 _MAX_LENGTH = 512
+# The scores of all pairs of so many tags take 400 MB, and training six times as much.
+_MAX_TAGS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +304,12 @@ class TaggerTask(Task[TaggedExamples]):
         )  # fmt: skip
 
     def build_network(self, config: ModelConfig, recipe: Recipe) -> Network:
+        if len(config.labels) > _MAX_TAGS:
+            raise DataError(
+                f"the data have {len(config.labels):,} tags, and at most {_MAX_TAGS:,} can be "
+                "learned, because each pair of tags has a score: give fewer, or see whether "
+                "--tag-column names the right column"
+            )
         network = super().build_network(config, recipe)
         assert isinstance(network, Tagger)  # noqa: S101
         if metrics.is_span_tags(config.labels):

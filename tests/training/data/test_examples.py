@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rnntext.training.data.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
+from rnntext.training.data.examples import (
+    LabelledIds,
+    LabelledRows,
+    TaggedIds,
+    TaggedRows,
+    one_hot,
+)
 
 INDICES = [[0, 1, 2, 3], [2], [3, 0, 3], []]
 
@@ -13,13 +19,19 @@ INDICES = [[0, 1, 2, 3], [2], [3, 0, 3], []]
 @pytest.mark.parametrize("index", INDICES)
 def test_documents_with_their_labels(index: list[int]) -> None:
     ids = [np.arange(length, dtype=np.int32) for length in (3, 0, 1, 5)]
-    labels = np.array([[0, 1, 0, 0, 1], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 1]])
+    labels = [np.array(row, np.int32) for row in ([1, 4], [], [0, 1, 2, 3, 4], [4])]
     rows = LabelledRows.of(LabelledIds(ids, labels))
     assert len(rows) == 4
     found = rows.read(np.array(index, np.int64))
     assert [row.tolist() for row in found.ids] == [ids[number].tolist() for number in index]
-    assert found.labels.tolist() == labels[index].tolist()
-    assert (found.labels.dtype, found.labels.shape) == (np.float32, (len(index), 5))
+    assert [row.tolist() for row in found.labels] == [labels[n].tolist() for n in index]
+
+
+def test_labels_as_zeros_and_ones() -> None:
+    found = one_hot([np.array(row, np.int32) for row in ([1, 4], [], [2])], 5)
+    assert found.tolist() == [[0, 1, 0, 0, 1], [0, 0, 0, 0, 0], [0, 0, 1, 0, 0]]
+    assert found.dtype == np.float32
+    assert one_hot([], 5).shape == (0, 5)
 
 
 @pytest.mark.parametrize("index", INDICES)

@@ -118,7 +118,7 @@ def test_an_entry_of_another_tokenizer_is_closed(tmp_path: Path) -> None:
 
 
 def test_a_digest_covers_the_rows_their_lengths_and_the_suffix() -> None:
-    def digest(*rows: list[int], suffix: bytes = b"", dtype: str = "int32") -> str:
+    def digest(*rows: list[int], suffix: tuple[bytes, ...] = (), dtype: str = "int32") -> str:
         return digest_of([np.array(row, dtype) for row in rows], suffix)
 
     different = [
@@ -129,8 +129,8 @@ def test_a_digest_covers_the_rows_their_lengths_and_the_suffix() -> None:
         digest([3], [1, 2]),
         digest([1, 2, 3], []),
         digest(),
-        digest(suffix=b"x"),
-        digest([1, 2], [3], suffix=b"x"),
+        digest(suffix=(b"x",)),
+        digest([1, 2], [3], suffix=(b"x",)),
     ]
     assert len(set(different)) == len(different)
     # The type of the rows is the cache's choice, and says nothing about the data.

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnntext.errors import DataError
 from rnntext.text import lines
 from rnntext.text.tables import Row
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data import prepare
 from rnntext.training.data.loading import Data
+from rnntext.training.data.store import StreamWriter
 from rnntext.training.options import TrainingOptions
 from rnntext.training.tasks.base import get_task
 from rnntext.training.tasks.classifier import LabelledExamples
@@ -56,7 +58,7 @@ def content(data: Data[Any]) -> list[Any]:
         ]
     elif isinstance(data.examples, LabelledExamples):
         sides = (all_rows(data.examples.train), data.examples.valid)
-        parts = [data.labels, *(part for side in sides for part in (*side.ids, side.labels))]
+        parts = [data.labels, *(part for side in sides for part in (*side.ids, *side.labels))]
     else:
         every = (*data.examples.train.read(range(len(data.examples.train))), *data.examples.valid)
         parts = [data.labels, *(x for s in every for x in (s.ids, s.first, s.last, s.tags))]
@@ -215,6 +217,52 @@ def test_a_file_that_grows_while_it_is_read_is_not_kept(
     loaded = load_data(options)
     assert content(loaded) == content(wanted)
     assert kept(cache) == 0
+
+
+def shrink(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def swap(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_text(path.read_text("utf-8") + "more text\n" * 9, "utf-8")
+    os.replace(other, path)
+
+
+def overwrite(path: Path) -> None:
+    """With as much text, at another time."""
+    with path.open("r+b") as file:
+        file.write(b"X")
+    os.utime(path, ns=(1, 1))
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("change", [shrink, swap, overwrite])
+def test_a_text_that_changes_while_it_is_read_is_refused(
+    change: Callable[[Path], None],
+    keep: bool,
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    path = Path(story(folder))
+    options = TrainingOptions("lm", (str(folder),), tokenizer="byte")
+    real = StreamWriter.append
+    changed = False
+
+    def append(*args: Any) -> None:
+        nonlocal changed
+        real(*args)
+        if not changed:
+            changed = True
+            change(path)
+
+    monkeypatch.setattr(StreamWriter, "append", append)
+    with pytest.raises(DataError, match=r"text changed while it was read: start again, or train"):
+        load_data(options, keep=keep)
+    assert not keep or kept(cache) == 0
 
 
 @pytest.mark.parametrize("task", DATA)

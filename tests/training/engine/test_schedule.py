@@ -91,6 +91,15 @@ def test_evaluation_steps() -> None:
     assert len(EVALUATE_AT) == 5
 
 
+def test_evaluations_of_many_epochs_take_no_memory() -> None:
+    plan = StepPlan(Budget(epochs=10**12), 7, 1.0)
+    steps = plan.evaluation_steps(7 * 10**12)
+    assert isinstance(steps, range)
+    assert [plan.is_evaluated_after(step) for step in (6, 7, 8, 7 * 10**12)] == [
+        False, True, False, True,
+    ]  # fmt: skip
+
+
 def test_evaluations_read_little_beside_the_steps() -> None:
     assert sorted(evaluation_steps(1000, steps_per_evaluation=21)) == [550, 700, 850, 1000]
     assert sorted(evaluation_steps(1000, steps_per_evaluation=50)) == [850, 1000]
@@ -128,7 +137,7 @@ def test_a_run_in_epochs_is_evaluated_after_each() -> None:
     assert [step for step in range(60) if plan.is_evaluated_after(step)] == [17, 34, 51]
     assert [plan.is_complete(step) for step in (50, 51, 52)] == [False, True, True]
     assert [plan.evaluations_after(step, 51) for step in (0, 16, 17, 50, 51)] == [3, 3, 2, 1, 0]
-    assert plan_of(Budget(epochs=3), 1).evaluation_steps(3) == {1, 2, 3}
+    assert [*plan_of(Budget(epochs=3), 1).evaluation_steps(3)] == [1, 2, 3]
 
 
 def test_a_run_in_steps_is_evaluated_after_fractions_of_them() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from itertools import product
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.config import FORBIDDEN_SCORE, EncoderConfig, ModelConfig
 from rnntext.errors import TrainingError
 from rnntext.runtime.session import Session
 from rnntext.training.networks.build import build_network
@@ -224,12 +225,24 @@ def test_verify_finds_any_weight_that_was_changed_after(kind: str) -> None:
             verify(changed, graph)
 
 
-def test_verify_takes_no_number_for_a_difference() -> None:
+@pytest.mark.parametrize("weight", [float("nan"), 3e30])
+def test_verify_names_weights_that_diverged(weight: float) -> None:
+    """NaN is a difference too."""
     model = random_model("classify", "gru")
     graph = export(model)
     with torch.no_grad():
-        model.head.output.bias[0] = float("nan")
-    with pytest.raises(TrainingError, match="differs"):
+        model.head.output.bias[0] = weight
+    message = re.escape(f"training diverged: the largest weight is {weight:.2g}, ")
+    with pytest.raises(TrainingError, match=rf"^{message}.* smaller --lr$"):
+        verify(model, graph)
+
+
+def test_large_scores_of_a_crf_are_no_divergence() -> None:
+    model = random_model("tag", "gru", both=True)
+    graph = export(model)
+    with torch.no_grad():
+        model.head.crf.start[0] = FORBIDDEN_SCORE
+    with pytest.raises(TrainingError, match="differs from the trained model by"):
         verify(model, graph)
 
 

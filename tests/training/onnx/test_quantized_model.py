@@ -21,7 +21,13 @@ from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.formats import DataOptions
 from rnntext.text.tokenizer import Tokenizer
-from rnntext.training.data.examples import LabelledIds, LabelledRows, TaggedIds, TaggedRows
+from rnntext.training.data.examples import (
+    LabelledIds,
+    LabelledRows,
+    TaggedIds,
+    TaggedRows,
+    one_hot,
+)
 from rnntext.training.engine.device import Machine
 from rnntext.training.networks.build import build_network
 from rnntext.training.onnx.build import build
@@ -72,9 +78,9 @@ def classification(config: ModelConfig, tmp: Path) -> tuple[Classification, Path
         rows.append({"text": text, "label": given if config.multi_label else given[0]})
     data = tmp / "v.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    valid = LabelledIds(TOKENIZER.encode(texts), truth)
+    valid = LabelledIds(TOKENIZER.encode(texts), [np.flatnonzero(row) for row in truth])
     objective = Classification(
-        LabelledRows.of(LabelledIds(valid.ids[:5], truth[:5])),
+        LabelledRows.of(LabelledIds(valid.ids[:5], valid.labels[:5])),
         valid,
         labels=LABELS,
         multi_label=config.multi_label,
@@ -171,7 +177,8 @@ def test_a_classifier_is_calibrated_again(multi: bool, tmp_path: Path) -> None:
         )
 
     plain = logits(build(config, weights, "int8"))
-    assert found.temperature == fit_temperature(plain, valid.labels, multi)
+    truth = one_hot(valid.labels, len(LABELS))
+    assert found.temperature == fit_temperature(plain, truth, multi)
     np.testing.assert_allclose(logits(found.graph), plain / found.temperature, atol=1e-5)
 
 
@@ -213,7 +220,9 @@ def test_what_train_reports_of_an_int8_model(trained: tuple[Path, Outcome], run:
     assert results["float32"]["ece"] != results["metrics"]["ece"]
     assert results["float32"]["accuracy"] == pytest.approx(results["metrics"]["accuracy"], abs=0.1)
     (told,) = found.objects
-    assert told["metrics"]["confusion"] == results["metrics"]["confusion"]
+    tables = json.loads((directory / "evaluation.json").read_text("utf-8"))
+    assert told["metrics"]["confusion"] == tables["metrics"]["confusion"]
+    assert sum(map(sum, tables["float32"]["confusion"])) == 90
     assert told["metrics"]["ece"] == pytest.approx(results["metrics"]["ece"], abs=1e-6)
     (facts,) = run("info", "--json", directory).done().objects
     assert facts["precision"] == "int8"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from rnntext import metrics
 from rnntext.metrics import classification_metrics, fit_temperature
 from rnntext.training.data.examples import LabelledIds, LabelledRows
 from rnntext.training.networks.classifier import Classifier
-from rnntext.training.tasks import labelled
-from rnntext.training.tasks.classifier import Classification
+from rnntext.training.tasks import classifier, labelled
+from rnntext.training.tasks.classifier import TASK, Classification, LabelledExamples
 from tests.training.models import (
     CPU,
     DOCUMENTS,
@@ -30,17 +32,17 @@ def classification(
     documents: Sequence[Array],
     labels: Array,
     *,
-    valid: tuple[Sequence[Array], Array] | None = None,
     multi_label: bool = False,
     balanced: bool = False,
     batch_size: int = 4,
     max_length: int = 50,
     seed: int = 0,
 ) -> Classification:
-    given = LabelledIds(list(documents), labels.astype(np.float32))
+    """An objective; labels are given as 0 and 1."""
+    given = LabelledIds(list(documents), [np.flatnonzero(row) for row in labels])
     return Classification(
         LabelledRows.of(given),
-        given if valid is None else LabelledIds(list(valid[0]), valid[1].astype(np.float32)),
+        given,
         labels=LABELS,
         multi_label=multi_label,
         balanced=balanced,
@@ -67,7 +69,8 @@ GOLD = one_hot(0, 2, 1, 2, 2)
 def loss_of_all(objective: Classification, model: Classifier, gold: Array) -> float:
     """Return the training loss of all documents in one batch."""
     (batch,) = objective.batches(0)
-    assert sorted(batch.labels.tolist()) == sorted(gold.tolist())
+    expected = gold if objective.multi_label else gold.argmax(1)
+    assert sorted(batch.labels.tolist()) == sorted(expected.tolist())
     loss, tokens = objective.loss(model, batch)
     assert tokens == 76
     return float(loss.detach())
@@ -172,7 +175,11 @@ def test_a_quick_evaluation_and_a_sample_read_a_part(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(labelled, "SAMPLE_TOKENS", 10)
     read: list[list[int]] = []
     objective = classification(DOCUMENTS, GOLD, batch_size=2)
-    monkeypatch.setattr(objective, "metrics_of", lambda found, chosen: read.append(list(chosen)))
+
+    def read_all(found: Iterable[tuple[Sequence[int], Array]]) -> None:
+        read.append([number for part, _ in found for number in part])
+
+    monkeypatch.setattr(objective, "metrics_of", read_all)
     model = random_model("classify")
     objective.evaluate(model, quick=True)
     share = objective.evaluate_sample(model)
@@ -197,6 +204,46 @@ def test_calibration_divides_the_logits_by_the_temperature(multi: bool) -> None:
     check_metrics(objective, model, found)
 
 
+@pytest.mark.parametrize("multi", [False, True])
+def test_validation_documents_are_read_in_blocks(
+    multi: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more labels than fit into memory the temperature is fitted on a part."""
+    model = random_model("classify", multi=multi)
+    objective = classification(DOCUMENTS, GOLD, multi_label=multi, max_length=16)
+    whole = objective.evaluate(model)
+    monkeypatch.setattr(classifier, "_BLOCK_LOGITS", 9)
+    read: list[int] = []
+    logits = objective.logits
+
+    def counted(model: Classifier, documents: Sequence[Array]) -> torch.Tensor:
+        read.append(len(documents))
+        return logits(model, documents)
+
+    monkeypatch.setattr(objective, "logits", counted)
+    check_metrics(objective, model, whole)
+    # Three labels; the documents have 1, 1, 3, 2 and 1 windows.
+    assert read == [2, 1, 2]
+    monkeypatch.setattr(metrics, "MAX_TEMPERATURE_LOGITS", 9)
+    sample = metrics.temperature_sample(5, 3)
+    before = logits(model, DOCUMENTS).numpy()
+    found = objective.final_metrics(model, quick=False)
+    expected = fit_temperature(before[sample], GOLD[sample], multi)
+    np.testing.assert_allclose(logits(model, DOCUMENTS), before / expected, rtol=1e-4)
+    check_metrics(objective, model, found)
+
+
+def test_the_digest_of_the_validation_data_is_that_of_earlier_versions() -> None:
+    """They hashed the labels as 0 and 1, and a run that they saved can be resumed."""
+    ids = [np.arange(3, dtype=np.int32), np.arange(1, dtype=np.int32)]
+    labels = [np.array([1], np.int32), np.array([0, 2], np.int32)]
+    valid = LabelledIds(ids, labels)
+    found = TASK.validation_digest(LabelledExamples(LabelledRows.of(valid), valid, 3))
+    content = b"".join(np.int64(len(row)).tobytes() + row.astype(np.int64).tobytes() for row in ids)
+    dense = np.array([[0, 1, 0], [1, 0, 1]], np.float32)
+    assert found == hashlib.sha256(content + dense.tobytes()).hexdigest()
+
+
 def test_an_epoch_of_documents() -> None:
     """Seed and epoch alone decide the order of the documents; labels stay with their texts."""
     count = 120
@@ -212,7 +259,7 @@ def test_an_epoch_of_documents() -> None:
                 seen.append(number)
                 assert int(lengths[row]) == 1 + number % 9
                 assert ids[row, lengths[row] :].eq(0).all()
-                assert int(given[row].argmax()) == number % 3
+                assert int(given[row]) == number % 3
         assert len(seen) > 0.9 * count
         assert len(set(seen)) > 0.9 * count
         orders.append(seen)

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.errors import DataError
 from rnntext.metrics import tagging_metrics
 from rnntext.runtime.crf import viterbi
 from rnntext.training.data.examples import TaggedIds, TaggedRows
 from rnntext.training.networks.tagger import Tagger
-from rnntext.training.tasks import labelled
-from rnntext.training.tasks.tagger import Tagging
+from rnntext.training.recipes import Recipe
+from rnntext.training.tasks import labelled, tagger
+from rnntext.training.tasks.tagger import TASK, Tagging
 from tests.training.models import (
     CPU,
     Array,
@@ -184,3 +187,13 @@ def test_a_quick_evaluation_and_a_sample_read_a_part(monkeypatch: pytest.MonkeyP
     assert share == sample / tokens
     assert objective.quick_fraction == quick / tokens
     assert objective.steps_per_quick_evaluation == quick / (tokens / objective.steps_per_epoch)
+
+
+def test_too_many_tags_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A matrix of the scores of all pairs of 200,000 tags would take 160 GB."""
+    monkeypatch.setattr(tagger, "_MAX_TAGS", 2)
+    recipe = Recipe("gru", 1, 6, 4, True, 8, 0.01, 0.1, 0.0, 0, 9)
+    encoder = EncoderConfig("gru", 13, 4, 6, 1, True)
+    TASK.build_network(ModelConfig("tag", encoder, ("A", "B"), False, 9), recipe)
+    with pytest.raises(DataError, match="the data have 3 tags, and at most 2 can be learned"):
+        TASK.build_network(ModelConfig("tag", encoder, ("A", "B", "C"), False, 9), recipe)

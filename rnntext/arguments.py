@@ -1,0 +1,106 @@
+"""Values that a user gives: the range of each number, how a number is written, names of files.
+
+Knows: the ranges, which the command line and the library share, and the message about a value that
+is not valid. Does not know: which command has which option, or the library that parses the command
+line.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from rnntext.errors import UsageError
+
+Number = int | float
+
+# Python also reads other alphabets' digits, underscores, spaces around, `nan` and `inf`.
+_WHOLE = re.compile("[+-]?[0-9]+")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_SHOWN_CHARACTERS = 40
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The valid values of a number: from `least` to `most`, both included."""
+
+    kind: type[int] | type[float]  # int: whole numbers only
+    least: Number
+    most: Number
+    has_units: bool = False  # K, M or G may follow the digits of a whole number
+
+    def __str__(self) -> str:
+        return f"{_formatted(self.least)} to {_formatted(self.most)}"
+
+    def parse(self, name: str, text: str) -> Number:
+        """The number that a user wrote for the option `name`, in plain digits. Raises UsageError
+        for other text, and for a number that is not in the range."""
+        unit = _UNITS.get(text[-1:], 1) if self.has_units else 1
+        digits = text if unit == 1 else text[:-1]
+        if (_WHOLE if self.kind is int else _DECIMAL).fullmatch(digits) is None:
+            raise self._refusal(name, repr(text), " in plain digits")
+        try:
+            value = self.kind(digits) * unit
+        except ValueError:  # Python refuses to read thousands of digits as an integer
+            raise self._refusal(name, text) from None
+        if not self.least <= value <= self.most:
+            raise self._refusal(name, text)
+        return value
+
+    def check(self, name: str, value: Number) -> None:
+        """Raise UsageError, which names the option, for a number that is not in the range, and
+        for what is no number."""
+        is_number = isinstance(value, int | self.kind) and not isinstance(value, bool)
+        # Every comparison with nan is false.
+        if not (is_number and self.least <= value <= self.most):
+            raise self._refusal(name, str(value) if is_number else repr(value))
+
+    def _refusal(self, name: str, value: str, manner: str = "") -> UsageError:
+        if len(value) > _SHOWN_CHARACTERS:
+            value = f"{value[:_SHOWN_CHARACTERS]}..."
+        kind = "a whole number " if self.kind is int else ""
+        return UsageError(f"{name} must be {kind}from {self}{manner}, not {value}")
+
+
+def _formatted(bound: Number) -> str:
+    return f"{int(bound):,}" if bound == int(bound) else f"{bound:g}".replace("e-0", "e-")
+
+
+# Of a training run. Each has room for the largest run that one machine may ever finish.
+EPOCHS = Range(int, 1, 1_000_000)
+STEPS = Range(int, 1, 1_000_000_000)
+MINUTES = Range(float, 0.001, 1_000_000)
+LAYERS = Range(int, 1, 64)
+WIDTH = Range(int, 1, 65_536)  # of a layer, and of embeddings
+VOCABULARY = Range(int, 1, 10_000_000)
+FREQUENCY = Range(int, 1, 1_000_000_000)
+BATCH = Range(int, 1, 1_000_000)
+BPTT = Range(int, 1, 1_000_000)
+LEARNING_RATE = Range(float, 1e-12, 10)
+DROPOUT = Range(float, 0, 0.999)
+SEED = Range(int, 0, 2**63 - 1)
+SECONDS = Range(float, 0, 1_000_000)
+# Of running a model.
+THREADS = Range(int, 1, 1024)
+LENGTH = Range(int, 0, 1_000_000_000)
+SAMPLES = Range(int, 1, 1_000_000)
+TEMPERATURE = Range(float, 0, 1_000_000)
+TOP_K = Range(int, 1, 1_000_000_000)
+TOP_K_OR_OFF = Range(int, 0, 1_000_000_000)
+TOP_P = Range(float, 1e-9, 1)
+PROBABILITY = Range(float, 0, 1)
+REPETITION_PENALTY = Range(float, 1e-6, 1_000_000)
+# Of reading text, in characters.
+LINE = Range(int, 1, 1 << 40, has_units=True)
+DEFAULT_LONGEST_LINE = 64 << 20
+METRIC_BOUND = Range(float, -1e9, 1e9)
+
+
+def refuse_empty(name: str, path: str | os.PathLike[str], metavar: str | None = None) -> None:
+    """Raise UsageError, which names the option or argument, for an empty path: Python would take it
+    for the working directory. `metavar`: what the help shows in place of the path."""
+    if not os.fspath(path):
+        kind = "a directory" if "DIR" in (metavar or "") else "a file"
+        raise UsageError(f"{name} is empty: name {kind}")

@@ -1,0 +1,31 @@
+"""The number of parameters that a configuration tells, against networks that are built."""
+
+from __future__ import annotations
+
+import pytest
+
+from rnntext.config import CELLS, EncoderConfig, ModelConfig
+from rnntext.tasks import TASKS
+from rnntext.training.networks.build import build_network
+from rnntext.training.networks.size import network_size
+
+VOCABULARY, EMBED, HIDDEN, LABELS = 13, 5, 4, ("a", "b", "c")
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(
+    ("layers", "both", "embed"), [(1, False, EMBED), (3, True, EMBED), (2, False, HIDDEN)]
+)
+def test_sizes_are_those_of_the_network(
+    task: str, cell: str, layers: int, both: bool, embed: int
+) -> None:
+    labels = LABELS if TASKS[task].has_labels else ()
+    encoder = EncoderConfig(cell, VOCABULARY, embed, HIDDEN, layers, both)
+    config = ModelConfig(task, encoder, labels, max_length=99)
+    found, network = network_size(config), build_network(config)
+    counts = {name: parameter.numel() for name, parameter in network.named_parameters()}
+    assert found.embedding == counts["encoder.embedding.weight"]
+    assert found.layers == sum(n for name, n in counts.items() if ".layers." in name)
+    assert found.head == sum(n for name, n in counts.items() if name.startswith("head."))
+    assert found.parameters == sum(counts.values())
