@@ -126,7 +126,7 @@ class Tagger:
         tags_of_row: list[list[TagIds]] = [[] for _ in rows]
         state = self._initial_state(len(rows))
         active = list(range(len(rows)))
-        for step in range(max(map(len, rows), default=0)):
+        for step in range(max(map(len, rows))):
             kept = [place for place, row in enumerate(active) if len(rows[row]) > step]
             state = {name: part[:, kept] for name, part in state.items()}
             active = [active[place] for place in kept]
