@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rnntext.config import ModelConfig
-from rnntext.errors import DataError
 from rnntext.runtime.crf import marginals, viterbi
 from rnntext.runtime.model import TrainedModel, open_model
 from rnntext.runtime.task import RuntimeTask
@@ -67,9 +66,7 @@ class Tagger:
         with `pretokenized` at spaces alone."""
         return list(self.stream(texts, pretokenized=pretokenized))
 
-    def stream(
-        self, texts: Sequence[str], *, pretokenized: bool = False
-    ) -> Iterator[TaggedSentence]:
+    def stream(self, texts: Sequence[str], *, pretokenized: bool) -> Iterator[TaggedSentence]:
         """Yield the results of `tag`. Inference starts when this is called (see `Session.map`)."""
         words = [[w for w in t.split(" ") if w] if pretokenized else split_words(t) for t in texts]
         wait_for_tags = self._submit(self._model.tokenizer.encode_words(words))
@@ -129,7 +126,7 @@ class Tagger:
         tags_of_row: list[list[TagIds]] = [[] for _ in rows]
         state = self._initial_state(len(rows))
         active = list(range(len(rows)))
-        for step in range(max(map(len, rows), default=0)):
+        for step in range(max(map(len, rows))):
             kept = [place for place, row in enumerate(active) if len(rows[row]) > step]
             state = {name: part[:, kept] for name, part in state.items()}
             active = [active[place] for place in kept]
@@ -196,8 +193,6 @@ def _evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -
 
     tagger = Tagger(model)
     sentences = list(read_tagged(paths, options))
-    if not sentences:
-        raise DataError(f"{paths[0]} has no sentences")
     predicted = tagger.tag_words([sentence.words for sentence in sentences])
     return metrics.tagging_metrics(
         [sentence.tags for sentence in sentences],

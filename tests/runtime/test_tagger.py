@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +251,7 @@ def test_a_file_without_sentences_is_refused(tmp_path: Path) -> None:
     tagger, _ = random_tagger()
     file = tmp_path / "blank.conll"
     file.write_text("\n\n")
-    with pytest.raises(DataError, match=r"blank\.conll has no sentences"):
+    with pytest.raises(DataError, match=r"blank\.conll has no sentences in it: name a file"):
         tagger_module.RUNTIME.evaluate(tagger._model, [str(file)], DataOptions())
 
 
@@ -280,7 +281,7 @@ def test_batches_that_are_tagged_in_parallel() -> None:
     batches = [
         [Record(" ".join(words)) for words in sentences_of(*range(1, size))] for size in (60, 2, 40)
     ]
-    found = prefetch([*batches, []], tagger.stream)
+    found = prefetch([*batches, []], partial(tagger.stream, pretokenized=False))
     for wanted, (batch, answers) in zip(batches, found, strict=True):
         assert batch == wanted
         assert list(answers) == tagger.tag([record.text for record in batch])

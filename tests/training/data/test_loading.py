@@ -31,6 +31,7 @@ def test_every_option_that_says_how_files_are_read_is_handed_on() -> None:
         encoding="latin-1",
         encoding_errors="replace",
         split="test",
+        max_line=77,
     )
     options = TrainingOptions(
         "classify",
@@ -43,6 +44,7 @@ def test_every_option_that_says_how_files_are_read_is_handed_on() -> None:
         encoding="latin-1",
         encoding_errors="replace",
         split="test",
+        max_line=77,
     )
     assert data_options(options) == given
     assert data_options(TrainingOptions("tag", ("x",), tag_column="pos")) == DataOptions(
