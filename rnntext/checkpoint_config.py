@@ -40,6 +40,14 @@ class DataSummary:
     read: int = 0  # lines read from DATA, including those held out for validation
     cut_short: bool = False  # the time budget allowed only a part of the training text
     sampled: int = 0  # characters that the tokenizer was trained on; 0: all of them
+    sample_cut: bool = False  # the time budget allowed only so many
+
+    @property
+    def part(self) -> tuple[int, int, int] | None:
+        """What repeats a run that had no time for all data, see `TrainingOptions.part`."""
+        if not (self.cut_short or self.sample_cut):
+            return None
+        return (self.read, self.train, self.sampled) if self.cut_short else (0, 0, self.sampled)
 
 
 # In the dataclasses below, a field with a default is one that some checkpoints do not have.
@@ -96,6 +104,9 @@ class Results:
     tokens_per_second: int
     reason: str = ""  # why the run ended
     plans: tuple[tuple[int, int], ...] = ()  # see `Finished`
+    preparation_seconds: float = 0.0  # see `Saved`
+    training_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         numbers = {name: _numbers(getattr(self, name)) for name in ("metrics", "float32")}

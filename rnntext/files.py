@@ -15,6 +15,7 @@ import platform
 import re
 import shutil
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -81,12 +82,13 @@ def is_other_live_process(pid: int) -> bool:
     return True
 
 
-def sha256_of(file: BinaryIO) -> str:
-    """Return the SHA-256 of the whole content of a file."""
+def sha256_of(file: BinaryIO, check: Callable[[], None] = lambda: None) -> str:
+    """Return the SHA-256 of the whole content of a file. `check` is called between two reads."""
     file.seek(0)
     digest = hashlib.sha256()
     while chunk := file.read(_CHUNK):
         digest.update(chunk)
+        check()
     return digest.hexdigest()
 
 

@@ -59,7 +59,7 @@ def config_of(task: str, *, finished: bool) -> dict[str, Any]:
         minutes=2.0,
         quantize=True,
         threads=2,
-        part=(9, 8),
+        part=(9, 8, 7),
         plans=((0, 9), (5, 12)),
     )
     results = Results(
@@ -80,7 +80,7 @@ def config_of(task: str, *, finished: bool) -> dict[str, Any]:
         parameters=123,
         quantization=Quantization(("v.csv",), 1.5, METRICS, {"f1": 0.25}),
         tokenizer=TOKENIZER.config,
-        data=DataRecord("lines", 8, 2, 99, 0, "ab", {"a": 4, "b": 4}, 10, True, 0, "cd"),
+        data=DataRecord("lines", 8, 2, 99, 0, "ab", {"a": 4, "b": 4}, 10, True, 0, False, "cd"),
         training=TrainingRecord(
             options=options.to_json(),
             recipe=recipe.to_json(),
@@ -124,14 +124,14 @@ def test_the_keys_and_their_order(tmp_path: Path) -> None:
     ]
     assert list(finished["data"]) == [
         *("unit", "train", "valid", "characters", "duplicates", "fingerprint", "labels", "read"),
-        *("cut_short", "sampled", "valid_digest"),
+        *("cut_short", "sampled", "sample_cut", "valid_digest"),
     ]
     assert list(finished["training"]) == [
         *("options", "recipe", "machine", "threads", "processes", "torch_version", "finished"),
     ]
     assert list(finished["results"]) == [
         *("metrics", "float32", "steps", "best_step", "epochs", "seconds", "tokens_per_second"),
-        *("reason", "plans"),
+        *("reason", "plans", "preparation_seconds", "training_seconds", "evaluation_seconds"),
     ]
     assert list(unfinished["results"]) == ["steps", "epochs", "seconds", "metrics", "best_step"]
     assert list(finished["quantization"]) == ["valid", "temperature", "metrics", "before"]
@@ -202,6 +202,10 @@ def test_fields_that_older_versions_did_not_write() -> None:
         ("training", "processes"),
         ("results", "float32"),
         ("results", "plans"),
+        ("results", "preparation_seconds"),
+        ("results", "training_seconds"),
+        ("results", "evaluation_seconds"),
+        ("data", "sample_cut"),
         ("results", "reason"),
         ("data", "read"),
         ("data", "valid_digest"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from rnntext.cli import output
 from rnntext.cli.options import OutputOptions
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import path_argument
 from rnntext.config import listed
+
+if TYPE_CHECKING:
+    from rnntext.checkpoint_config import Progress, Results
 
 
 @expanded
@@ -26,6 +29,13 @@ def command(
         join = listed if output.on_terminal() else ", ".join
         pairs = {n: join(value) if isinstance(value, list) else value for n, value in facts.items()}
         output.print_pairs(pairs, str(directory))
+
+
+def _seconds_by_use(results: Results | Progress) -> dict[str, float]:
+    """How a finished run spent its seconds; empty for one that does not say."""
+    names = ("preparation_seconds", "training_seconds", "evaluation_seconds")
+    found = {name: getattr(results, name, 0.0) for name in names}
+    return found if any(found.values()) else {}
 
 
 def describe(directory: Path) -> dict[str, Any]:
@@ -57,6 +67,7 @@ def describe(directory: Path) -> dict[str, Any]:
         "steps": results.steps,
         "epochs": results.epochs,
         "seconds": results.seconds,
+        **_seconds_by_use(results),
         "rnntext_version": config.version,
     }
     metrics = results.metrics or {}

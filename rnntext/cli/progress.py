@@ -37,8 +37,9 @@ _SHOWN_METRICS = ("perplexity", "accuracy", "f1", "macro_f1")
 class Progress:
     """Shows the events of one run. As a context manager it removes the bar at the end."""
 
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
+    def __init__(self, *, quiet: bool, timed: bool = False) -> None:
+        """`timed`: the run has a time budget."""
+        self._quiet, self._timed = quiet, timed
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._metric = ""
@@ -118,6 +119,12 @@ class Progress:
             )
 
     def _show_saved(self, event: Saved) -> None:
+        if self._timed and event.training_seconds < event.seconds / 2:
+            self.print_line(
+                f"only {event.training_seconds:.0f} of {event.seconds:.0f} seconds were training "
+                f"steps ({event.preparation_seconds:.0f} were reading and encoding, "
+                f"{event.evaluation_seconds:.0f} evaluations): give more minutes, or less text"
+            )
         if event.float_metrics is not None:
             self.print_line(
                 f"in int8: {_metrics(event.metrics)}; in float32: {_metrics(event.float_metrics)}"

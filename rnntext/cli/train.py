@@ -154,7 +154,9 @@ def train(
         if execution.tensorboard is not None and first:
             board = stack.enter_context(_board(execution.tensorboard))
         stack.callback(signals.restore)
-        progress = stack.enter_context(Progress(quiet=quiet or not first))
+        progress = stack.enter_context(
+            Progress(quiet=quiet or not first, timed=options.minutes is not None)
+        )
         for event in events:
             progress.show(event)
             if board is not None:
@@ -237,6 +239,9 @@ def _facts(prepared: Prepared | None, end: Saved | StepTimed) -> dict[str, Any]:
             "best_step": end.best_step,
             "epochs": end.epochs,
             "seconds": end.seconds,
+            "preparation_seconds": end.preparation_seconds,
+            "training_seconds": end.training_seconds,
+            "evaluation_seconds": end.evaluation_seconds,
             "tokens_per_second": end.tokens_per_second,
             "parameters": end.parameters,
         }

@@ -81,6 +81,7 @@ class Finished:
     epochs: float
     tokens: int
     training_seconds: float  # spent in steps, without evaluations
+    evaluation_seconds: float
     reason: str  # why the loop ended
     best_step: int
     # Pairs (step at which the plan was made, number of steps planned in all); empty without a plan.
@@ -150,6 +151,10 @@ class Saved:
     reason: str  # why the loop ended
     plans: tuple[tuple[int, int], ...] = ()  # see Finished
     float_metrics: dict[str, Any] | None = None  # float32 metrics, if the saved model is int8
+    # How the seconds were spent; the rest on saving. Old checkpoints do not say.
+    preparation_seconds: float = 0.0  # reading and encoding, in the process that ended the run
+    training_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
 
 
 LoopEvent = Step | Evaluated | CheckpointDue | Finished

@@ -366,9 +366,9 @@ class TrainingOptions:
     threads: int | None = field(
         default=None, metadata=no_flag(changes_data=False, within=arguments.THREADS)
     )
-    # Lines read and lines encoded, where the time budget did not allow for all data. Only
-    # --config sets it, to repeat such a run.
-    part: tuple[int, int] | None = field(default=None, metadata=no_flag(changes_data=True))
+    # Lines read, lines encoded (0: all) and characters that the tokenizer is learned from (0: the
+    # usual), where the time budget did not allow for all. Only --config sets it.
+    part: tuple[int, int, int] | None = field(default=None, metadata=no_flag(changes_data=True))
     # (step, total steps) of each plan of a run with a time budget. Only --config sets it.
     plans: tuple[tuple[int, int], ...] = field(default=(), metadata=no_flag(changes_data=False))
 

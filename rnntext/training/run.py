@@ -163,6 +163,7 @@ def _train(
     state, spent = (None, 0.0) if saved_run is None else saved_run.state()
     began -= spent  # a time budget, and the seconds reported, count from the run's start
     setup = _set_up(options, began, execution.cache, saved_run, ranks)
+    preparation = time.perf_counter() - began - spent
     yield setup.prepared
     directory = destination.directory
     shortage = destination.describe_shortage(setup.prepared.parameters)
@@ -223,7 +224,7 @@ def _train(
     try:
         if stop_asked():
             raise KeyboardInterrupt
-        yield _finish(setup, saver, finished, began)
+        yield _finish(setup, saver, finished, began, preparation)
     except KeyboardInterrupt:
         if not stop_asked():
             raise
@@ -337,14 +338,14 @@ def _load(
 
     def load_first() -> list[int] | None:
         loaded.append(load_data(task, options, tokenizer, spent=spent, keep=cache))
-        summary = loaded[0].summary
-        return [summary.read, summary.train] if summary.cut_short else None
+        part = loaded[0].summary.part
+        return None if part is None else list(part)
 
     part = ranks.broadcast(load_first)
     with ranks.local_rank_zero_first():
         if not ranks.is_main:
             if part is not None:
-                options = replace(options, part=(part[0], part[1]))
+                options = replace(options, part=(part[0], part[1], part[2]))
             loaded.append(load_data(task, options, tokenizer, keep=cache))
     return loaded[0]
 
@@ -415,12 +416,16 @@ def _reserved_seconds(setup: _Setup, partial: bool) -> float:
 # After the last step
 
 
-def _finish(setup: _Setup, saver: Saver, finished: Finished, began: float) -> Saved:
-    """Measure, export and save the trained model."""
+def _finish(
+    setup: _Setup, saver: Saver, finished: Finished, began: float, preparation: float
+) -> Saved:
+    """Measure, export and save the trained model. `preparation`: seconds before the first step."""
+    started = time.perf_counter()
     metrics = setup.objective.final_metrics(setup.model, quick=finished.partial_evaluation)
     graph = export(setup.model)
     verify(setup.model, graph)
     quantized = _quantized(setup, finished.partial_evaluation) if setup.options.quantize else None
+    ended = time.perf_counter()
     saved = Saved(
         directory=saver.directory,
         task=setup.options.task,
@@ -428,12 +433,15 @@ def _finish(setup: _Setup, saver: Saver, finished: Finished, began: float) -> Sa
         steps=finished.steps,
         best_step=finished.best_step,
         epochs=finished.epochs,
-        seconds=time.perf_counter() - began,
+        seconds=ended - began,
         tokens_per_second=finished.tokens / max(finished.training_seconds, 1e-9),
         parameters=setup.prepared.parameters,
         reason=finished.reason,
         plans=finished.plans,
         float_metrics=metrics if quantized else None,
+        preparation_seconds=preparation,
+        training_seconds=finished.training_seconds,
+        evaluation_seconds=finished.evaluation_seconds + ended - started,
     )
     if quantized:
         saver.save_model(saved, quantized.graph, quantized.temperature)

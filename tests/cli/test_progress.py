@@ -47,7 +47,7 @@ PREPARED = Prepared(
 )
 STEP = Step(20, 1500, 1, 2.3456, 0.01, 1.0, 12_345.6, 3.0, 99.0, 3725.4)
 EVALUATED = Evaluated(30, 2, 1.2345, {"accuracy": 0.123456, "bits": 1.0}, False, 9.0)
-FINISHED = Finished(30, 3.0, 999, 8.0, "it is done", 20, (), False)
+FINISHED = Finished(30, 3.0, 999, 8.0, 0.5, "it is done", 20, (), False)
 SAVED = Saved(Path("out"), "tag", {"accuracy": 0.5}, 30, 20, 3.0, 9.0, 99.0, 100, "it is done")
 Lines = Callable[..., list[str]]
 
@@ -320,3 +320,19 @@ def test_no_standard_error_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     with Progress(quiet=False) as progress:
         progress.show(EVALUATED)
+
+
+@pytest.mark.parametrize(("timed", "steps"), [(True, 4.4), (True, 4.5), (False, 1.0)])
+def test_a_timed_run_says_that_little_time_was_left_for_steps(
+    timed: bool, steps: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = pipe(monkeypatch, "stderr")
+    event = replace(SAVED, preparation_seconds=3.2, training_seconds=steps, evaluation_seconds=1.4)
+    with Progress(quiet=False, timed=timed) as progress:
+        progress.show(event)
+    shown = written(reader, "stderr")
+    expected = (
+        "only 4 of 9 seconds were training steps (3 were reading and encoding, 1 evaluations): "
+        "give more minutes, or less text\n"
+    )
+    assert shown == (expected if timed and steps < 4.5 else "")

@@ -63,12 +63,17 @@ def directory() -> Path:
     return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "rnntext"
 
 
-def key_of(settings: Mapping[str, Any], files: Iterable[tuple[str, BinaryIO]]) -> str:
+def key_of(
+    settings: Mapping[str, Any],
+    files: Iterable[tuple[str, BinaryIO]],
+    check: Callable[[], None] = lambda: None,
+) -> str:
     """Return the key of an entry made from these files with these settings: a digest of the
-    settings, and of the names and bytes of the files."""
+    settings, and of the names and bytes of the files. `check` is called between two reads, and may
+    raise an exception."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, file in files:
-        digest.update(json.dumps([name, sha256_of(file)]).encode())
+        digest.update(json.dumps([name, sha256_of(file, check)]).encode())
     return digest.hexdigest()[:32]
 
 

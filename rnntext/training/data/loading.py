@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, Generic, NamedTuple, Protocol, TypeVar
@@ -31,7 +32,14 @@ from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 from rnntext.training.data import cache
 from rnntext.training.data.buffering import buffer_sources
 from rnntext.training.data.cache import Draft, Entry
-from rnntext.training.data.prepare import COPY_SHARE, TOKENIZER, EntryWriter, ShareSpent
+from rnntext.training.data.prepare import (
+    COPY_SHARE,
+    DIGEST_SHARE,
+    MIN_DIGEST_SHARE,
+    TOKENIZER,
+    EntryWriter,
+    ShareSpent,
+)
 from rnntext.training.data.store import Array
 from rnntext.training.events import EncodedFiles
 from rnntext.training.options import TrainingOptions, data_fields
@@ -39,6 +47,9 @@ from rnntext.training.options import TrainingOptions, data_fields
 # The version of a cache entry's content and of the rules that made it, those for splits and
 # vocabularies included: a new number makes old entries unused.
 _FORMAT = 4
+
+# Reads of a megabyte that are digested even if a time budget is spent.
+_FREE_READS = 32
 
 Examples_co = TypeVar("Examples_co", covariant=True)
 Examples = TypeVar("Examples")
@@ -91,23 +102,19 @@ def load_data(
     """
     paths = [*options.data, *([] if options.valid is None else [options.valid])]
     with buffer_sources(paths, data_options(options), lambda: spent() > COPY_SHARE) as reading:
-
-        def key() -> str | None:
-            return _key(source, options, paths, reading) if keep else None
-
-        data_key = key()
+        before = _states(source, paths)
+        data_key = _key(source, options, paths, reading, spent) if keep else None
         name = _entry_name(data_key, tokenizer)
         entry = _find_own(data_key, tokenizer) or (cache.find(name) if name is not None else None)
         if entry is None:
-            before = _states(source, paths)
             write = source.plan(options, reading, tokenizer, spent)
 
             def write_unchanged(draft: Draft) -> bool:
                 is_whole = write(draft)
-                _require_unchanged(before, _states(source, paths))
-                # A file may also change and keep its time: it must not be kept under its former
-                # digest.
-                return is_whole and key() == data_key
+                after = _states(source, paths)
+                _require_unchanged(before, after)
+                # A file that has grown must not be kept under its former digest.
+                return is_whole and after == before
 
             entry = cache.build(name, write_unchanged)
     with closing(entry):
@@ -169,9 +176,10 @@ def _key(
     options: TrainingOptions,
     paths: list[str],
     reading: DataOptions,
+    spent: ShareSpent,
 ) -> str | None:
-    """The cache key of these data. None for remote data sets, and for files that cannot be read,
-    which the readers report."""
+    """The cache key of these data. None for remote data sets, for files that cannot be read, which
+    the readers report, and where a time budget does not allow for a digest of all files."""
     if any(path.startswith(HUB_PREFIX) for path in paths):
         return None
     settings = {name: getattr(options, name) for name in data_fields()}
@@ -180,7 +188,7 @@ def _key(
         "seed": options.seed if options.valid is None else None,
     }
     try:
-        return cache.key_of(settings, _files(source, paths, reading))
+        return cache.key_of(settings, _files(source, paths, reading), _digest_limit(spent))
     except OSError:
         return None
 
@@ -221,6 +229,25 @@ def _require_unchanged(before: dict[str, _FileState], after: dict[str, _FileStat
             raise DataError(
                 f"{source_name(name)} changed while it was read: start again, or train on a copy"
             )
+
+
+def _digest_limit(spent: ShareSpent) -> Callable[[], None]:
+    """Return a function to call between two reads of a digest, which raises TimeoutError, an
+    OSError, once too much of a time budget is spent on it. The first reads are always made: a
+    small file is digested at once, and what the cache has saves time."""
+    reads = itertools.count(1)
+    deadline: float | None = None
+
+    def check() -> None:
+        nonlocal deadline
+        if next(reads) < _FREE_READS:
+            return
+        if deadline is None:
+            deadline = max(DIGEST_SHARE, spent() + MIN_DIGEST_SHARE)
+        elif spent() > deadline:
+            raise TimeoutError
+
+    return check
 
 
 def _files(

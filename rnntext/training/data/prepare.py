@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from rnntext.checkpoint_config import DataSummary
@@ -39,14 +39,21 @@ TOKENIZER_CHARACTERS = 50_000_000
 CHUNK = 10_000
 CHUNK_CHARACTERS = 1 << 20
 
+# A run with a time budget learns from fewer characters where learning from all of the sample would
+# take more than this share of it. How fast it learns, which depends on the language and on what
+# else the machine does, it measures on so many characters.
+TOKENIZER_SHARE = 0.07
+PROBE_CHARACTERS = 1 << 18
+
 # The share of the time budget that is spent so far, from 0 to 1 and above; 0 without a budget.
 ShareSpent = Callable[[], float]
 # Each step of preparation ends when this share of the time budget is spent: copying inputs that
-# can be read only once, scanning, encoding. Scanning and encoding get a share of their own in any
-# case, because data that were scanned and not encoded are of no use. Scanning gets little: the
-# same data are read up to four times.
-COPY_SHARE, SCAN_SHARE, ENCODE_SHARE = 0.1, 0.06, 0.35
-MIN_SCAN_SHARE, MIN_ENCODE_SHARE = 0.05, 0.15
+# can be read only once, the digest that finds data in the cache, scanning, encoding. Scanning and
+# encoding get a share of their own in any case, because data that were scanned and not encoded are
+# of no use. Scanning gets little: the same data are read up to four times.
+# Text is encoded ten times as fast as the quickest models learn from it.
+COPY_SHARE, DIGEST_SHARE, SCAN_SHARE, ENCODE_SHARE = 0.1, 0.05, 0.06, 0.25
+MIN_DIGEST_SHARE, MIN_SCAN_SHARE, MIN_ENCODE_SHARE = 0.02, 0.03, 0.05
 
 Item = TypeVar("Item")
 
@@ -59,6 +66,12 @@ def scan_deadline(spent: ShareSpent) -> float:
 def encode_deadline(spent: ShareSpent) -> float:
     """The share of the time budget at which encoding that begins now has to end."""
     return max(ENCODE_SHARE, spent() + MIN_ENCODE_SHARE)
+
+
+def limits(options: TrainingOptions) -> tuple[int | None, int | None]:
+    """Return the number of lines or examples to read and to encode; None for all."""
+    read, encode, _ = options.part or (0, 0, 0)
+    return read or None, encode or None
 
 
 def chunks(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
@@ -75,32 +88,67 @@ def chunks(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[
         yield chunk
 
 
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A tokenizer, and what it was learned from."""
+
+    tokenizer: Tokenizer
+    sampled: int = 0  # characters of the sample; 0: all of the text, or the tokenizer was given
+    sample_cut: bool = False  # there was no time for a sample of the usual size
+
+
 def learn_tokenizer(
     options: TrainingOptions,
-    lines: Iterable[str],
+    lines: Callable[[], Iterable[str]],
     characters: int,
     defaults: TokenizerDefaults,
+    spent: ShareSpent,
     presplit: bool | None = None,
-) -> Tokenizer:
-    """Learn a tokenizer from lines of `characters` in all, or from an evenly spread sample."""
+) -> Learned:
+    """Learn a tokenizer from lines of `characters` in all, or from an evenly spread sample. `lines`
+    reads them from the start."""
     kind, size, lowercase = choose_tokenizer(options, characters, defaults)
-    return Tokenizer.train(
-        kind,
-        spread(lines, characters, TOKENIZER_CHARACTERS),
-        vocab_size=size,
-        lowercase=lowercase,
-        min_frequency=options.min_frequency,
-        presplit=presplit,
-    )
+
+    def learn(sample: Iterable[str]) -> Tokenizer:
+        return Tokenizer.train(
+            kind,
+            sample,
+            vocab_size=size,
+            lowercase=lowercase,
+            min_frequency=options.min_frequency,
+            presplit=presplit,
+        )
+
+    if kind == "byte":  # its vocabulary is fixed
+        return Learned(learn(lines()))
+    most = TOKENIZER_CHARACTERS
+    if options.part is not None:
+        most = options.part[2] or most
+    elif characters > 4 * PROBE_CHARACTERS:
+        before = spent()
+        if before > 0:
+            learn(_first(lines(), PROBE_CHARACTERS))
+            most = _affordable(spent() - before)
+    tokenizer = learn(spread(lines(), characters, most))
+    if characters <= most:
+        return Learned(tokenizer)
+    return Learned(tokenizer, most, most < min(characters, TOKENIZER_CHARACTERS))
 
 
-def sampled(characters: int, tokenizer: Tokenizer, given: Tokenizer | None) -> int:
-    """Number of characters of the sample that a tokenizer was learned from; 0 where it was
-    learned from all of the text, or was `given`."""
-    # The vocabulary of bytes is fixed.
-    if given is not None or tokenizer.config.kind == "byte":
-        return 0
-    return TOKENIZER_CHARACTERS if characters > TOKENIZER_CHARACTERS else 0
+def _first(lines: Iterable[str], characters: int) -> Iterator[str]:
+    """Yield the first lines, up to the one that brings them to `characters`."""
+    for line in lines:
+        yield line
+        characters -= len(line) + 1
+        if characters <= 0:
+            return
+
+
+def _affordable(share: float) -> int:
+    """Return the number of characters to learn a tokenizer from, if learning it from
+    PROBE_CHARACTERS took this share of the time budget."""
+    most = int(PROBE_CHARACTERS * TOKENIZER_SHARE / max(share, 1e-9))
+    return min(TOKENIZER_CHARACTERS, max(4 * PROBE_CHARACTERS, most))
 
 
 class Fingerprint:

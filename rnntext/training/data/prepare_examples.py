@@ -34,6 +34,7 @@ from rnntext.training.data.prepare import (
     VALID,
     EntryWriter,
     Fingerprint,
+    Learned,
     ShareSpent,
     chunks,
 )
@@ -74,7 +75,7 @@ def plan_examples(
     them into a cache entry. Where too much of a time budget is spent for all of them, the summary
     states the part used. Raises DataError for data that cannot be learned from."""
     read = schema.reader(options.data, reading)
-    most_read, most_encoded = options.part or (None, None)
+    most_read, most_encoded = prepare.limits(options)
     scan = _scan(schema, islice(read(), most_read), spent)
     scan.cut = scan.cut or any(s.truncated for s in reading.buffered_sources.values())
     labels = schema.label_set(scan.splitter.counts)
@@ -84,25 +85,31 @@ def plan_examples(
         _require_second_examples(scan)
     parts = _split(schema, options, reading, scan, read)
     _require_known_labels(schema, parts.valid, labels)
-    tokenizer = given or prepare.learn_tokenizer(
-        options,
-        (line for example in parts.train() for line in schema.lines(example)),
-        parts.characters,
-        schema.tokenizer_defaults,
-        schema.presplit,
+    learned = (
+        Learned(given)
+        if given is not None
+        else prepare.learn_tokenizer(
+            options,
+            lambda: (line for example in parts.train() for line in schema.lines(example)),
+            parts.characters,
+            schema.tokenizer_defaults,
+            spent,
+            schema.presplit,
+        )
     )
+    tokenizer = learned.tokenizer
 
     def write(draft: Draft) -> bool:
         encoder = _Encoder(schema, draft, tokenizer, labels)
         encoder.add_valid(parts.valid)
         complete = encoder.add_train(islice(parts.train(), most_encoded), parts.count, spent)
         summary = encoder.summary(
+            learned,
             read=len(scan.splitter),
-            cut_short=scan.cut or not complete or options.part is not None,
-            sampled=prepare.sampled(parts.characters, tokenizer, given),
+            cut_short=scan.cut or not complete or most_read is not None,
         )
         prepare.write_meta(draft, tokenizer, summary, labels=labels)
-        return complete and not scan.cut
+        return complete and not (scan.cut or learned.sample_cut)
 
     return write
 
@@ -198,7 +205,7 @@ class _Encoder(Generic[Example]):
         self._write(TRAIN, before_deadline())
         return complete
 
-    def summary(self, *, read: int, cut_short: bool, sampled: int) -> DataSummary:
+    def summary(self, learned: Learned, *, read: int, cut_short: bool) -> DataSummary:
         return DataSummary(
             unit=self._schema.unit,
             train=self._train_count,
@@ -209,7 +216,8 @@ class _Encoder(Generic[Example]):
             labels=dict(self._label_counts),
             read=read,
             cut_short=cut_short,
-            sampled=sampled,
+            sampled=learned.sampled,
+            sample_cut=learned.sample_cut,
         )
 
     def _count(self, chunk: Sequence[Example]) -> None:

@@ -56,7 +56,7 @@ def plan_text(
     Raises DataError for text that cannot be read or is too little.
     """
     name = source_name(options.data[0])
-    most_read, most_encoded = options.part or (None, None)
+    most_read, most_encoded = prepare.limits(options)
     splitter, cut = _scan(read_lines(options.data, reading), most_read, spent)
     cut = cut or any(s.truncated for s in reading.buffered_sources.values())
     ranges, valid_characters = np.empty((0, 2), np.int64), 0
@@ -80,7 +80,12 @@ def plan_text(
         )
     lines = splitter.lines - int(np.diff(ranges).sum())
     characters = splitter.characters - valid_characters
-    tokenizer = given or prepare.learn_tokenizer(options, train(), characters, defaults)
+    learned = (
+        prepare.learn_tokenizer(options, train, characters, defaults, spent)
+        if given is None
+        else prepare.Learned(given)
+    )
+    tokenizer = learned.tokenizer
 
     def write(draft: Draft) -> bool:
         overlap, fingerprint = Overlap(), Fingerprint()
@@ -114,11 +119,12 @@ def plan_text(
             duplicates=overlap.count,
             fingerprint=fingerprint.hexdigest(),
             read=splitter.lines,
-            cut_short=cut_short or options.part is not None,
-            sampled=prepare.sampled(characters, tokenizer, given),
+            cut_short=cut_short or most_read is not None,
+            sampled=learned.sampled,
+            sample_cut=learned.sample_cut,
         )
         prepare.write_meta(draft, tokenizer, summary, valid_bytes=valid_bytes)
-        return not cut_short
+        return not (cut_short or learned.sample_cut)
 
     return write
 

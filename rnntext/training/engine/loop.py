@@ -126,6 +126,7 @@ class Loop:
             epochs=self.step / self._objective.steps_per_epoch,
             tokens=self._tokens,
             training_seconds=self._step_seconds,
+            evaluation_seconds=self._time.evaluation_seconds,
             reason=self._reason,
             best_step=self._best.step,
             plans=tuple(self._plan.plans),

@@ -67,7 +67,7 @@ class TimePlan:
         self._deadline = math.inf if deadline is None else deadline
         self._reserve, self._clock = reserve, clock
         self._began = clock()
-        self._evaluation_seconds = 0.0  # spent in evaluations so far
+        self.evaluation_seconds = 0.0  # spent in evaluations so far
         self._quick_evaluation_seconds = 0.0  # expected for one quick evaluation
         self._last_evaluation_seconds: float | None = None  # kept for the evaluation after the loop
         self._partial_evaluation = partial_evaluation
@@ -90,7 +90,7 @@ class TimePlan:
     def record_evaluation(self, seconds: float) -> None:
         """Take in how long a quick evaluation took."""
         self._expect_evaluations(seconds)
-        self._evaluation_seconds += seconds
+        self.evaluation_seconds += seconds
 
     def settle_partial_evaluation(self) -> bool:
         """Decide at the end of the loop whether the last evaluation reads only a part of the
@@ -112,7 +112,7 @@ class TimePlan:
     def state(self) -> dict[str, Any]:
         """Return the state that `restore` takes, as plain JSON."""
         return {
-            "evaluating": self._evaluation_seconds,
+            "evaluating": self.evaluation_seconds,
             "costs": [self._quick_evaluation_seconds, self._last_evaluation_seconds],
             "hurried": self._partial_evaluation,
             "seconds": self.elapsed(),
@@ -120,11 +120,11 @@ class TimePlan:
 
     def restore(self, state: dict[str, Any], step: int) -> None:
         """Continue a run that was saved after `step`."""
-        self._evaluation_seconds = state["evaluating"]
+        self.evaluation_seconds = state["evaluating"]
         self._quick_evaluation_seconds, self._last_evaluation_seconds = state["costs"]
         self._partial_evaluation = state["hurried"]
         self._began -= state["seconds"]
-        self._last_check = (step, self._clock() - self._evaluation_seconds)
+        self._last_check = (step, self._clock() - self.evaluation_seconds)
 
     def _first_total(self, step: int) -> int:
         """Return the number of steps in all if the constant stretch ends after `step`, else 0: the
@@ -136,7 +136,7 @@ class TimePlan:
         if self._last_evaluation_seconds is None:
             self._time_sample()
         # The time between steps counts too: making batches and showing progress.
-        seconds_per_step = (self.elapsed() - self._evaluation_seconds) / step
+        seconds_per_step = (self.elapsed() - self.evaluation_seconds) / step
         for evaluations in range(len(EVALUATE_AT), 0, -1):
             seconds = self._seconds_for_steps(evaluations)
             total = step + math.floor(_USED_FRACTION * seconds / seconds_per_step)
@@ -146,7 +146,7 @@ class TimePlan:
                 break
         if step < steps_before_decay(total):
             return 0
-        self._last_check = (step, self._clock() - self._evaluation_seconds)
+        self._last_check = (step, self._clock() - self.evaluation_seconds)
         return total_with_decay_from(step)
 
     def _time_sample(self) -> None:
@@ -162,7 +162,7 @@ class TimePlan:
         if _EVALUATION_SAFETY * seconds > allowed:
             self._partial_evaluation = True
         self._expect_evaluations(seconds * self._objective.quick_fraction)
-        self._evaluation_seconds += self._clock() - began
+        self.evaluation_seconds += self._clock() - began
 
     def _expect_evaluations(self, quick_seconds: float) -> None:
         """Expect `quick_seconds` for each later quick evaluation, and derive from that the seconds
@@ -178,7 +178,7 @@ class TimePlan:
         taken, left = step - last_step, total - step
         if taken < max(1, _CHECK_EVERY * left) or left < 1:
             return 0
-        seconds = self._clock() - self._evaluation_seconds
+        seconds = self._clock() - self.evaluation_seconds
         self._last_check = (step, seconds)
         evaluations = self._plan.evaluations_after(step, total)
         seconds_per_step = max((seconds - last_seconds) / taken, 1e-9)

@@ -28,8 +28,7 @@ def repeated_options(config_file: Path) -> TrainingOptions:
         config = CheckpointConfig(config_file, content)
         options = TrainingOptions.from_json(config.training.options)
         results, data = config.results, config.data
-        if data.cut_short:
-            options = replace(options, part=(data.read, data.train))
+        options = replace(options, part=data.part)
     except OSError as error:
         raise UsageError(
             f"--config {config_file}: {error.strerror}; name a model's config.json"

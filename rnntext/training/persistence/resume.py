@@ -101,7 +101,7 @@ class SavedRun:
             threads=given.threads
             or (training.threads if processes == training.processes else None),
             device=self.options.device if given.device == "auto" else given.device,
-            part=(data.read, data.train) if data.cut_short else None,
+            part=data.part,
         )
 
     def require_data(self, fingerprint: str, valid_digest: str) -> None:
@@ -165,6 +165,9 @@ class SavedRun:
             reason=results.reason,
             float_metrics=results.float32,
             plans=results.plans,
+            preparation_seconds=results.preparation_seconds,
+            training_seconds=results.training_seconds,
+            evaluation_seconds=results.evaluation_seconds,
         )
 
 

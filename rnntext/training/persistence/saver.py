@@ -162,6 +162,9 @@ class Saver:
             tokens_per_second=round(saved.tokens_per_second),
             reason=saved.reason,
             plans=saved.plans,
+            preparation_seconds=round(saved.preparation_seconds, 1),
+            training_seconds=round(saved.training_seconds, 1),
+            evaluation_seconds=round(saved.evaluation_seconds, 1),
         )
         files: dict[str, bytes | Path] = {
             **self._tokenizer_and_log(),

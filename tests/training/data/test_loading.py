@@ -6,6 +6,7 @@ and `test_prepare_examples.py`.
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rnntext.text import lines
 from rnntext.text.formats import DataOptions
 from rnntext.text.tables import Row
 from rnntext.text.tokenizer import Tokenizer
+from rnntext.training.data import loading
 from rnntext.training.data.loading import data_options, digest_of
 from rnntext.training.options import TrainingOptions
 from tests.training.data.small_files import SAMPLE, language, load_data, story, write
@@ -137,3 +139,34 @@ def test_a_digest_covers_the_rows_their_lengths_and_the_suffix() -> None:
     assert len(set(different)) == len(different)
     # The type of the rows is the cache's choice, and says nothing about the data.
     assert digest([1, 2], [3], dtype="int64") == digest([1, 2], [3], dtype="uint16") == different[0]
+
+
+def test_a_digest_ends_once_its_share_of_the_time_is_exceeded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its first reads are made in any case, and the time for others begins with them."""
+    monkeypatch.setattr(loading, "_FREE_READS", 3)
+    for start, last in ((0.0, 0.05), (0.2, 0.22)):
+        now = [start]
+        check = loading._digest_limit(lambda now=now: now[0])
+        for _ in range(3):
+            check()
+        now[0] = last
+        check()
+        now[0] = last + 0.001
+        with pytest.raises(TimeoutError):
+            check()
+    busy = loading._digest_limit(lambda: pytest.fail("the time was asked for"))
+    busy()
+    busy()
+
+
+def test_data_without_time_for_a_digest_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "_FREE_READS", 0)
+    options = TrainingOptions("lm", (story(tmp_path),), tokenizer="byte")
+    answers = itertools.chain([0.0, 0.9], itertools.repeat(0.0))
+    monkeypatch.setattr("rnntext.files._CHUNK", 16)
+    assert load_data(options, keep=True, spent=lambda: next(answers)).encoded.place is None
+    assert load_data(options, keep=True).encoded.place is not None

@@ -105,7 +105,7 @@ def kept(cache: Path) -> int:
         {"encoding": "latin-1"},
         {"encoding_errors": "replace"},
         {"format": "text"},
-        {"part": (50, 20)},
+        {"part": (50, 20, 0)},
         {"valid": "itself"},
     ],
 )

@@ -146,10 +146,10 @@ def test_options_over_those_of_a_config(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("more", "plans", "part"),
     [
-        ([], ((0, 9000), (500, 1234)), (700, 70)),
-        (["--seed", "8"], ((0, 9000), (500, 1234)), (700, 70)),
-        (["--steps", "5000"], (), (700, 70)),
-        (["--epochs", "2"], (), (700, 70)),
+        ([], ((0, 9000), (500, 1234)), (700, 70, 0)),
+        (["--seed", "8"], ((0, 9000), (500, 1234)), (700, 70, 0)),
+        (["--steps", "5000"], (), (700, 70, 0)),
+        (["--epochs", "2"], (), (700, 70, 0)),
         (["--minutes", "3"], (), None),  # it may be time enough for all of the data
         (["other.txt"], ((0, 9000), (500, 1234)), None),
     ],
@@ -157,7 +157,7 @@ def test_options_over_those_of_a_config(tmp_path: Path, monkeypatch: pytest.Monk
 def test_another_budget_does_without_the_old_plans(
     more: list[str],
     plans: tuple[tuple[int, int], ...],
-    part: tuple[int, int] | None,
+    part: tuple[int, int, int] | None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

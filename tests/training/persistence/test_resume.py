@@ -52,7 +52,9 @@ def config(*, cut_short: bool = False, finished: bool = False) -> dict[str, Any]
         parameters=123,
         quantization=None,
         tokenizer=TokenizerConfig("char"),
-        data=DataRecord("sentences", 40, 10, 99, 0, "1" * 64, {"A": 4}, 50, cut_short, 0, "2" * 64),
+        data=DataRecord(
+            "sentences", 40, 10, 99, 0, "1" * 64, {"A": 4}, 50, cut_short, 0, False, "2" * 64
+        ),
         training=training,
         results=Progress(20, 2.5, 3.5, None, None),
     )
@@ -151,7 +153,7 @@ def test_other_options_are_refused(given: TrainingOptions, message: str) -> None
 
 def test_a_part_of_the_data_is_read_again() -> None:
     run = saved_run(cut_short=True)
-    assert run.merge_options(TrainingOptions("tag", ())).part == (50, 40)
+    assert run.merge_options(TrainingOptions("tag", ())).part == (50, 40, 0)
 
 
 @pytest.mark.parametrize(
