@@ -108,5 +108,8 @@ def log(directory: Path) -> list[dict[str, Any]]:
 
 def without_timings(pairs: dict[str, str]) -> dict[str, str]:
     """The result of a run, without what is measured by the clock and without its directory."""
-    timings = ("seconds", "tokens_per_second", "model")
-    return {name: value for name, value in pairs.items() if name not in timings}
+    return {
+        name: value
+        for name, value in pairs.items()
+        if not name.endswith("seconds") and name not in ("tokens_per_second", "model")
+    }
