@@ -119,7 +119,7 @@ def command(
     ] = None,
     encoding: Encoding = "utf-8",
     encoding_errors: EncodingErrors = "strict",
-    max_line: MaxLine = arguments.DEFAULT_LONGEST_LINE,
+    max_line: MaxLine = arguments.DEFAULT_LONGEST_RECORD,
     run: RunOptions,
 ) -> None:
     """Print the prompt and its continuation, as it is produced.

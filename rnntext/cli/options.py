@@ -71,7 +71,7 @@ MaxLine = Annotated[
         "--max-line",
         metavar="N",
         within=arguments.LINE,
-        help="Characters of the longest record, such as 64M.",
+        help="Characters of the longest record, such as 16M.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
@@ -129,7 +129,7 @@ class RecordSource:
     ] = None
     encoding: Encoding = "utf-8"
     encoding_errors: EncodingErrors = "strict"
-    max_line: MaxLine = arguments.DEFAULT_LONGEST_LINE
+    max_line: MaxLine = arguments.DEFAULT_LONGEST_RECORD
 
     def batches(self, *, large: bool = False) -> Iterator[list[Record]]:
         """Batches of the records that can be read without waiting; `large` ones for a model that

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from rnntext.arguments import DEFAULT_LONGEST_LINE
+from rnntext.arguments import DEFAULT_LONGEST_RECORD
 from rnntext.errors import DataError, UsageError
 from rnntext.text.format_detection import table_format_of_content, table_format_of_extension
 from rnntext.text.source import (
@@ -49,7 +49,7 @@ class InputOptions:
     text_column: str | None = None  # set: read table rows, the text from this column
     encoding: str = "utf-8"
     encoding_errors: str = "strict"  # or "replace": U+FFFD for an undecodable byte
-    max_line: int = DEFAULT_LONGEST_LINE  # characters of a line, or of a file that is one record
+    max_line: int = DEFAULT_LONGEST_RECORD  # characters of a line, or of a file that is one record
 
     def __post_init__(self) -> None:
         if self.record not in RECORD_KINDS:

@@ -83,3 +83,39 @@ def test_descriptors(most: int, command: list[str], run: Shell) -> None:
     if not answered_or_said_why(found):
         assert "Too many open files" in found.err
         assert "free some space" not in found.err
+
+
+@pytest.mark.parametrize(
+    ("more", "length", "most"),
+    [((), (8 << 20) + 1, "8,388,608"), (("--max-line", "1K"), 1025, "1,024")],
+)
+@pytest.mark.parametrize("name", ["classify", "tag", "score", "predict"])
+def test_a_line_without_an_end(
+    name: str,
+    more: tuple[str, ...],
+    length: int,
+    most: str,
+    run: Shell,
+    lm: Path,
+    classifier: Path,
+    tagger: Path,
+) -> None:
+    """What precedes it is answered."""
+    model = {"classify": classifier, "tag": tagger}.get(name, lm)
+    wanted = run(name, "-m", model, stdin=b"one line\n").done().out
+    found = run(name, "-m", model, *more, stdin=b"one line\n" + b"x" * length)
+    found.failed(1, f"standard input, line 2 has more than {most} characters", "--max-line")
+    assert found.out == wanted
+
+
+def test_a_prompt_without_an_end(run: Shell, lm: Path) -> None:
+    found = run("generate", "-m", lm, "--max-line", "1K", stdin=b"x\n" * 600)
+    found.failed(1, "standard input has more than 1,024 characters", "--max-line")
+
+
+def test_a_line_of_training_text_without_an_end(run: Shell, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("a line\n" * 50 + "x" * 1025)
+    found = run("train", "lm", text, "--max-line", "1K", "-o", tmp_path / "m")
+    found.failed(1, "text.txt, line 51 has more than 1,024 characters", "--max-line")
+    assert not (tmp_path / "m").exists()
