@@ -231,20 +231,21 @@ def _finish_move(directory: Path) -> None:
     if not upcoming.is_dir():
         return
     if (upcoming / CONFIG).is_file():
-        folders = {directory}
+        folders = [directory]
         for name in _files_below(upcoming):
             if name != CONFIG:
                 folder = (directory / name).parent
                 folder.mkdir(parents=True, exist_ok=True)
                 os.replace(upcoming / name, directory / name)
-                folders.add(folder)
+                if folder not in folders:
+                    folders.append(folder)
         for name in _listed_names(directory / CONFIG) - _listed_names(upcoming / CONFIG):
             (directory / name).unlink(missing_ok=True)
             if name.startswith(TRAINING_STATE):
                 # Fails while the folder is not empty.
                 with contextlib.suppress(OSError):
                     (directory / TRAINING_STATE).rmdir()
-        for folder in sorted(folders):  # a new folder's name before what is moved into it
+        for folder in folders:  # a new folder's name before what is moved into it
             flush_directory(folder)
         os.replace(upcoming / CONFIG, directory / CONFIG)
         flush_directory(directory)

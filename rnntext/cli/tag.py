@@ -51,7 +51,7 @@ def tag(
     from rnntext.text.records import prefetch
 
     tagger = Tagger.load(directory, threads)
-    styled = output.terminal_formatter(_styled) if output.on_terminal() and not json else None
+    styled = output.terminal_formatter(_styled) if output.on_terminal() else None
     begin = partial(tagger.stream, pretokenized=pretokenized)
     lines: Iterable[str]
     for batch, sentences in prefetch(batches, begin):

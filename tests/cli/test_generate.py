@@ -143,3 +143,8 @@ def test_a_longer_text_begins_like_a_shorter_one(generate: Generate) -> None:
     greedy = generate("The", "--temperature", "0", length=6)
     longer = generate("The", "--temperature", "0", length=9)
     assert longer.startswith(greedy.removesuffix("\n"))
+
+
+def test_a_prompt_is_a_line_or_all_of_the_input(run: Shell, lm: Path) -> None:
+    found = run("generate", "-m", lm, "--record", "file", "The")
+    found.failed(2, "--record file: a prompt is the whole input, or with line a line")

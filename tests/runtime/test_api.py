@@ -129,6 +129,18 @@ def test_texts_are_those_of_the_command(run: Shell, lm: Path, models: dict[str, 
     assert len({model.generate()[0].text for _ in range(3)}) == 3
 
 
+def test_options_that_are_left_out(models: dict[str, Runtime]) -> None:
+    model, texts = models["lm"], ["The heron cou", "the boat"]
+    assert model.predict(texts) == model.predict(texts, top_k=5, complete=False)
+    assert model.predict(texts) != model.predict(texts, top_k=5, complete=True)
+    assert model.score(texts) == model.score(texts, words=False, carry=False)
+    assert model.score(texts) != model.score(texts, words=False, carry=True)
+    one = dict(temperature=0.8, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0)
+    assert model.generate(texts, seed=1, length=9) == (
+        model.generate(texts, seed=1, length=9, num_samples=1, stop=(), single_line=False, **one)
+    )
+
+
 def test_a_stream_is_the_text_in_pieces(models: dict[str, Runtime]) -> None:
     options = GenerationOptions(20, SamplingOptions(temperature=0.8), seed=4)
     pieces = list(models["lm"].stream("The heron", options))

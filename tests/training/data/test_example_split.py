@@ -283,3 +283,11 @@ def test_of_very_many_nothing_is_held_in_memory() -> None:
         splitter._label_indices,
     )
     assert not any(held)
+
+
+def test_the_smallest_of_some_numbers() -> None:
+    numbers = [97, 5, 1 << 62, 3, 5, 64, 1 << 40, 3, 12]
+    assert example_split._smallest(numbers, 0.5, 100) == {3, 5, 12, 64}
+    assert example_split._smallest(numbers, 0.5, 2) == {3, 5}
+    assert example_split._smallest(numbers, 0.0, 100) == {3}
+    assert example_split._smallest(numbers, 1.0, 100) == {*numbers} - {1 << 62}
