@@ -51,7 +51,7 @@ def test_importing_rnntext_imports_no_other_module_of_it() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="^module 'rnntext' has no attribute 'tain'"):
+    with pytest.raises(AttributeError, match=r"^module 'rnntext' has no attribute 'tain'"):
         rnntext.tain  # noqa: B018
 
 

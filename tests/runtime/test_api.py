@@ -135,7 +135,7 @@ def test_options_that_are_left_out(models: dict[str, Runtime]) -> None:
     assert model.predict(texts) != model.predict(texts, top_k=5, complete=True)
     assert model.score(texts) == model.score(texts, words=False, carry=False)
     assert model.score(texts) != model.score(texts, words=False, carry=True)
-    one = dict(temperature=0.8, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0)
+    one = {"temperature": 0.8, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}
     assert model.generate(texts, seed=1, length=9) == (
         model.generate(texts, seed=1, length=9, num_samples=1, stop=(), single_line=False, **one)
     )
