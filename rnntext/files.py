@@ -23,6 +23,8 @@ from typing import BinaryIO
 from rnntext.errors import DataError, RnntextError, UsageError
 
 _CHUNK = 1 << 20
+# The disk is full, or the user's share of it, or the file has the largest size that is allowed.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Age in seconds at which a folder of another machine is stale: this machine cannot check whether
 # the process that made it still runs.
 _REMOTE_STALE_AGE = 7 * 24 * 3600.0
@@ -127,17 +129,24 @@ def temporary_file_error(what: str, error: OSError) -> DataError:
         directory = tempfile.gettempdir()
     except OSError:
         directory = "a temporary file"
-    return DataError(
-        f"cannot write {what} to {directory}: {error.strerror or error}; "
-        "free some space, or name another place with TMPDIR"
-    )
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        advice = "raise the limit of open files (`ulimit -n`)"
+    elif error.errno in _FULL:
+        advice = "free some space, or name another place with TMPDIR"
+    else:
+        advice = "name another place with TMPDIR"
+    return DataError(f"cannot write {what} to {directory}: {error.strerror or error}; {advice}")
 
 
 def write_error(path: Path, error: OSError) -> str:
     """Return the message for what -o names and cannot be written."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    advice = "free some space or choose" if full else "choose"
-    return f"cannot write {path}: {error.strerror or error}; {advice} another place with -o"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        advice = "raise the limit of open files (`ulimit -n`)"
+    elif error.errno in _FULL:
+        advice = "free some space or choose another place with -o"
+    else:
+        advice = "choose another place with -o"
+    return f"cannot write {path}: {error.strerror or error}; {advice}"
 
 
 def check_file(path: Path) -> None:

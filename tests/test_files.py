@@ -143,7 +143,9 @@ def test_the_error_of_a_temporary_file_names_the_directory(monkeypatch: pytest.M
         "free some space, or name another place with TMPDIR"
     )
 
-    assert f"to {place}: it failed; free" in str(temporary_file_error("x", OSError("it failed")))
+    assert f"to {place}: it failed; name another place with TMPDIR" in str(
+        temporary_file_error("x", OSError("it failed"))
+    )
 
     def nowhere() -> str:
         raise FileNotFoundError(2, "No usable temporary directory found")
@@ -286,3 +288,20 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
         write_file(path, b"content")
         assert reader.read() == b"content"
     assert path.is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("number", "temporary", "named"),
+    [
+        (errno.ENOSPC, "free some space, or name another", "free some space or choose another"),
+        (errno.EDQUOT, "free some space, or name another", "free some space or choose another"),
+        (errno.EFBIG, "free some space, or name another", "free some space or choose another"),
+        (errno.EMFILE, "raise the limit of open files", "raise the limit of open files"),
+        (errno.ENFILE, "raise the limit of open files", "raise the limit of open files"),
+        (errno.EACCES, "name another place", "choose another place"),
+    ],
+)
+def test_the_advice_suits_the_error(number: int, temporary: str, named: str) -> None:
+    error = OSError(number, "it failed")
+    assert f": it failed; {temporary}" in str(temporary_file_error("x", error))
+    assert write_error(Path("x"), error).startswith(f"cannot write x: it failed; {named}")
