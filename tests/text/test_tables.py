@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnntext.errors import DataError
+from rnntext.text import tables
 from rnntext.text.tables import Row, read_rows, text_field
 
 SAMPLE = "naïve café 你好 🙂"
@@ -151,3 +152,18 @@ def test_half_a_surrogate_pair_can_be_replaced() -> None:
 def test_a_text_must_be_a_string(value: object) -> None:
     with pytest.raises(DataError, match=r"^FILE, line 4: 'text' is not a string: make it one"):
         text_field(Row(4, {"text": value}), "text", "FILE")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('"a', "unexpected end of data"),
+        ('"a"b,c', "',' expected after '\"'"),
+        # The library adds advice about how to open files.
+        ("a\rb", "new-line character seen in unquoted field"),
+    ],
+)
+def test_the_reason_of_a_line_that_is_not_csv(line: str, reason: str) -> None:
+    with pytest.raises(DataError) as error:
+        tables._parse_csv([line], "f, line 7")
+    assert str(error.value) == f"f, line 7 is not CSV as in RFC 4180 ({reason}): correct it"

@@ -188,5 +188,5 @@ def test_a_buffer_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
         pass
     assert str(caught.value) == (
         f"cannot write a copy of standard input to {tmp_path / 'nowhere'}: No such file or "
-        "directory; free some space, or name another place with TMPDIR"
+        "directory; name another place with TMPDIR"
     )
