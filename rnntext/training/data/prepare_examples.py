@@ -85,17 +85,14 @@ def plan_examples(
         _require_second_examples(scan)
     parts = _split(schema, options, reading, scan, read)
     _require_known_labels(schema, parts.valid, labels)
-    learned = (
-        Learned(given)
-        if given is not None
-        else prepare.learn_tokenizer(
-            options,
-            lambda: (line for example in parts.train() for line in schema.lines(example)),
-            parts.characters,
-            schema.tokenizer_defaults,
-            spent,
-            schema.presplit,
-        )
+    learned = prepare.learn_tokenizer(
+        options,
+        lambda: (line for example in parts.train() for line in schema.lines(example)),
+        parts.characters,
+        schema.tokenizer_defaults,
+        spent,
+        given,
+        schema.presplit,
     )
     tokenizer = learned.tokenizer
 

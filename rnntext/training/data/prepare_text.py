@@ -80,11 +80,7 @@ def plan_text(
         )
     lines = splitter.lines - int(np.diff(ranges).sum())
     characters = splitter.characters - valid_characters
-    learned = (
-        prepare.learn_tokenizer(options, train, characters, defaults, spent)
-        if given is None
-        else prepare.Learned(given)
-    )
+    learned = prepare.learn_tokenizer(options, train, characters, defaults, spent, given)
     tokenizer = learned.tokenizer
 
     def write(draft: Draft) -> bool:

@@ -95,7 +95,7 @@ def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def learn(budget: Budget, options: TrainingOptions = OPTIONS) -> Learned:
     defaults = get_task("lm").tokenizer_defaults
-    return learn_tokenizer(options, lambda: iter(LINES), 15_000, defaults, budget.spent)
+    return learn_tokenizer(options, lambda: iter(LINES), 15_000, defaults, budget.spent, None)
 
 
 @pytest.mark.usefixtures("small_sizes")
