@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.runtime import language_model as language
-from rnntext.runtime.language_model import LanguageModel, select
+from rnntext.runtime.language_model import LanguageModel, evaluate_lines, select
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
+from rnntext.text.lines import Line
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.networks.build import build_network
 from rnntext.training.onnx.build import build
@@ -311,3 +312,49 @@ def test_a_large_vocabulary_takes_shorter_steps(monkeypatch: pytest.MonkeyPatch)
     assert max(lengths) == 3
     for one, other in zip(usual.score(documents), bounded.score(documents), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+# Evaluation
+
+
+@pytest.mark.parametrize(
+    ("kind", "lowercase", "keeps"),
+    [("char", False, True), ("char", True, False), ("word", False, False)],
+)
+def test_bits_per_byte_are_known_where_the_text_is_kept(
+    kind: str, lowercase: bool, keeps: bool
+) -> None:
+    texts = ["the heron", "naïve café 你好 🙂", ""]
+    tokenizer = Tokenizer.train(
+        kind, texts, vocab_size=99, lowercase=lowercase, min_frequency=1, presplit=False
+    )
+    model, _ = random_language_model(tokenizer=tokenizer)
+    found = evaluate_lines(model, iter([Line(0, text) for text in texts]))
+    assert found["unknown_rate"] == 0
+    nats = np.log(found["perplexity"]) * found["tokens"]
+    size = len("\n".join(texts).encode()) + 1
+    bits = nats / np.log(2) / size
+    assert found["bits_per_byte"] == (pytest.approx(bits, rel=1e-6) if keeps else None)
+
+
+def test_an_unknown_character_leaves_bits_per_byte_unknown() -> None:
+    model, _ = random_language_model()
+    found = evaluate_lines(model, iter([Line(0, "heron"), Line(0, "heron!")]))
+    assert found["bits_per_byte"] is None
+    assert (found["tokens"], found["unknown_rate"]) == (13, 1 / 13)
+    assert found["perplexity_known"] != pytest.approx(found["perplexity"], rel=1e-3)
+
+
+@pytest.mark.parametrize("count", [64, 65])
+def test_each_document_is_scored_from_its_start(count: int) -> None:
+    """Also where they are more than are scored together."""
+    model, _ = random_language_model()
+    documents = [["the", "heron"[: n % 6]] for n in range(count)]
+    lines = [Line(number, text) for number, texts in enumerate(documents) for text in texts]
+    found = evaluate_lines(model, iter(lines))
+    rows = [np.concatenate(model.tokenizer.encode_lines(texts)) for texts in documents]
+    scores = [model.score([row])[0].sum(dtype=np.float64) for row in rows]
+    assert found["tokens"] == sum(map(len, rows))
+    assert np.log(found["perplexity"]) * found["tokens"] == pytest.approx(-sum(scores), rel=1e-6)
+    size = sum(len("\n".join(texts)) + 1 for texts in documents)
+    assert found["bits_per_byte"] == pytest.approx(-sum(scores) / np.log(2) / size, rel=1e-6)
