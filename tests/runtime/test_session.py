@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import hashlib
 import threading
 import time
@@ -47,6 +48,37 @@ def test_results_are_in_order(threads: int, count: int) -> None:
 
     results = session(threads).map(double, range(count))
     assert list(results) == [2 * number for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("threads", "count", "pools"), [(1, 2, 0), (1, 40, 0), (2, 0, 0), (2, 1, 0), (2, 2, 1)]
+)
+def test_only_several_items_and_threads_start_a_pool(
+    threads: int, count: int, pools: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    class Pool(concurrent.futures.ThreadPoolExecutor):
+        def __init__(self, max_workers: int) -> None:
+            super().__init__(max_workers)
+            started.append(max_workers)
+
+    monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", Pool)
+    processed: list[int] = []
+    results = session(threads).map(processed.append, range(count))
+    if not pools:
+        assert processed == []  # an item is processed when its result is read
+    assert len(list(results)) == count
+    assert sorted(processed) == list(range(count))
+    assert started == [threads] * pools
+
+
+def test_threads_that_share_each_run_start_no_pool() -> None:
+    """One run takes them all: a second one beside it would only wait for them."""
+    processed: list[int] = []
+    results = session(3).with_intra_op_threads().map(processed.append, range(2))
+    assert processed == []
+    assert len(list(results)) == 2
 
 
 def test_items_are_processed_before_a_result_is_read() -> None:
