@@ -412,6 +412,13 @@ def test_tagging_metrics_of_spans() -> None:
     }
 
 
+def test_types_of_spans_are_in_the_order_of_the_alphabet() -> None:
+    types = [f"{letter}X" for letter in "KCAMFBLDHJEGI"]
+    gold, predicted = ([f"B-{name}" for name in part] for part in (types[:7], types[6:]))
+    _, by_type = span_scores([gold], [predicted])
+    assert [*by_type] == sorted(types)
+
+
 def test_tagging_metrics_of_words() -> None:
     result = tagging_metrics([["DET", "NOUN"], ["VERB"]], [["DET", "VERB"], ["VERB"]])
     assert [*result] == ["accuracy", "per_label"]

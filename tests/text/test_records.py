@@ -226,6 +226,20 @@ def test_long_records_end_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert batches == [["aa", "bb", "c"], ["d", "e", "ff", "g"], ["h"]]
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_a_batch_ends_at_a_mebi_of_characters(large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    half = 1 << 19
+
+    def lengths(*lines: int) -> list[list[int]]:
+        blocks = [["x" * length for length in lines]]
+        monkeypatch.setattr(records, "read_line_blocks", lambda *_: iter(blocks))
+        batches = read_records(["a.txt"], InputOptions(), large=large)
+        return [[len(record.text) for record in batch] for batch in batches]
+
+    assert lengths(half, half - 1, 5, 5) == [[half, half - 1, 5], [5]]
+    assert lengths(half, half, 5) == [[half, half], [5]]
+
+
 def test_an_empty_input_has_no_record_but_an_empty_file_is_one() -> None:
     for options, expected in (
         (InputOptions(), []),

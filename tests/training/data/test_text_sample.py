@@ -18,6 +18,12 @@ def test_a_short_text_is_all_taken(lines: list[str], more: int) -> None:
     assert list(spread(lines, characters, characters + more)) == lines
 
 
+def test_a_long_line_of_a_short_text_stays_whole() -> None:
+    line = "word " * 40_000
+    assert list(spread([line, "end"], len(line) + 5, len(line) + 5)) == [line, "end"]
+    assert len(list(spread([line, "end"], len(line) + 5, len(line) + 4))) > 2
+
+
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.9])
 @pytest.mark.parametrize("length", [40, 150])
 def test_a_long_text_gives_its_share_from_everywhere(

@@ -101,6 +101,14 @@ def test_only_a_large_vocabulary_is_sampled() -> None:
     assert sorted(torch.cat([large.frequent, large.rare]).tolist()) == list(range(20_000))
 
 
+def test_ids_that_are_equally_frequent_stay_in_order() -> None:
+    """Otherwise processors would differ in which of them are summed exactly."""
+    loss = Softmax(torch.arange(6000) % 3, torch.float32)
+    assert loss.frequent.tolist() == list(range(2, 3000, 3))  # the first half of those counted 2
+    rest = [place for count in (2, 1, 0) for place in range(count, 6000, 3)][1000:]
+    assert loss.rare.tolist() == rest
+
+
 def test_sampling_everything_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = inputs()
     want_loss, want = exact(*arguments)
