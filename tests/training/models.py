@@ -26,10 +26,18 @@ DOCUMENTS = [
 ]
 
 
-def random_model(task: str, labels: Sequence[str] = LABELS, multi: bool = False) -> Any:
+def random_model(
+    task: str,
+    labels: Sequence[str] = LABELS,
+    multi: bool = False,
+    *,
+    bidirectional: bool | None = None,
+) -> Any:
+    """`bidirectional`: None is as the task has it."""
+    both = task != "lm" if bidirectional is None else bidirectional
     config = ModelConfig(
         task,
-        EncoderConfig("gru", V, E, H, 2, task != "lm"),
+        EncoderConfig("gru", V, E, H, 2, both),
         () if task == "lm" else tuple(labels),
         multi,
         max_length=99,

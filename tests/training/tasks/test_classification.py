@@ -21,6 +21,7 @@ from tests.training.models import (
     DOCUMENTS,
     LABELS,
     Array,
+    V,
     random_model,
     realistic,
     share_of_text,
@@ -117,6 +118,17 @@ def test_long_documents_are_read_in_windows() -> None:
         want = sum(len(part) / len(ids) * logits_alone(model, part) for part in parts)
         np.testing.assert_allclose(row, want, rtol=1e-4, atol=1e-5)
     assert np.abs(found[2] - logits_alone(model, DOCUMENTS[2])).max() > 1e-3
+
+
+def test_a_forward_model_reads_documents_to_their_end_in_windows() -> None:
+    """In a batch, of which some end with a window and some within one."""
+    lengths = (16, 40, 1, 17, 32, 15, 33, 48, 31)
+    documents = [np.random.default_rng(n).integers(1, V, size=n) for n in lengths]
+    model = random_model("classify", bidirectional=False)
+    objective = classification(documents, one_hot(*[0] * len(lengths)), max_length=16)
+    found = objective.logits(model, documents).double().numpy()
+    for logits, ids in zip(found, documents, strict=True):
+        np.testing.assert_allclose(logits, logits_alone(model, ids), atol=1e-5)
 
 
 def test_training_reads_a_window_of_a_long_document_and_all_of_others() -> None:
