@@ -64,7 +64,7 @@ class DataOptions:
             )
 
 
-def read_data_line_blocks(path: str, options: DataOptions, stdin: int = 0) -> Iterator[list[str]]:
+def read_data_line_blocks(path: str, options: DataOptions, stdin: int) -> Iterator[list[str]]:
     """Yield the lines of `path` in blocks, like `read_line_blocks`; DataError if there is none."""
     empty = True
     source = options.buffered_sources.get(path)

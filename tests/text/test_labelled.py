@@ -11,7 +11,7 @@ import pytest
 from rnntext.errors import DataError
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import Labelled, read_labelled
-from tests.text.test_source import piped
+from tests.text.test_source import piped, standard_input
 
 SAMPLE = "naïve café 你好 🙂"
 CONTENT = {
@@ -32,6 +32,12 @@ LINES = {"csv": (2, 3, 5), "tsv": (2, 3, 4), "jsonl": (1, 3, 4), "fasttext": (1,
 
 def read(path: Path | str, stdin: int = 0, **options: object) -> list[Labelled]:
     return list(read_labelled([str(path)], DataOptions(**options), stdin))
+
+
+def test_standard_input_is_descriptor_0() -> None:
+    with standard_input(b"__label__x a\n"):
+        wanted = Labelled("a", ("x",), "standard input", 1)
+        assert list(read_labelled(["-"], DataOptions())) == [wanted]
 
 
 @pytest.mark.parametrize("where", ["named", "other name", "gz", "stdin", "format named"])

@@ -13,7 +13,7 @@ import pytest
 from rnntext.errors import DataError
 from rnntext.text.formats import DataOptions
 from rnntext.text.lines import Line, read_lines
-from tests.text.test_source import piped
+from tests.text.test_source import piped, standard_input
 
 SAMPLE = "naïve café 你好 🙂"
 CONTENT = {
@@ -37,6 +37,11 @@ EXPECTED = {
 def read(*paths: Path | str, stdin: int = 0, **options: str) -> list[tuple[int, str]]:
     lines = read_lines([str(path) for path in paths], DataOptions(**options), stdin)
     return [(line.document, line.text) for line in lines]
+
+
+def test_standard_input_is_descriptor_0() -> None:
+    with standard_input(b"a\nb\n"):
+        assert list(read_lines(["-"], DataOptions())) == [Line(0, "a"), Line(0, "b")]
 
 
 @pytest.mark.parametrize("where", ["named", "other name", "gz", "stdin", "format named"])

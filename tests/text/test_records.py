@@ -13,7 +13,7 @@ import pytest
 from rnntext.errors import DataError, UsageError
 from rnntext.text import records
 from rnntext.text.records import InputOptions, Record, prefetch, read_records
-from tests.text.test_source import piped
+from tests.text.test_source import piped, standard_input
 
 SAMPLE = "naïve café 你好 🙂"
 TEXTS = [SAMPLE, "", 'a "quoted", text']
@@ -102,15 +102,8 @@ def test_the_first_piped_row_comes_without_a_second(monkeypatch: pytest.MonkeyPa
 
 
 def test_standard_input_is_descriptor_0() -> None:
-    kept = os.dup(0)
-    reader = piped(b"a\nb\n")
-    try:
-        os.dup2(reader, 0)
+    with standard_input(b"a\nb\n"):
         assert list(read_records([], InputOptions())) == [[Record("a"), Record("b")]]
-    finally:
-        os.dup2(kept, 0)
-        os.close(kept)
-        os.close(reader)
 
 
 def test_records_say_which_file_they_are_from(tmp_path: Path) -> None:

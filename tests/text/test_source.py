@@ -52,6 +52,20 @@ def piped(data: bytes) -> int:
     return reader
 
 
+@contextlib.contextmanager
+def standard_input(data: bytes) -> Iterator[None]:
+    """Descriptor 0 is a pipe that holds `data`."""
+    kept = os.dup(0)
+    reader = piped(data)
+    try:
+        os.dup2(reader, 0)
+        yield
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+        os.close(reader)
+
+
 def lines_of(path: str, encoding: str = "utf-8", errors: str = "strict") -> list[str]:
     return list(chain.from_iterable(read_line_blocks(path, Decoding(encoding, errors))))
 
@@ -370,15 +384,8 @@ def test_files_are_closed_and_standard_input_is_not(tmp_path: Path) -> None:
 
 
 def test_standard_input_is_descriptor_0() -> None:
-    kept = os.dup(0)
-    reader = piped(b"a\nb\n")
-    try:
-        os.dup2(reader, 0)
+    with standard_input(b"a\nb\n"):
         assert lines_of("-") == ["a", "b"]
-    finally:
-        os.dup2(kept, 0)
-        os.close(kept)
-        os.close(reader)
 
 
 def test_a_buffer_is_read_from_its_start_each_time(tmp_path: Path) -> None:

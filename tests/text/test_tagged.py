@@ -12,7 +12,7 @@ import pytest
 from rnntext.errors import DataError, UsageError
 from rnntext.text.formats import DataOptions
 from rnntext.text.tagged import Tagged, read_tagged, tagged_reader
-from tests.text.test_source import piped
+from tests.text.test_source import piped, standard_input
 
 WORDS = (("naïve", "café", "你好", "🙂"), ("#", "New York"))
 TAGS = (("ADJ", "NOUN", "X", "SYM"), ("SYM", "PROPN"))
@@ -45,6 +45,12 @@ LINES = {"conllu": (4, 12), "conll": (3, 9), "jsonl": (1, 2)}
 
 def read(path: Path | str, stdin: int = 0, **options: str) -> list[Tagged]:
     return list(read_tagged([str(path)], DataOptions(**options), stdin))
+
+
+def test_standard_input_is_descriptor_0() -> None:
+    with standard_input(b"a\tX\nb\tY\n"):
+        (found,) = read_tagged(["-"], DataOptions())
+        assert (list(found.words), list(found.tags)) == (["a", "b"], ["X", "Y"])
 
 
 @pytest.mark.parametrize("where", ["named", "other name", "gz", "stdin", "format named"])
