@@ -108,7 +108,9 @@ class _Tasks(LazyGroup):
             if param.param_type_name == "option":
                 param.add_to_parser(parser, ctx)
         options, words, _ = parser.parse_args(list(args))
-        if not words and not options.get("help") and not ctx.resilient_parsing:
+        if not words and options.get("help"):
+            return ["--help"]
+        if not words and not ctx.resilient_parsing:
             ctx.fail(f"Missing argument '{'|'.join(TASKS)}'.")
         return [*words[:1], *args[: len(args) - len(words)], *words[1:]]
 
