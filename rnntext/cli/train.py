@@ -75,7 +75,7 @@ def _command(
         raise UsageError("name the new model's directory with -o DIR")
     if execution.resume and dry_run:
         raise UsageError("--resume and --dry-run exclude each other")
-    prepared, end = train(options, out, execution, dry_run=dry_run, quiet=printing.quiet)
+    prepared, end = train(options, None if dry_run else out, execution, quiet=printing.quiet)
     if end is not None:
         try:
             print_result(prepared, end, printing.json)
@@ -127,14 +127,13 @@ command = lazy_group(
 def train(
     options: TrainingOptions,
     out: Path | None,
-    execution: ExecutionOptions = ExecutionOptions(),  # noqa: B008  (frozen)
+    execution: ExecutionOptions,
     *,
-    dry_run: bool = False,
+    quiet: bool,
     stoppable: bool = True,
-    quiet: bool = False,
     began: float = _BEGAN,
 ) -> tuple[Prepared | None, Saved | StepTimed | None]:
-    """Run a training or a dry run and show its progress on stderr.
+    """Run a training, or without `out` a dry run, and show its progress on stderr.
 
     Returns the events that describe the data and the result; both are None in every process of a
     distributed run but the first. A run that is not `stoppable` ends at a signal without saving.
@@ -144,12 +143,12 @@ def train(
     prepared: Prepared | None = None
     end: Saved | StepTimed | None = None
     signals = DeferredSignals()
-    events = _events(options, out, execution, dry_run, began, signals)
+    events = _events(options, out, execution, began, signals)
     from rnntext.training.engine.distributed import rank_from_environment
     from rnntext.training.events import Finished, Prepared, Saved, StepTimed, Stopped
 
     first = rank_from_environment() == 0
-    if dry_run and not first:
+    if out is None and not first:
         return None, None
     with ExitStack() as stack:
         board = None
@@ -169,7 +168,7 @@ def train(
             match event:
                 case Prepared():
                     prepared = event
-                    if stoppable and not dry_run:
+                    if stoppable and out is not None:
                         signals.defer()
                 case Finished():
                     signals.raise_on_signal()
@@ -267,17 +266,16 @@ def _events(
     options: TrainingOptions,
     out: Path | None,
     execution: ExecutionOptions,
-    dry_run: bool,
     began: float,
     signals: DeferredSignals,
 ) -> Iterator[Event]:
-    if out is not None and not dry_run:
+    if out is not None:
         from rnntext.claim import Claim
 
         Claim(out, "training").check()  # takes no time, unlike the import of PyTorch
     require_training()
     from rnntext.training import run
 
-    if dry_run or out is None:
+    if out is None:
         return run.dry_run(options, cache=execution.cache)
     return run.run(options, out, execution, stop_asked=signals.received, began=began)

@@ -23,7 +23,7 @@ from rnntext.checkpoint_config import DataSummary
 from rnntext.cli.commands import click_command
 from rnntext.cli.main import make_app
 from rnntext.cli.options import OutputOptions
-from rnntext.cli.train import print_result, train
+from rnntext.cli.train import print_result
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import CheckpointError, RnntextError, UsageError
 from rnntext.private import click_exception
@@ -160,6 +160,18 @@ def signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+def train(
+    options: TrainingOptions,
+    out: Path | None,
+    execution: ExecutionOptions | None = None,
+    *,
+    quiet: bool = False,
+    **more: Any,
+) -> Any:
+    execution = execution or ExecutionOptions()
+    return rnntext.cli.train.train(options, out, execution, quiet=quiet, **more)
+
+
 def send(number: int) -> Callable[[], None]:
     return lambda: signal.raise_signal(number)
 
@@ -192,8 +204,8 @@ def test_the_display_of_a_timed_and_of_a_quiet_run(fake: Run, shown: Shown, tmp_
 
 def test_a_dry_run_reads_with_the_cache_that_is_asked_for(fake: Run, shown: Shown) -> None:
     fake.events = [PREPARED, TIMED]
-    assert train(OPTIONS, None, dry_run=True) == (PREPARED, TIMED)
-    train(OPTIONS, Path("m"), ExecutionOptions(cache=False), dry_run=True)
+    assert train(OPTIONS, None) == (PREPARED, TIMED)
+    train(OPTIONS, None, ExecutionOptions(cache=False))
     wanted = [("dry run", OPTIONS, {"cache": cache}) for cache in (True, False)]
     assert fake.asked == wanted
 
@@ -221,10 +233,8 @@ def test_a_directory_that_is_held_is_refused_before_pytorch_is_asked_for(
     assert asked == [(Path("m"), "training")]
     # A dry run writes nothing there.
     with pytest.raises(UsageError, match="no PyTorch"):
-        train(OPTIONS, Path("m"), dry_run=True)
-    with pytest.raises(UsageError, match="no PyTorch"):
-        train(OPTIONS, None, dry_run=True)
-    assert asked[1:] == ["PyTorch", "PyTorch"]
+        train(OPTIONS, None)
+    assert asked[1:] == ["PyTorch"]
     assert fake.asked == []
 
 
@@ -243,7 +253,7 @@ def test_one_process_of_several_shows_the_run(
     assert shown.made == [{"quiet": rank == 1, "timed": False}]
     assert boards == [tmp_path][rank:]
     fake.events = [PREPARED, TIMED]
-    found = train(OPTIONS, None, dry_run=True)
+    found = train(OPTIONS, None)
     assert found == ((None, None) if rank else (PREPARED, TIMED))
     assert len(shown.made) == 2 - rank
 
@@ -318,13 +328,13 @@ def test_a_signal_before_the_data_are_prepared_has_its_usual_effect(
         train(OPTIONS, tmp_path / "m")
 
 
-@pytest.mark.parametrize("settings", [{"stoppable": False}, {"dry_run": True}])
+@pytest.mark.parametrize("dry_run", [True, False])
 def test_a_run_that_cannot_be_continued_ends_at_a_signal(
-    settings: dict[str, bool], fake: Run, shown: Shown, tmp_path: Path, signals: None
+    dry_run: bool, fake: Run, shown: Shown, tmp_path: Path, signals: None
 ) -> None:
     fake.events = [PREPARED, send(signal.SIGTERM)]
     with pytest.raises(EndedError):
-        train(OPTIONS, tmp_path / "m", **settings)
+        train(OPTIONS, None if dry_run else tmp_path / "m", stoppable=dry_run)
 
 
 def test_a_signal_after_the_last_step_interrupts_at_once(
@@ -399,7 +409,7 @@ def command(*words: object) -> None:
 def test_a_line_without_options(called: Called) -> None:
     command("tag", "a.conllu", "b.conllu", "-o", "m")
     assert called.options == [TrainingOptions("tag", ("a.conllu", "b.conllu"))]
-    assert called.more == [(Path("m"), ExecutionOptions(), {"dry_run": False, "quiet": False})]
+    assert called.more == [(Path("m"), ExecutionOptions(), {"quiet": False})]
     assert called.printed == [(PREPARED, SAVED, False)]
 
 
@@ -412,15 +422,16 @@ def test_a_line_with_options(called: Called, monkeypatch: pytest.MonkeyPatch) ->
     wanted = TrainingOptions("classify", ("a.csv",), seed=5, threads=1, steps=7, multi_label=True)
     execution = ExecutionOptions(resume=True, cache=False, tensorboard=Path("board"))
     assert called.options == [wanted]
-    assert called.more == [(Path("m"), execution, {"dry_run": False, "quiet": True})]
+    assert called.more == [(Path("m"), execution, {"quiet": True})]
     assert called.printed == [(PREPARED, SAVED, True)]
 
 
-def test_a_dry_run_needs_no_directory(called: Called) -> None:
+def test_a_dry_run_takes_no_directory(called: Called) -> None:
     called.end = TIMED
     command("lm", "a.txt", "--dry-run")
-    assert called.more == [(None, ExecutionOptions(), {"dry_run": True, "quiet": False})]
-    assert called.printed == [(PREPARED, TIMED, False)]
+    command("lm", "a.txt", "--dry-run", "-o", "m")
+    assert called.more == [(None, ExecutionOptions(), {"quiet": False})] * 2
+    assert called.printed == [(PREPARED, TIMED, False)] * 2
 
 
 def test_nothing_is_printed_where_a_run_has_no_result(called: Called) -> None:
