@@ -55,10 +55,10 @@ def command(
 def predict(
     directory: Path,
     source: RecordSource,
-    top_k: int = 5,
-    complete: bool = False,
-    json: bool = False,
-    threads: int | None = None,
+    top_k: int,
+    complete: bool,
+    json: bool,
+    threads: int | None,
 ) -> Iterator[str]:
     """Yield the output of the command, a batch of records at a time."""
     batches = source.batches()
@@ -94,7 +94,7 @@ def _columns(record: Record, answer: Predictions) -> str:
 def _styled(record: Record, answer: Predictions, width: int) -> Text:
     from rich.text import Text
 
-    line = Text(" ".join(record.text.split())[-width // 2 :], "dim")
+    line = Text().append(" ".join(record.text.split())[-width // 2 :], "dim")
     for word in answer.words:
         line.append(f"  {word.word} ", "bold cyan").append(f"{word.probability:.2f}", "green")
     return line

@@ -49,10 +49,10 @@ def command(
 def score(
     directory: Path,
     source: RecordSource,
-    words: bool = False,
-    state: str = "reset",
-    json: bool = False,
-    threads: int | None = None,
+    words: bool,
+    state: str,
+    json: bool,
+    threads: int | None,
 ) -> Iterator[str]:
     """Yield the output of the command, a batch of records at a time."""
     if state not in ("reset", "carry"):
@@ -112,7 +112,7 @@ def _words(line: LineScore) -> str:
 def _styled(answer: LineScore, width: int) -> Text:
     from rich.text import Text
 
-    line = Text(f"{answer.perplexity:9.1f}  ", "bold")
+    line = Text().append(f"{answer.perplexity:9.1f}  ", "bold")
     for word in (answer.words or ())[:-1]:
         # A frequent word has about 5 bits, one of a thousand equally likely words 10.
         style = "red" if word.bits > 15 else "yellow" if word.bits > 10 else ""
