@@ -189,7 +189,7 @@ def test_a_run_is_shown_and_its_ends_are_returned(fake: Run, shown: Shown, tmp_p
     assert shown.made == [{"quiet": False, "timed": False}]
 
 
-def test_what_a_run_is_given_where_nothing_is_said(fake: Run, shown: Shown, tmp_path: Path) -> None:
+def test_a_time_budget_counts_from_the_import(fake: Run, shown: Shown, tmp_path: Path) -> None:
     """A time budget then counts from the import of the command's module."""
     assert train(OPTIONS, tmp_path / "m") == (None, None)
     began = rnntext.cli.train._BEGAN

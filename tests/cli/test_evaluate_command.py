@@ -1,0 +1,210 @@
+"""What `evaluate` asks of a model, how it prints the metrics, and when bounds are met."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import typer
+
+import rnntext.cli.evaluate
+import rnntext.runtime.evaluate
+import rnntext.runtime.model
+from rnntext.cli.commands import click_command
+from rnntext.errors import RnntextError, UsageError
+from rnntext.text.formats import DataOptions
+from tests.cli.screens import pipe, screen, written
+
+RATES = {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": 4}
+METRICS = {"accuracy": 0.625, "f1": 1 / 3, "bits": None, "per_label": {"[N]": RATES}, "labels": []}
+PRINTED = "accuracy\t0.625\nf1\t0.333333\nbits\t\n"
+
+
+@dataclass
+class Model:
+    """A model that is opened and measured."""
+
+    multi_label: bool = False
+    asked: list[Any] = field(default_factory=list)
+
+    def open(self, directory: Path, threads: int | None) -> Any:
+        self.asked.append((directory, threads))
+        return SimpleNamespace(config=SimpleNamespace(multi_label=self.multi_label))
+
+    def evaluate(self, opened: Any, data: list[str], options: DataOptions) -> dict[str, Any]:
+        self.asked.append((data, options))
+        return METRICS
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Model:
+    fake = Model()
+    monkeypatch.setattr(rnntext.runtime.model, "open_model", fake.open)
+    monkeypatch.setattr(rnntext.runtime.evaluate, "evaluate", fake.evaluate)
+    names = ("accuracy", "f1", "bits")
+    monkeypatch.setattr(rnntext.runtime.evaluate, "metric_names", lambda config: names)
+    monkeypatch.setenv("RAYON_NUM_THREADS", "1")  # the command sets it
+    monkeypatch.delenv("RNNTEXT_MODEL", raising=False)
+    return fake
+
+
+def command(*words: str) -> None:
+    built = click_command(rnntext.cli.evaluate.command, "evaluate")
+    built(list(words), prog_name="evaluate", standalone_mode=False)
+
+
+def test_what_a_model_is_asked(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = pipe(monkeypatch)
+    command("a.csv", "b.csv", "-m", "dir")
+    command("-m", "dir", "--threads", "1", "a.csv")
+    assert written(reader) == PRINTED * 2
+    # Another split than in training is the usual one.
+    options = DataOptions(label_column="label", split="test")
+    assert model.asked == [
+        (Path("dir"), None),
+        (["a.csv", "b.csv"], options),
+        (Path("dir"), 1),
+        (["a.csv"], options),
+    ]
+
+
+def test_how_data_are_read(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    model.multi_label = True
+    reader = pipe(monkeypatch)
+    command(
+        "a", "-m", "dir", "--format", "csv", "--text-column", "t", "--label-column", "l",
+        "--tag-column", "4", "--label-separator", ";", "--split", "train", "--encoding",
+        "latin-1", "--encoding-errors", "replace", "--max-line", "99",
+    )  # fmt: skip
+    wanted = DataOptions("csv", "t", "l", "4", True, ";", "latin-1", "replace", 99, "train")
+    assert model.asked[1] == (["a"], wanted)
+    # An empty name of these two is none.
+    command("a", "-m", "dir", "--split", "", "--label-column", "")
+    assert model.asked[3] == (["a"], DataOptions(multi_label=True, split="test"))
+    assert written(reader) == PRINTED * 2
+    with pytest.raises(UsageError, match="--format : choose one of csv"):
+        command("a", "-m", "dir", "--format", "")
+
+
+def test_what_cannot_be_measured(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen(monkeypatch, "stdin")
+    for words, message in (
+        (["a.csv"], "no model is named: use -m DIR, or set RNNTEXT_MODEL"),
+        (["-", "-m", "dir"], "there is no text to read: name a file, or pipe text in"),
+    ):
+        with pytest.raises(UsageError) as error:
+            command(*words)
+        assert str(error.value) == message
+    assert model.asked == []
+
+
+# Printing
+
+
+def test_json_has_all_metrics(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = pipe(monkeypatch)
+    command("a.csv", "-m", "dir", "--json")
+    rates = {"precision": 0.5, "recall": 0.25, "f1": 0.333333, "support": 4}
+    wanted = {"accuracy": 0.625, "f1": 0.333333, "bits": None, "per_label": {"[N]": rates}}
+    assert json.loads(written(reader)) == {**wanted, "labels": []}
+
+
+def test_a_terminal_has_a_table_of_the_labels(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = screen(monkeypatch)
+    command("a.csv", "-m", "dir")
+    lines = [line.split() for line in terminal.shown.splitlines()]
+    assert lines[0] == ["dir"]
+    assert ["│", "accuracy", "│", "0.625", "│"] in lines
+    assert ["by", "label"] in lines
+    assert ["│", "[N]", "│", "0.5000", "│", "0.2500", "│", "0.3333", "│", "4", "│"] in lines
+    terminal = screen(monkeypatch)
+    rnntext.cli.evaluate.print_metrics({"accuracy": 0.5}, "dir", False)
+    assert "by label" not in terminal.shown
+
+
+# Bounds
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        (["--min", "accuracy=0.625"], []),
+        (["--max", "accuracy=0.625"], []),
+        (["--min", "accuracy=0.6", "--max", "accuracy=0.7"], []),
+        (["--min", " accuracy =0.625"], []),
+        (["--min", "accuracy=0.63"], ["accuracy is 0.625, less than 0.63"]),
+        (["--max", "accuracy=0.62"], ["accuracy is 0.625, more than 0.62"]),
+        (["--min", "accuracy=0.7", "--min", "f1=0.3"], ["accuracy is 0.625, less than 0.7"]),
+        (["--min", "accuracy=0.6", "--min", "f1=0.4"], ["f1 is 0.333333, less than 0.4"]),
+        (["--min", "f1=0.3", "--max", "f1=0.31"], ["f1 is 0.333333, more than 0.31"]),
+        (
+            ["--max", "f1=-1", "--min", "accuracy=1", "--min", "f1=1000000"],
+            [
+                "accuracy is 0.625, less than 1",
+                "f1 is 0.333333, less than 1e+06",
+                "f1 is 0.333333, more than -1",
+            ],
+        ),
+    ],
+)
+def test_bounds(
+    bounds: list[str], said: list[str], model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The metrics are printed in any case; the exit status is 3 if a bound is not met."""
+    for quiet in ([], ["-q"]):
+        reader, errors = pipe(monkeypatch), pipe(monkeypatch, "stderr")
+        arguments = ["a.csv", "-m", "dir", *bounds, *quiet]
+        if said:
+            with pytest.raises(typer.Exit) as end:
+                rnntext_exit(arguments)
+            assert end.value.exit_code == 3
+        else:
+            rnntext_exit(arguments)
+        assert written(reader) == PRINTED
+        wanted = "" if quiet else "".join(f"rnntext: {line}\n" for line in said)
+        assert written(errors, "stderr") == wanted
+
+
+def rnntext_exit(words: list[str]) -> None:
+    """Run the command; a status other than 0 is raised as the command raises it."""
+    built = click_command(rnntext.cli.evaluate.command, "evaluate")
+    status = built(words, prog_name="evaluate", standalone_mode=False)
+    if status:
+        raise typer.Exit(status)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        (["--min", "bleu=1"], "there is no metric 'bleu' here: there are accuracy, f1, bits"),
+        (["--max", "bleu=1"], "there is no metric 'bleu' here: there are accuracy, f1, bits"),
+        (["--min", "f1=0", "--max", "per_label=1"], "there is no metric 'per_label' here: "),
+        (["--min", "f1"], "--min f1: write METRIC=VALUE, as accuracy=0.9; "),
+        (["--max", "f1=much"], "--max f1=much: write METRIC=VALUE, as accuracy=0.9; "),
+        (["--max", "f1=1=2"], "--max f1=1=2: write METRIC=VALUE"),
+        (["--min", "f1=nan"], "--min f1=nan: write METRIC=VALUE"),
+    ],
+)
+def test_bounds_that_cannot_be(bounds: list[str], message: str, model: Model) -> None:
+    with pytest.raises(UsageError) as error:
+        command("a.csv", "-m", "dir", *bounds)
+    assert str(error.value).startswith(message)
+    # Nothing is measured for that.
+    assert len(model.asked) <= 1
+
+
+@pytest.mark.parametrize("flag", ["--min", "--max"])
+def test_a_bound_of_a_metric_that_is_not_known_of_the_model(
+    flag: str, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = pipe(monkeypatch)
+    with pytest.raises(RnntextError) as error:
+        command("a.csv", "-m", "dir", flag, "bits=1")
+    assert str(error.value) == "bits is not known of this model: leave it out"
+    assert written(reader) == PRINTED
