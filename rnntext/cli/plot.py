@@ -56,10 +56,10 @@ def command(
 
 def plot(
     directories: Sequence[Path],
-    out: Path | None = None,
-    metric: str | None = None,
-    x: str = "steps",
-    json: bool = False,
+    out: Path | None,
+    metric: str | None,
+    x: str,
+    json: bool,
 ) -> Iterator[str]:
     """Write the picture if `out` is given; yield the text that the command prints."""
     from rnntext.plotting.curves import AXES, check_metric, make_chart, read_runs
