@@ -50,7 +50,7 @@ def command(
         demonstrate(Path(directory), quiet, threads)
 
 
-def demonstrate(directory: Path, quiet: bool = False, threads: int | None = None) -> None:
+def demonstrate(directory: Path, quiet: bool, threads: int | None) -> None:
     """Train the three models into `directory` and show each at work."""
     corpora = find_corpora()
     for example in _EXAMPLES:
