@@ -19,7 +19,7 @@ from rnntext.checkpoint import load
 from rnntext.cli import output
 from rnntext.cli.train import train
 from rnntext.training.data import prepare
-from rnntext.training.options import TrainingOptions
+from rnntext.training.options import ExecutionOptions, TrainingOptions
 from tests.cli.test_streams import on_terminal
 from tests.conftest import CORPORA, RNNTEXT, TINY, Shell, environment
 
@@ -223,6 +223,8 @@ def test_a_time_budget_too_small_for_all_data(
     train(
         TrainingOptions("lm", (str(data),), preset="tiny", minutes=60.0, threads=1),
         tmp_path / "m",
+        ExecutionOptions(),
+        quiet=False,
     )
     summary = load(tmp_path / "m").config["data"]
     assert summary["cut_short"]
