@@ -64,6 +64,7 @@ class TrainingKeywords(TypedDict, total=False):
     lr: float
     dropout: float
     bptt: int
+    ngrams: bool
     class_weights: str
     quantize: bool
     seed: int
@@ -190,6 +191,7 @@ class Exported:
     temperature: float | None = None  # that an int8 classifier was calibrated with
     metrics: dict[str, Any] | None = None  # on the validation data, where some were named
     metrics_before: dict[str, Any] | None = None
+    lacks: str | None = None  # a file of the directory that the model's answers also depend on
 
 
 def export(
@@ -229,9 +231,11 @@ def _write_file(directory: Path, output: Path, precision: str) -> Exported:
     if output.is_file() and (of_checkpoint or output.suffix != ".onnx"):
         reason = "part of a checkpoint" if of_checkpoint else "no ONNX file, to go by its name"
         raise UsageError(f"-o {output} is there and is {reason}: name another file")
-    content = one_file(checkpoint.load(directory), precision)
+    found = checkpoint.load(directory)
+    content = one_file(found, precision)
     write_file(output, content)
-    return Exported(output, precision, len(content))
+    lacks = checkpoint.NGRAMS if checkpoint.NGRAMS in found.config["files"] else None
+    return Exported(output, precision, len(content), lacks=lacks)
 
 
 def _convert(

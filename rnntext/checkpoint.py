@@ -33,13 +33,15 @@ from rnntext.errors import CheckpointError, UsageError
 from rnntext.files import OWNER, flush_directory, make_directories, owner, remove_stale, write_error
 from rnntext.held_file import HeldFile, check_size, damaged, reading
 
-FORMAT_VERSION = 1
+# 2: a classifier may have an n-gram model, whose logits are added to those of its graph.
+FORMAT_VERSION = 2
 
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 WEIGHTS = "model.safetensors"
 GRAPH = "model.onnx"
 GENERATION = "generation.onnx"
+NGRAMS = "ngrams.safetensors"  # of a classifier, see `ngrams.py`
 METRICS = "metrics.jsonl"
 EVALUATION = "evaluation.json"
 MODEL_CARD = "README.md"

@@ -107,6 +107,8 @@ class Results:
     preparation_seconds: float = 0.0  # see `Saved`
     training_seconds: float = 0.0
     evaluation_seconds: float = 0.0
+    # What the network and the n-grams of a classifier reach by themselves, and their weight.
+    halves: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         numbers = {name: _numbers(getattr(self, name)) for name in ("metrics", "float32")}

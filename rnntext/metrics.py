@@ -185,12 +185,16 @@ def temperature_sample(rows: int, width: int) -> NDArray[np.int64]:
 
 
 def fit_temperature(
-    logits: NDArray[np.floating[Any]], truth: NDArray[Any], multi_label: bool
+    logits: NDArray[np.floating[Any]],
+    truth: NDArray[Any],
+    multi_label: bool,
+    added: NDArray[np.floating[Any]] | float = 0.0,
 ) -> float:
     """The temperature to divide logits by, so that probabilities are calibrated (temperature
     scaling, Guo et al. 2017, section 4.2): the temperature of the least negative log-likelihood.
 
-    logits: [N, L]; truth: [N, L] of 0 and 1. A prior holds it near 1 where there is little to
+    logits: [N, L]; truth: [N, L] of 0 and 1; `added`: logits that are added to those divided,
+    [N, L]. A prior holds it near 1 where there is little to
     learn it from: the logarithm of a temperature is taken to be normal with a deviation of 1/2,
     so that a few texts which are all right do not make a model certain. Between 1/8 and 8.
     """
@@ -198,7 +202,7 @@ def fit_temperature(
     gold = np.asarray(truth, np.bool_)
 
     def loss(log_temperature: float) -> float:
-        scaled = scores * math.exp(-log_temperature)
+        scaled = scores * math.exp(-log_temperature) + added
         if multi_label:
             softplus = np.logaddexp(0, scaled)
             scaled *= gold

@@ -132,6 +132,7 @@ def test_the_keys_and_their_order(tmp_path: Path) -> None:
     assert list(finished["results"]) == [
         *("metrics", "float32", "steps", "best_step", "epochs", "seconds", "tokens_per_second"),
         *("reason", "plans", "preparation_seconds", "training_seconds", "evaluation_seconds"),
+        "halves",
     ]
     assert list(unfinished["results"]) == ["steps", "epochs", "seconds", "metrics", "best_step"]
     assert list(finished["quantization"]) == ["valid", "temperature", "metrics", "before"]
@@ -205,6 +206,7 @@ def test_fields_that_older_versions_did_not_write() -> None:
         ("results", "preparation_seconds"),
         ("results", "training_seconds"),
         ("results", "evaluation_seconds"),
+        ("results", "halves"),
         ("data", "sample_cut"),
         ("results", "reason"),
         ("data", "read"),

@@ -65,6 +65,8 @@ def _facts(exported: Exported) -> dict[str, Any]:
         "precision": exported.precision,
         "bytes": exported.size,
     }
+    if exported.lacks:
+        facts["lacks"] = exported.lacks
     if exported.temperature is not None:
         facts["temperature"] = exported.temperature
     before = output.scalar_metrics(exported.metrics_before or {})

@@ -68,6 +68,7 @@ def describe(directory: Path) -> dict[str, Any]:
         "epochs": results.epochs,
         "seconds": results.seconds,
         **_seconds_by_use(results),
+        **(results.halves if isinstance(results, Results) else {}),
         "rnntext_version": config.version,
     }
     metrics = results.metrics or {}

@@ -17,6 +17,7 @@ from rnntext.training.events import (
     Evaluated,
     Event,
     Finished,
+    NgramsLearned,
     NotSaved,
     Prepared,
     Resumed,
@@ -77,6 +78,11 @@ class Progress:
         match event:
             case Prepared():
                 self._show_prepared(event)
+            case NgramsLearned():
+                self.print_line(
+                    f"n-grams of {event.texts:,} texts, by themselves: {_metrics(event.metrics)} "
+                    f"({event.seconds:.0f} s)"
+                )
             case Step():
                 self._show_step(event)
             case Evaluated():

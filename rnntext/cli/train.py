@@ -240,6 +240,7 @@ def _facts(prepared: Prepared | None, end: Saved | StepTimed) -> dict[str, Any]:
             "best_step": end.best_step,
             "epochs": end.epochs,
             "seconds": end.seconds,
+            **end.halves,
             "preparation_seconds": end.preparation_seconds,
             "training_seconds": end.training_seconds,
             "evaluation_seconds": end.evaluation_seconds,

@@ -73,7 +73,7 @@ class Classifier:
         Inference starts when this is called (see `Session.map`). Labels are ranked as results are
         read: with many labels the ranked results of all texts would fill memory.
         """
-        found = self.probabilities_in_blocks(self._model.tokenizer.encode(texts))
+        found = self.probabilities_of_texts(texts)
         return self._rank_labels(texts, found, top_k)
 
     def _rank_labels(
@@ -96,15 +96,26 @@ class Classifier:
     def probabilities(self, texts: Sequence[str]) -> Array:
         """Probabilities (N, labels) of texts. With `multi_label` each label has its own; otherwise
         a row sums to 1."""
-        return self.probabilities_of_ids(self._model.tokenizer.encode(texts))
+        found = [part for _, part in self.probabilities_of_texts(texts)]
+        return np.concatenate(found) if found else np.zeros((0, len(self.labels)))
 
-    def probabilities_of_ids(self, texts: Sequence[Array]) -> Array:
-        """Return the same as `probabilities`, for encoded texts."""
-        return label_probabilities(self.logits(texts), self.multi_label)
+    def probabilities_of_texts(self, texts: Sequence[str]) -> Iterator[tuple[slice, Array]]:
+        """Yield the probabilities of consecutive texts, so that those of all need not be in memory:
+        which texts, and what `probabilities` returns for them."""
+        return self.probabilities_in_blocks(
+            self._model.tokenizer.encode(texts), lambda block: self.ngram_logits(texts[block])
+        )
 
-    def probabilities_in_blocks(self, texts: Sequence[Array]) -> Iterator[tuple[slice, Array]]:
-        """Yield the probabilities of consecutive encoded texts, so that those of all need not be in
-        memory: which texts, and what `probabilities_of_ids` returns for them.
+    def ngram_logits(self, texts: Sequence[str]) -> Array | None:
+        """Return the logits (N, labels) that the n-gram model adds; None if there is none."""
+        ngrams = self._model.ngrams()
+        return None if ngrams is None else ngrams.logits(texts)
+
+    def probabilities_in_blocks(
+        self, texts: Sequence[Array], added: Callable[[slice], Array | None] = lambda block: None
+    ) -> Iterator[tuple[slice, Array]]:
+        """Yield the same as `probabilities_of_texts`, for encoded texts. `added`: returns what is
+        added to the logits of the network for some of them.
 
         The first texts are submitted now, others while those before them are being used.
         """
@@ -115,7 +126,10 @@ class Classifier:
         def results() -> Iterator[tuple[slice, Array]]:
             wait_for_logits = first
             for part, following in zip_longest(parts, parts[1:]):
+                more = added(part)  # while other threads run the graph
                 logits = wait_for_logits()
+                if more is not None:
+                    logits = logits + more
                 if following is not None:
                     wait_for_logits = self._submit(texts[following])
                 yield part, label_probabilities(logits, self.multi_label)
@@ -123,7 +137,7 @@ class Classifier:
         return results()
 
     def logits(self, texts: Sequence[Array]) -> Array:
-        """Logits (N, labels) of encoded texts, in float64.
+        """Logits (N, labels) of encoded texts, in float64: those of the network.
 
         A text longer than the model's `max_length` is read in windows of that many tokens. A
         unidirectional encoder carries its state and its pooled values from window to window, so
@@ -228,8 +242,8 @@ def _evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -
     examples = read_labelled(paths, options)
     while some := list(islice(examples, _EXAMPLES)):
         gold: Any = [e.labels if classifier.multi_label else e.labels[0] for e in some]
-        encoded = model.tokenizer.encode([example.text for example in some])
-        for part, probabilities in classifier.probabilities_in_blocks(encoded):
+        found = classifier.probabilities_of_texts([example.text for example in some])
+        for part, probabilities in found:
             tally.add(gold[part], probabilities)
     return tally.metrics()
 
@@ -249,8 +263,12 @@ def _fit_temperature(model: TrainedModel, paths: Sequence[str], options: DataOpt
     truth = np.zeros((len(examples), len(column)), np.bool_)
     for row, example in zip(truth, examples, strict=True):
         row[[column[label] for label in example.labels]] = True
-    logits = classifier.logits(model.tokenizer.encode([example.text for example in examples]))
-    return metrics.fit_temperature(logits, truth, classifier.multi_label)
+    texts = [example.text for example in examples]
+    logits = classifier.logits(model.tokenizer.encode(texts))
+    added = classifier.ngram_logits(texts)
+    return metrics.fit_temperature(
+        logits, truth, classifier.multi_label, 0.0 if added is None else added
+    )
 
 
 def _metric_names(config: ModelConfig) -> tuple[str, ...]:

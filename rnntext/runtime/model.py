@@ -19,7 +19,8 @@ from rnntext.checkpoint import Checkpoint
 from rnntext.checkpoint_config import CheckpointConfig
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError, DataError
-from rnntext.held_file import HeldFile
+from rnntext.held_file import HeldFile, damaged
+from rnntext.ngrams import NgramModel, Tables
 from rnntext.runtime.session import Session
 from rnntext.runtime.task import runtime_task
 from rnntext.tasks import TASKS
@@ -49,6 +50,8 @@ class TrainedModel:
     # (checkpoints from before version 0.1 have none), or if the model was not opened to sample.
     generation: Callable[[], Session | None] = lambda: None
     fingerprint: str = ""  # of the tokenizer and the graph that were opened
+    # Returns the n-gram model whose logits are added to those of the graph; None if there is none.
+    ngrams: Callable[[], NgramModel | None] = lambda: None
 
     @classmethod
     def from_session(
@@ -96,7 +99,7 @@ def open_model(
     `samples`: a language model will sample text, for which it has another graph.
     Raises CheckpointError if `directory` is no checkpoint, is damaged, or is not of `task`.
     """
-    keep = {checkpoint.GRAPH, *(_SAMPLING if samples else ())}
+    keep = {checkpoint.GRAPH, checkpoint.NGRAMS, *(_SAMPLING if samples else ())}
     read_now = {checkpoint.TOKENIZER, *(() if when_needed else (checkpoint.GRAPH,))}
     found = checkpoint.load(directory, verify=read_now, keep=keep)
     saved = CheckpointConfig.of(found)
@@ -114,6 +117,10 @@ def open_model(
     if not when_needed:
         open_session()
     model = TrainedModel(config, tokenizer, open_session, fingerprint=_fingerprint(found))
+    if checkpoint.NGRAMS in found.config["files"]:
+        model = replace(model, ngrams=call_once(lambda: _open_ngrams(found, config)))
+        if not when_needed:
+            model.ngrams()
     if not samples or checkpoint.GENERATION not in found.config["files"]:
         return model
     generation = call_once(lambda: _open_generation_graph(found, saved.precision, threads))
@@ -122,7 +129,16 @@ def open_model(
 
 def _fingerprint(found: Checkpoint) -> str:
     listed = found.config["files"]
-    return " ".join(listed[name]["sha256"] for name in (checkpoint.TOKENIZER, checkpoint.GRAPH))
+    names = (checkpoint.TOKENIZER, checkpoint.GRAPH, checkpoint.NGRAMS)
+    return " ".join(listed[name]["sha256"] for name in names if name in listed)
+
+
+def _open_ngrams(found: Checkpoint, config: ModelConfig) -> NgramModel:
+    file = found.held(checkpoint.NGRAMS)
+    try:
+        return NgramModel(Tables.parse(file.read()), len(config.labels))
+    except ValueError as error:
+        raise damaged(file.path, error) from None
 
 
 def _check_task(directory: Path, config: ModelConfig, task: str | None) -> None:

@@ -6,7 +6,7 @@ that displays a run does not import PyTorch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,15 @@ class Prepared:
     processes: int
     details: tuple[str, ...] = ()  # short phrases about how the run learns
     remarks: tuple[str, ...] = ()  # sentences about the data
+
+
+@dataclass(frozen=True, slots=True)
+class NgramsLearned:
+    """A classifier's n-gram model is learned, before the first step of the network."""
+
+    texts: int  # that it was learned from
+    metrics: Metrics  # of this model alone, on the validation data
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +164,18 @@ class Saved:
     preparation_seconds: float = 0.0  # reading and encoding, in the process that ended the run
     training_seconds: float = 0.0
     evaluation_seconds: float = 0.0
+    halves: dict[str, float] = field(default_factory=dict)  # see `TaskObjective.halves`
 
 
 LoopEvent = Step | Evaluated | CheckpointDue | Finished
-Event = LoopEvent | Prepared | Resumed | RoomShort | NotSaved | Stopped | StepTimed | Saved
+Event = (
+    LoopEvent
+    | Prepared
+    | NgramsLearned
+    | Resumed
+    | RoomShort
+    | NotSaved
+    | Stopped
+    | StepTimed
+    | Saved
+)

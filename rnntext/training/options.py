@@ -341,6 +341,14 @@ class TrainingOptions:
         tasks=("classify",),
         choices=("balanced",),
     )
+    ngrams: bool = option(
+        True,
+        "Add a linear model of words, pairs of words and characters.",
+        panel=MODEL,
+        changes_data=False,
+        tasks=("classify",),
+        negatable=True,
+    )
     quantize: bool = option(
         False,
         "Quantize the trained model to int8.",
@@ -384,10 +392,11 @@ class TrainingOptions:
         ]
         if len(budgets) > 1:
             raise UsageError(f"{' and '.join(budgets)} exclude each other: give one of them")
-        for name, declaration in declarations(TrainingOptions).items():
-            value = getattr(self, name)
+        for item in fields(self):
+            name, value = item.name, getattr(self, item.name)
+            declaration: Declaration = item.metadata[_DECLARATION]
             refused = self.task not in declaration.tasks and not declaration.ignored_elsewhere
-            if value and refused:
+            if refused and value != item.default:
                 raise UsageError(f"{flag_of(name)} is for train {' and '.join(declaration.tasks)}")
             if value is not None and declaration.set_by_init and self.init is not None:
                 raise UsageError(f"{flag_of(name)} comes with --init's model: leave it out")

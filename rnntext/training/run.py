@@ -163,8 +163,10 @@ def _train(
     state, spent = (None, 0.0) if saved_run is None else saved_run.state()
     began -= spent  # a time budget, and the seconds reported, count from the run's start
     setup = _set_up(options, began, execution.cache, saved_run, ranks)
-    preparation = time.perf_counter() - began - spent
     yield setup.prepared
+    if ranks.is_main:
+        yield from setup.objective.prepare({} if saved_run is None else saved_run.files)
+    preparation = time.perf_counter() - began - spent
     directory = destination.directory
     shortage = destination.describe_shortage(setup.prepared.parameters)
     if ranks.is_main and shortage is not None:
@@ -191,7 +193,7 @@ def _train(
         yield Resumed(loop.step, changed)
         state = None
     saver = Saver(
-        RunRecord(options, setup.prepared, setup.data.tokenizer, digest),
+        RunRecord(options, setup.prepared, setup.data.tokenizer, digest, setup.objective.files),
         setup.model,
         destination,
         execution,
@@ -439,6 +441,7 @@ def _finish(
         reason=finished.reason,
         plans=finished.plans,
         float_metrics=metrics if quantized else None,
+        halves=setup.objective.halves(),
         preparation_seconds=preparation,
         training_seconds=finished.training_seconds,
         evaluation_seconds=finished.evaluation_seconds + ended - started,

@@ -19,6 +19,8 @@ import tokenizers
 from numpy.typing import NDArray
 
 from rnntext import checkpoint
+from rnntext.ngrams import NgramModel, Tables
+from rnntext.probabilities import softmax
 from rnntext.text.word_splitting import split_words
 from tests.conftest import CORPORA, TINY, Shell
 
@@ -114,6 +116,14 @@ class File:
         return list(self.session.run(outputs, arrays))
 
 
+def with_ngrams(directory: Path, file: File, text: str) -> dict[str, float]:
+    """The probabilities of a file's logits and of the n-grams of its model."""
+    tables = Tables.parse((directory / "ngrams.safetensors").read_bytes())
+    (logits,) = file.run(["logits"], file.ids(text))
+    total = softmax(logits + NgramModel(tables, len(file.labels)).logits([text]))
+    return dict(zip(file.labels, total[0].tolist(), strict=True))
+
+
 # One file
 
 
@@ -129,6 +139,7 @@ def test_a_classifier_elsewhere(
         "file": str(path),
         "precision": precision,
         "bytes": str(path.stat().st_size),
+        "lacks": "ngrams.safetensors",
     }
     assert tree(classifier) == before
     file = File(path)
@@ -138,9 +149,7 @@ def test_a_classifier_elsewhere(
     args = ("classify", "-m", classifier, *ONE, "--json")
     wanted = run(*args, *(arg for text in TEXTS for arg in ("--text", text))).done().objects
     for text, answer in zip(TEXTS, wanted, strict=True):
-        (logits,) = file.run(["logits"], file.ids(text))
-        odds = np.exp(logits[0] - logits[0].max())
-        likely = dict(zip(file.labels, (odds / odds.sum()).tolist(), strict=True))
+        likely = with_ngrams(classifier, file, text)
         assert likely == pytest.approx(answer["labels"], abs=1e-5 if precision != "int8" else 0.02)
 
 
@@ -203,9 +212,10 @@ def test_the_documentation_s_example(run: Shell, classifier: Path, tmp_path: Pat
     """Word for word, but for where the file is."""
     run("export", classifier, "-o", tmp_path / "x.onnx").done()
     (code,) = re.findall("```python\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL)
-    assert '"sentiment.onnx"' in code
-    code = code.replace('"sentiment.onnx"', repr(str(tmp_path / "x.onnx")))
-    (text,) = re.findall(r'prefix \+ "(.*?)"', code)
+    names = '"sentiment", "sentiment.onnx"'
+    assert names in code
+    code = code.replace(names, f"{str(classifier)!r}, {str(tmp_path / 'x.onnx')!r}")
+    (text,) = re.findall(r'text, directory, file = "(.*?)"', code)
     printed: list[dict[str, float]] = []
     exec(code, {"print": printed.append})  # noqa: S102
     (wanted,) = run("classify", "-m", classifier, "--json", "--text", text).done().objects
@@ -368,10 +378,7 @@ def test_a_file_answers_as_the_calibrated_directory_does(
     run("export", copied, "--int8", "-o", tmp_path / "x.onnx").done()
     (answer,) = run("classify", "-m", copied, *ONE, "--json", "--text", SAMPLE).done().objects
     file = File(tmp_path / "x.onnx")
-    (logits,) = file.run(["logits"], file.ids(SAMPLE))
-    odds = np.exp(logits[0] - logits[0].max())
-    likely = dict(zip(file.labels, (odds / odds.sum()).tolist(), strict=True))
-    assert likely == pytest.approx(answer["labels"], abs=1e-5)
+    assert with_ngrams(copied, file, SAMPLE) == pytest.approx(answer["labels"], abs=1e-5)
 
 
 def test_precision_of_numbers_and_of_spans(

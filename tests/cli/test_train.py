@@ -428,7 +428,14 @@ def test_an_empty_folder_is_taken_and_a_missing_one_is_made(run: Shell, tmp_path
     for out in ("empty", "not/there/yet"):
         short_run(run, tmp_path / out).done()
         assert sorted(os.listdir(tmp_path / out)) == sorted(
-            [*FILES, "README.md", "evaluation.json", "metrics.jsonl", "tokenizer.json"]
+            [
+                *FILES,
+                "README.md",
+                "evaluation.json",
+                "metrics.jsonl",
+                "ngrams.safetensors",
+                "tokenizer.json",
+            ]
         )
 
 

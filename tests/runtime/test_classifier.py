@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from rnntext.checkpoint import load
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import CheckpointError
+from rnntext.ngrams import NgramModel, Tables
 from rnntext.runtime import classifier as classifier_module
 from rnntext.runtime.classifier import Classification, Classifier
 from rnntext.runtime.model import TrainedModel
@@ -206,6 +208,32 @@ def test_a_text_without_tokens_is_read_as_an_empty_line(both: bool) -> None:
     assert classifier.logits([]).shape == (0, len(LABELS))
 
 
+def test_without_n_grams_nothing_is_added() -> None:
+    classifier, _ = random_classifier()
+    assert classifier.ngram_logits(["abc"]) is None
+
+
+@pytest.mark.parametrize("multi", [False, True])
+@pytest.mark.parametrize("block", [1, 10**6])
+def test_the_logits_of_n_grams_are_added(
+    multi: bool, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classifier_module, "_BLOCK_LOGITS", block)
+    plain, _ = random_classifier(both=True, multi=multi)
+    random = np.random.default_rng(2)
+    tables = [random.normal(0, 0.4, (64, len(LABELS))).astype(np.float16) for _ in range(3)]
+    ngrams = NgramModel(Tables(*tables, np.zeros(len(LABELS), np.float32)), len(LABELS))
+    classifier = Classifier(replace(plain._model, ngrams=lambda: ngrams))
+    texts = ["", SAMPLE, *texts_of(5, 90, 30)]
+    total = plain.logits(TOKENIZER.encode(texts)) + ngrams.logits(texts)
+    wanted = 1 / (1 + np.exp(-total)) if multi else np.array([softmax(row) for row in total])
+    np.testing.assert_allclose(classifier.probabilities(texts), wanted, rtol=1e-6)
+    assert np.abs(wanted - plain.probabilities(texts)).max() > 0.05
+    for answer, row in zip(classifier.classify(texts), wanted, strict=True):
+        assert answer.labels == pytest.approx(dict(zip(LABELS, row, strict=True)), rel=1e-6)
+    assert classifier.probabilities([]).shape == (0, len(LABELS))
+
+
 # Trained models
 
 
@@ -233,7 +261,9 @@ def test_a_trained_unidirectional_model_carries_its_state(one_way: Path) -> None
     assert len(encoded[0]) > 4 * config.max_length
     wanted = [logits_of(network, ids) for ids in encoded]
     np.testing.assert_allclose(classifier.logits(encoded), wanted, atol=1e-5)
-    for answer, logits in zip(classifier.classify(texts), wanted, strict=True):
+    added = classifier.ngram_logits(texts)
+    assert added is not None
+    for answer, logits in zip(classifier.classify(texts), wanted + added, strict=True):
         likely = dict(zip(config.labels, softmax(logits), strict=True))
         assert answer.labels == pytest.approx(likely, abs=1e-6)
 

@@ -38,6 +38,7 @@ class ExampleSchema(ABC, Generic[Example]):
     presplit: bool | None = None  # words are given; None: the tokenizer finds out
     # Refuse a label that has one example: it could not be both learned and validated.
     requires_second_example: bool = False
+    keeps_text: bool = False  # the text of an example is stored beside its ids
     tokenizer_defaults: TokenizerDefaults
 
     @abstractmethod
@@ -59,6 +60,10 @@ class ExampleSchema(ABC, Generic[Example]):
     @abstractmethod
     def size(self, example: Example) -> int:
         """Number of characters."""
+
+    def text(self, example: Example) -> str:
+        """The text to store; asked for only if `keeps_text`."""
+        raise NotImplementedError
 
     @abstractmethod
     def lines(self, example: Example) -> Iterable[str]:

@@ -1,7 +1,7 @@
 """Encoded examples of the supervised tasks, in memory and on disk.
 
 Knows: how documents with labels and sentences with tags are stored in ragged arrays. Does not know:
-text, names of labels, or training.
+names of labels, or training.
 """
 
 from __future__ import annotations
@@ -44,6 +44,30 @@ class LabelledRows:
         return LabelledIds(
             [self.ids[number] for number in index], [self.labels[number] for number in index]
         )
+
+
+@dataclass(frozen=True, slots=True)
+class TextRows:
+    """Texts that are read on demand: a row of UTF-8 for each."""
+
+    rows: RaggedArray
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> TextRows:
+        """Store the texts in memory."""
+        return cls(RaggedArray.from_arrays(map(encode_text, texts)))
+
+    def read(self, index: Sequence[int] | Array) -> list[str]:
+        """Return the texts with these indices."""
+        return [
+            self.rows[number].astype(np.uint8).tobytes().decode("utf-8", "surrogatepass")
+            for number in index
+        ]
+
+
+def encode_text(text: str) -> Array:
+    """Return the row of a text in `TextRows`. A JSON string may hold half of a surrogate pair."""
+    return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
 
 
 def one_hot(labels: Sequence[Array], width: int) -> Array:

@@ -27,9 +27,11 @@ from rnntext.training.data import prepare
 from rnntext.training.data.cache import Draft
 from rnntext.training.data.example_schema import Example, ExampleSchema
 from rnntext.training.data.example_split import ExampleSplitter
+from rnntext.training.data.examples import encode_text
 from rnntext.training.data.prepare import (
     IDS,
     TARGETS,
+    TEXTS,
     TRAIN,
     VALID,
     EntryWriter,
@@ -230,7 +232,10 @@ class _Encoder(Generic[Example]):
     def _write(self, part: str, chunks_of_part: Iterable[Sequence[Example]]) -> None:
         ids = self._draft.rows(IDS + part, id_type(self._tokenizer.vocab_size))
         targets = self._draft.rows(TARGETS + part, np.int32)
+        texts = self._draft.rows(TEXTS + part, np.uint8) if self._schema.keeps_text else None
         for chunk in chunks_of_part:
+            if texts is not None:
+                texts.extend([encode_text(self._schema.text(example)) for example in chunk])
             encoded = self._schema.encode(
                 self._tokenizer, chunk, self._label_ids, keep_whole=part == VALID
             )

@@ -42,7 +42,8 @@ class SavedRun:
     config: CheckpointConfig
     options: TrainingOptions
     finished: bool
-    files: dict[str, bytes]  # tokenizer, log and training state; of a finished run its tables
+    # Tokenizer, log, n-gram model and training state; of a finished run its tables.
+    files: dict[str, bytes]
 
     @property
     def model(self) -> ModelConfig:
@@ -168,6 +169,7 @@ class SavedRun:
             preparation_seconds=results.preparation_seconds,
             training_seconds=results.training_seconds,
             evaluation_seconds=results.evaluation_seconds,
+            halves=results.halves,
         )
 
 
@@ -208,7 +210,13 @@ def find_saved_run(directory: Path, ranks: Ranks = SINGLE_PROCESS) -> SavedRun |
         options = TrainingOptions.from_json(config.training.options)
     except UsageError as error:
         raise config.damaged(f"training.options: {error}") from None
-    names = (checkpoint.TOKENIZER, checkpoint.METRICS, TENSORS, LOOP)
+    names = (
+        checkpoint.TOKENIZER,
+        checkpoint.METRICS,
+        TENSORS,
+        LOOP,
+        *(content["files"].keys() & {checkpoint.NGRAMS}),
+    )
     if finished:
         names = tuple(content["files"].keys() & {checkpoint.EVALUATION})
     files = {

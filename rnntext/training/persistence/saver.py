@@ -10,7 +10,7 @@ import contextlib
 import copy
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,8 @@ class RunRecord:
     prepared: Prepared
     tokenizer: Tokenizer
     valid_digest: str
+    # Returns the files that belong to a model with these metrics, see `TaskObjective.files`.
+    task_files: Callable[[Mapping[str, Any]], dict[str, bytes]] = lambda metrics: {}
 
 
 class Saver:
@@ -131,6 +133,7 @@ class Saver:
         if self._best is not None:
             files.update(self._best_model_files(state))
         metrics, best_step = self._best or (None, None)
+        files.update(self._record.task_files(metrics or {}))
         progress = Progress(
             steps=state.values["step"],
             epochs=state.values["step"] / self._record.prepared.steps_per_epoch,
@@ -165,10 +168,12 @@ class Saver:
             preparation_seconds=round(saved.preparation_seconds, 1),
             training_seconds=round(saved.training_seconds, 1),
             evaluation_seconds=round(saved.evaluation_seconds, 1),
+            halves=saved.halves,
         )
         files: dict[str, bytes | Path] = {
             **self._tokenizer_and_log(),
             **_model_files(self._model, graph, "float32" if temperature is None else "int8"),
+            **self._record.task_files({**saved.metrics, **saved.halves}),
             checkpoint.MODEL_CARD: self._model_card(saved).encode("utf-8", "replace"),
             **results.evaluation_file(),
         }

@@ -7,6 +7,7 @@ implements the interface in its own module of this package.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
@@ -18,7 +19,7 @@ from rnntext.training.data.loading import Data, ExampleSource
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import Ranks
 from rnntext.training.engine.objective import Objective
-from rnntext.training.events import Metrics
+from rnntext.training.events import Metrics, NgramsLearned
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network
 from rnntext.training.options import TrainingOptions
@@ -51,6 +52,16 @@ class TaskObjective(Objective, ABC):
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from the tensors that `state` returned."""
 
+    def prepare(self, files: Mapping[str, bytes]) -> Iterator[NgramsLearned]:
+        """Learn what does not take part in the steps, before the first of them, or take it from
+        the files of a run that continues. Only the main rank is asked."""
+        return iter(())
+
+    def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
+        """Return the files of the checkpoint, besides those of the network, that belong to a
+        model with these metrics: name and content."""
+        return {}
+
     @abstractmethod
     def valid_tokens(self) -> int:
         """Return the number of tokens of the validation data."""
@@ -59,6 +70,11 @@ class TaskObjective(Objective, ABC):
         """Return the metrics of the finished model, on a part of the validation data if `quick`.
         A classifier is calibrated first, in place."""
         return self.evaluate(model, quick=quick)
+
+    def halves(self) -> dict[str, float]:
+        """Return, after `final_metrics`, what the parts of a model that is a sum of two reach by
+        themselves, and what is needed to add them; nothing for other models."""
+        return {}
 
     def fit_temperature(self, model: TrainedModel, *, quick: bool) -> float | None:
         """Return the temperature that calibrates an ONNX model on the validation data: its logits

@@ -1,15 +1,16 @@
 """The task `classify`: predict the labels of documents.
 
-Knows: its examples and defaults, batches of documents and their loss, how long documents are read
-in windows, and calibration. Does not know: optimizers or early stopping.
+Knows: its examples and defaults, batches of documents and their loss, calibration, and the sum with
+an n-gram model. Does not know: how documents are read (`document_reader.py`), optimizers or early
+stopping.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -18,28 +19,38 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnntext import metrics
-from rnntext.text.batches import blocks, buckets, pad, split_into_windows, window_counts
+from rnntext.checkpoint import NGRAMS
+from rnntext.text.batches import blocks, window_counts
 from rnntext.text.formats import DataOptions
-from rnntext.text.labelled import Labelled, files_of_classes, read_labelled
+from rnntext.text.labelled import files_of_classes
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data.cache import Entry
 from rnntext.training.data.epochs import BucketedEpochs
-from rnntext.training.data.example_schema import ExampleSchema
-from rnntext.training.data.examples import LabelledIds, LabelledRows, one_hot
+from rnntext.training.data.examples import LabelledIds, LabelledRows, TextRows, one_hot
 from rnntext.training.data.loading import Data, digest_of
-from rnntext.training.data.prepare import IDS, TARGETS, TRAIN, VALID, EntryWriter, ShareSpent
+from rnntext.training.data.prepare import (
+    IDS,
+    TARGETS,
+    TEXTS,
+    TRAIN,
+    VALID,
+    EntryWriter,
+    ShareSpent,
+)
 from rnntext.training.data.prepare_examples import plan_examples
 from rnntext.training.data.store import Array, counts_of
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.engine.objective import shard_rows
-from rnntext.training.events import Metrics
+from rnntext.training.events import Metrics, NgramsLearned
 from rnntext.training.networks.classifier import Classifier
-from rnntext.training.networks.encoder import State
 from rnntext.training.options import TrainingOptions
 from rnntext.training.recipes import Recipe, TokenizerDefaults
 from rnntext.training.tasks.base import InitDirection, Task
+from rnntext.training.tasks.document_reader import DocumentReader
+from rnntext.training.tasks.document_schema import DocumentSchema
 from rnntext.training.tasks.labelled import LabelledObjective
+from rnntext.training.tasks.ngram_half import WEIGHT, NgramHalf
 
 if TYPE_CHECKING:
     from rnntext.runtime.model import TrainedModel
@@ -73,7 +84,10 @@ class Classification(LabelledObjective):
         seed: int,
         machine: Machine,
         ranks: Ranks = SINGLE_PROCESS,
+        ngrams: NgramHalf | None = None,
+        minutes: float | None = None,
     ) -> None:
+        """`ngrams`: the model whose logits are added; `minutes`: the time budget of the run."""
         super().__init__(
             BucketedEpochs(train.ids, batch_size, batch_size * max_length, max_length),
             len(train.ids.values),
@@ -83,7 +97,10 @@ class Classification(LabelledObjective):
             ranks=ranks,
         )
         self.train, self.valid, self.labels = train, valid, labels
+        self._ngrams, self._minutes = ngrams, minutes
+        self._halves: dict[str, float] = {}
         self.multi_label, self.max_length = multi_label, max_length
+        self._documents = DocumentReader(machine, max_length)
         self.metric = "micro_f1" if multi_label else "accuracy"
         # Balanced class weights: inversely proportional to the frequency of each class.
         self._class_weights: Array | None = None
@@ -108,22 +125,11 @@ class Classification(LabelledObjective):
                 for ids, start in zip(documents.ids[shard], starts[shard], strict=True)
             ]
             yield _LabelledBatch(
-                *self._tensors(rows, round_width=True),
+                *self._documents.tensors(rows, round_width=True),
                 labels=self._targets(documents.labels[shard]),
                 weight=self._total_weight(documents.labels) if counts else math.inf,
                 tokens=int(np.minimum(lengths, self.max_length).sum()),
             )
-
-    def _tensors(
-        self, rows: Sequence[Array], *, round_width: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """Return ids (B, T) and lengths (B)."""
-        ids, lengths = pad(rows, even=round_width)
-        device = self.machine.device
-        return (
-            torch.from_numpy(ids).to(device),
-            torch.from_numpy(lengths.astype(np.int64)).to(device),
-        )
 
     def _targets(self, labels: Sequence[Array]) -> Tensor:
         """Return the labels of a batch, as `_LabelledBatch` holds them."""
@@ -154,11 +160,14 @@ class Classification(LabelledObjective):
         return total * (self.ranks.size / batch.weight), batch.tokens
 
     def _total_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return self._summed_loss(logits, labels, self.weights)
+
+    def _summed_loss(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
         if self.multi_label:
             return functional.binary_cross_entropy_with_logits(
-                logits, labels, pos_weight=self.weights, reduction="sum"
+                logits, labels, pos_weight=weights, reduction="sum"
             )
-        return functional.cross_entropy(logits, labels, weight=self.weights, reduction="sum")
+        return functional.cross_entropy(logits, labels, weight=weights, reduction="sum")
 
     def _total_weight(self, labels: Sequence[Array]) -> float:
         """Return the divisor that makes a mean of the summed loss of rows with these labels."""
@@ -168,9 +177,38 @@ class Classification(LabelledObjective):
             return len(labels)
         return float(self._class_weights[_only(labels)].sum())
 
+    def prepare(self, files: Mapping[str, bytes]) -> Iterator[NgramsLearned]:
+        if self._ngrams is None:
+            return
+        if NGRAMS in files:
+            self._ngrams.restore(files[NGRAMS])
+            return
+        started = time.perf_counter()
+        self._ngrams.learn(
+            lambda index: self.train.read(index).labels,
+            self.valid.labels,
+            self._loss_of_ngrams,
+            self._minutes,
+            self.seed,
+        )
+        everything = self.evaluated_indices(quick=False)
+        alone = self._metrics([(everything, torch.from_numpy(self._ngrams.valid_logits))])
+        yield NgramsLearned(self._ngrams.texts, alone, time.perf_counter() - started)
+
+    def _loss_of_ngrams(self, logits: Tensor, labels: Sequence[Array]) -> Tensor:
+        targets = one_hot(labels, len(self.labels)) if self.multi_label else _only(labels)
+        weights = None if self.weights is None else self.weights.cpu()
+        return self._summed_loss(logits, torch.from_numpy(targets), weights)
+
+    def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
+        return {} if self._ngrams is None else self._ngrams.files(metrics)
+
     def final_metrics(self, model: Classifier, *, quick: bool) -> Metrics:
-        """Calibrate the model by temperature scaling, in place, and return its metrics."""
+        """Calibrate the model by temperature scaling, in place, or by the weights of the sum with
+        the n-grams, and return its metrics."""
         indices = self.evaluated_indices(quick=quick)
+        if self._ngrams is not None:
+            return self._final_metrics_of_sum(model, self._ngrams, indices)
         sample = self._temperature_sample(indices)
         logits = torch.cat([logits for _, logits in self._logits_in_blocks(model, sample)])
         temperature = self._fit_temperature(logits.cpu().numpy(), sample)
@@ -178,36 +216,84 @@ class Classification(LabelledObjective):
         is_whole = len(sample) == len(indices)
         found = [(sample, logits)] if is_whole else self._logits_in_blocks(model, indices)
         measured = self._metrics((part, logits / temperature) for part, logits in found)
-        with torch.no_grad():
-            for parameter in model.head.output.parameters():
-                parameter.div_(temperature)
+        _scale_logits(model, 1 / temperature)
         return measured
+
+    def _final_metrics_of_sum(
+        self, model: Classifier, ngrams: NgramHalf, indices: Sequence[int]
+    ) -> Metrics:
+        """Fit the weights of both halves; return the metrics of the sum, and the metric that
+        selects the best checkpoint for either half alone."""
+        logits = self._all_logits(model, indices)
+        weights = ngrams.weights(logits, indices, self._truth(indices))
+        added = ngrams.valid_logits[indices]
+        _scale_logits(model, weights.first)
+        both, network, alone = (
+            self._metrics([(indices, torch.from_numpy(scores))])
+            for scores in (weights.first * logits + weights.second * added, logits, added)
+        )
+        self._halves = {
+            f"network_{self.metric}": network[self.metric],
+            f"ngrams_{self.metric}": alone[self.metric],
+            WEIGHT: weights.second,
+        }
+        return both
+
+    def halves(self) -> dict[str, float]:
+        return self._halves
 
     def fit_temperature(self, model: TrainedModel, *, quick: bool) -> float:
         from rnntext.runtime.classifier import Classifier as OnnxClassifier
 
         sample = self._temperature_sample(self.evaluated_indices(quick=quick))
         logits = OnnxClassifier(model).logits([self.valid.ids[i] for i in sample])
-        return self._fit_temperature(logits, sample)
+        added = 0.0 if self._ngrams is None else self._added(self._ngrams)[sample]
+        return self._fit_temperature(logits, sample, added)
+
+    def _added(self, ngrams: NgramHalf) -> Array:
+        """Return the weighted logits of the n-grams on the validation data."""
+        return np.asarray(self._halves[WEIGHT] * ngrams.valid_logits)
 
     def _temperature_sample(self, indices: Sequence[int]) -> Sequence[int]:
         """Return those of the validation documents on which the temperature is fitted."""
         chosen = metrics.temperature_sample(len(indices), len(self.labels))
         return [indices[i] for i in chosen.tolist()]
 
-    def _fit_temperature(self, logits: Array, indices: Sequence[int]) -> float:
-        truth = one_hot([self.valid.labels[i] for i in indices], len(self.labels))
-        return metrics.fit_temperature(logits, truth, self.multi_label)
+    def _fit_temperature(
+        self, logits: Array, indices: Sequence[int], added: Array | float = 0.0
+    ) -> float:
+        truth = self._truth(indices)
+        return metrics.fit_temperature(logits, truth, self.multi_label, added)
+
+    def _truth(self, indices: Sequence[int]) -> Array:
+        return one_hot([self.valid.labels[i] for i in indices], len(self.labels))
 
     def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
         from rnntext.runtime.classifier import Classifier as OnnxClassifier
 
         indices = self.evaluated_indices(quick=quick)
-        found = OnnxClassifier(model).probabilities_in_blocks([self.valid.ids[i] for i in indices])
+        added = None if self._ngrams is None else self._added(self._ngrams)[indices]
+        ids = [self.valid.ids[i] for i in indices]
+        found = OnnxClassifier(model).probabilities_in_blocks(
+            ids, lambda block: None if added is None else added[block]
+        )
         return self.metrics_of((indices[block], probabilities) for block, probabilities in found)
 
     def evaluate_examples(self, model: Classifier, indices: Sequence[int]) -> Metrics:
-        return self._metrics(self._logits_in_blocks(model, indices))
+        if self._ngrams is None:
+            return self._metrics(self._logits_in_blocks(model, indices))
+        # Both halves are scaled by one number in the finished model: here the network's is left,
+        # as what is saved on the way is not calibrated.
+        logits = self._all_logits(model, indices)
+        weights = self._ngrams.weights(logits, indices, self._truth(indices))
+        total = weights.first * logits + weights.second * self._ngrams.valid_logits[indices]
+        measured = self._metrics([(indices, torch.from_numpy(total))])
+        return {**measured, WEIGHT: weights.second / weights.first}
+
+    def _all_logits(self, model: Classifier, indices: Sequence[int]) -> Array:
+        """Return the logits of the network (n, labels); of few labels, as n-grams have."""
+        found = [logits for _, logits in self._logits_in_blocks(model, indices)]
+        return torch.cat(found).float().cpu().numpy()
 
     def _logits_in_blocks(
         self, model: Classifier, indices: Sequence[int]
@@ -217,7 +303,7 @@ class Classification(LabelledObjective):
         windows = window_counts([self.valid.ids[i] for i in indices], self.max_length)
         for block in blocks(windows * len(self.labels), _BLOCK_LOGITS):
             part = indices[block]
-            yield part, self.logits(model, [self.valid.ids[i] for i in part])
+            yield part, self._documents.logits(model, [self.valid.ids[i] for i in part])
 
     def _metrics(self, found: Iterable[tuple[Sequence[int], Tensor]]) -> Metrics:
         """Return the metrics of validation documents, given by their indices, with these logits."""
@@ -238,61 +324,12 @@ class Classification(LabelledObjective):
             tally.add(gold, probabilities)
         return tally.metrics()
 
-    def logits(self, model: Classifier, documents: Sequence[Array]) -> Tensor:
-        """Return logits (N, labels). Long documents are read as in the runtime, see
-        `rnntext.runtime.classifier.Classifier.logits`."""
-        if not model.config.encoder.bidirectional:
-            return self._logits_of_rows(model, documents)
-        windows, owners = split_into_windows(documents, self.max_length)
-        share = np.array([len(window) for window in windows]) / np.array(
-            [len(documents[owner]) for owner in owners]
-        )
-        total = torch.zeros(len(documents), len(self.labels), device=self.machine.device)
-        owner = torch.from_numpy(owners).to(self.machine.device)
-        weight = torch.from_numpy(share.astype(np.float32)).to(self.machine.device)
-        return total.index_add_(0, owner, self._logits_of_rows(model, windows) * weight[:, None])
 
-    def _logits_of_rows(self, model: Classifier, rows: Sequence[Array]) -> Tensor:
-        """Return logits (N, labels) of rows of any length. The hidden state is carried from window
-        to window."""
-        lengths = np.array([len(row) for row in rows])
-        logits = torch.zeros(len(rows), len(self.labels), device=self.machine.device)
-        with torch.no_grad():
-            for index in buckets(lengths, max_rows=256, max_tokens=1 << 15):
-                positions = torch.from_numpy(index).to(self.machine.device)
-                logits[positions] = self._logits_of_batch(model, [rows[i] for i in index])
-        return logits
-
-    def _logits_of_batch(self, model: Classifier, rows: Sequence[Array]) -> Tensor:
-        longest = max(map(len, rows))
-        if longest <= self.max_length:
-            ids, lengths = self._tensors(rows)
-            short_logits: Tensor = model(ids, lengths)
-            return short_logits
-        # Last state, maximum and sum of each row so far; concat pooling needs them.
-        pooled: list[list[Tensor]] = [[] for _ in rows]
-        active = list(range(len(rows)))  # rows that have not ended
-        state: State | None = None
-        for start in range(0, longest, self.max_length):
-            # The state of a row that has ended is not needed.
-            kept = [place for place, row in enumerate(active) if len(rows[row]) > start]
-            active = [active[place] for place in kept]
-            windows = [rows[row][start : start + self.max_length] for row in active]
-            ids, lengths = self._tensors(windows)
-            if state is not None:
-                state = tuple(part[:, kept] for part in state)
-            states, state = model.encoder(ids, lengths, state)
-            for row, last, largest, total in zip(
-                active, *model.head.pool(states, lengths), strict=True
-            ):
-                if pooled[row]:
-                    _, largest_before, total_before = pooled[row]
-                    largest, total = torch.maximum(largest_before, largest), total_before + total
-                pooled[row] = [last, largest, total]
-        last, largest, total = (torch.stack(parts) for parts in zip(*pooled, strict=True))
-        count = torch.tensor([[len(row)] for row in rows], device=total.device)
-        logits: Tensor = model.head.logits(last, largest, total / count)
-        return logits
+def _scale_logits(model: Classifier, factor: float) -> None:
+    """Multiply the logits of a model by `factor`, in place."""
+    with torch.no_grad():
+        for parameter in model.head.output.parameters():
+            parameter.mul_(factor)
 
 
 def _only(labels: Sequence[Array]) -> Array:
@@ -307,55 +344,8 @@ class LabelledExamples:
     train: LabelledRows
     valid: LabelledIds
     width: int  # number of labels
-
-
-class DocumentSchema(ExampleSchema[Labelled]):
-    """How labelled documents are read, split and encoded."""
-
-    unit, noun, label_noun = "documents", "examples", "label"
-
-    def __init__(self, defaults: TokenizerDefaults, *, multi_label: bool) -> None:
-        self.tokenizer_defaults = defaults
-        self.requires_second_example = not multi_label
-
-    def reader(
-        self, paths: Sequence[str], reading: DataOptions
-    ) -> Callable[[], Iterator[Labelled]]:
-        return partial(read_labelled, paths, reading)
-
-    def content(self, example: Labelled) -> tuple[str, ...]:
-        return (example.text,)
-
-    def labels(self, example: Labelled) -> tuple[str, ...]:
-        return example.labels
-
-    def stratum(self, example: Labelled) -> tuple[str, ...]:
-        return tuple(sorted(example.labels))
-
-    def size(self, example: Labelled) -> int:
-        return len(example.text)
-
-    def lines(self, example: Labelled) -> Iterable[str]:
-        return example.text.split("\n")
-
-    def label_set(self, seen: Iterable[str]) -> tuple[str, ...]:
-        return tuple(sorted(seen))
-
-    def encode(
-        self,
-        tokenizer: Tokenizer,
-        examples: Sequence[Labelled],
-        label_ids: Mapping[str, int],
-        *,
-        keep_whole: bool,
-    ) -> tuple[list[Array], list[Array]]:
-        # A text without tokens is encoded as an empty line.
-        end = np.array([tokenizer.eos_id], np.int32)
-        ids = tokenizer.encode([example.text for example in examples])
-        return (
-            [row if len(row) else end for row in ids],
-            [np.array([label_ids[label] for label in e.labels], np.int32) for e in examples],
-        )
+    train_texts: TextRows
+    valid_texts: TextRows
 
 
 class ClassifierTask(Task[LabelledExamples]):
@@ -392,7 +382,13 @@ class ClassifierTask(Task[LabelledExamples]):
             entry.rows_in_memory(IDS + VALID), entry.rows_in_memory(TARGETS + VALID)
         )
         train = LabelledRows(entry.rows(IDS + TRAIN), entry.rows(TARGETS + TRAIN))
-        return LabelledExamples(train, valid.read(np.arange(len(valid))), len(entry.meta["labels"]))
+        return LabelledExamples(
+            train,
+            valid.read(np.arange(len(valid))),
+            len(entry.meta["labels"]),
+            TextRows(entry.rows(TEXTS + TRAIN)),
+            TextRows(entry.rows(TEXTS + VALID)),
+        )
 
     def validation_digest(self, examples: LabelledExamples) -> str:
         # Of 0 and 1 for each label, as the runs of earlier versions recorded it.
@@ -426,9 +422,14 @@ class ClassifierTask(Task[LabelledExamples]):
         machine: Machine,
         ranks: Ranks,
     ) -> Classification:
+        examples, width = data.examples, len(data.labels)
+        ngrams = None
+        if options.ngrams and NgramHalf.is_possible(width):
+            valid = examples.valid_texts.read(range(len(examples.valid.ids)))
+            ngrams = NgramHalf(examples.train_texts, valid, width, options.multi_label)
         return Classification(
-            data.examples.train,
-            data.examples.valid,
+            examples.train,
+            examples.valid,
             labels=data.labels,
             multi_label=options.multi_label,
             balanced=options.class_weights == "balanced",
@@ -437,6 +438,8 @@ class ClassifierTask(Task[LabelledExamples]):
             seed=options.seed,
             machine=machine,
             ranks=ranks,
+            ngrams=ngrams,
+            minutes=options.minutes,
         )
 
 

@@ -217,6 +217,7 @@ def test_what_train_reports_of_an_int8_model(trained: tuple[Path, Outcome], run:
     assert config["precision"] == "int8"
     results = config["results"]
     assert list(results["float32"]) == list(results["metrics"])
+    assert {"network_accuracy", "ngrams_accuracy"} <= results["halves"].keys()
     assert results["float32"]["ece"] != results["metrics"]["ece"]
     assert results["float32"]["accuracy"] == pytest.approx(results["metrics"]["accuracy"], abs=0.1)
     (told,) = found.objects

@@ -12,16 +12,16 @@ import torch
 
 from rnntext import metrics
 from rnntext.metrics import classification_metrics, fit_temperature
-from rnntext.training.data.examples import LabelledIds, LabelledRows
+from rnntext.training.data.examples import LabelledIds, LabelledRows, TextRows
 from rnntext.training.networks.classifier import Classifier
 from rnntext.training.tasks import classifier, labelled
 from rnntext.training.tasks.classifier import TASK, Classification, LabelledExamples
+from rnntext.training.tasks.document_reader import DocumentReader
 from tests.training.models import (
     CPU,
     DOCUMENTS,
     LABELS,
     Array,
-    V,
     random_model,
     realistic,
     share_of_text,
@@ -106,29 +106,6 @@ def test_multi_label_evaluation_equals_that_of_documents_one_by_one() -> None:
     assert loss_of_all(objective, model, gold) == pytest.approx(losses.mean(), rel=1e-5)
     sets = [{"a", "b"}, set(), {"b", "c"}, {"a"}, {"c"}]
     check_metrics(objective, model, classification_metrics(sets, probabilities, LABELS, True))
-
-
-def test_long_documents_are_read_in_windows() -> None:
-    """The logits of 40 tokens are the mean over windows of 16, 16 and 8, weighted by length."""
-    model = random_model("classify")
-    objective = classification(DOCUMENTS, GOLD, max_length=16)
-    found = objective.logits(model, DOCUMENTS).double().numpy()
-    for row, ids in zip(found, DOCUMENTS, strict=True):
-        parts = [ids[start : start + 16] for start in range(0, len(ids), 16)]
-        want = sum(len(part) / len(ids) * logits_alone(model, part) for part in parts)
-        np.testing.assert_allclose(row, want, rtol=1e-4, atol=1e-5)
-    assert np.abs(found[2] - logits_alone(model, DOCUMENTS[2])).max() > 1e-3
-
-
-def test_a_forward_model_reads_documents_to_their_end_in_windows() -> None:
-    """In a batch, of which some end with a window and some within one."""
-    lengths = (16, 40, 1, 17, 32, 15, 33, 48, 31)
-    documents = [np.random.default_rng(n).integers(1, V, size=n) for n in lengths]
-    model = random_model("classify", bidirectional=False)
-    objective = classification(documents, one_hot(*[0] * len(lengths)), max_length=16)
-    found = objective.logits(model, documents).double().numpy()
-    for logits, ids in zip(found, documents, strict=True):
-        np.testing.assert_allclose(logits, logits_alone(model, ids), atol=1e-5)
 
 
 def test_training_reads_a_window_of_a_long_document_and_all_of_others() -> None:
@@ -226,13 +203,14 @@ def test_validation_documents_are_read_in_blocks(
     whole = objective.evaluate(model)
     monkeypatch.setattr(classifier, "_BLOCK_LOGITS", 9)
     read: list[int] = []
-    logits = objective.logits
+    documents = DocumentReader(CPU, 16)
+    logits = documents.logits
 
     def counted(model: Classifier, documents: Sequence[Array]) -> torch.Tensor:
         read.append(len(documents))
         return logits(model, documents)
 
-    monkeypatch.setattr(objective, "logits", counted)
+    monkeypatch.setattr(objective._documents, "logits", counted)
     check_metrics(objective, model, whole)
     # Three labels; the documents have 1, 1, 3, 2 and 1 windows.
     assert read == [2, 1, 2]
@@ -250,7 +228,8 @@ def test_the_digest_of_the_validation_data_is_that_of_earlier_versions() -> None
     ids = [np.arange(3, dtype=np.int32), np.arange(1, dtype=np.int32)]
     labels = [np.array([1], np.int32), np.array([0, 2], np.int32)]
     valid = LabelledIds(ids, labels)
-    found = TASK.validation_digest(LabelledExamples(LabelledRows.of(valid), valid, 3))
+    texts = TextRows.of(["", ""])
+    found = TASK.validation_digest(LabelledExamples(LabelledRows.of(valid), valid, 3, texts, texts))
     content = b"".join(np.int64(len(row)).tobytes() + row.astype(np.int64).tobytes() for row in ids)
     dense = np.array([[0, 1, 0], [1, 0, 1]], np.float32)
     assert found == hashlib.sha256(content + dense.tobytes()).hexdigest()

@@ -1,0 +1,81 @@
+"""How much each of two models counts in the sum of their logits.
+
+Knows: the weights of the least negative log-likelihood on labelled examples. Does not know: what
+the two models are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnntext.probabilities import label_probabilities
+
+Array = NDArray[Any]
+
+# Each weight is taken to be normal around a half, with this precision, so that a few examples do
+# not make one model silent or the sum too certain.
+_PRIOR_MEAN, _PRIOR_PRECISION = 0.6, 8.0
+_SMALLEST = 1e-3  # a weight is positive: a model is at worst ignored
+_STEPS = 30
+
+
+class Weights(NamedTuple):
+    """What the logits of either model are multiplied by."""
+
+    first: float
+    second: float
+
+
+def fit_mixture(first: Array, second: Array, truth: Array, multi_label: bool) -> Weights:
+    """The weights of two models whose logits are added, fitted on examples that neither of them
+    was trained on (a product of experts, Hinton 2002; each weight is one over a temperature).
+
+    first, second: logits [N, L]; truth: [N, L] of 0 and 1. The likelihood and the prior are
+    concave, so Newton's method finds the only optimum.
+    """
+    scores = np.stack([first, second]).astype(np.float64)  # [2, N, L]
+    gold = np.asarray(truth, np.float64)
+
+    def loss(weights: Array) -> float:
+        logits = np.tensordot(weights, scores, 1)
+        if multi_label:
+            nats = (np.logaddexp(0, logits) - gold * logits).sum()
+        else:
+            nats = (np.logaddexp.reduce(logits, axis=1) - (gold * logits).sum(1)).sum()
+        prior: float = ((weights - _PRIOR_MEAN) ** 2).sum() * _PRIOR_PRECISION / 2
+        return float(nats) + prior
+
+    weights = np.full(2, _PRIOR_MEAN)
+    current = loss(weights)
+    for _ in range(_STEPS):
+        probabilities = label_probabilities(np.tensordot(weights, scores, 1), multi_label)
+        gradient = ((probabilities - gold) * scores).sum((1, 2))
+        gradient += _PRIOR_PRECISION * (weights - _PRIOR_MEAN)
+        curvature = _curvature(scores, probabilities, multi_label)
+        curvature += _PRIOR_PRECISION * np.eye(2)
+        free = (weights > _SMALLEST) | (gradient < 0)  # a weight at its bound may stay there
+        step = np.zeros(2)
+        step[free] = np.linalg.solve(curvature[np.ix_(free, free)], gradient[free])
+        moved = np.maximum(weights - step, _SMALLEST)
+        while (found := loss(moved)) > current and np.abs(moved - weights).max() > 1e-9:
+            moved = (moved + weights) / 2
+        if found >= current:
+            break
+        converged = current - found < 1e-9 * max(1.0, current)
+        weights, current = moved, found
+        if converged:
+            break
+    return Weights(*weights.tolist())
+
+
+def _curvature(scores: Array, probabilities: Array, multi_label: bool) -> Array:
+    """Second derivatives of the negative log-likelihood by the two weights, [2, 2]."""
+    if multi_label:
+        spread = probabilities * (1 - probabilities)
+        return np.asarray(np.einsum("anl,bnl,nl->ab", scores, scores, spread))
+    means = (scores * probabilities).sum(2)  # [2, N]
+    second_moment = np.einsum("anl,bnl,nl->ab", scores, scores, probabilities)
+    return np.asarray(second_moment - means @ means.T)

@@ -1,0 +1,1 @@
+"""Linear models: features that are counted once, and weights that have one optimum."""

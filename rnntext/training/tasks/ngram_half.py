@@ -1,0 +1,114 @@
+"""The n-gram model of a classifier, whose logits are added to those of the recurrent network.
+
+Knows: which texts it is learned from, how its strength is chosen, and how much each of the two
+counts in the sum. Does not know: the network, or the loop that trains it.
+
+Each of the two is trained to its own best, and the weights of the sum are fitted on validation
+data. Trained together under one loss, both come out weaker (Wang, Tran and Feiszli 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnntext.checkpoint import NGRAMS
+from rnntext.mixture import Weights, fit_mixture
+from rnntext.ngrams import NgramModel, Tables
+from rnntext.training.data.examples import TextRows, one_hot
+from rnntext.training.data.store import Array
+from rnntext.training.linear.ngrams import (
+    MAX_LABELS,
+    STRENGTHS,
+    NgramLearner,
+    choose_texts,
+    in_parts,
+    most_characters,
+)
+
+# The metric that says how much the n-grams count for each unit that the network does.
+WEIGHT = "ngrams_weight"
+# Logits of training texts, which are in memory together.
+_MAX_LOGITS = 1 << 24
+
+
+class NgramHalf:
+    """The n-gram model of one run, and its logits on the validation data."""
+
+    def __init__(
+        self, train: TextRows, valid: Sequence[str], labels: int, multi_label: bool
+    ) -> None:
+        self._train, self._valid = train, valid
+        self.labels, self.multi_label = labels, multi_label
+        # Of two labels of which one is right a single column tells the difference.
+        self._columns = 1 if labels == 2 and not multi_label else labels
+        self.texts = 0  # that it was learned from
+        self._tables: Tables | None = None
+        self.valid_logits: Array = np.zeros((len(valid), labels), np.float32)
+
+    @staticmethod
+    def is_possible(labels: int) -> bool:
+        """Return True if so many labels can have an n-gram model."""
+        return labels <= MAX_LABELS
+
+    def learn(
+        self,
+        labels_of: Callable[[Array], Sequence[Array]],
+        valid_labels: Sequence[Array],
+        loss: Callable[[Tensor, Sequence[Array]], Tensor],
+        minutes: float | None,
+        seed: int,
+    ) -> None:
+        """Learn from the training texts. `labels_of`: the label indices of texts, given by their
+        numbers; `loss`: the summed loss of logits [N, labels] with these label indices."""
+        lengths = self._train.rows.lengths()
+        chosen = choose_texts(lengths, most_characters(minutes), seed)
+        most = max(1, _MAX_LOGITS // self.labels)
+        if len(chosen) > most:
+            chosen = np.sort(np.random.default_rng(seed).choice(chosen, most, replace=False))
+        learner = NgramLearner(map(self._train.read, in_parts(chosen)), self._columns)
+        labels = labels_of(chosen)
+        truth = torch.from_numpy(one_hot(labels, self.labels)[:, -self._columns :])
+
+        def loss_of(scores: Tensor) -> Tensor:
+            if self._columns < self.labels:
+                scores = torch.cat([-scores / 2, scores / 2], dim=1)
+            return loss(scores, labels)
+
+        best = np.inf
+        for strength in STRENGTHS:
+            tables = learner.fit(truth, loss_of, strength)
+            logits = self._logits_of(tables)
+            nats = float(loss(torch.from_numpy(logits), valid_labels))
+            if self._tables is None or nats < best:
+                best, self._tables, self.valid_logits = nats, tables, logits
+        self.texts = len(chosen)
+
+    def restore(self, content: bytes) -> None:
+        """Continue with the model that `files` wrote."""
+        self._tables = replace(Tables.parse(content), scale=1.0)
+        self.valid_logits = self._logits_of(self._tables)
+
+    def _logits_of(self, tables: Tables) -> Array:
+        return NgramModel(tables, self.labels).logits(self._valid).astype(np.float32)
+
+    def weights(self, logits: Array, indices: Sequence[int], truth: Array) -> Weights:
+        """Return the weights of the network and of the n-grams on validation examples, given by
+        their numbers. `logits`: those of the network."""
+        return fit_mixture(logits, self.valid_logits[indices], truth, self.multi_label)
+
+    def model(self, weight: float) -> NgramModel:
+        """The model with its logits multiplied by `weight`."""
+        assert self._tables is not None  # noqa: S101
+        return NgramModel(replace(self._tables, scale=weight), self.labels)
+
+    def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
+        """Return the file of the model, weighted as in an evaluation with these metrics."""
+        if self._tables is None:
+            return {}
+        return {NGRAMS: self.model(metrics.get(WEIGHT, 1.0)).tables.serialize()}
