@@ -254,8 +254,9 @@ def rnntext(split: Split, seed: int, options: list[str]) -> Predict:
             check=True, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         told = json.loads(done.stdout)
-        shown = ("accuracy", "network_accuracy", "ngrams_accuracy", "epochs")
-        print("rnntext on its validation part:", {n: told[n] for n in shown if n in told})
+        shown = ("network_accuracy", "ngrams_accuracy", "ngrams_weight", "epochs")
+        facts = {name: round(told[name], 3) for name in shown if name in told}
+        print(f"validation accuracy {told['metrics']['accuracy']:.3f}", facts)
         model: Any = library.load(f"{folder}/model")
     return lambda found: [answer.label for answer in model.classify(found)]
 

@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 CALIBRATION_BINS = 15
 # A matrix of confusions has at most so many rows: a million numbers, 3 MB of JSON.
 MATRIX_LABELS = 1000
-# `fit_temperature` is given at most so many logits: 134 MB in float64, of which it takes a copy.
-MAX_TEMPERATURE_LOGITS = 1 << 24
 _LARGEST_EXPONENT = 709.0  # of e in float64; a perplexity stays a finite, JSON number
 
 
@@ -173,61 +171,6 @@ class _Calibration:
     def error(self) -> float:
         # |B_m| / N * |accuracy - confidence| is the gap between the bin's sums, over N.
         return _rate(float(np.abs(self._true - self._confident).sum()), self._count)
-
-
-def temperature_sample(rows: int, width: int) -> NDArray[np.int64]:
-    """Which of `rows` documents `fit_temperature` needs to be given, for `width` labels: all of
-    them, or a random part, always the same, where the logits of all would fill memory."""
-    most = max(1, MAX_TEMPERATURE_LOGITS // width)
-    if rows <= most:
-        return np.arange(rows)
-    return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
-
-
-def fit_temperature(
-    logits: NDArray[np.floating[Any]],
-    truth: NDArray[Any],
-    multi_label: bool,
-    added: NDArray[np.floating[Any]] | float = 0.0,
-) -> float:
-    """The temperature to divide logits by, so that probabilities are calibrated (temperature
-    scaling, Guo et al. 2017, section 4.2): the temperature of the least negative log-likelihood.
-
-    logits: [N, L]; truth: [N, L] of 0 and 1; `added`: logits that are added to those divided,
-    [N, L]. A prior holds it near 1 where there is little to
-    learn it from: the logarithm of a temperature is taken to be normal with a deviation of 1/2,
-    so that a few texts which are all right do not make a model certain. Between 1/8 and 8.
-    """
-    scores = np.asarray(logits, np.float64)
-    gold = np.asarray(truth, np.bool_)
-
-    def loss(log_temperature: float) -> float:
-        scaled = scores * math.exp(-log_temperature) + added
-        if multi_label:
-            softplus = np.logaddexp(0, scaled)
-            scaled *= gold
-            softplus -= scaled
-            nats = softplus.sum()
-        else:
-            # Of each row one logit is right.
-            right = scaled[gold]  # [N]
-            largest = scaled.max(axis=1, initial=-math.inf)
-            scaled -= largest[:, None]
-            np.exp(scaled, out=scaled)
-            nats = (np.log(scaled.sum(axis=1)) + largest - right).sum()
-        return float(nats) + 2 * log_temperature**2
-
-    # The likelihood has one valley (it is convex in 1 / temperature): golden sections close in on
-    # it. The prior could only add another far from 1, where it hardly counts.
-    low, high = -math.log(8), math.log(8)
-    ratio = (math.sqrt(5) - 1) / 2
-    while high - low > 1e-5:
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        if loss(left) < loss(right):
-            high = right
-        else:
-            low = left
-    return math.exp((low + high) / 2)
 
 
 def classification_metrics(

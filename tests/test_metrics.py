@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rnntext import metrics
 from rnntext.metrics import (
     Span,
     accuracy,
@@ -22,7 +21,6 @@ from rnntext.metrics import (
     classification_tally,
     confusion,
     ece,
-    fit_temperature,
     is_span_tags,
     language_model_metrics,
     macro_f1,
@@ -32,7 +30,6 @@ from rnntext.metrics import (
     span_scores,
     spans,
     tagging_metrics,
-    temperature_sample,
 )
 
 Array = NDArray[Any]
@@ -300,21 +297,6 @@ def test_macro_f1_of_many_labels() -> None:
     assert peak < 300e6
 
 
-def test_a_temperature_is_fitted_on_as_many_documents_as_fit_into_memory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(metrics, "MAX_TEMPERATURE_LOGITS", 60)
-    assert temperature_sample(20, 3).tolist() == list(range(20))
-    sample = temperature_sample(21, 3).tolist()
-    assert sample == sorted(set(sample))
-    assert len(sample) == 20
-    assert temperature_sample(21, 3).tolist() == sample
-    # Not the first: data may be sorted.
-    assert max(temperature_sample(1000, 6)) > 500
-    assert len(temperature_sample(9, 100)) == 1
-    assert len(temperature_sample(0, 3)) == 0
-
-
 # Taggers
 
 
@@ -454,112 +436,3 @@ def test_is_span_tags() -> None:
 
 
 # Calibration
-
-
-def probabilities_of(logits: Array, multi_label: bool) -> Array:
-    if multi_label:
-        return np.asarray(1 / (1 + np.exp(-logits)))
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
-
-
-def sample_labels(probabilities: Array, multi_label: bool, random: np.random.Generator) -> Array:
-    """Sample labels (N, L) of 0 and 1 from their probabilities (N, L)."""
-    if multi_label:
-        return (random.random(probabilities.shape) < probabilities).astype(np.float32)
-    below = probabilities.cumsum(axis=1) < random.random((len(probabilities), 1))
-    chosen = np.minimum(below.sum(axis=1), probabilities.shape[1] - 1)
-    return np.eye(probabilities.shape[1], dtype=np.float32)[chosen]
-
-
-@pytest.mark.parametrize("multi_label", [False, True])
-@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
-def test_fit_temperature_recovers_the_temperature_of_sampled_labels(
-    temperature: float, multi_label: bool
-) -> None:
-    random = np.random.default_rng(4)
-    logits = random.normal(0.3, 2, (20_000, 3))
-    truth = sample_labels(probabilities_of(logits / temperature, multi_label), multi_label, random)
-    found = fit_temperature(logits.astype(np.float32), truth, multi_label)
-    assert found == pytest.approx(temperature, rel=0.04)
-
-
-@pytest.mark.parametrize("multi_label", [False, True])
-def test_calibration_lowers_the_calibration_error(multi_label: bool) -> None:
-    random = np.random.default_rng(5)
-    logits = random.normal(0, 2, (20_000, 4))
-    truth = sample_labels(probabilities_of(logits / 3, multi_label), multi_label, random)
-
-    def error(scores: Array) -> float:
-        said = probabilities_of(scores, multi_label)
-        return ece(said.ravel(), truth.ravel() == 1)
-
-    assert error(logits) > 0.08
-    assert error(logits / fit_temperature(logits, truth, multi_label)) < 0.01
-
-
-@pytest.mark.parametrize("multi_label", [False, True])
-def test_a_few_right_answers_do_not_make_a_model_certain(multi_label: bool) -> None:
-    logits = np.array([[2.0, -2.0, -2.0], [-2.0, 2.0, -2.0], [-2.0, -2.0, 2.0]])
-    few = fit_temperature(logits, np.eye(3), multi_label)
-    assert 0.7 < few < 1
-    # Many right answers do, and wrong answers raise the temperature.
-    many = fit_temperature(np.tile(logits, (2_000, 1)), np.tile(np.eye(3), (2_000, 1)), multi_label)
-    assert many < 0.5
-    assert fit_temperature(logits, np.eye(3)[[1, 2, 0]], multi_label) > 1.3
-
-
-@pytest.mark.parametrize("multi_label", [False, True])
-def test_the_temperature_is_one_where_the_logits_say_nothing(multi_label: bool) -> None:
-    for rows in (0, 1, 7):
-        truth = np.eye(2)[np.arange(rows) % 2]
-        assert fit_temperature(np.zeros((rows, 2)), truth, multi_label) == pytest.approx(
-            1, abs=1e-4
-        )
-
-
-@pytest.mark.parametrize("multi_label", [False, True])
-def test_a_temperature_stays_between_an_eighth_and_eight(multi_label: bool) -> None:
-    truth = np.tile([1.0, 0.0], (9_000, 1))
-    timid, bold = (np.tile([logit, -logit], (9_000, 1)) for logit in (0.02, -50.0))
-    assert fit_temperature(timid, truth, multi_label) == pytest.approx(1 / 8, rel=1e-4)
-    assert fit_temperature(bold, truth, multi_label) == pytest.approx(8, rel=1e-4)
-
-
-# So few rows have a loss with a single minimum, whatever their logits.
-LOGITS = st.integers(1, 4).flatmap(
-    lambda rows: st.lists(
-        st.lists(st.floats(-60, 60, width=32), min_size=3, max_size=3),
-        min_size=rows,
-        max_size=rows,
-    )
-)
-
-
-@given(LOGITS, st.booleans(), st.integers(0, 7))
-def test_fit_temperature_minimizes_the_loss(
-    rows: list[list[float]], multi_label: bool, seed: int
-) -> None:
-    """The loss, computed by its definition, is not smaller at other temperatures, and the
-    predicted labels stay."""
-    logits = np.array(rows)
-    random = np.random.default_rng(seed)
-    if multi_label:
-        truth = random.integers(2, size=logits.shape).astype(float)
-    else:
-        truth = np.eye(3)[random.integers(3, size=len(logits))]
-    found = fit_temperature(logits, truth, multi_label)
-
-    def loss(temperature: float) -> float:
-        scaled = logits / temperature
-        if multi_label:
-            nats = np.logaddexp(0, np.where(truth == 1, -scaled, scaled)).sum()
-        else:
-            nats = (np.logaddexp.reduce(scaled, axis=1) - scaled[truth == 1]).sum()
-        return float(nats) + math.log(temperature) ** 2 / (2 * 0.5**2)
-
-    assert 1 / 8 <= found <= 8
-    for beside in (found * 1.01, found / 1.01, 1.0, 1 / 8, 8.0):
-        if 1 / 8 <= beside <= 8:
-            assert loss(found) <= loss(beside) + 1e-3
-    np.testing.assert_array_equal((logits / found).argmax(axis=1), logits.argmax(axis=1))

@@ -249,8 +249,8 @@ def _evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -
 
 
 def _fit_temperature(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> float:
-    """See `metrics.fit_temperature`; texts with a label that the model lacks are left out."""
-    from rnntext import metrics
+    """See `calibration.fit_temperature`; texts with a label that the model lacks are left out."""
+    from rnntext import calibration
     from rnntext.text.labelled import read_labelled
     from rnntext.text.source import source_name
 
@@ -259,14 +259,14 @@ def _fit_temperature(model: TrainedModel, paths: Sequence[str], options: DataOpt
     examples = [e for e in read_labelled(paths, options) if column.keys() >= set(e.labels)]
     if not examples:
         raise DataError(f"{source_name(paths[0])} has no text with a label that the model knows")
-    examples = [examples[i] for i in metrics.temperature_sample(len(examples), len(column))]
+    examples = [examples[i] for i in calibration.temperature_sample(len(examples), len(column))]
     truth = np.zeros((len(examples), len(column)), np.bool_)
     for row, example in zip(truth, examples, strict=True):
         row[[column[label] for label in example.labels]] = True
     texts = [example.text for example in examples]
     logits = classifier.logits(model.tokenizer.encode(texts))
     added = classifier.ngram_logits(texts)
-    return metrics.fit_temperature(
+    return calibration.fit_temperature(
         logits, truth, classifier.multi_label, 0.0 if added is None else added
     )
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rnntext import metrics
+from rnntext import calibration, metrics
 from rnntext.checkpoint import NGRAMS
 from rnntext.text.batches import blocks, window_counts
 from rnntext.text.formats import DataOptions
@@ -256,14 +256,14 @@ class Classification(LabelledObjective):
 
     def _temperature_sample(self, indices: Sequence[int]) -> Sequence[int]:
         """Return those of the validation documents on which the temperature is fitted."""
-        chosen = metrics.temperature_sample(len(indices), len(self.labels))
+        chosen = calibration.temperature_sample(len(indices), len(self.labels))
         return [indices[i] for i in chosen.tolist()]
 
     def _fit_temperature(
         self, logits: Array, indices: Sequence[int], added: Array | float = 0.0
     ) -> float:
         truth = self._truth(indices)
-        return metrics.fit_temperature(logits, truth, self.multi_label, added)
+        return calibration.fit_temperature(logits, truth, self.multi_label, added)
 
     def _truth(self, indices: Sequence[int]) -> Array:
         return one_hot([self.valid.labels[i] for i in indices], len(self.labels))

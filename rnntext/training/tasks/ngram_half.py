@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnntext.calibration import Weights, fit_mixture
 from rnntext.checkpoint import NGRAMS
-from rnntext.mixture import Weights, fit_mixture
 from rnntext.ngrams import NgramModel, Tables
 from rnntext.training.data.examples import TextRows, one_hot
 from rnntext.training.data.store import Array

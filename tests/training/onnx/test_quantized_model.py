@@ -13,8 +13,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from rnntext.calibration import fit_temperature
 from rnntext.config import EncoderConfig, ModelConfig
-from rnntext.metrics import fit_temperature
 from rnntext.runtime.classifier import Classifier
 from rnntext.runtime.evaluate import evaluate
 from rnntext.runtime.model import TrainedModel

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from rnntext import metrics
-from rnntext.metrics import classification_metrics, fit_temperature
+from rnntext import calibration
+from rnntext.calibration import fit_temperature
+from rnntext.metrics import classification_metrics
 from rnntext.training.data.examples import LabelledIds, LabelledRows, TextRows
 from rnntext.training.networks.classifier import Classifier
 from rnntext.training.tasks import classifier, labelled
@@ -214,8 +215,8 @@ def test_validation_documents_are_read_in_blocks(
     check_metrics(objective, model, whole)
     # Three labels; the documents have 1, 1, 3, 2 and 1 windows.
     assert read == [2, 1, 2]
-    monkeypatch.setattr(metrics, "MAX_TEMPERATURE_LOGITS", 9)
-    sample = metrics.temperature_sample(5, 3)
+    monkeypatch.setattr(calibration, "MAX_TEMPERATURE_LOGITS", 9)
+    sample = calibration.temperature_sample(5, 3)
     before = logits(model, DOCUMENTS).numpy()
     found = objective.final_metrics(model, quick=False)
     expected = fit_temperature(before[sample], GOLD[sample], multi)

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from rnntext.calibration import fit_mixture, fit_temperature
 from rnntext.checkpoint import NGRAMS
-from rnntext.metrics import classification_metrics, fit_temperature
-from rnntext.mixture import fit_mixture
+from rnntext.metrics import classification_metrics
 from rnntext.ngrams import NgramModel, Tables
 from rnntext.training.data.examples import LabelledIds, LabelledRows, TextRows
 from rnntext.training.linear.ngrams import Strength
