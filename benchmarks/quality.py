@@ -108,7 +108,7 @@ def read(data: Path, name: str, seed: int) -> Split:
     if base == "sst2":
         split = Split(*(list(tsv(data / "sst2" / f"{part}.tsv")) for part in ("train", "dev")))
     elif base == "imdb":
-        lines = (data / "imdb/train.jsonl").read_text("utf-8").splitlines()
+        lines = (data / "imdb/train.jsonl").read_text("utf-8").rstrip("\n").split("\n")
         rows = [(row["label"], row["text"]) for row in map(json.loads, lines)]
         split = Split(rows[:-HELD_OUT], rows[-HELD_OUT:])
     elif base == "tickets":

@@ -66,6 +66,7 @@ class TrainingKeywords(TypedDict, total=False):
     bptt: int
     ngrams: bool
     class_weights: str
+    select: str
     quantize: bool
     seed: int
     device: str

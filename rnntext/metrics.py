@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 CALIBRATION_BINS = 15
 # A matrix of confusions has at most so many rows: a million numbers, 3 MB of JSON.
 MATRIX_LABELS = 1000
+_LEAST_PROBABILITY = 1e-15  # so that one error does not make a loss infinite
 _LARGEST_EXPONENT = 709.0  # of e in float64; a perplexity stays a finite, JSON number
 
 
@@ -58,7 +59,7 @@ LANGUAGE_MODEL_METRICS = (
 def classification_metric_names(multi_label: bool) -> tuple[str, ...]:
     """Those of `classification_metrics`."""
     micro = ("micro_f1",) if multi_label else ()
-    return ("accuracy", "macro_f1", *micro, "ece", "majority")
+    return ("accuracy", "macro_f1", *micro, "log_loss", "ece", "majority")
 
 
 def tagging_metric_names(span_tags: bool) -> tuple[str, ...]:
@@ -173,6 +174,23 @@ class _Calibration:
         return _rate(float(np.abs(self._true - self._confident).sum()), self._count)
 
 
+class _LogLoss:
+    """The sum of `log_loss`, to which probabilities are added in any number of parts: the mean is
+    the same to the bit."""
+
+    def __init__(self) -> None:
+        self._nats, self._count = 0.0, 0
+
+    def add(self, probabilities: NDArray[np.floating[Any]]) -> None:
+        """Add the probabilities of what is true, [N]."""
+        nats = -np.log(np.maximum(np.asarray(probabilities, np.float64), _LEAST_PROBABILITY))
+        self._nats = float(np.cumsum(np.append(self._nats, nats))[-1])  # one after the other
+        self._count += len(nats)
+
+    def mean(self) -> float:
+        return _rate(self._nats, self._count)
+
+
 def classification_metrics(
     gold: Sequence[str] | Sequence[Collection[str]],
     probabilities: NDArray[np.floating[Any]],
@@ -186,12 +204,14 @@ def classification_metrics(
     in the order of `labels`. A gold label that the model does not have is counted as missed, and
     stands after the model's own in the result's `labels`.
 
-    One label: `accuracy`, `macro_f1`, `ece` (of the likeliest label), `majority`, `per_label`,
+    One label: `accuracy`, `macro_f1`, `log_loss` (mean surprisal of the gold label, in nats, at
+    most that of a probability of 1e-15), `ece` (of the likeliest label), `majority`, `per_label`,
     `confusion` ([gold][predicted], in the order of the result's `labels`), `labels`. With more
     than MATRIX_LABELS labels `confusion_pairs` stands in place of `confusion`.
     Several: a label is predicted from `threshold` on; `accuracy` is that of whole sets (subset
     accuracy), `majority` that of always saying the commonest set, `micro_f1` stands after
-    `macro_f1`, `ece` is over every pair of a row and a label of the model, and `confusion` holds
+    `macro_f1`, `log_loss` and `ece` are over every pair of a row and a label of the model, and
+    `confusion` holds
     [[true negatives, false positives], [false negatives, true positives]] of each label.
     """
     tally = classification_tally(labels, multi_label, threshold)
@@ -227,7 +247,8 @@ class _SingleLabelTally:
         self._labels = labels
         self._gold: list[str] = []
         self._predicted: list[str] = []
-        self._calibration = _Calibration()
+        self._column = {label: position for position, label in enumerate(labels)}
+        self._calibration, self._log_loss = _Calibration(), _LogLoss()
 
     def add(
         self,
@@ -238,6 +259,10 @@ class _SingleLabelTally:
         predicted = [self._labels[i] for i in probabilities.argmax(axis=1)]
         correct = [g == p for g, p in zip(answers, predicted, strict=True)]
         self._calibration.add(probabilities.max(axis=1), np.array(correct, np.bool_))
+        # A gold label that the model does not have gets no probability.
+        columns = [self._column.get(label, -1) for label in answers]
+        of_gold = np.append(probabilities, np.zeros((len(columns), 1)), axis=1)
+        self._log_loss.add(of_gold[np.arange(len(columns)), columns])
         self._gold += answers
         self._predicted += predicted
 
@@ -247,6 +272,7 @@ class _SingleLabelTally:
         return {
             "accuracy": accuracy(gold, predicted),
             "macro_f1": macro_f1(gold, predicted),
+            "log_loss": self._log_loss.mean(),
             "ece": self._calibration.error(),
             "majority": majority(gold),
             "per_label": per_label(gold, predicted, every),
@@ -262,7 +288,7 @@ class _MultiLabelTally:
         self._gold: list[frozenset[str]] = []
         self._right = 0  # sets that were predicted as they are
         self._hits, self._guesses = (np.zeros(len(labels), np.int64) for _ in range(2))
-        self._calibration = _Calibration()
+        self._calibration, self._log_loss = _Calibration(), _LogLoss()
 
     def add(
         self,
@@ -279,6 +305,7 @@ class _MultiLabelTally:
         self._hits += (truth & guess).sum(0)
         self._guesses += guess.sum(0)
         self._calibration.add(probabilities.ravel(), truth.ravel())
+        self._log_loss.add(np.where(truth, probabilities, 1 - probabilities).ravel())
         self._gold += sets
 
     def metrics(self) -> dict[str, Any]:
@@ -292,6 +319,7 @@ class _MultiLabelTally:
             "accuracy": _rate(self._right, total),
             "macro_f1": _mean_f1([scores[la] for la in every if support[la] or guesses[la]]),
             "micro_f1": _label_scores(hits.total(), guesses.total(), support.total())["f1"],
+            "log_loss": self._log_loss.mean(),
             "ece": self._calibration.error(),
             "majority": majority(gold),
             "per_label": scores,
@@ -304,6 +332,26 @@ class _MultiLabelTally:
             ],
             "labels": every,
         }
+
+
+def never_predicted(found: Mapping[str, Any]) -> list[str]:
+    """Return the gold labels that no document was given, of the result of
+    `classification_metrics`; of other metrics none."""
+    labels: list[str] = found.get("labels", [])
+    if "confusion_pairs" in found:
+        predicted = {column for _, column, _ in found["confusion_pairs"]}
+    elif "confusion" not in found:
+        return []
+    elif "micro_f1" in found:  # a table for each label
+        tables = enumerate(found["confusion"])
+        predicted = {number for number, (no, yes) in tables if no[1] or yes[1]}
+    else:
+        predicted = {n for row in found["confusion"] for n, count in enumerate(row) if count}
+    return [
+        label
+        for number, label in enumerate(labels)
+        if number not in predicted and found["per_label"][label]["support"]
+    ]
 
 
 # Taggers

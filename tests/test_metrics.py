@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from rnntext import metrics
 from rnntext.metrics import (
     Span,
     accuracy,
@@ -25,6 +26,7 @@ from rnntext.metrics import (
     language_model_metrics,
     macro_f1,
     majority,
+    never_predicted,
     per_label,
     perplexity,
     span_scores,
@@ -173,6 +175,7 @@ def test_classification_metrics() -> None:
     assert [*result] == [
         "accuracy",
         "macro_f1",
+        "log_loss",
         "ece",
         "majority",
         "per_label",
@@ -180,6 +183,9 @@ def test_classification_metrics() -> None:
         "labels",
     ]
     assert result["labels"] == ["a", "b", "c", "new"]
+    # The third gold label has no probability, the fourth a probability of 0.
+    nats = -math.log(0.7) - math.log(0.9) - 2 * math.log(1e-15)
+    assert result["log_loss"] == pytest.approx(nats / 4)
     assert result["accuracy"] == 2 / 4
     assert result["majority"] == 2 / 4
     assert result["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
@@ -206,6 +212,7 @@ def test_multi_label_metrics() -> None:
         "accuracy",
         "macro_f1",
         "micro_f1",
+        "log_loss",
         "ece",
         "majority",
         "per_label",
@@ -227,6 +234,9 @@ def test_multi_label_metrics() -> None:
     assert result["per_label"]["y"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1}
     # By bin: seven zeros exact, .1 three times wrong by .1, and .9 .8 .4 .5 .6 each on its own.
     gaps = 3 * 0.1 + 0.1 + 0.2 + 0.6 + 0.5 + 0.6
+    # Of what is true of each label of the model.
+    true = [0.9, 0.9, 0.8, 0.4, 0.9, 0.9, 0.5, 0.4]
+    assert result["log_loss"] == pytest.approx(-sum(map(math.log, true)) / 15)
     assert result["ece"] == pytest.approx(gaps / 15)
     json.dumps(result)
 
@@ -241,7 +251,8 @@ def test_multi_label_threshold() -> None:
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_classification_metrics_of_nothing(multi_label: bool) -> None:
     result = classification_metrics([], np.zeros((0, 2)), ["a", "b"], multi_label)
-    assert [result[name] for name in ("accuracy", "macro_f1", "ece", "majority")] == [0.0] * 4
+    names = ("accuracy", "macro_f1", "log_loss", "ece", "majority")
+    assert [result[name] for name in names] == [0.0] * 5
     assert result["labels"] == ["a", "b"]
 
 
@@ -436,3 +447,24 @@ def test_is_span_tags() -> None:
 
 
 # Calibration
+
+
+def test_labels_that_are_never_predicted() -> None:
+    labels = ["a", "b", "c", "d"]
+    # Predicted a, a, b; c is no gold label, and "new" is none of the model's.
+    probabilities = np.array([[0.9, 0.1, 0, 0], [0.9, 0.1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]])
+    gold = ["a", "d", "a", "new"]
+    found = classification_metrics(gold, probabilities, labels, False)
+    assert never_predicted(found) == ["d", "new"]
+    several = [{"a"}, {"d"}, {"a", "b"}, {"new"}]
+    found = classification_metrics(several, probabilities, labels, True)
+    assert never_predicted(found) == ["d", "new"]
+    assert never_predicted({"perplexity": 3.0, "labels": ["a"]}) == []
+
+
+def test_never_predicted_labels_among_very_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "MATRIX_LABELS", 2)
+    probabilities = np.array([[0.9, 0.1, 0], [0.9, 0.1, 0]])
+    found = classification_metrics(["a", "c"], probabilities, ["a", "b", "c"], False)
+    assert "confusion_pairs" in found
+    assert never_predicted(found) == ["c"]

@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rnntext.cli.output import console, print_stderr, redirect_to_devnull
+from rnntext.config import listed
+from rnntext.metrics import never_predicted
 from rnntext.training.events import (
     EncodedFiles,
     Evaluated,
@@ -130,6 +132,11 @@ class Progress:
                 f"only {event.training_seconds:.0f} of {event.seconds:.0f} seconds were training "
                 f"steps ({event.preparation_seconds:.0f} were reading and encoding, "
                 f"{event.evaluation_seconds:.0f} evaluations): give more minutes, or less text"
+            )
+        if missed := never_predicted(event.metrics):
+            self.print_line(
+                f"never predicted on the validation data: {listed(missed, 5)}; give more examples, "
+                "add --class-weights balanced, or choose by --select macro_f1"
             )
         if event.float_metrics is not None:
             self.print_line(

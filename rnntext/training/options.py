@@ -22,6 +22,7 @@ from rnntext.tasks import TASKS
 PRESETS = ("tiny", "small", "medium", "large")
 TOKENIZERS = ("bpe", "word", "char", "byte")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+SELECTORS = ("log_loss", "accuracy", "macro_f1")  # metrics of a classifier
 
 # Sections of the help of `train`.
 DATA = "Data"
@@ -332,6 +333,14 @@ class TrainingOptions:
         changes_data=False,
         tasks=("lm",),
         within=arguments.BPTT,
+    )
+    select: str | None = option(
+        None,
+        "Validation metric that chooses the best weights and ends a run on a plateau.",
+        panel=TRAINING,
+        changes_data=False,
+        tasks=("classify",),
+        choices=SELECTORS,
     )
     class_weights: str | None = option(
         None,

@@ -39,7 +39,7 @@ def test_bounds(bounds: list[str], status: int, run: Shell, classifier: Path) ->
 @pytest.mark.parametrize(
     ("bound", "part"),
     [
-        (["--min", "bleu=1"], "accuracy, macro_f1, ece, majority"),
+        (["--min", "bleu=1"], "accuracy, macro_f1, log_loss, ece, majority"),
         (["--max", "per_label=1"], "per_label"),
         (["--min", "accuracy"], "METRIC=VALUE"),
         (["--min", "accuracy=much"], "METRIC=VALUE"),

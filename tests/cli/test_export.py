@@ -316,7 +316,7 @@ def test_int8_is_measured_and_calibrated(run: Shell, copied: Path, valid: Path) 
     args = ("export", copied, "--int8", "--valid", valid, *ONE)
     (facts,) = run(*args, "--json").done().objects
     (after,) = run(*evaluate).done().objects
-    names = ["accuracy", "macro_f1", "ece", "majority"]
+    names = ["accuracy", "macro_f1", "log_loss", "ece", "majority"]
     assert [facts[f"before_{name}"] for name in names] == [before[name] for name in names]
     assert [facts[name] for name in names] == [after[name] for name in names]
     assert (facts["model"], facts["precision"]) == (str(copied), "int8")

@@ -21,6 +21,7 @@ from rnntext.training.events import (
     Evaluated,
     Event,
     Finished,
+    NgramsLearned,
     NotSaved,
     Prepared,
     Resumed,
@@ -336,3 +337,24 @@ def test_a_timed_run_says_that_little_time_was_left_for_steps(
         "give more minutes, or less text\n"
     )
     assert shown == (expected if timed and steps < 4.5 else "")
+
+
+def test_n_grams_are_told_of_as_they_are_learned(lines: Lines) -> None:
+    assert lines(NgramsLearned(1234, {"accuracy": 0.5, "log_loss": 1.0}, 7.4)) == [
+        "n-grams of 1,234 texts, by themselves: accuracy 0.5 (7 s)"
+    ]
+
+
+def test_labels_that_are_never_predicted_are_named(lines: Lines) -> None:
+    support = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 3}
+    labels = ["a", *"bcdefg"]
+    found = {
+        "accuracy": 0.5,
+        "labels": labels,
+        "confusion": [[3, *[0] * 6] for _ in labels],
+        "per_label": dict.fromkeys(labels, support),
+    }
+    assert lines(replace(SAVED, metrics=found)) == [
+        "never predicted on the validation data: b, c, d, e, f and 1 more; give more examples, "
+        "add --class-weights balanced, or choose by --select macro_f1"
+    ]

@@ -19,7 +19,7 @@ from tests.cli.test_streams import on_terminal
 from tests.conftest import CORPORA, TINY, Outcome, Shell
 
 SAMPLE = "naïve café 你好 🙂"
-CLASSIFY = {"accuracy", "macro_f1", "ece", "majority"}
+CLASSIFY = {"accuracy", "macro_f1", "log_loss", "ece", "majority"}
 METRICS = {
     "lm": {"perplexity", "perplexity_known", "bits_per_byte", "tokens", "unknown_rate"},
     "classify": CLASSIFY,

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from rnntext.runtime.model import TrainedModel
 
 
+LOSS = "log_loss"
 # Logits of validation documents that are computed together: 67 MB.
 _BLOCK_LOGITS = 1 << 24
 
@@ -86,8 +87,10 @@ class Classification(LabelledObjective):
         ranks: Ranks = SINGLE_PROCESS,
         ngrams: NgramHalf | None = None,
         minutes: float | None = None,
+        select: str = LOSS,
     ) -> None:
-        """`ngrams`: the model whose logits are added; `minutes`: the time budget of the run."""
+        """`ngrams`: the model whose logits are added; `minutes`: the time budget of the run;
+        `select`: the metric of the best checkpoint."""
         super().__init__(
             BucketedEpochs(train.ids, batch_size, batch_size * max_length, max_length),
             len(train.ids.values),
@@ -101,7 +104,8 @@ class Classification(LabelledObjective):
         self._halves: dict[str, float] = {}
         self.multi_label, self.max_length = multi_label, max_length
         self._documents = DocumentReader(machine, max_length)
-        self.metric = "micro_f1" if multi_label else "accuracy"
+        self.metric = select
+        self.higher_is_better = select != LOSS
         # Balanced class weights: inversely proportional to the frequency of each class.
         self._class_weights: Array | None = None
         self.weights: Tensor | None = None  # the same on the device
@@ -232,9 +236,10 @@ class Classification(LabelledObjective):
             self._metrics([(indices, torch.from_numpy(scores))])
             for scores in (weights.first * logits + weights.second * added, logits, added)
         )
+        shown = "micro_f1" if self.multi_label else "accuracy"
         self._halves = {
-            f"network_{self.metric}": network[self.metric],
-            f"ngrams_{self.metric}": alone[self.metric],
+            f"network_{shown}": network[shown],
+            f"ngrams_{shown}": alone[shown],
             WEIGHT: weights.second,
         }
         return both
@@ -281,7 +286,7 @@ class Classification(LabelledObjective):
 
     def evaluate_examples(self, model: Classifier, indices: Sequence[int]) -> Metrics:
         if self._ngrams is None:
-            return self._metrics(self._logits_in_blocks(model, indices))
+            return self._metrics_when_calibrated(model, indices)
         # Both halves are scaled by one number in the finished model: here the network's is left,
         # as what is saved on the way is not calibrated.
         logits = self._all_logits(model, indices)
@@ -289,6 +294,16 @@ class Classification(LabelledObjective):
         total = weights.first * logits + weights.second * self._ngrams.valid_logits[indices]
         measured = self._metrics([(indices, torch.from_numpy(total))])
         return {**measured, WEIGHT: weights.second / weights.first}
+
+    def _metrics_when_calibrated(self, model: Classifier, indices: Sequence[int]) -> Metrics:
+        """Return the metrics that the model would have if it were calibrated now: a network grows
+        too certain while it still learns, which its loss would be chosen by. With many labels,
+        whose logits fill memory, it is as it is."""
+        if not NgramHalf.is_possible(len(self.labels)):
+            return self._metrics(self._logits_in_blocks(model, indices))
+        logits = self._all_logits(model, indices)
+        logits = logits / self._fit_temperature(logits, indices)
+        return self._metrics([(indices, torch.from_numpy(logits))])
 
     def _all_logits(self, model: Classifier, indices: Sequence[int]) -> Array:
         """Return the logits of the network (n, labels); of few labels, as n-grams have."""
@@ -440,6 +455,7 @@ class ClassifierTask(Task[LabelledExamples]):
             ranks=ranks,
             ngrams=ngrams,
             minutes=options.minutes,
+            select=options.select or LOSS,
         )
 
 

@@ -15,7 +15,7 @@ from rnntext.calibration import fit_temperature
 from rnntext.metrics import classification_metrics
 from rnntext.training.data.examples import LabelledIds, LabelledRows, TextRows
 from rnntext.training.networks.classifier import Classifier
-from rnntext.training.tasks import classifier, labelled
+from rnntext.training.tasks import classifier, labelled, ngram_half
 from rnntext.training.tasks.classifier import TASK, Classification, LabelledExamples
 from rnntext.training.tasks.document_reader import DocumentReader
 from tests.training.models import (
@@ -39,6 +39,7 @@ def classification(
     batch_size: int = 4,
     max_length: int = 50,
     seed: int = 0,
+    **options: Any,
 ) -> Classification:
     """An objective; labels are given as 0 and 1."""
     given = LabelledIds(list(documents), [np.flatnonzero(row) for row in labels])
@@ -52,6 +53,7 @@ def classification(
         max_length=max_length,
         seed=seed,
         machine=CPU,
+        **options,
     )
 
 
@@ -79,11 +81,15 @@ def loss_of_all(objective: Classification, model: Classifier, gold: Array) -> fl
 
 
 def check_metrics(objective: Classification, model: Classifier, expected: dict[str, Any]) -> None:
-    found = objective.evaluate(model.train())
-    assert not model.training
+    """Compare with the metrics of the model as it is, without calibrating it."""
+    found = objective._metrics(objective._logits_in_blocks(model, range(len(DOCUMENTS))))
+    check(objective, found, expected)
+
+
+def check(objective: Classification, found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert objective.metric in found
-    assert found["ece"] == pytest.approx(expected["ece"], rel=1e-4)
-    assert {**found, "ece": 0} == {**found, **expected, "ece": 0}
+    close = {name: pytest.approx(expected[name], rel=1e-4) for name in ("ece", "log_loss")}
+    assert found == {**expected, **close}
 
 
 def test_evaluation_equals_that_of_documents_one_by_one() -> None:
@@ -96,6 +102,12 @@ def test_evaluation_equals_that_of_documents_one_by_one() -> None:
     check_metrics(
         objective, model, classification_metrics(list("acbcc"), probabilities, LABELS, False)
     )
+    # An evaluation on the way measures the model as if it were calibrated, and leaves it.
+    calibrated = softmax(logits / fit_temperature(logits, GOLD, False))
+    expected = classification_metrics(list("acbcc"), calibrated, LABELS, False)
+    check(objective, objective.evaluate(model.train()), expected)
+    assert not model.training
+    np.testing.assert_array_equal(logits, [logits_alone(model, ids) for ids in DOCUMENTS])
 
 
 def test_multi_label_evaluation_equals_that_of_documents_one_by_one() -> None:
@@ -201,7 +213,7 @@ def test_validation_documents_are_read_in_blocks(
     """Of more labels than fit into memory the temperature is fitted on a part."""
     model = random_model("classify", multi=multi)
     objective = classification(DOCUMENTS, GOLD, multi_label=multi, max_length=16)
-    whole = objective.evaluate(model)
+    whole = objective._metrics(objective._logits_in_blocks(model, range(5)))
     monkeypatch.setattr(classifier, "_BLOCK_LOGITS", 9)
     read: list[int] = []
     documents = DocumentReader(CPU, 16)
@@ -259,3 +271,19 @@ def test_an_epoch_of_documents() -> None:
     assert [int(i) for ids, *_ in two.batches(2) for i in ids[:, 0]] == orders[2]
     other = classification(documents, labels, batch_size=8, seed=1)
     assert [int(i) for ids, *_ in other.batches(2) for i in ids[:, 0]] != orders[2]
+
+
+def test_the_best_checkpoint_is_chosen_by_the_loss_or_by_a_metric_that_is_named() -> None:
+    for select, higher in (("log_loss", False), ("accuracy", True), ("macro_f1", True)):
+        objective = classification(DOCUMENTS, GOLD, select=select)
+        assert (objective.metric, objective.higher_is_better) == (select, higher)
+        assert select in objective.evaluate(random_model("classify"))
+    assert classification(DOCUMENTS, GOLD).metric == "log_loss"
+
+
+def test_a_model_of_very_many_labels_is_evaluated_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ngram_half, "MAX_LABELS", 2)
+    model, objective = random_model("classify"), classification(DOCUMENTS, GOLD)
+    probabilities = softmax(np.stack([logits_alone(model, ids) for ids in DOCUMENTS]))
+    expected = classification_metrics(list("acbcc"), probabilities, LABELS, False)
+    check(objective, objective.evaluate(model), expected)
