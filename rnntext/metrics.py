@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 CALIBRATION_BINS = 15
 # A matrix of confusions has at most so many rows: a million numbers, 3 MB of JSON.
 MATRIX_LABELS = 1000
+_NORMAL_95 = 1.959964  # standard deviations: 95 % of a normal distribution lie within
 _LEAST_PROBABILITY = 1e-15  # so that one error does not make a loss infinite
 _LARGEST_EXPONENT = 709.0  # of e in float64; a perplexity stays a finite, JSON number
 
@@ -133,6 +134,21 @@ def per_label(
     return {label: _label_scores(hits[label], guesses[label], support[label]) for label in labels}
 
 
+def interval(right: int, total: int) -> list[float]:
+    """The 95 % confidence interval of a rate of `right` of `total` (Wilson 1927): how far the rate
+    on other examples of the same kind may be from this one. [0, 1] without examples.
+
+    >>> [round(bound, 3) for bound in interval(80, 100)]
+    [0.711, 0.867]
+    """
+    if not total:
+        return [0.0, 1.0]
+    rate, spread = right / total, _NORMAL_95**2 / total
+    middle = (rate + spread / 2) / (1 + spread)
+    half = math.sqrt(spread * (rate * (1 - rate) + spread / 4)) / (1 + spread)
+    return [max(0.0, middle - half), min(1.0, middle + half)]
+
+
 def macro_f1(gold: Sequence[str], predicted: Sequence[str]) -> float:
     """The plain mean of F1 over the labels seen in `gold` or `predicted`."""
     return _mean_f1(per_label(gold, predicted, sorted({*gold, *predicted})).values())
@@ -205,7 +221,8 @@ def classification_metrics(
     stands after the model's own in the result's `labels`.
 
     One label: `accuracy`, `macro_f1`, `log_loss` (mean surprisal of the gold label, in nats, at
-    most that of a probability of 1e-15), `ece` (of the likeliest label), `majority`, `per_label`,
+    most that of a probability of 1e-15), `ece` (of the likeliest label), `majority`,
+    `accuracy_interval` (see `interval`), `per_label`,
     `confusion` ([gold][predicted], in the order of the result's `labels`), `labels`. With more
     than MATRIX_LABELS labels `confusion_pairs` stands in place of `confusion`.
     Several: a label is predicted from `threshold` on; `accuracy` is that of whole sets (subset
@@ -247,6 +264,7 @@ class _SingleLabelTally:
         self._labels = labels
         self._gold: list[str] = []
         self._predicted: list[str] = []
+        self._right = 0
         self._column = {label: position for position, label in enumerate(labels)}
         self._calibration, self._log_loss = _Calibration(), _LogLoss()
 
@@ -258,6 +276,7 @@ class _SingleLabelTally:
         answers = cast("Sequence[str]", gold)
         predicted = [self._labels[i] for i in probabilities.argmax(axis=1)]
         correct = [g == p for g, p in zip(answers, predicted, strict=True)]
+        self._right += sum(correct)
         self._calibration.add(probabilities.max(axis=1), np.array(correct, np.bool_))
         # A gold label that the model does not have gets no probability.
         columns = [self._column.get(label, -1) for label in answers]
@@ -275,6 +294,7 @@ class _SingleLabelTally:
             "log_loss": self._log_loss.mean(),
             "ece": self._calibration.error(),
             "majority": majority(gold),
+            "accuracy_interval": interval(self._right, len(gold)),
             "per_label": per_label(gold, predicted, every),
             **confusion(gold, predicted, every),
             "labels": every,
@@ -322,6 +342,7 @@ class _MultiLabelTally:
             "log_loss": self._log_loss.mean(),
             "ece": self._calibration.error(),
             "majority": majority(gold),
+            "accuracy_interval": interval(self._right, total),
             "per_label": scores,
             "confusion": [
                 [

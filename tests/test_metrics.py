@@ -22,6 +22,7 @@ from rnntext.metrics import (
     classification_tally,
     confusion,
     ece,
+    interval,
     is_span_tags,
     language_model_metrics,
     macro_f1,
@@ -178,6 +179,7 @@ def test_classification_metrics() -> None:
         "log_loss",
         "ece",
         "majority",
+        "accuracy_interval",
         "per_label",
         "confusion",
         "labels",
@@ -215,6 +217,7 @@ def test_multi_label_metrics() -> None:
         "log_loss",
         "ece",
         "majority",
+        "accuracy_interval",
         "per_label",
         "confusion",
         "labels",
@@ -447,6 +450,19 @@ def test_is_span_tags() -> None:
 
 
 # Calibration
+
+
+def test_the_interval_of_a_rate() -> None:
+    """Examples of Newcombe (1998), table I, method 3."""
+    assert interval(81, 263) == pytest.approx([0.2553, 0.3662], abs=5e-5)
+    assert interval(15, 148) == pytest.approx([0.0624, 0.1605], abs=5e-5)
+    assert interval(0, 20) == pytest.approx([0, 0.1611], abs=5e-5)
+    assert interval(29, 29) == pytest.approx([0.8830, 1], abs=5e-5)
+    assert interval(0, 0) == [0, 1]
+    found = classification_metrics(["a", "b"], np.array([[1, 0], [1, 0.0]]), ["a", "b"], False)
+    assert found["accuracy_interval"] == interval(1, 2)
+    found = classification_metrics([["a"], []], np.array([[1, 0], [1, 0.0]]), ["a", "b"], True)
+    assert found["accuracy_interval"] == interval(1, 2)
 
 
 def test_labels_that_are_never_predicted() -> None:

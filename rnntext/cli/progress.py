@@ -237,7 +237,14 @@ def _with_tilde(path: str) -> str:
 
 
 def _metrics(metrics: dict[str, Any]) -> str:
-    return "  ".join(f"{n} {metrics[n]:.4g}" for n in _SHOWN_METRICS if n in metrics)
+    """The metrics in a line, and half of the width of an accuracy's confidence interval."""
+
+    def shown(name: str) -> str:
+        low, high = metrics.get(f"{name}_interval", (0, 0))
+        spread = f" (±{(high - low) / 2:.1g})" if high else ""
+        return f"{name} {metrics[name]:.4g}{spread}"
+
+    return "  ".join(shown(name) for name in _SHOWN_METRICS if name in metrics)
 
 
 def _remaining_time(seconds: float | None) -> str:

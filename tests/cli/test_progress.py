@@ -358,3 +358,9 @@ def test_labels_that_are_never_predicted_are_named(lines: Lines) -> None:
         "never predicted on the validation data: b, c, d, e, f and 1 more; give more examples, "
         "add --class-weights balanced, or choose by --select macro_f1"
     ]
+
+
+def test_an_accuracy_is_shown_with_its_interval(lines: Lines) -> None:
+    metrics = {"accuracy": 0.8123, "accuracy_interval": [0.79, 0.83], "macro_f1": 0.5}
+    (line,) = lines(replace(EVALUATED, metrics=metrics))
+    assert "accuracy 0.8123 (±0.02)  macro_f1 0.5" in line

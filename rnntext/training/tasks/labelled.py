@@ -21,8 +21,10 @@ from rnntext.training.engine.objective import epoch_batches, random_subset
 from rnntext.training.events import Metrics
 from rnntext.training.tasks.base import TaskObjective
 
-# Validation tokens that a quick evaluation reads. Fewer examples do not tell two checkpoints apart.
-QUICK_TOKENS = 100_000
+# Validation tokens that a quick evaluation reads. Fewer examples do not tell two checkpoints apart:
+# the accuracy of 350 film reviews has a standard error of 1.7 points, that of 2,500 of 0.6. Of the
+# part that a run holds out itself, at most 5,000 examples, nearly all are read.
+QUICK_TOKENS = 1_000_000
 # Validation tokens that are read to measure the speed of an evaluation.
 SAMPLE_TOKENS = 10_000
 
