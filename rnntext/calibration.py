@@ -18,9 +18,9 @@ Array = NDArray[Any]
 
 # `fit_temperature` is given at most so many logits: 134 MB in float64, of which it takes a copy.
 MAX_TEMPERATURE_LOGITS = 1 << 24
-# Each weight is taken to be normal around a half, with this precision, so that a few examples do
-# not make one model silent or the sum too certain.
-_PRIOR_MEAN, _PRIOR_PRECISION = 0.6, 8.0
+# Each weight of a calibrated model is taken to be normal around a half, with this precision, so
+# that a few examples do not make one model silent or the sum too certain.
+_PRIOR_MEAN, _PRIOR_PRECISION = 0.5, 8.0
 _SMALLEST = 1e-3  # a weight is positive: a model is at worst ignored
 _STEPS = 30
 
@@ -91,10 +91,12 @@ def fit_mixture(first: Array, second: Array, truth: Array, multi_label: bool) ->
     """The weights of two models whose logits are added, fitted on examples that neither of them
     was trained on (a product of experts, Hinton 2002; each weight is one over a temperature).
 
-    first, second: logits [N, L]; truth: [N, L] of 0 and 1. The likelihood and the prior are
-    concave, so Newton's method finds the only optimum.
+    first, second: logits [N, L]; truth: [N, L] of 0 and 1. Each model is calibrated by itself
+    first, so that the prior is about comparable models: a network may be far too certain. The
+    likelihood and the prior are concave, so Newton's method finds the only optimum.
     """
-    scores = np.stack([first, second]).astype(np.float64)  # [2, N, L]
+    temperatures = [fit_temperature(logits, truth, multi_label) for logits in (first, second)]
+    scores = np.stack([first, second]) / np.array(temperatures)[:, None, None]  # [2, N, L]
     gold = np.asarray(truth, np.float64)
 
     def loss(weights: Array) -> float:
@@ -126,7 +128,7 @@ def fit_mixture(first: Array, second: Array, truth: Array, multi_label: bool) ->
         weights, current = moved, found
         if converged:
             break
-    return Weights(*weights.tolist())
+    return Weights(*(weights / temperatures).tolist())
 
 
 def _curvature(scores: Array, probabilities: Array, multi_label: bool) -> Array:

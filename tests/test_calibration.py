@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rnntext import calibration
-from rnntext.calibration import fit_mixture, fit_temperature, temperature_sample
+from rnntext.calibration import Weights, fit_mixture, fit_temperature, temperature_sample
 from rnntext.metrics import ece
 from rnntext.probabilities import label_probabilities
 
@@ -36,7 +36,7 @@ def penalized_loss(
         nats = np.log1p(np.exp(logits)) - truth * logits
     else:
         nats = np.log(np.exp(logits).sum(1)) - (truth * logits).sum(1)
-    return float(nats.sum() + 4 * sum((w - 0.6) ** 2 for w in weights))
+    return float(nats.sum() + 4 * sum((w - 0.5) ** 2 for w in weights))
 
 
 @pytest.mark.parametrize("multi", [False, True])
@@ -45,7 +45,10 @@ def penalized_loss(
 )
 def test_no_other_weights_are_better(multi: bool, noise: tuple[float, float], count: int) -> None:
     models, truth = examples(count, multi, *noise)
-    found = fit_mixture(*models, truth, multi)
+    temperatures = [fit_temperature(model, truth, multi) for model in models]
+    weights = fit_mixture(*models, truth, multi)
+    models = [model / t for model, t in zip(models, temperatures, strict=True)]
+    found = Weights(*(w * t for w, t in zip(weights, temperatures, strict=True)))
     best = penalized_loss(found, models, truth, multi)
     for step in (0.1, 0.01, 0.001):
         for first in (-step, 0.0, step):
@@ -64,16 +67,25 @@ def test_the_better_model_counts_more() -> None:
 def test_a_model_that_is_wrong_is_ignored_and_never_turned_around() -> None:
     (good, other), truth = examples(400, False, 1.5, 2.0)
     weights = fit_mixture(good, -other, truth, False)
-    assert weights.second == 1e-3
+    assert 0 < weights.second < 1e-3
     assert weights.first > 0.5
     both = fit_mixture(-good, -other, truth, False)
-    assert both == (1e-3, 1e-3)
+    assert 0 < both.first < 1e-3
+    assert 0 < both.second < 1e-3
 
 
 @pytest.mark.parametrize("multi", [False, True])
 def test_without_examples_both_count_equally(multi: bool) -> None:
     nothing = np.zeros((0, 3))
-    assert fit_mixture(nothing, nothing, nothing, multi) == (0.6, 0.6)
+    assert fit_mixture(nothing, nothing, nothing, multi) == pytest.approx((0.5, 0.5), rel=1e-4)
+
+
+def test_a_model_that_is_too_certain_counts_as_much_as_one_that_is_not() -> None:
+    """Few examples: the prior is about models that are calibrated."""
+    (one, other), truth = examples(20, False, 3.0, 3.0)
+    plain, certain = (fit_mixture(one, factor * other, truth, False) for factor in (1, 5))
+    assert 5 * certain.second == pytest.approx(plain.second, rel=0.25)
+    assert certain.first == pytest.approx(plain.first, rel=0.25)
 
 
 def test_large_logits_do_no_harm() -> None:
