@@ -140,7 +140,7 @@ class Progress:
             )
         if event.float_metrics is not None:
             self.print_line(
-                f"in int8: {_metrics(event.metrics)}; in float32: {_metrics(event.float_metrics)}"
+                f"in int8: {_figures(event.metrics)}; in float32: {_figures(event.float_metrics)}"
             )
 
     def print_line(self, text: str) -> None:
@@ -234,6 +234,10 @@ def _bytes(size: float) -> str:
 def _with_tilde(path: str) -> str:
     home = os.path.join(os.path.expanduser("~"), "")
     return f"~{os.sep}{path.removeprefix(home)}" if path.startswith(home) else path
+
+
+def _figures(metrics: dict[str, Any]) -> str:
+    return "  ".join(f"{n} {metrics[n]:.4g}" for n in _SHOWN_METRICS if n in metrics)
 
 
 def _metrics(metrics: dict[str, Any]) -> str:

@@ -243,7 +243,9 @@ def test_the_result_as_json(run: Shell, tmp_path: Path) -> None:
     (found,) = run(*args).done().objects
     assert set(found) >= RESULT | {"metrics"}
     assert (found["task"], found["model"], found["steps"]) == ("classify", str(out), 3)
-    assert set(found["metrics"]) == CLASSIFY | {"per_label", "confusion", "labels"}
+    assert set(found["metrics"]) == CLASSIFY | {
+        "accuracy_interval", "per_label", "confusion", "labels",
+    }  # fmt: skip
     assert found["seconds"] > 0
     assert found["tokens_per_second"] > 0
     assert sum(map(sum, found["metrics"]["confusion"])) == 76
