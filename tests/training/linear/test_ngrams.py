@@ -148,6 +148,6 @@ def test_texts_are_read_in_parts() -> None:
 
 
 def test_a_time_budget_limits_the_text() -> None:
-    assert most_characters(None) == most_characters(60) == 48_000_000
+    assert most_characters(None) == most_characters(60) == 32_000_000
     assert most_characters(1) == 60 * 0.25 * 700_000
     assert most_characters(0.1) == most_characters(1) / 10
