@@ -20,7 +20,8 @@ from rnntext.cli.signature import expanded
 from rnntext.cli.values import path_argument, path_option
 from rnntext.errors import RnntextError, UsageError
 from rnntext.tasks import TASKS
-from rnntext.training.options import CHECKPOINTS, ExecutionOptions, TrainingOptions
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import CHECKPOINTS, TrainingOptions
 
 if TYPE_CHECKING:
     from rnntext.training.events import Event, Prepared, Saved, StepTimed

@@ -32,10 +32,11 @@ from rnntext.tasks import TASKS
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.engine.loop_state import BEST_WEIGHTS, LoopState
 from rnntext.training.events import Evaluated, Prepared, Saved, Step
+from rnntext.training.execution_options import ExecutionOptions
 from rnntext.training.networks.encoder import Network
 from rnntext.training.onnx.build import other_graphs
 from rnntext.training.onnx.from_network import export, numpy_weights, verify
-from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence.destination import Destination
 from rnntext.training.persistence.repeat import command_of
 from rnntext.training.persistence.resume import LOOP, TENSORS, SavedRun

@@ -22,7 +22,8 @@ from rnntext.errors import CheckpointError
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.engine.loop_state import LoopState, prefixed
 from rnntext.training.events import EncodedFiles, Evaluated, Prepared, Saved, Step
-from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence.resume import LOOP, TENSORS
 from rnntext.training.persistence.saver import RunRecord, Saver
 from rnntext.training.recipes import Recipe
