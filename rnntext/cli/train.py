@@ -256,6 +256,8 @@ def _facts(prepared: Prepared | None, end: Saved | StepTimed) -> dict[str, Any]:
         f"valid_{summary.unit}": summary.valid,
         "characters": summary.characters,
         "duplicates": summary.duplicates,
+        # Those of a language model's lines are not counted.
+        **({"near_duplicates": summary.near_duplicates} if summary.labels else {}),
         "labels": summary.labels,
         "vocabulary": prepared.model.encoder.vocab_size,
         "parameters": prepared.parameters,

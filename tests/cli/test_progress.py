@@ -80,7 +80,9 @@ def test_what_is_trained_in_every_detail(lines: Lines) -> None:
     event = replace(
         PREPARED,
         model=ModelConfig("tag", encoder, ("A", "B"), False, 9),
-        summary=replace(SUMMARY, duplicates=1000, sampled=2_000_000, cut_short=True),
+        summary=replace(
+            SUMMARY, duplicates=1000, near_duplicates=1100, sampled=2_000_000, cut_short=True
+        ),
         processes=2,
         details=("with a CRF", "with averaging"),
         remarks=("One label has one text.", "Another remark."),
@@ -95,6 +97,8 @@ def test_what_is_trained_in_every_detail(lines: Lines) -> None:
         "One label has one text.",
         "Another remark.",
         "1,000 of 567 validation sentences found in training too",
+        "1,100 of 567 validation sentences differ from training only in case, punctuation and "
+        "white space",
         "the time allows for the first 1,234 sentences of the training data: give more minutes "
         "to use all of it",
     ]

@@ -47,7 +47,8 @@ class ExampleSchema(ABC, Generic[Example]):
 
     @abstractmethod
     def content(self, example: Example) -> tuple[str, ...]:
-        """The input that is learned from; examples of equal content stay in one part."""
+        """The input that is learned from; examples of equal content, or of contents that are near
+        duplicates, stay in one part."""
 
     @abstractmethod
     def labels(self, example: Example) -> tuple[str, ...]:

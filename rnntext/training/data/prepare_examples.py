@@ -28,6 +28,7 @@ from rnntext.training.data.cache import Draft
 from rnntext.training.data.example_schema import Example, ExampleSchema
 from rnntext.training.data.example_split import ExampleSplitter
 from rnntext.training.data.examples import encode_text
+from rnntext.training.data.near_duplicates import fingerprint
 from rnntext.training.data.prepare import (
     IDS,
     TARGETS,
@@ -177,13 +178,14 @@ class _Encoder(Generic[Example]):
     ) -> None:
         self._schema, self._draft, self._tokenizer = schema, draft, tokenizer
         self._label_ids = {label: number for number, label in enumerate(labels)}
-        self._overlap, self._fingerprint = Overlap(), Fingerprint()
+        self._overlap, self._near_overlap, self._fingerprint = Overlap(), Overlap(), Fingerprint()
         self._label_counts: Counter[str] = Counter()
         self._valid_count = self._train_count = self._train_characters = 0
 
     def add_valid(self, examples: Sequence[Example]) -> None:
         self._valid_count = len(examples)
         self._overlap.add_valid(map(self._schema.content, examples))
+        self._near_overlap.add_valid(map(self._near_content, examples))
         self._write(VALID, [examples])
 
     def add_train(self, examples: Iterable[Example], count: int, spent: ShareSpent) -> bool:
@@ -211,6 +213,8 @@ class _Encoder(Generic[Example]):
             valid=self._valid_count,
             characters=self._train_characters,
             duplicates=self._overlap.count,
+            # Equal contents are near duplicates too.
+            near_duplicates=self._near_overlap.count - self._overlap.count,
             fingerprint=self._fingerprint.hexdigest(),
             labels=dict(self._label_counts),
             read=read,
@@ -219,12 +223,16 @@ class _Encoder(Generic[Example]):
             sample_cut=learned.sample_cut,
         )
 
+    def _near_content(self, example: Example) -> int:
+        return fingerprint(self._schema.content(example))
+
     def _count(self, chunk: Sequence[Example]) -> None:
         schema = self._schema
         self._train_count += len(chunk)
         self._train_characters += sum(map(schema.size, chunk))
         self._label_counts.update(label for example in chunk for label in schema.labels(example))
         self._overlap.add_train(map(schema.content, chunk))
+        self._near_overlap.add_train(map(self._near_content, chunk))
         for example in chunk:
             self._fingerprint.add(schema.content(example))
             self._fingerprint.add(schema.labels(example))

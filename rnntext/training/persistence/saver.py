@@ -271,6 +271,8 @@ class Saver:
             if isinstance(value, int | float | None)
         ]
         part = " (the first of them: the time allowed for no more)" if summary.cut_short else ""
+        near = summary.near_duplicates
+        nearly = f", {near:,} more but for case, punctuation and white space" if near else ""
         labels = listed([f"`{label}`" for label in prepared.model.labels])
         lines = [
             f"# {saved.directory.name}",
@@ -283,7 +285,7 @@ class Saver:
             f"- tokenizer: {prepared.tokenizer}, {encoder.vocab_size:,} entries",
             *([f"- labels: {labels}"] if labels else []),
             f"- data: {summary.train:,} {summary.unit}{part} for training, {summary.valid:,} for "
-            f"validation ({summary.duplicates:,} of these also in training)",
+            f"validation ({summary.duplicates:,} of these also in training{nearly})",
             f"- fingerprint of the training data: sha256 {summary.fingerprint}",
             f"- run: {saved.steps:,} steps, {saved.epochs:.1f} epochs, {saved.seconds:.0f} s on "
             f"{prepared.machine}; it ended because {saved.reason}",

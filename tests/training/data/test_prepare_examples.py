@@ -71,6 +71,35 @@ def test_equal_texts_are_never_split_and_duplicates_of_a_named_file_are_counted(
     assert labelled(path, valid=valid).summary.duplicates == 2
 
 
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_near_duplicates_of_a_named_file_are_counted_and_stay(task: str, tmp_path: Path) -> None:
+    def texts(name: str, *given: str) -> str:
+        rows = [
+            {"text": text, "label": "ab"[n % 2], "words": text.split(), "tags": ["X", "Y"]}
+            for n, text in enumerate(given)
+        ]
+        return write(tmp_path / name, *map(json.dumps, rows))
+
+    data = texts("d.jsonl", "Naïve café!", "naïve café", "two words", "Last words")
+    valid = texts("v.jsonl", "naïve CAFÉ", "Two words.", "two words", "new words", "last, words")
+    load = labelled if task == "classify" else tagged
+    summary = load(data, valid=valid).summary
+    assert (summary.duplicates, summary.near_duplicates, summary.valid) == (1, 3, 5)
+
+
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_validation_holds_no_near_duplicates_of_training(task: str, tmp_path: Path) -> None:
+    rows = []
+    for n in range(120):
+        text = ["Text {}.", "text {}", "TEXT, {}!"][n % 3].format(n // 3)
+        words = text.split()
+        rows.append({"text": text, "label": "ab"[n // 3 % 2], "words": words, "tags": ["X", "Y"]})
+    path = write(tmp_path / "d.jsonl", *map(json.dumps, rows))
+    summary = (labelled if task == "classify" else tagged)(path).summary
+    assert (summary.train, summary.valid) == (108, 12)
+    assert (summary.duplicates, summary.near_duplicates) == (0, 0)
+
+
 def test_training_splits_a_long_sentence_into_pieces(tmp_path: Path) -> None:
     """No piece begins with an I- tag, though pieces end inside spans. Validation has the whole
     sentence."""

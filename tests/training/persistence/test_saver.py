@@ -448,6 +448,17 @@ On the validation data:
     )
 
 
+def test_the_model_card_counts_near_duplicates(place: Place, exports: list[float]) -> None:
+    saving = saver(place)
+    summary = replace(SUMMARY, near_duplicates=3456)
+    saving._record = replace(RECORD, prepared=replace(PREPARED, summary=summary))
+    saving.save_model(SAVED, b"graph", None)
+    assert (
+        "567 for validation (12 of these also in training, 3,456 more but for case, punctuation "
+        "and white space)\n" in place.read(checkpoint.MODEL_CARD).decode()
+    )
+
+
 def test_the_card_of_a_model_without_labels_on_a_part_of_the_data(
     place: Place, exports: list[float]
 ) -> None:
