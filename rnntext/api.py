@@ -43,6 +43,7 @@ class TrainingKeywords(TypedDict, total=False):
     tag_column: str
     multi_label: bool
     label_separator: str
+    group_column: str
     encoding: str
     encoding_errors: str
     max_line: int

@@ -44,6 +44,8 @@ class DataSummary:
     # Validation documents or sentences that differ from training examples only in case,
     # punctuation and white space.
     near_duplicates: int = 0
+    # Groups (`--group-column`) of the validation data that training has too; None: no groups.
+    shared_groups: int | None = None
 
     @property
     def part(self) -> tuple[int, int, int] | None:

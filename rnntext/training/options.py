@@ -165,6 +165,14 @@ class TrainingOptions:
         ignored_elsewhere=True,
         changes_data=True,
     )
+    group_column: str | None = option(
+        None,
+        "Column of groups (films, customers): validation has other groups than training.",
+        metavar="NAME",
+        panel=DATA,
+        tasks=("classify", "tag"),
+        changes_data=True,
+    )
     encoding: str = option(
         "utf-8",
         "Character encoding of the text.",

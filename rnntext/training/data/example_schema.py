@@ -17,13 +17,16 @@ from rnntext.training.recipes import TokenizerDefaults
 
 
 class SourcedExample(Protocol):
-    """An example that says where it was read."""
+    """An example that says where it was read, and to which group it belongs."""
 
     @property
     def source(self) -> str: ...  # the name of its file, for messages
 
     @property
     def line(self) -> int: ...  # from 1
+
+    @property
+    def group(self) -> str | None: ...  # examples of one group stay in one part
 
 
 Example = TypeVar("Example", bound=SourcedExample)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -44,16 +45,57 @@ class Split(Protocol):
         """
 
 
-class ExampleSplitter:
-    """Collects fingerprints, labels and strata of examples, and samples the validation part."""
+class Splitter(ABC):
+    """Counts examples by label, collects what a split needs of them, and samples the validation
+    part."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}  # examples with each label, in order of appearance
         self._length = 0
-        self._clear()
 
     def __len__(self) -> int:
         return self._length
+
+    def add(
+        self, content: Strings, labels: Strings, stratum: Strings = (), group: str | None = None
+    ) -> None:
+        """Add the next example.
+
+        Examples with equal or nearly equal `content` are in the same part. So are those of one
+        `group`, or otherwise each `stratum` has about the same share of validation examples.
+        """
+        distinct = tuple(dict.fromkeys(labels))
+        for label in distinct:
+            self.counts[label] = self.counts.get(label, 0) + 1
+        self._length += 1
+        self._add(content, distinct, stratum, group)
+
+    @abstractmethod
+    def _add(
+        self, content: Strings, labels: Strings, stratum: Strings, group: str | None
+    ) -> None: ...
+
+    @abstractmethod
+    def split(
+        self,
+        share: float,
+        max_examples: int,
+        seed: int,
+        reread: Callable[[], Iterable[tuple[Strings, Strings]]],
+    ) -> Split:
+        """Sample about `share` of the examples, but at most about `max_examples`.
+
+        Every label stays in training, so that validation has no label that cannot be learned; the
+        validation part may be empty. `reread` yields contents and labels again.
+        """
+
+
+class ExampleSplitter(Splitter):
+    """Samples contents, which have no groups, from each stratum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._clear()
 
     def _clear(self) -> None:
         self._stratum_indices: dict[Strings, int] = {}
@@ -64,21 +106,12 @@ class ExampleSplitter:
         self._labels = array("i")  # concatenated
         self._offsets = array("q", [0])
 
-    def add(self, content: Strings, labels: Strings, stratum: Strings = ()) -> None:
-        """Add the next example.
-
-        Examples with equal or nearly equal `content` are in the same part, and each `stratum` has
-        about the same share of validation examples.
-        """
-        distinct = dict.fromkeys(labels)
-        for label in distinct:
-            self.counts[label] = self.counts.get(label, 0) + 1
-        self._length += 1
+    def _add(self, content: Strings, labels: Strings, stratum: Strings, _: str | None) -> None:
         if self._length > MAX_IN_MEMORY:
             self._clear()
             return
         indices = self._label_indices
-        self._labels.extend(indices.setdefault(label, len(indices)) for label in distinct)
+        self._labels.extend(indices.setdefault(label, len(indices)) for label in labels)
         self._offsets.append(len(self._labels))
         self._fingerprints.append(fingerprint(content))
         self._strata.append(self._stratum_indices.setdefault(stratum, len(self._stratum_indices)))

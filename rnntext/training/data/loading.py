@@ -162,6 +162,7 @@ def data_options(options: TrainingOptions) -> DataOptions:
         text_column=options.text_column,
         label_column=options.label_column or "label",
         tag_column=options.tag_column,
+        group_column=options.group_column,
         multi_label=options.multi_label,
         label_separator=options.label_separator,
         encoding=options.encoding,

@@ -448,14 +448,17 @@ On the validation data:
     )
 
 
-def test_the_model_card_counts_near_duplicates(place: Place, exports: list[float]) -> None:
+def test_the_model_card_counts_near_duplicates_and_groups(
+    place: Place, exports: list[float]
+) -> None:
     saving = saver(place)
-    summary = replace(SUMMARY, near_duplicates=3456)
+    summary = replace(SUMMARY, near_duplicates=3456, shared_groups=7890)
     saving._record = replace(RECORD, prepared=replace(PREPARED, summary=summary))
     saving.save_model(SAVED, b"graph", None)
     assert (
         "567 for validation (12 of these also in training, 3,456 more but for case, punctuation "
-        "and white space)\n" in place.read(checkpoint.MODEL_CARD).decode()
+        "and white space; 7,890 of its groups also in training)\n"
+        in place.read(checkpoint.MODEL_CARD).decode()
     )
 
 
