@@ -43,7 +43,8 @@ from torch import Tensor, nn
 from rnntext.config import usable_cores
 from rnntext.training.engine.device import Machine, choose_machine
 from rnntext.training.events import Finished, Prepared, Step
-from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import TrainingOptions
 from rnntext.training.run import run
 
 ROUNDS = 3

@@ -43,6 +43,7 @@ class TrainingKeywords(TypedDict, total=False):
     tag_column: str
     multi_label: bool
     label_separator: str
+    group_column: str
     encoding: str
     encoding_errors: str
     max_line: int
@@ -75,7 +76,7 @@ class TrainingKeywords(TypedDict, total=False):
 
 class RunKeywords(TrainingKeywords, total=False):
     """Those, and how the run is executed: the fields of
-    `rnntext.training.options.ExecutionOptions`."""
+    `rnntext.training.execution_options.ExecutionOptions`."""
 
     force: bool
     resume: bool
@@ -138,7 +139,8 @@ def train_events(
     `stop` is called after each step; where it returns True the state is saved, and the last event
     is `Stopped`.
     """
-    from rnntext.training.options import ExecutionOptions, TrainingOptions
+    from rnntext.training.execution_options import ExecutionOptions
+    from rnntext.training.options import TrainingOptions
 
     began = time.perf_counter()  # before PyTorch is imported, which a time budget includes
     given: dict[str, Any] = dict(options)

@@ -41,6 +41,11 @@ class DataSummary:
     cut_short: bool = False  # the time budget allowed only a part of the training text
     sampled: int = 0  # characters that the tokenizer was trained on; 0: all of them
     sample_cut: bool = False  # the time budget allowed only so many
+    # Validation documents or sentences that differ from training examples only in case,
+    # punctuation and white space.
+    near_duplicates: int = 0
+    # Groups (`--group-column`) of the validation data that training has too; None: no groups.
+    shared_groups: int | None = None
 
     @property
     def part(self) -> tuple[int, int, int] | None:

@@ -16,7 +16,8 @@ from rnntext.api import ReadingKeywords, RunKeywords, TrainingKeywords
 from rnntext.errors import CheckpointError, TrainingError, UsageError
 from rnntext.text.formats import DataOptions
 from rnntext.training.events import Evaluated, Prepared, Saved, Step, Stopped
-from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import TrainingOptions
 from tests.conftest import CORPORA, Shell
 
 REVIEWS = CORPORA / "reviews.csv"

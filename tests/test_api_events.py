@@ -15,7 +15,8 @@ import rnntext.training.run
 from rnntext.api import train, train_events
 from rnntext.errors import TrainingError, UsageError
 from rnntext.training.events import Event, Finished, Saved, Step, Stopped
-from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import TrainingOptions
 
 STEP = Step(20, 1500, 1, 2.3456, 0.01, 1.0, 12_345.6, 3.0, 99.0, 3725.4)
 FINISHED = Finished(30, 3.0, 999, 8.0, 0.5, "it is done", 20, (), False)

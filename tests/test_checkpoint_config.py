@@ -80,7 +80,9 @@ def config_of(task: str, *, finished: bool) -> dict[str, Any]:
         parameters=123,
         quantization=Quantization(("v.csv",), 1.5, METRICS, {"f1": 0.25}),
         tokenizer=TOKENIZER.config,
-        data=DataRecord("lines", 8, 2, 99, 0, "ab", {"a": 4, "b": 4}, 10, True, 0, False, "cd"),
+        data=DataRecord(
+            "lines", 8, 2, 99, 0, "ab", {"a": 4, "b": 4}, 10, True, 0, False, 7, 6, "cd"
+        ),
         training=TrainingRecord(
             options=options.to_json(),
             recipe=recipe.to_json(),
@@ -124,7 +126,8 @@ def test_the_keys_and_their_order(tmp_path: Path) -> None:
     ]
     assert list(finished["data"]) == [
         *("unit", "train", "valid", "characters", "duplicates", "fingerprint", "labels", "read"),
-        *("cut_short", "sampled", "sample_cut", "valid_digest"),
+        *("cut_short", "sampled", "sample_cut", "near_duplicates", "shared_groups"),
+        "valid_digest",
     ]
     assert list(finished["training"]) == [
         *("options", "recipe", "machine", "threads", "processes", "torch_version", "finished"),
@@ -208,6 +211,8 @@ def test_fields_that_older_versions_did_not_write() -> None:
         ("results", "evaluation_seconds"),
         ("results", "halves"),
         ("data", "sample_cut"),
+        ("data", "near_duplicates"),
+        ("data", "shared_groups"),
         ("results", "reason"),
         ("data", "read"),
         ("data", "valid_digest"),
@@ -222,6 +227,7 @@ def test_fields_that_older_versions_did_not_write() -> None:
     assert isinstance(config.results, Results)
     assert (config.results.float32, config.results.plans) == (None, ())
     assert (config.data.read, config.data.valid_digest) == (0, "")
+    assert (config.data.near_duplicates, config.data.shared_groups) == (0, None)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from rnntext.cli.options import Quiet, RecordSource, Threads
 from rnntext.cli.train import train
 from rnntext.cli.values import path_option
 from rnntext.errors import UsageError
-from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import TrainingOptions
 
 _PROMPTS = ("The heron", "Mara said")
 _REVIEWS = (

@@ -175,6 +175,15 @@ class Progress:
                 f"{summary.duplicates:,} of {summary.valid:,} validation {summary.unit} found in "
                 "training too"
             )
+        if summary.near_duplicates:
+            self.print_line(
+                f"{summary.near_duplicates:,} of {summary.valid:,} validation {summary.unit} "
+                "differ from training only in case, punctuation and white space"
+            )
+        if summary.shared_groups:
+            self.print_line(
+                f"{summary.shared_groups:,} of the validation data's groups found in training too"
+            )
         if summary.cut_short:
             self.print_line(
                 f"the time allows for the first {summary.train:,} {summary.unit} of the training "

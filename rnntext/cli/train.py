@@ -20,7 +20,8 @@ from rnntext.cli.signature import expanded
 from rnntext.cli.values import path_argument, path_option
 from rnntext.errors import RnntextError, UsageError
 from rnntext.tasks import TASKS
-from rnntext.training.options import CHECKPOINTS, ExecutionOptions, TrainingOptions
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import CHECKPOINTS, TrainingOptions
 
 if TYPE_CHECKING:
     from rnntext.training.events import Event, Prepared, Saved, StepTimed
@@ -255,6 +256,9 @@ def _facts(prepared: Prepared | None, end: Saved | StepTimed) -> dict[str, Any]:
         f"valid_{summary.unit}": summary.valid,
         "characters": summary.characters,
         "duplicates": summary.duplicates,
+        # Those of a language model's lines are not counted.
+        **({"near_duplicates": summary.near_duplicates} if summary.labels else {}),
+        **({} if summary.shared_groups is None else {"shared_groups": summary.shared_groups}),
         "labels": summary.labels,
         "vocabulary": prepared.model.encoder.vocab_size,
         "parameters": prepared.parameters,

@@ -22,6 +22,9 @@ from rnntext.text.source import extension
 
 Metrics = dict[str, Any]
 
+# Options for reading data that say nothing of other data.
+_OF_TRAINING = {"split", "group_column", "buffered_sources"}
+
 
 def metric_names(config: ModelConfig) -> tuple[str, ...]:
     """Return the names of the model's metrics that are single numbers."""
@@ -46,7 +49,7 @@ def recorded_reading(found: Checkpoint, paths: Sequence[str]) -> DataOptions:
     the extensions of `paths` determine it. Raises CheckpointError."""
     config = CheckpointConfig.of(found)
     recorded = config.training.options
-    names = {field.name for field in fields(DataOptions)} - {"split", "buffered_sources"}
+    names = {field.name for field in fields(DataOptions)} - _OF_TRAINING
     if any(extension(path) for path in paths):
         names.remove("format")
     given = {name: recorded[name] for name in names if recorded.get(name) is not None}

@@ -34,6 +34,7 @@ class DataOptions:
     text_column: str | None = None  # unset: `text`, or `words` for tagging
     label_column: str = "label"
     tag_column: str | None = None  # unset: UPOS, the last column, or `tags`
+    group_column: str | None = None  # set: rows of a group are not to be split up
     multi_label: bool = False
     label_separator: str | None = None  # unset: a comma in CSV and TSV, none elsewhere
     encoding: str = "utf-8"
@@ -55,6 +56,15 @@ class DataOptions:
     @property
     def decoding(self) -> Decoding:
         return Decoding(self.encoding, self.encoding_errors, self.max_line)
+
+    def refuse_group_column(self, name: str, kind: str) -> None:
+        """Raise UsageError if `--group-column` is given: `name` is data of a `kind` that has no
+        columns to name."""
+        if self.group_column is not None:
+            raise UsageError(
+                f"--group-column {self.group_column}: {name} is {kind}, which has no columns with "
+                "names: leave it out, or give CSV, TSV or JSON Lines"
+            )
 
     def require_format(self, task: str, formats: Sequence[str]) -> None:
         """Raise UsageError if `--format` names none of the task's `formats`."""

@@ -28,7 +28,7 @@ from rnntext.text.source import (
     source_name,
     visible_entries,
 )
-from rnntext.text.tables import Row, read_rows, text_field
+from rnntext.text.tables import Row, group_columns, group_field, read_rows, text_field
 
 CLASSIFY_FORMATS = ("csv", "tsv", "jsonl", "fasttext", "parquet")
 _SEVERAL = "several are for `train classify --multi-label`"
@@ -42,6 +42,7 @@ class Labelled:
     labels: tuple[str, ...]
     source: str
     line: int
+    group: str | None = None  # what `group_column` holds
 
 
 def read_labelled(paths: Sequence[str], options: DataOptions, stdin: int = 0) -> Iterator[Labelled]:
@@ -52,7 +53,8 @@ def read_labelled(paths: Sequence[str], options: DataOptions, stdin: int = 0) ->
     `multi_label` a row has a JSON list, or a string that is split at `label_separator` (in CSV
     and TSV at commas if it is unset), and spaces around each label are stripped; an empty string
     or list means no label. Raises DataError with file and line for a row without a label, and
-    for several labels without `multi_label`.
+    for several labels without `multi_label`; UsageError for a `group_column` where there are no
+    columns.
     """
     options.require_format("classify", CLASSIFY_FORMATS)
     for path in paths:
@@ -66,11 +68,16 @@ def read_labelled(paths: Sequence[str], options: DataOptions, stdin: int = 0) ->
 
 def _read_source(path: str, options: DataOptions, stdin: int) -> Iterator[Labelled]:
     if os.path.isdir(path):
+        options.refuse_group_column(for_message(path), "a folder for each class")
         yield from _read_folders(path, options)
         return
     name = source_name(path)
     text_column = options.text_column or "text"
-    columns = {text_column: "--text-column", options.label_column: "--label-column"}
+    columns = {
+        **group_columns(options.group_column),
+        text_column: "--text-column",
+        options.label_column: "--label-column",
+    }
     if is_hub_or_parquet(path, options):
         for row in read_remote(path, columns, options.split):
             yield _labelled_row(row, text_column, options, name)
@@ -78,6 +85,7 @@ def _read_source(path: str, options: DataOptions, stdin: int) -> Iterator[Labell
     head, blocks = peek_lines(read_data_line_blocks(path, options, stdin))
     format_name = detect_labelled_format(path, options, head)
     if format_name == "fasttext":
+        options.refuse_group_column(name, "fastText lines")
         yield from _read_fasttext(blocks, options, name)
         return
     default_separator = "," if format_name in ("csv", "tsv") else None
@@ -106,7 +114,7 @@ def _labelled_row(
         raise DataError(f"{where} has a list of labels: {_SEVERAL}")
     else:
         labels = (_label(value, where),)
-    return Labelled(text, labels, name, row.line)
+    return Labelled(text, labels, name, row.line, group_field(row, options.group_column, name))
 
 
 def _several_labels(value: object, separator: str | None, where: str) -> tuple[str, ...]:

@@ -66,6 +66,28 @@ def text_field(row: Row, column: str, name: str) -> str:
     return value
 
 
+def group_field(row: Row, column: str | None, name: str) -> str | None:
+    """Return the group in `column` as a string; None for an empty field, or without a column.
+
+    A JSON number or boolean becomes what spells it in JSON. Raises DataError for other values.
+    """
+    value = None if column is None else row.fields[column]
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    raise DataError(
+        f"{name}, line {row.line}: the group is neither a string nor a number: make it one"
+    )
+
+
+def group_columns(column: str | None) -> dict[str, str]:
+    """Return the columns that `read_rows` has to require for groups, with their option."""
+    return {} if column is None else {column: "--group-column"}
+
+
 def missing_column(
     where: str, column: str, option: str, columns: Iterable[str], hint: str = ""
 ) -> DataError:

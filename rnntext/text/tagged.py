@@ -18,7 +18,7 @@ from rnntext.text.format_detection import CONLLU_WIDTH, detect_tagged_format, is
 from rnntext.text.formats import DataOptions, read_data_line_blocks
 from rnntext.text.remote import read_remote
 from rnntext.text.source import for_message, peek_lines, source_name
-from rnntext.text.tables import Row, read_rows
+from rnntext.text.tables import Row, group_columns, group_field, read_rows
 
 TAG_FORMATS = ("conllu", "conll", "jsonl", "parquet")
 # Index of the CoNLL-U columns that hold a tag, https://universaldependencies.org/format.html
@@ -34,6 +34,7 @@ class Tagged:
     tags: tuple[str, ...]
     source: str
     line: int
+    group: str | None = None  # what `group_column` holds
 
 
 def read_tagged(paths: Sequence[str], options: DataOptions, stdin: int = 0) -> Iterator[Tagged]:
@@ -43,8 +44,9 @@ def read_tagged(paths: Sequence[str], options: DataOptions, stdin: int = 0) -> I
     together decide whether they are span tags (see `bio.span_scheme`). `tag_column` is, for
     CoNLL-U, one of CONLLU_COLUMNS (`upos` if unset) or a column number from 1; for CoNLL columns a
     number (the last if unset); for JSON Lines, Parquet and `hf:` a column name (`tags` if unset;
-    the words are in `text_column`, `words` if unset). Raises UsageError for an invalid column, and
-    DataError with file and line for a word without a tag or a malformed line.
+    the words are in `text_column`, `words` if unset). Raises UsageError for an invalid column and
+    for a `group_column` where columns have no names, and DataError with file and line for a word
+    without a tag or a malformed line.
     """
     sentences = list(_read_sentences(paths, options, stdin))
     scheme = span_scheme(sentence.tags for sentence in sentences)
@@ -87,18 +89,29 @@ def _read_source(path: str, options: DataOptions, stdin: int) -> Iterator[Tagged
     name = source_name(path)
     words_column = options.text_column or "words"
     tags_column = options.tag_column or "tags"
-    columns = {words_column: "--text-column", tags_column: "--tag-column"}
+    columns = {
+        **group_columns(options.group_column),
+        words_column: "--text-column",
+        tags_column: "--tag-column",
+    }
+
+    def sentences(rows: Iterable[Row | None]) -> Iterator[Tagged]:
+        for row in rows:
+            if row is not None:
+                group = group_field(row, options.group_column, name)
+                yield from _sentence_of_row(row, words_column, tags_column, name, group)
+
     if is_hub_or_parquet(path, options):
-        for row in read_remote(path, columns, options.split):
-            yield from _sentence_of_row(row, words_column, tags_column, name)
+        yield from sentences(read_remote(path, columns, options.split))
         return
     head, blocks = peek_lines(read_data_line_blocks(path, options, stdin))
     format_name = detect_tagged_format(path, options, head)
     if format_name == "jsonl":
-        for json_row in read_rows(blocks, "jsonl", name, columns, options.encoding_errors):
-            if json_row is not None:
-                yield from _sentence_of_row(json_row, words_column, tags_column, name)
-    elif format_name == "conllu":
+        yield from sentences(read_rows(blocks, "jsonl", name, columns, options.encoding_errors))
+        return
+    kind = "CoNLL-U" if format_name == "conllu" else "CoNLL columns"
+    options.refuse_group_column(name, kind)
+    if format_name == "conllu":
         yield from _read_conllu(blocks, options.tag_column or "upos", name)
     else:
         yield from _read_columns(blocks, options.tag_column, name)
@@ -212,7 +225,9 @@ def _split_columns(line: str) -> list[str]:
     return re.split(" +", line.strip(" "))
 
 
-def _sentence_of_row(row: Row, words_column: str, tags_column: str, name: str) -> Iterator[Tagged]:
+def _sentence_of_row(
+    row: Row, words_column: str, tags_column: str, name: str, group: str | None
+) -> Iterator[Tagged]:
     """Yield one sentence, or none if the row has no words."""
     where = f"{name}, line {row.line}"
     values = []
@@ -230,6 +245,7 @@ def _sentence_of_row(row: Row, words_column: str, tags_column: str, name: str) -
             tuple(_tag(tag, where) for tag in tags),
             name,
             row.line,
+            group,
         )
 
 

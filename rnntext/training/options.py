@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from rnntext import arguments
 from rnntext.arguments import Range, refuse_empty
@@ -18,6 +17,9 @@ from rnntext.config import CELLS, one_of
 from rnntext.errors import UsageError
 from rnntext.json_fields import FieldError, read_record
 from rnntext.tasks import TASKS
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 PRESETS = ("tiny", "small", "medium", "large")
 TOKENIZERS = ("bpe", "word", "char", "byte")
@@ -161,6 +163,14 @@ class TrainingOptions:
         panel=DATA,
         tasks=("classify",),
         ignored_elsewhere=True,
+        changes_data=True,
+    )
+    group_column: str | None = option(
+        None,
+        "Column of groups (films, customers): validation has other groups than training.",
+        metavar="NAME",
+        panel=DATA,
+        tasks=("classify", "tag"),
         changes_data=True,
     )
     encoding: str = option(
@@ -393,7 +403,7 @@ class TrainingOptions:
         one_of("task", self.task, tuple(TASKS))
         for path in self.data:
             refuse_empty("DATA", path)
-        _check_values(self)
+        check_values(self)
         budgets = [
             flag_of(name)
             for name in ("epochs", "steps", "minutes")
@@ -442,56 +452,7 @@ def data_fields() -> tuple[str, ...]:
     return tuple(name for name, declaration in found.items() if declaration.changes_data)
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionOptions:
-    """Options of how a training run is executed; none of them changes what it computes.
-
-    Raises UsageError for values that are not valid.
-    """
-
-    force: bool = option(
-        False,
-        "Replace the model in DIR.",
-        panel=CHECKPOINTS,
-        changes_data=False,
-    )
-    resume: bool = option(
-        False,
-        "Resume the run in DIR, if there is one.",
-        panel=CHECKPOINTS,
-        changes_data=False,
-    )
-    save_every: float | None = option(
-        None,
-        "Interval between checkpoints of the training state (otherwise a minute).",
-        metavar="SECONDS",
-        panel=CHECKPOINTS,
-        changes_data=False,
-        within=arguments.SECONDS,
-    )
-    cache: bool = option(
-        True,
-        "Keep the encoded data for the next run.",
-        panel=DATA,
-        changes_data=False,
-        negatable=True,
-    )
-    tensorboard: Path | None = option(  # noqa: RUF009  (a dataclass field)
-        None,
-        "Write metrics for TensorBoard into this directory.",
-        metavar="DIR",
-        panel=CHECKPOINTS,
-        changes_data=False,
-        is_path=True,
-    )
-
-    def __post_init__(self) -> None:
-        _check_values(self)
-        if self.force and self.resume:
-            raise UsageError("--resume and --force exclude each other")
-
-
-def _check_values(options: TrainingOptions | ExecutionOptions) -> None:
+def check_values(options: DataclassInstance) -> None:
     """Raise UsageError for a value that is none of the choices or not within the range, and
     for an empty path. None is valid where it is the default."""
     for item in fields(options):

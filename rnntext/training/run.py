@@ -44,6 +44,7 @@ from rnntext.training.events import (
     StepTimed,
     Stopped,
 )
+from rnntext.training.execution_options import ExecutionOptions
 from rnntext.training.memory_needs import (
     require_batch_memory,
     require_model_memory,
@@ -52,7 +53,7 @@ from rnntext.training.memory_needs import (
 from rnntext.training.networks.encoder import Network
 from rnntext.training.networks.size import network_size
 from rnntext.training.onnx.from_network import export, numpy_weights, verify
-from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence import resume as resuming
 from rnntext.training.persistence.destination import Destination
 from rnntext.training.persistence.pretrained import PretrainedEncoder

@@ -11,7 +11,8 @@ import pytest
 from rnntext.checkpoint import load
 from rnntext.cli import demo
 from rnntext.training.events import Saved
-from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import TrainingOptions
 from tests.conftest import Shell
 
 

@@ -21,7 +21,8 @@ from rnntext.runtime.generate import GenerationOptions
 from rnntext.runtime.sampling import SamplingOptions
 from rnntext.runtime.tagger import TaggedSentence
 from rnntext.training.events import Saved
-from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import TrainingOptions
 
 SHOWN = """
 A language model of stories from a harbour town

@@ -19,7 +19,8 @@ from rnntext.checkpoint import load
 from rnntext.cli import output
 from rnntext.cli.train import train
 from rnntext.training.data import prepare
-from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import TrainingOptions
 from tests.cli.test_streams import on_terminal
 from tests.conftest import CORPORA, RNNTEXT, TINY, Shell, environment
 

@@ -14,8 +14,11 @@ from tests.conftest import CORPORA, TINY, Outcome, Shell
 # Options of `train` that not all tasks have.
 OWN = {
     "lm": {"--bptt"},
-    "classify": {"--class-weights", "--label-column", "--label-separator", "--multi-label"},
-    "tag": {"--tag-column"},
+    "classify": {
+        *("--class-weights", "--group-column", "--label-column", "--label-separator"),
+        "--multi-label",
+    },
+    "tag": {"--group-column", "--tag-column"},
 }
 
 
@@ -72,6 +75,7 @@ def test_every_command_takes_quiet(name: str, run: Shell) -> None:
         (["translate"], ("lm, classify, tag", "'translate'")),
         (["--steps", "3", "translate", "x"], ("lm, classify, tag", "'translate'")),
         (["lm", "x", "--class-weights", "balanced"], ("--class-weights is for train classify",)),
+        (["lm", "x", "--group-column", "x"], ("--group-column is for train classify and tag",)),
         (["tag", "x", "--multi-label"], ("--multi-label is for train classify",)),
         (["classify", "x", "--tag-column", "upos"], ("--tag-column is for train tag",)),
         (["tag", "x", "--threads", "0"], ("--threads", "from 1 to 1,024")),

@@ -80,7 +80,14 @@ def test_what_is_trained_in_every_detail(lines: Lines) -> None:
     event = replace(
         PREPARED,
         model=ModelConfig("tag", encoder, ("A", "B"), False, 9),
-        summary=replace(SUMMARY, duplicates=1000, sampled=2_000_000, cut_short=True),
+        summary=replace(
+            SUMMARY,
+            duplicates=1000,
+            near_duplicates=1100,
+            shared_groups=1200,
+            sampled=2_000_000,
+            cut_short=True,
+        ),
         processes=2,
         details=("with a CRF", "with averaging"),
         remarks=("One label has one text.", "Another remark."),
@@ -95,9 +102,17 @@ def test_what_is_trained_in_every_detail(lines: Lines) -> None:
         "One label has one text.",
         "Another remark.",
         "1,000 of 567 validation sentences found in training too",
+        "1,100 of 567 validation sentences differ from training only in case, punctuation and "
+        "white space",
+        "1,200 of the validation data's groups found in training too",
         "the time allows for the first 1,234 sentences of the training data: give more minutes "
         "to use all of it",
     ]
+
+
+def test_no_group_is_in_training_too(lines: Lines) -> None:
+    event = replace(PREPARED, summary=replace(SUMMARY, shared_groups=0))
+    assert lines(event) == lines(PREPARED)
 
 
 @pytest.mark.parametrize(

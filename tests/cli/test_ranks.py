@@ -249,7 +249,8 @@ from types import SimpleNamespace
 from rnntext.training import run as module
 from rnntext.training.engine.loop import Loop
 from rnntext.training.events import Finished
-from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import TrainingOptions
 
 rank, now = int(os.environ["RANK"]), 0.0
 

@@ -16,7 +16,8 @@ from rnntext.cli.main import make_app
 from rnntext.errors import RnntextError, UsageError
 from rnntext.private import click_exception
 from rnntext.training.events import Saved, StepTimed
-from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import TrainingOptions
 from tests.cli.run_events import PREPARED, SAVED, TIMED
 from tests.cli.screens import screen
 

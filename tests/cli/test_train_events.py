@@ -17,7 +17,8 @@ import rnntext.training.persistence.tensorboard
 import rnntext.training.run
 from rnntext.errors import CheckpointError, RnntextError, UsageError
 from rnntext.training.events import Event
-from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import TrainingOptions
 from tests.cli.run_events import FINISHED, OPTIONS, PREPARED, SAVED, STEP, STOPPED, TIMED
 
 

@@ -67,6 +67,7 @@ def test_the_result_of_a_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
         "valid_sentences\t45\n"
         "characters\t6789\n"
         "duplicates\t2\n"
+        "near_duplicates\t0\n"
         "vocabulary\t432\n"
         "parameters\t98765\n"
         "steps_per_epoch\t10\n"
@@ -79,6 +80,16 @@ def test_the_result_of_a_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
     found = json.loads(written(reader))
     assert (found["labels"], found["seconds_per_epoch"]) == ({"N": 70, "V": 53}, 2.5)
     assert "metrics" not in found
+    assert "shared_groups" not in found
+    prepared = replace(PREPARED, summary=replace(PREPARED.summary, shared_groups=0))
+    reader = pipe(monkeypatch)
+    print_result(prepared, TIMED, False)
+    assert "\nshared_groups\t0\n" in written(reader)
+    # Those of a language model are not counted.
+    prepared = replace(PREPARED, summary=replace(PREPARED.summary, labels={}))
+    reader = pipe(monkeypatch)
+    print_result(prepared, TIMED, False)
+    assert "near_duplicates" not in written(reader)
 
 
 def test_a_terminal_shows_the_rates_of_each_label(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rnntext.errors import DataError
+from rnntext.errors import DataError, UsageError
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import Labelled, read_labelled
 from tests.text.test_source import piped, standard_input
@@ -84,6 +84,51 @@ def test_json_labels_are_what_the_json_spells(tmp_path: Path, value: str, label:
 
 def test_a_no_break_space_ends_no_fasttext_label(tmp_path: Path) -> None:
     assert labels(tmp_path, "a.txt", "__label__x\u00a0y a\n") == [("x\u00a0y",)]
+
+
+GROUPED = {
+    "csv": 'film,text,label\nthe film,a,x\n,b,y\n"7, 8",c,x\n',
+    "tsv": "film\ttext\tlabel\nthe film\ta\tx\n\tb\ty\n7, 8\tc\tx\n",
+    "jsonl": '{"film": "the film", "text": "a", "label": "x"}\n'
+    '{"film": "", "text": "b", "label": "y"}\n{"film": "7, 8", "text": "c", "label": "x"}\n',
+}
+
+
+@pytest.mark.parametrize("format_name", GROUPED)
+def test_rows_have_the_group_that_a_column_names(format_name: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{format_name}"
+    path.write_text(GROUPED[format_name])
+    assert [row.group for row in read(path, group_column="film")] == ["the film", None, "7, 8"]
+    assert [row.group for row in read(path)] == [None] * 3
+    where = r"line 1 " if format_name == "jsonl" else ""
+    message = rf"a\.{format_name},? ?{where}has no column 'book'; it has: film, .*--group-column"
+    with pytest.raises(DataError, match=message):
+        read(path, group_column="book")
+
+
+def test_groups_of_json_are_what_the_json_spells(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    values = ("null", "7", "7.5", "true", "0", '"7"')
+    path.write_text("".join(f'{{"text": "", "label": 1, "g": {value}}}\n' for value in values))
+    groups = [row.group for row in read(path, group_column="g")]
+    assert groups == [None, "7", "7.5", "true", "0", "7"]
+    path.write_text('{"text": "", "label": 1, "g": ["x"]}\n')
+    message = r"a\.jsonl, line 1: the group is neither a string nor a number: make it one"
+    with pytest.raises(DataError, match=message):
+        read(path, group_column="g")
+
+
+def test_a_format_without_columns_has_no_groups(tmp_path: Path) -> None:
+    lines = tmp_path / "a.txt"
+    lines.write_text("__label__x a\n")
+    folder = tmp_path / "films"
+    (folder / "x").mkdir(parents=True)
+    (folder / "x" / "1.txt").write_text("a")
+    for path, kind in ((lines, "fastText lines"), (folder, "a folder for each class")):
+        message = f"^--group-column film: {path} is {kind}, which has no columns with names: leave"
+        with pytest.raises(UsageError, match=message):
+            read(path, group_column="film")
+        assert [row.group for row in read(path)] == [None]
 
 
 def test_other_columns_can_be_named(tmp_path: Path) -> None:

@@ -107,6 +107,38 @@ def test_the_columns_of_a_json_row(tmp_path: Path) -> None:
     ]
 
 
+def test_sentences_have_the_group_that_a_column_names(tmp_path: Path) -> None:
+    """Also where their span tags are converted."""
+    path = tmp_path / "a.jsonl"
+    rows = [{"words": ["a", "b"], "tags": ["B-x", "E-x"], "book": book} for book in ("one", None)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read(path, group_column="book")
+    assert [(sentence.group, sentence.tags) for sentence in found] == [
+        ("one", ("B-x", "I-x")),
+        (None, ("B-x", "I-x")),
+    ]
+    with pytest.raises(DataError, match=r"line 1 has no column 'page'.*--group-column"):
+        read(path, group_column="page")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("a.conll", "a X\n", "CoNLL columns"),
+        ("a.conllu", conllu_line("1", "a", "X") + "\n", "CoNLL-U"),
+    ],
+)
+def test_columns_without_names_have_no_groups(
+    name: str, content: str, kind: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    message = f"^--group-column book: {path} is {kind}, which has no columns with names: leave it"
+    with pytest.raises(UsageError, match=message):
+        read(path, group_column="book")
+    assert [sentence.group for sentence in read(path)] == [None]
+
+
 def test_span_tags_are_told_over_all_the_files(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x I-A\ny E-A\n\nz S-A\n")
     (tmp_path / "b").write_text("x B-B\n")

@@ -9,13 +9,8 @@ from typing import Any, get_type_hints
 import pytest
 
 from rnntext.errors import UsageError
-from rnntext.training.options import (
-    ExecutionOptions,
-    TrainingOptions,
-    data_fields,
-    declarations,
-    option,
-)
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import TrainingOptions, data_fields, declarations, option
 
 EVERYTHING = TrainingOptions(
     "classify",
@@ -26,6 +21,7 @@ EVERYTHING = TrainingOptions(
     label_column="l",
     multi_label=True,
     label_separator=";",
+    group_column="g",
     encoding="latin-1",
     encoding_errors="replace",
     split="test",
@@ -63,8 +59,8 @@ def test_fields_of_the_cache_key() -> None:
     """An entry made by an earlier version is found again only with the same fields."""
     assert data_fields() == (
         "task", "format", "text_column", "label_column", "tag_column", "multi_label",
-        "label_separator", "encoding", "encoding_errors", "split", "tokenizer", "vocab_size",
-        "min_frequency", "lowercase", "part",
+        "label_separator", "group_column", "encoding", "encoding_errors", "split", "tokenizer",
+        "vocab_size", "min_frequency", "lowercase", "part",
     )  # fmt: skip
 
 
@@ -230,6 +226,13 @@ def test_flags_of_one_task(name: str, value: Any, task: str) -> None:
         message = f"--{name.replace('_', '-')} is for train {task}"
         with pytest.raises(UsageError, match=message):
             TrainingOptions(other, ("x",), **{name: value})
+
+
+def test_groups_are_for_examples() -> None:
+    for task in ("classify", "tag"):
+        assert TrainingOptions(task, ("x",), group_column="film").group_column == "film"
+    with pytest.raises(UsageError, match=r"^--group-column is for train classify and tag$"):
+        TrainingOptions("lm", ("x",), group_column="film")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ from rnntext.training.events import (
     Saved,
     Stopped,
 )
-from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence import destination, resume
 from rnntext.training.run import run
 from rnntext.training.tasks import classifier as classification

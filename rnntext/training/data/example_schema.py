@@ -17,13 +17,16 @@ from rnntext.training.recipes import TokenizerDefaults
 
 
 class SourcedExample(Protocol):
-    """An example that says where it was read."""
+    """An example that says where it was read, and to which group it belongs."""
 
     @property
     def source(self) -> str: ...  # the name of its file, for messages
 
     @property
     def line(self) -> int: ...  # from 1
+
+    @property
+    def group(self) -> str | None: ...  # examples of one group stay in one part
 
 
 Example = TypeVar("Example", bound=SourcedExample)
@@ -47,7 +50,8 @@ class ExampleSchema(ABC, Generic[Example]):
 
     @abstractmethod
     def content(self, example: Example) -> tuple[str, ...]:
-        """The input that is learned from; examples of equal content stay in one part."""
+        """The input that is learned from; examples of equal content, or of contents that are near
+        duplicates, stay in one part."""
 
     @abstractmethod
     def labels(self, example: Example) -> tuple[str, ...]:

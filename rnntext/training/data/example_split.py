@@ -1,16 +1,18 @@
 """Seeded splits of examples into a training and a validation part.
 
-Knows: what must stay together (equal texts) and what must stay in training (every label). Does not
-know: the type of an example, or how large a part should be.
+Knows: what must stay together (texts that are equal or near duplicates) and what must stay in
+training (every label). Does not know: the type of an example, or how large a part should be.
 
-No text is held, only a hash and the label indices of each example; with more than MAX_IN_MEMORY
-examples only the counts of labels. The examples are read again to assign each to its part.
+No text is held, only a fingerprint and the label indices of each example; with more than
+MAX_IN_MEMORY examples only the counts of labels. The examples are read again to assign each to
+its part.
 """
 
 from __future__ import annotations
 
 import hashlib
 import heapq
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from rnntext.training.data.near_duplicates import fingerprint
 from rnntext.training.data.store import Array, RaggedArray, counts_of
 from rnntext.training.data.text_split import require_share
 
@@ -42,43 +45,75 @@ class Split(Protocol):
         """
 
 
-class ExampleSplitter:
-    """Collects hashes, labels and strata of examples, and samples the validation part."""
+class Splitter(ABC):
+    """Counts examples by label, collects what a split needs of them, and samples the validation
+    part."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}  # examples with each label, in order of appearance
         self._length = 0
-        self._clear()
 
     def __len__(self) -> int:
         return self._length
+
+    def add(
+        self, content: Strings, labels: Strings, stratum: Strings = (), group: str | None = None
+    ) -> None:
+        """Add the next example.
+
+        Examples with equal or nearly equal `content` are in the same part. So are those of one
+        `group`, or otherwise each `stratum` has about the same share of validation examples.
+        """
+        distinct = tuple(dict.fromkeys(labels))
+        for label in distinct:
+            self.counts[label] = self.counts.get(label, 0) + 1
+        self._length += 1
+        self._add(content, distinct, stratum, group)
+
+    @abstractmethod
+    def _add(
+        self, content: Strings, labels: Strings, stratum: Strings, group: str | None
+    ) -> None: ...
+
+    @abstractmethod
+    def split(
+        self,
+        share: float,
+        max_examples: int,
+        seed: int,
+        reread: Callable[[], Iterable[tuple[Strings, Strings]]],
+    ) -> Split:
+        """Sample about `share` of the examples, but at most about `max_examples`.
+
+        Every label stays in training, so that validation has no label that cannot be learned; the
+        validation part may be empty. `reread` yields contents and labels again.
+        """
+
+
+class ExampleSplitter(Splitter):
+    """Samples contents, which have no groups, from each stratum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._clear()
 
     def _clear(self) -> None:
         self._stratum_indices: dict[Strings, int] = {}
         self._label_indices: dict[str, int] = {}
         # Of each example:
-        self._hashes = array("q")
+        self._fingerprints = array("q")
         self._strata = array("i")
         self._labels = array("i")  # concatenated
         self._offsets = array("q", [0])
 
-    def add(self, content: Strings, labels: Strings, stratum: Strings = ()) -> None:
-        """Add the next example.
-
-        Examples with equal `content` are in the same part, and each `stratum` has about the same
-        share of validation examples.
-        """
-        distinct = dict.fromkeys(labels)
-        for label in distinct:
-            self.counts[label] = self.counts.get(label, 0) + 1
-        self._length += 1
+    def _add(self, content: Strings, labels: Strings, stratum: Strings, _: str | None) -> None:
         if self._length > MAX_IN_MEMORY:
             self._clear()
             return
         indices = self._label_indices
-        self._labels.extend(indices.setdefault(label, len(indices)) for label in distinct)
+        self._labels.extend(indices.setdefault(label, len(indices)) for label in labels)
         self._offsets.append(len(self._labels))
-        self._hashes.append(hash(content))
+        self._fingerprints.append(fingerprint(content))
         self._strata.append(self._stratum_indices.setdefault(stratum, len(self._stratum_indices)))
 
     def split(
@@ -96,15 +131,17 @@ class ExampleSplitter:
         stratified.
         """
         if self._length > MAX_IN_MEMORY:
-            hashes = (_seeded_hash(content, seed) for content, _ in reread())
-            sampled = _smallest(hashes, share, max_examples)
-            _remove_hashes_of_unseen_labels(sampled, seed, reread(), dict(self.counts))
-            return _SplitByHash(sampled, seed)
+            numbered = (
+                (_seeded_hash(content, seed), fingerprint(content)) for content, _ in reread()
+            )
+            sampled = _smallest(numbered, share, max_examples)
+            _remove_fingerprints_of_unseen_labels(sampled, reread(), dict(self.counts))
+            return _SplitByFingerprint(sampled)
         order = {stratum: rank for rank, stratum in enumerate(sorted(self._stratum_indices))}
         ranks = np.array([order[stratum] for stratum in self._stratum_indices], np.int32)
-        return _SplitByPosition(
+        return SplitByPosition(
             sample_examples(
-                np.frombuffer(self._hashes, np.int64),
+                np.frombuffer(self._fingerprints, np.int64),
                 ranks[np.frombuffer(self._strata, np.int32)],
                 RaggedArray(
                     np.frombuffer(self._labels, np.int32), np.frombuffer(self._offsets, np.int64)
@@ -120,7 +157,9 @@ class ExampleSplitter:
 
 
 @dataclass(frozen=True, slots=True)
-class _SplitByPosition:
+class SplitByPosition:
+    """A split that is known for each position of the examples."""
+
     is_valid: NDArray[np.bool_]  # (examples,)
 
     def part(
@@ -130,19 +169,19 @@ class _SplitByPosition:
 
 
 def sample_examples(
-    hashes: Array, strata: Array, labels: RaggedArray, label_count: int, share: float, seed: int
+    keys: Array, strata: Array, labels: RaggedArray, label_count: int, share: float, seed: int
 ) -> NDArray[np.bool_]:
-    """Return True for each validation example: (examples,), about `share` of the distinct `hashes`.
+    """Return True for each validation example: (examples,), about `share` of the distinct `keys`.
 
-    Examples with equal `hashes` are in the same part. The sample is systematic over the examples
+    Examples with equal `keys` are in the same part. The sample is systematic over the examples
     sorted by `strata`, so that each stratum gets its share. Every label stays in training, so that
     validation has no label that cannot be learned; the validation part may be empty if nearly
     every example has its own label.
     """
     require_share(share)
-    first, unit = _units_of(hashes)
+    first, unit = units_of(keys)
     if share == 0 or len(first) < 2:
-        return np.zeros(len(hashes), dtype=np.bool_)
+        return np.zeros(len(keys), dtype=np.bool_)
     generator = np.random.Generator(np.random.PCG64(seed))
     # Every n-th unit of the concatenated strata: even a small stratum gets its share.
     shuffled = generator.permutation(len(first))
@@ -155,12 +194,12 @@ def sample_examples(
     return sampled[unit]
 
 
-def _units_of(hashes: Array) -> tuple[Array, Array]:
-    """Group the examples by hash into units, numbered by first appearance.
+def units_of(keys: Array) -> tuple[Array, Array]:
+    """Group the examples by key into units, numbered by first appearance.
 
     Returns the first example of each unit, and the unit of each example.
     """
-    _, first, unit = np.unique(hashes, return_index=True, return_inverse=True)
+    _, first, unit = np.unique(keys, return_index=True, return_inverse=True)
     order = np.argsort(first)
     number = np.empty_like(order)
     number[order] = np.arange(len(order))
@@ -187,9 +226,8 @@ def _remove_units_of_unseen_labels(
 
 
 @dataclass(frozen=True, slots=True)
-class _SplitByHash:
-    sampled: set[int]  # seeded hashes of contents
-    seed: int
+class _SplitByFingerprint:
+    sampled: set[int]  # fingerprints of contents
 
     def part(
         self, examples: Iterable[Item], content: Callable[[Item], Strings], *, valid: bool
@@ -197,7 +235,7 @@ class _SplitByHash:
         return (
             example
             for example in examples
-            if (_seeded_hash(content(example), self.seed) in self.sampled) == valid
+            if (fingerprint(content(example)) in self.sampled) == valid
         )
 
 
@@ -208,40 +246,45 @@ def _seeded_hash(content: Strings, seed: int) -> int:
     return int.from_bytes(digest.digest(), "big")
 
 
-def _smallest(numbers: Iterable[int], share: float, max_count: int) -> set[int]:
-    """Return the smallest of the distinct numbers: `share` of them, but at most `max_count`."""
-    candidates: set[int] = set()
-    heap: list[int] = []  # the candidates, negated, so that the largest is the first
-    for number in numbers:
-        if number in candidates:
-            continue
-        if share * len(heap) < max_count:
-            heapq.heappush(heap, -number)
-        elif number < -heap[0]:
-            candidates.remove(-heapq.heapreplace(heap, -number))
-        else:
-            continue
-        candidates.add(number)
-    count = min(max(1, round(share * len(candidates))), len(candidates) - 1)
-    return set(sorted(candidates)[:count])
+def _smallest(numbered: Iterable[tuple[int, int]], share: float, max_count: int) -> set[int]:
+    """Return the units with the smallest numbers: `share` of the units, but at most `max_count`.
+
+    `numbered` are numbers, each with its unit. The smallest of its numbers stands for a unit.
+    """
+    numbers: dict[int, int] = {}  # of the candidates: unit -> its smallest number
+    # The candidates, negated, so that the largest is the first. An entry is outdated once its unit
+    # has a smaller number.
+    heap: list[tuple[int, int]] = []
+    for number, unit in numbered:
+        known = numbers.get(unit)
+        if known is not None:
+            if known <= number:
+                continue
+        elif share * len(numbers) >= max_count:
+            while numbers.get(heap[0][1]) != -heap[0][0]:
+                heapq.heappop(heap)
+            if number > -heap[0][0]:
+                continue
+            del numbers[heapq.heappop(heap)[1]]
+        heapq.heappush(heap, (-number, unit))
+        numbers[unit] = number
+    count = min(max(1, round(share * len(numbers))), len(numbers) - 1)
+    return set(sorted(numbers, key=numbers.__getitem__)[:count])
 
 
-def _remove_hashes_of_unseen_labels(
-    sampled: set[int],
-    seed: int,
-    examples: Iterable[tuple[Strings, Strings]],
-    train_counts: dict[str, int],
+def _remove_fingerprints_of_unseen_labels(
+    sampled: set[int], examples: Iterable[tuple[Strings, Strings]], train_counts: dict[str, int]
 ) -> None:
     """Like `_remove_units_of_unseen_labels`, given the label counts of all examples."""
-    labels_of: dict[int, set[str]] = {}  # of each sampled content
+    labels_of: dict[int, set[str]] = {}  # of each sampled unit
     for content, labels in examples:
-        number = _seeded_hash(content, seed)
-        if number in sampled:
-            labels_of.setdefault(number, set()).update(labels)
+        unit = fingerprint(content)
+        if unit in sampled:
+            labels_of.setdefault(unit, set()).update(labels)
             for label in set(labels):
                 train_counts[label] -= 1
     unseen = {label for label, count in train_counts.items() if not count}
-    for number, content_labels in labels_of.items():
-        if content_labels & unseen:
-            sampled.discard(number)
-            unseen -= content_labels
+    for unit, unit_labels in labels_of.items():
+        if unit_labels & unseen:
+            sampled.discard(unit)
+            unseen -= unit_labels

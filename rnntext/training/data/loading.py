@@ -46,7 +46,7 @@ from rnntext.training.options import TrainingOptions, data_fields
 
 # The version of a cache entry's content and of the rules that made it, those for splits and
 # vocabularies included: a new number makes old entries unused.
-_FORMAT = 5
+_FORMAT = 6
 
 # Reads of a megabyte that are digested even if a time budget is spent.
 _FREE_READS = 32
@@ -162,6 +162,7 @@ def data_options(options: TrainingOptions) -> DataOptions:
         text_column=options.text_column,
         label_column=options.label_column or "label",
         tag_column=options.tag_column,
+        group_column=options.group_column,
         multi_label=options.multi_label,
         label_separator=options.label_separator,
         encoding=options.encoding,

@@ -26,8 +26,10 @@ from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data import prepare
 from rnntext.training.data.cache import Draft
 from rnntext.training.data.example_schema import Example, ExampleSchema
-from rnntext.training.data.example_split import ExampleSplitter
+from rnntext.training.data.example_split import ExampleSplitter, Splitter
 from rnntext.training.data.examples import encode_text
+from rnntext.training.data.group_split import GroupSplitter
+from rnntext.training.data.near_duplicates import fingerprint
 from rnntext.training.data.prepare import (
     IDS,
     TARGETS,
@@ -49,7 +51,7 @@ from rnntext.training.options import TrainingOptions
 class _Scan:
     """Statistics of one pass over the examples."""
 
-    splitter: ExampleSplitter = field(default_factory=ExampleSplitter)
+    splitter: Splitter
     # Label -> file and line of its first example.
     first_seen: dict[str, tuple[str, int]] = field(default_factory=dict)
     characters: int = 0
@@ -78,7 +80,8 @@ def plan_examples(
     states the part used. Raises DataError for data that cannot be learned from."""
     read = schema.reader(options.data, reading)
     most_read, most_encoded = prepare.limits(options)
-    scan = _scan(schema, islice(read(), most_read), spent)
+    splitter = ExampleSplitter() if reading.group_column is None else GroupSplitter()
+    scan = _scan(schema, splitter, islice(read(), most_read), spent)
     scan.cut = scan.cut or any(s.truncated for s in reading.buffered_sources.values())
     labels = schema.label_set(scan.splitter.counts)
     _require_two_labels(options, labels)
@@ -99,7 +102,8 @@ def plan_examples(
     tokenizer = learned.tokenizer
 
     def write(draft: Draft) -> bool:
-        encoder = _Encoder(schema, draft, tokenizer, labels)
+        has_groups = reading.group_column is not None
+        encoder = _Encoder(schema, draft, tokenizer, labels, has_groups=has_groups)
         encoder.add_valid(parts.valid)
         complete = encoder.add_train(islice(parts.train(), most_encoded), parts.count, spent)
         summary = encoder.summary(
@@ -113,15 +117,19 @@ def plan_examples(
     return write
 
 
-def _scan(schema: ExampleSchema[Example], examples: Iterable[Example], spent: ShareSpent) -> _Scan:
-    scan, deadline = _Scan(), prepare.scan_deadline(spent)
-    splitter = scan.splitter
+def _scan(
+    schema: ExampleSchema[Example],
+    splitter: Splitter,
+    examples: Iterable[Example],
+    spent: ShareSpent,
+) -> _Scan:
+    scan, deadline = _Scan(splitter), prepare.scan_deadline(spent)
     for example in examples:
         if len(splitter) and len(splitter) % prepare.CHUNK == 0 and spent() > deadline:
             scan.cut = True
             break
         labels = schema.labels(example)
-        splitter.add(schema.content(example), labels, schema.stratum(example))
+        splitter.add(schema.content(example), labels, schema.stratum(example), example.group)
         scan.characters += schema.size(example)
         for label in labels:
             scan.first_seen.setdefault(label, (example.source, example.line))
@@ -152,16 +160,34 @@ def _split(
     )
     valid = list(split.part(read(), schema.content, valid=True))
     if not valid:
-        raise DataError(
-            f"{source_name(options.data[0])}: {total} {schema.noun} are too few, or too many of "
-            "them equal, to keep some for validation: give more, or name a validation file with "
-            "--valid"
-        )
+        raise _nothing_for_validation(schema, options, scan.splitter)
     return _Parts(
         lambda: split.part(read(), schema.content, valid=False),
         valid,
         total - len(valid),
         scan.characters - sum(map(schema.size, valid)),
+    )
+
+
+def _nothing_for_validation(
+    schema: ExampleSchema[Example], options: TrainingOptions, splitter: Splitter
+) -> DataError:
+    name, count = source_name(options.data[0]), len(splitter)
+    groups, without = splitter.groups() if isinstance(splitter, GroupSplitter) else (0, 0)
+    if groups:
+        reason = (
+            f"all {count} {schema.noun} are of one"
+            if (groups, without) == (1, 0)
+            else f"each of {groups} has all that there is of a label, shares texts with the "
+            "others, or is over half of the data"
+        )
+        return DataError(
+            f"{name}: nothing can be held out for validation without splitting a group of "
+            f"--group-column {options.group_column} ({reason}): name a validation file with --valid"
+        )
+    return DataError(
+        f"{name}: {count} {schema.noun} are too few, or too many of them equal, to keep some for "
+        "validation: give more, or name a validation file with --valid"
     )
 
 
@@ -174,16 +200,22 @@ class _Encoder(Generic[Example]):
         draft: Draft,
         tokenizer: Tokenizer,
         labels: Sequence[str],
+        *,
+        has_groups: bool,
     ) -> None:
         self._schema, self._draft, self._tokenizer = schema, draft, tokenizer
+        self._shared_groups = Overlap() if has_groups else None
         self._label_ids = {label: number for number, label in enumerate(labels)}
-        self._overlap, self._fingerprint = Overlap(), Fingerprint()
+        self._overlap, self._near_overlap, self._fingerprint = Overlap(), Overlap(), Fingerprint()
         self._label_counts: Counter[str] = Counter()
         self._valid_count = self._train_count = self._train_characters = 0
 
     def add_valid(self, examples: Sequence[Example]) -> None:
         self._valid_count = len(examples)
         self._overlap.add_valid(map(self._schema.content, examples))
+        self._near_overlap.add_valid(map(self._near_content, examples))
+        if self._shared_groups is not None:
+            self._shared_groups.add_valid({e.group for e in examples} - {None})
         self._write(VALID, [examples])
 
     def add_train(self, examples: Iterable[Example], count: int, spent: ShareSpent) -> bool:
@@ -211,6 +243,9 @@ class _Encoder(Generic[Example]):
             valid=self._valid_count,
             characters=self._train_characters,
             duplicates=self._overlap.count,
+            # Equal contents are near duplicates too.
+            near_duplicates=self._near_overlap.count - self._overlap.count,
+            shared_groups=None if self._shared_groups is None else self._shared_groups.count,
             fingerprint=self._fingerprint.hexdigest(),
             labels=dict(self._label_counts),
             read=read,
@@ -219,12 +254,18 @@ class _Encoder(Generic[Example]):
             sample_cut=learned.sample_cut,
         )
 
+    def _near_content(self, example: Example) -> int:
+        return fingerprint(self._schema.content(example))
+
     def _count(self, chunk: Sequence[Example]) -> None:
         schema = self._schema
         self._train_count += len(chunk)
         self._train_characters += sum(map(schema.size, chunk))
         self._label_counts.update(label for example in chunk for label in schema.labels(example))
         self._overlap.add_train(map(schema.content, chunk))
+        self._near_overlap.add_train(map(self._near_content, chunk))
+        if self._shared_groups is not None:
+            self._shared_groups.add_train({e.group for e in chunk})
         for example in chunk:
             self._fingerprint.add(schema.content(example))
             self._fingerprint.add(schema.labels(example))

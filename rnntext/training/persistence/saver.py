@@ -32,10 +32,11 @@ from rnntext.tasks import TASKS
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.engine.loop_state import BEST_WEIGHTS, LoopState
 from rnntext.training.events import Evaluated, Prepared, Saved, Step
+from rnntext.training.execution_options import ExecutionOptions
 from rnntext.training.networks.encoder import Network
 from rnntext.training.onnx.build import other_graphs
 from rnntext.training.onnx.from_network import export, numpy_weights, verify
-from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence.destination import Destination
 from rnntext.training.persistence.repeat import command_of
 from rnntext.training.persistence.resume import LOOP, TENSORS, SavedRun
@@ -270,6 +271,10 @@ class Saver:
             if isinstance(value, int | float | None)
         ]
         part = " (the first of them: the time allowed for no more)" if summary.cut_short else ""
+        near = summary.near_duplicates
+        nearly = f", {near:,} more but for case, punctuation and white space" if near else ""
+        groups = summary.shared_groups
+        grouped = f"; {groups:,} of its groups also in training" if groups else ""
         labels = listed([f"`{label}`" for label in prepared.model.labels])
         lines = [
             f"# {saved.directory.name}",
@@ -282,7 +287,7 @@ class Saver:
             f"- tokenizer: {prepared.tokenizer}, {encoder.vocab_size:,} entries",
             *([f"- labels: {labels}"] if labels else []),
             f"- data: {summary.train:,} {summary.unit}{part} for training, {summary.valid:,} for "
-            f"validation ({summary.duplicates:,} of these also in training)",
+            f"validation ({summary.duplicates:,} of these also in training{nearly}{grouped})",
             f"- fingerprint of the training data: sha256 {summary.fingerprint}",
             f"- run: {saved.steps:,} steps, {saved.epochs:.1f} epochs, {saved.seconds:.0f} s on "
             f"{prepared.machine}; it ended because {saved.reason}",

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import os
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,114 @@ def test_equal_texts_are_never_split_and_duplicates_of_a_named_file_are_counted(
     assert loaded.summary.valid > 0
     valid = table(tmp_path / "v.jsonl", [("text 0", "a"), ("text 7", "b"), ("new", "a")])
     assert labelled(path, valid=valid).summary.duplicates == 2
+
+
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_near_duplicates_of_a_named_file_are_counted_and_stay(task: str, tmp_path: Path) -> None:
+    def texts(name: str, *given: str) -> str:
+        rows = [
+            {"text": text, "label": "ab"[n % 2], "words": text.split(), "tags": ["X", "Y"]}
+            for n, text in enumerate(given)
+        ]
+        return write(tmp_path / name, *map(json.dumps, rows))
+
+    data = texts("d.jsonl", "Naïve café!", "naïve café", "two words", "Last words")
+    valid = texts("v.jsonl", "naïve CAFÉ", "Two words.", "two words", "new words", "last, words")
+    load = labelled if task == "classify" else tagged
+    summary = load(data, valid=valid).summary
+    assert (summary.duplicates, summary.near_duplicates, summary.valid) == (1, 3, 5)
+
+
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_validation_holds_no_near_duplicates_of_training(task: str, tmp_path: Path) -> None:
+    rows = []
+    for n in range(120):
+        text = ["Text {}.", "text {}", "TEXT, {}!"][n % 3].format(n // 3)
+        words = text.split()
+        rows.append({"text": text, "label": "ab"[n // 3 % 2], "words": words, "tags": ["X", "Y"]})
+    path = write(tmp_path / "d.jsonl", *map(json.dumps, rows))
+    summary = (labelled if task == "classify" else tagged)(path).summary
+    assert (summary.train, summary.valid) == (108, 12)
+    assert (summary.duplicates, summary.near_duplicates) == (0, 0)
+
+
+def grouped(path: Path, *rows: tuple[str | None, str]) -> str:
+    """Write rows with a group, and a label that is one of the two tags too."""
+    return write(
+        path,
+        *(
+            json.dumps(
+                {"film": film, "text": f"{film} {n} {path.stem}", "label": label}
+                | {"words": [f"{film}", f"{n} {path.stem}"], "tags": ["X", label]}
+            )
+            for n, (film, label) in enumerate(rows)
+        ),
+    )
+
+
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_validation_has_other_groups_than_training(task: str, tmp_path: Path) -> None:
+    path = grouped(
+        tmp_path / "d.jsonl", *((f"film{n % 20:02}", "ab"[n % 3 % 2]) for n in range(200))
+    )
+    load = labelled if task == "classify" else tagged
+    loaded = load(path, group_column="film")
+    assert isinstance(loaded.examples, LabelledExamples | TaggedExamples)
+    summary = loaded.summary
+    assert (summary.train, summary.valid, summary.read) == (180, 20, 200)
+    assert (summary.shared_groups, summary.duplicates, summary.near_duplicates) == (0, 0, 0)
+    if isinstance(loaded.examples, LabelledExamples):
+        rows = loaded.examples.valid.ids
+    else:
+        rows = [sentence.ids for sentence in loaded.examples.valid]
+    decoded = [loaded.tokenizer.decode(ids)[:6] for ids in rows]
+    assert set(Counter(decoded).values()) == {10}
+    without = load(path).summary
+    assert (without.shared_groups, without.fingerprint == summary.fingerprint) == (None, False)
+    assert load(path, group_column="film", seed=1).summary.fingerprint != summary.fingerprint
+
+
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_groups_of_a_named_file_that_training_has_are_counted(task: str, tmp_path: Path) -> None:
+    films = ("f", "g", None, "h", "f", "g")
+    path = grouped(tmp_path / "d.jsonl", *((film, "ab"[n % 2]) for n, film in enumerate(films)))
+    others = ("f", "f", None, "new", "h", "other")
+    valid = grouped(tmp_path / "v.jsonl", *((film, "a") for film in others))
+    load = labelled if task == "classify" else tagged
+    assert load(path, valid=valid, group_column="film").summary.shared_groups == 2
+    assert load(path, valid=valid).summary.shared_groups is None
+    lacking = table(tmp_path / "without.jsonl", [("x", "a")])
+    with pytest.raises(DataError, match=r"without\.jsonl, line 1 has no column 'film'"):
+        labelled(path, valid=lacking, group_column="film")
+
+
+def test_one_group_cannot_be_split(tmp_path: Path) -> None:
+    path = grouped(tmp_path / "d.jsonl", *(("f", "ab"[n % 2]) for n in range(40)))
+    message = (
+        r"d\.jsonl: nothing can be held out for validation without splitting a group of "
+        r"--group-column film \(all 40 examples are of one\): name a validation file with --valid$"
+    )
+    with pytest.raises(DataError, match=message):
+        labelled(path, group_column="film")
+
+
+def test_groups_that_cannot_be_held_out(tmp_path: Path) -> None:
+    path = grouped(tmp_path / "d.jsonl", *(("fgh"[n % 3], "abc"[n % 3]) for n in range(30)))
+    with pytest.raises(
+        DataError, match=r"\(each of 3 has all that there is of a label, .*--valid$"
+    ):
+        labelled(path, group_column="film")
+
+
+def test_columns_of_groups_without_any(tmp_path: Path) -> None:
+    """Each row is a group of its own."""
+    path = grouped(tmp_path / "d.jsonl", *((None, "ab"[n % 2]) for n in range(40)))
+    summary = labelled(path, group_column="film").summary
+    assert (summary.train, summary.valid, summary.shared_groups) == (36, 4, 0)
+    same = table(tmp_path / "s.csv", [])
+    Path(same).write_text("film,text,label\n,x,a\n,x,a\n,x,b\n,X,b\n")
+    with pytest.raises(DataError, match=r"4 examples are too few, or .* --valid"):
+        labelled(same, group_column="film")
 
 
 def test_training_splits_a_long_sentence_into_pieces(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ OPTIONS = {
         label_column="$label",
         multi_label=True,
         label_separator=" | ",
+        group_column="the film",
         split="train[:10%]",
         lowercase=True,
         steps=300,

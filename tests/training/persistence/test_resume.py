@@ -53,7 +53,7 @@ def config(*, cut_short: bool = False, finished: bool = False) -> dict[str, Any]
         quantization=None,
         tokenizer=TokenizerConfig("char"),
         data=DataRecord(
-            "sentences", 40, 10, 99, 0, "1" * 64, {"A": 4}, 50, cut_short, 0, False, "2" * 64
+            "sentences", 40, 10, 99, 0, "1" * 64, {"A": 4}, 50, cut_short, valid_digest="2" * 64
         ),
         training=training,
         results=Progress(20, 2.5, 3.5, None, None),

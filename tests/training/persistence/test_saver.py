@@ -22,7 +22,8 @@ from rnntext.errors import CheckpointError
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.engine.loop_state import LoopState, prefixed
 from rnntext.training.events import EncodedFiles, Evaluated, Prepared, Saved, Step
-from rnntext.training.options import ExecutionOptions, TrainingOptions
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence.resume import LOOP, TENSORS
 from rnntext.training.persistence.saver import RunRecord, Saver
 from rnntext.training.recipes import Recipe
@@ -444,6 +445,20 @@ On the validation data:
 | count | 7 |
 | bits | None |
 """
+    )
+
+
+def test_the_model_card_counts_near_duplicates_and_groups(
+    place: Place, exports: list[float]
+) -> None:
+    saving = saver(place)
+    summary = replace(SUMMARY, near_duplicates=3456, shared_groups=7890)
+    saving._record = replace(RECORD, prepared=replace(PREPARED, summary=summary))
+    saving.save_model(SAVED, b"graph", None)
+    assert (
+        "567 for validation (12 of these also in training, 3,456 more but for case, punctuation "
+        "and white space; 7,890 of its groups also in training)\n"
+        in place.read(checkpoint.MODEL_CARD).decode()
     )
 
 
