@@ -74,6 +74,24 @@ def test_a_run_that_continues_has_the_same_model() -> None:
     assert again.files({WEIGHT: 0.5}) == half.files({WEIGHT: 0.5})
 
 
+def test_the_weights_are_learned_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    seen: list[int] = []
+
+    def loss(logits: Tensor, labels: Sequence[Array]) -> Tensor:
+        if logits.requires_grad:
+            seen.append(torch.get_num_threads())
+        return cross_entropy(logits, labels)
+
+    torch.set_num_threads(2)
+    try:
+        learned(loss=loss)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}
+
+
 def test_there_is_no_file_before_it_has_learned() -> None:
     assert NgramHalf(TextRows.of(TEXTS), VALID, 3, False).files({}) == {}
 
