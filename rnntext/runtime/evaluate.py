@@ -28,6 +28,12 @@ def metric_names(config: ModelConfig) -> tuple[str, ...]:
     return runtime_task(config).metric_names(config)
 
 
+def label_names(config: ModelConfig) -> tuple[str, ...]:
+    """Return the names that the metric `per_label` has of the model's own labels: those of spans
+    without their B- and I-."""
+    return runtime_task(config).label_names(config)
+
+
 def evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> Metrics:
     """Return the metrics of a model on data files; rates are from 0 to 1. Raises DataError."""
     return runtime_task(model.config).evaluate(model, paths, options)

@@ -207,4 +207,14 @@ def _metric_names(config: ModelConfig) -> tuple[str, ...]:
     return metrics.tagging_metric_names(metrics.is_span_tags(config.labels))
 
 
-RUNTIME = RuntimeTask("emissions", "transitions", _metric_names, _evaluate)
+def _label_names(config: ModelConfig) -> tuple[str, ...]:
+    from rnntext import metrics
+
+    if not metrics.is_span_tags(config.labels):
+        return config.labels
+    return tuple(sorted({tag.partition("-")[2] for tag in config.labels if tag != "O"}))
+
+
+RUNTIME = RuntimeTask(
+    "emissions", "transitions", _metric_names, _evaluate, label_names=_label_names
+)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from rnntext.text.formats import DataOptions
 
 
+def _labels(config: ModelConfig) -> tuple[str, ...]:
+    return config.labels
+
+
 def _no_temperature(model: Any, paths: Sequence[str], options: Any) -> None:
     return None
 
@@ -38,6 +42,8 @@ class RuntimeTask:
     fit_temperature: Callable[[TrainedModel, Sequence[str], DataOptions], float | None] = (
         _no_temperature
     )
+    # Names in the metric `per_label` that come from the model's labels.
+    label_names: Callable[[ModelConfig], tuple[str, ...]] = _labels
 
 
 def runtime_task(config: ModelConfig) -> RuntimeTask:

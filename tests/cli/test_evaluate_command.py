@@ -47,6 +47,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Model:
     monkeypatch.setattr(rnntext.runtime.evaluate, "evaluate", fake.evaluate)
     names = ("accuracy", "f1", "bits")
     monkeypatch.setattr(rnntext.runtime.evaluate, "metric_names", lambda config: names)
+    monkeypatch.setattr(rnntext.runtime.evaluate, "label_names", lambda config: ("[N]", "a=b"))
     monkeypatch.setenv("RAYON_NUM_THREADS", "1")  # the command sets it
     monkeypatch.delenv("RNNTEXT_MODEL", raising=False)
     return fake
@@ -143,6 +144,12 @@ def test_a_terminal_has_a_table_of_the_labels(
         (["--min", "accuracy=0.7", "--min", "f1=0.3"], ["accuracy is 0.625, less than 0.7"]),
         (["--min", "accuracy=0.6", "--min", "f1=0.4"], ["f1 is 0.333333, less than 0.4"]),
         (["--min", "f1=0.3", "--max", "f1=0.31"], ["f1 is 0.333333, more than 0.31"]),
+        (["--min", "recall.[N]=0.25", "--max", "support.[N]=4"], []),
+        (["--max", "precision.[N]=0.4"], ["precision.[N] is 0.5, more than 0.4"]),
+        (
+            ["--min", "f1.a=b=0.5"],
+            ["f1.a=b is 0, less than 0.5 (no gold label of the data is this one)"],
+        ),
         (
             ["--max", "f1=-1", "--min", "accuracy=1", "--min", "f1=1000000"],
             [
@@ -185,6 +192,9 @@ def rnntext_exit(words: list[str]) -> None:
         (["--min", "bleu=1"], "there is no metric 'bleu' here: there are accuracy, f1, bits"),
         (["--max", "bleu=1"], "there is no metric 'bleu' here: there are accuracy, f1, bits"),
         (["--min", "f1=0", "--max", "per_label=1"], "there is no metric 'per_label' here: "),
+        (["--min", "f1.new=1"], "there is no label 'new' here: there are [N], a=b"),
+        (["--min", "auc.[N]=1"], "there is no metric 'auc.[N]' here: there are accuracy, f1, bits"),
+        (["--min", "f1.[N]=x"], "--min f1.[N]=x: write METRIC=VALUE, as accuracy=0.9; "),
         (["--min", "f1"], "--min f1: write METRIC=VALUE, as accuracy=0.9; "),
         (["--max", "f1=much"], "--max f1=much: write METRIC=VALUE, as accuracy=0.9; "),
         (["--max", "f1=1=2"], "--max f1=1=2: write METRIC=VALUE"),
