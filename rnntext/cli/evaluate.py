@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,8 @@ from rnntext.cli.declared import Given
 from rnntext.cli.options import Model, RunOptions, model_directory, refuse_terminal
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import path_argument
+from rnntext.config import listed
+from rnntext.text.source import for_message
 from rnntext.training.options import TrainingOptions
 
 BOUNDS_NOT_MET = 3
@@ -46,17 +49,25 @@ def command(
     directory = model_directory(model)
     refuse_terminal(data)
     floors, ceilings = parse_bounds("--min", minimum), parse_bounds("--max", maximum)
-    from rnntext.runtime.evaluate import evaluate, label_names, metric_names
+    from rnntext.runtime.evaluate import (
+        evaluate,
+        label_names,
+        metric_names,
+        unknown_labels,
+    )
     from rnntext.runtime.model import open_model
     from rnntext.text.formats import DataOptions
 
     opened = open_model(directory, threads=run.threads)
-    known = metric_names(opened.config), label_names(opened.config)
+    labels = label_names(opened.config)
+    known = metric_names(opened.config), labels
     floors, ceilings = known_bounds(floors, *known), known_bounds(ceilings, *known)
     defaults = {"label_column": "label", "split": "test"}
     given = {name: value for name, value in reading.items() if value or name not in defaults}
     data_options = DataOptions(multi_label=opened.config.multi_label, **{**defaults, **given})
     metrics = evaluate(opened, data, data_options)
+    if unknown := unknown_labels(metrics, labels):
+        output.print_stderr(f"rnntext: {_unknown_remark(unknown)}", quiet=run.quiet)
     print_metrics(metrics, str(directory), run.json)
     if unmet := unmet_bounds(metrics, floors, ceilings):
         for line in unmet:
@@ -72,3 +83,13 @@ def print_metrics(metrics: dict[str, Any], title: str, json: bool) -> None:
     output.print_pairs(output.scalar_metrics(metrics), title)
     if output.on_terminal() and "per_label" in metrics:
         output.print_label_table(metrics["per_label"], "by label")
+
+
+def _unknown_remark(unknown: Mapping[str, int]) -> str:
+    """A line that names the gold labels which the model does not know, the most frequent first."""
+    order = sorted(unknown.items(), key=lambda item: -item[1])
+    names = listed([f"{for_message(label)} ({count:,})" for label, count in order])
+    these, them = f"these {len(unknown):,} labels", "them"
+    if len(unknown) == 1:
+        these, them = "this label", "it"
+    return f"the model does not know {these} of the data, and misses {them}: {names}"

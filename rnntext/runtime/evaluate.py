@@ -34,6 +34,15 @@ def label_names(config: ModelConfig) -> tuple[str, ...]:
     return runtime_task(config).label_names(config)
 
 
+def unknown_labels(metrics: Metrics, known: Sequence[str]) -> dict[str, int]:
+    """Return how often each gold label occurs that is not among the `known` ones of `label_names`,
+    by the metrics of `evaluate`."""
+    names = set(known)
+    table = metrics.get("per_label", {})
+    supports = {label: scores["support"] for label, scores in table.items() if label not in names}
+    return {label: support for label, support in supports.items() if support}
+
+
 def evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> Metrics:
     """Return the metrics of a model on data files; rates are from 0 to 1. Raises DataError."""
     return runtime_task(model.config).evaluate(model, paths, options)

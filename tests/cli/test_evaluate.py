@@ -109,7 +109,12 @@ def test_columns_and_labels_of_another_file(run: Shell, classifier: Path, tmp_pa
     data = tmp_path / "a.tsv"
     data.write_text('review\tstars\nsome text\tneg\nmore "text\tunheard of\n')
     args = ("evaluate", "-m", classifier, "--text-column", "review", "--label-column", "stars")
-    (found,) = run(*args, "--json", data).done().objects
+    answer = run(*args, "--json", data)
+    assert answer.status == 0
+    assert answer.err == (
+        "rnntext: the model does not know this label of the data, and misses it: unheard of (1)\n"
+    )
+    (found,) = answer.objects
     assert found["labels"] == ["neg", "pos", "unheard of"]
     assert found["per_label"]["unheard of"]["support"] == 1
 
@@ -125,14 +130,14 @@ def test_a_terminal_shows_twenty_of_many_labels(
     assert shown.count("label ") == 21  # and the head of the column
     assert shown.index("label 29") < shown.index("label 00")
     assert "the 20 most frequent of 32 labels; --json gives all of them" in shown
-    assert len(run(*args, "--json").done().objects[0]["per_label"]) == 32
+    assert len(run(*args, "--json", "-q").done().objects[0]["per_label"]) == 32
 
 
 def test_many_labels_have_no_matrix(run: Shell, classifier: Path, tmp_path: Path) -> None:
     data = tmp_path / "a.tsv"
     rows = [f"text {n}\tlabel {n:04}\n" for n in range(999)]
     data.write_text("text\tlabel\n" + "".join(rows))
-    args = ("evaluate", "-m", classifier, *ONE, "--json", data)
+    args = ("evaluate", "-m", classifier, *ONE, "--json", "-q", data)
     (found,) = run(*args).done().objects
     assert list(found)[-3:] == ["per_label", "confusion_pairs", "labels"]
     assert len(found["labels"]) == 1001

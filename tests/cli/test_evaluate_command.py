@@ -29,6 +29,7 @@ class Model:
     """A model that is opened and measured."""
 
     multi_label: bool = False
+    metrics: dict[str, Any] = field(default_factory=lambda: METRICS)
     asked: list[Any] = field(default_factory=list)
 
     def open(self, directory: Path, threads: int | None) -> Any:
@@ -37,7 +38,7 @@ class Model:
 
     def evaluate(self, opened: Any, data: list[str], options: DataOptions) -> dict[str, Any]:
         self.asked.append((data, options))
-        return METRICS
+        return self.metrics
 
 
 @pytest.fixture
@@ -127,6 +128,33 @@ def test_a_terminal_has_a_table_of_the_labels(
     terminal = screen(monkeypatch)
     rnntext.cli.evaluate.print_metrics({"accuracy": 0.5}, "dir", False)
     assert "by label" not in terminal.shown
+
+
+# Labels that the model does not know
+
+
+def test_gold_labels_that_the_model_does_not_know_are_named(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = {"[N]": 4, "new\n": 2, "a=b": 0, "never": 0, "naïve café": 1003}
+    scores = {label: {**RATES, "support": support} for label, support in labels.items()}
+    model.metrics = {"accuracy": 0.5, "per_label": scores}
+    reader, errors = pipe(monkeypatch), pipe(monkeypatch, "stderr")
+    command("a.csv", "-m", "dir", "--json")
+    assert json.loads(written(reader))["accuracy"] == 0.5
+    assert written(errors, "stderr") == (
+        "rnntext: the model does not know these 2 labels of the data, and misses them: "
+        "naïve café (1,003), 'new\\n' (2)\n"
+    )
+    reader, errors = pipe(monkeypatch), pipe(monkeypatch, "stderr")
+    command("a.csv", "-m", "dir", "--json", "-q")
+    assert written(errors, "stderr") == ""
+    written(reader)
+    del scores["new\n"]
+    reader, errors = pipe(monkeypatch), pipe(monkeypatch, "stderr")
+    command("a.csv", "-m", "dir", "--json")
+    assert "know this label of the data, and misses it: naïve" in written(errors, "stderr")
+    written(reader)
 
 
 # Bounds
