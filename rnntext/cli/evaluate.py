@@ -45,7 +45,12 @@ def command(
     ] = None,
     run: RunOptions,
 ) -> None:
-    """Measure a model on data with known answers. In a pipe: `metric<TAB>value` lines."""
+    """Measure a model on data with known answers. In a pipe: `metric<TAB>value` lines.
+
+    The data are read like those that the model was trained with: columns, format and encoding are
+    the same, unless they are given (an extension that the training data did not have tells the
+    format anew).
+    """
     directory = model_directory(model)
     refuse_terminal(data)
     floors, ceilings = parse_bounds("--min", minimum), parse_bounds("--max", maximum)
@@ -53,19 +58,19 @@ def command(
         evaluate,
         label_names,
         metric_names,
+        reading_options,
         unknown_labels,
     )
     from rnntext.runtime.model import open_model
-    from rnntext.text.formats import DataOptions
 
     opened = open_model(directory, threads=run.threads)
     labels = label_names(opened.config)
     known = metric_names(opened.config), labels
     floors, ceilings = known_bounds(floors, *known), known_bounds(ceilings, *known)
-    defaults = {"label_column": "label", "split": "test"}
-    given = {name: value for name, value in reading.items() if value or name not in defaults}
-    data_options = DataOptions(multi_label=opened.config.multi_label, **{**defaults, **given})
-    metrics = evaluate(opened, data, data_options)
+    # An empty name of these two is none.
+    names = ("label_column", "split")
+    given = {name: value for name, value in reading.items() if value or name not in names}
+    metrics = evaluate(opened, data, reading_options(opened, data, given))
     if unknown := unknown_labels(metrics, labels):
         output.print_stderr(f"rnntext: {_unknown_remark(unknown)}", quiet=run.quiet)
     print_metrics(metrics, str(directory), run.json)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import rnntext
 from tests.cli.test_streams import on_terminal
 from tests.conftest import CORPORA, TINY, Shell
 
@@ -117,6 +118,26 @@ def test_columns_and_labels_of_another_file(run: Shell, classifier: Path, tmp_pa
     (found,) = answer.objects
     assert found["labels"] == ["neg", "pos", "unheard of"]
     assert found["per_label"]["unheard of"]["support"] == 1
+
+
+def test_data_are_read_like_the_training_data(run: Shell, tmp_path: Path) -> None:
+    """By the command and by the library."""
+    data = tmp_path / "a.dat"
+    rows = [f"{n};naïve caf{'é' * (n % 3)};{'x' if n % 2 else 'y'}\n" for n in range(20)]
+    data.write_text(("id;review;stars\n" + "".join(rows)).replace(";", ","), "latin-1")
+    how = (
+        "--format", "csv", "--text-column", "review", "--label-column", "stars",
+        "--encoding", "latin-1",
+    )  # fmt: skip
+    model = tmp_path / "m"
+    run("train", "classify", data, *how, "-o", model, *TINY, 2, "-q").done()
+    args = ("evaluate", "-m", model, *ONE, "--json", data)
+    (found,) = run(*args).done().objects
+    assert found["labels"] == ["x", "y"]
+    assert run(*args, *how).done().objects == [found]
+    assert rnntext.evaluate(model, data, threads=1)["confusion"] == found["confusion"]
+    run(*args, "--encoding", "utf-8").failed(1, "is not UTF-8")
+    run(*args, "--text-column", "text").failed(1, "has no column 'text'")
 
 
 def test_a_terminal_shows_twenty_of_many_labels(

@@ -34,7 +34,8 @@ class Model:
 
     def open(self, directory: Path, threads: int | None) -> Any:
         self.asked.append((directory, threads))
-        return SimpleNamespace(config=SimpleNamespace(multi_label=self.multi_label))
+        config = SimpleNamespace(multi_label=self.multi_label)
+        return SimpleNamespace(config=config, saved=None)
 
     def evaluate(self, opened: Any, data: list[str], options: DataOptions) -> dict[str, Any]:
         self.asked.append((data, options))
