@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from rnntext import arguments
 from rnntext.cli import output
 from rnntext.cli.bounds import known_bounds, parse_bounds, unmet_bounds
 from rnntext.cli.declared import Given
+from rnntext.cli.mistakes import as_objects, print_mistakes
 from rnntext.cli.options import Model, RunOptions, model_directory, refuse_terminal
 from rnntext.cli.signature import expanded
-from rnntext.cli.values import path_argument
-from rnntext.config import listed
+from rnntext.cli.values import number_option, path_argument
+from rnntext.config import ModelConfig, listed
+from rnntext.errors import UsageError
+from rnntext.tasks import TASKS
 from rnntext.text.source import for_message
 from rnntext.training.options import TrainingOptions
 
@@ -43,6 +48,15 @@ def command(
         list[str] | None,
         typer.Option("--max", metavar="METRIC=VALUE", help="Exit 3 above this; repeatable."),
     ] = None,
+    errors: Annotated[
+        int | None,
+        number_option(
+            "--errors",
+            metavar="N",
+            within=arguments.MISTAKES,
+            help="Print the N worst mistakes of a classifier or tagger.",
+        ),
+    ] = None,
     run: RunOptions,
 ) -> None:
     """Measure a model on data with known answers. In a pipe: `metric<TAB>value` lines.
@@ -54,6 +68,7 @@ def command(
     directory = model_directory(model)
     refuse_terminal(data)
     floors, ceilings = parse_bounds("--min", minimum), parse_bounds("--max", maximum)
+    from rnntext.runtime.answers import WorstMistakes
     from rnntext.runtime.evaluate import (
         evaluate,
         label_names,
@@ -67,13 +82,21 @@ def command(
     labels = label_names(opened.config)
     known = metric_names(opened.config), labels
     floors, ceilings = known_bounds(floors, *known), known_bounds(ceilings, *known)
+    if errors is not None:
+        _require_labels(opened.config, directory, "--errors")
     # An empty name of these two is none.
     names = ("label_column", "split")
     given = {name: value for name, value in reading.items() if value or name not in names}
-    metrics = evaluate(opened, data, reading_options(opened, data, given))
+    options = reading_options(opened, data, given)
+    worst = WorstMistakes(errors or 0)
+    metrics = evaluate(opened, data, options, None if errors is None else worst.add)
     if unknown := unknown_labels(metrics, labels):
         output.print_stderr(f"rnntext: {_unknown_remark(unknown)}", quiet=run.quiet)
+    if run.json and errors is not None:
+        metrics = {**metrics, "errors": as_objects(worst.ranked())}
     print_metrics(metrics, str(directory), run.json)
+    if errors is not None and not run.json:
+        print_mistakes(worst.ranked(), options.label_separator or ",")
     if unmet := unmet_bounds(metrics, floors, ceilings):
         for line in unmet:
             output.print_stderr(f"rnntext: {line}", quiet=run.quiet)
@@ -88,6 +111,13 @@ def print_metrics(metrics: dict[str, Any], title: str, json: bool) -> None:
     output.print_pairs(output.scalar_metrics(metrics), title)
     if output.on_terminal() and "per_label" in metrics:
         output.print_label_table(metrics["per_label"], "by label")
+
+
+def _require_labels(config: ModelConfig, directory: Path, flag: str) -> None:
+    """Raise UsageError, which names the flag, if the model gives no labels."""
+    task = TASKS[config.task]
+    if not task.has_labels:
+        raise UsageError(f"{flag} is for a classifier or a tagger: {directory} is a {task.title}")
 
 
 def _unknown_remark(unknown: Mapping[str, int]) -> str:

@@ -15,6 +15,7 @@ from rnntext.checkpoint_config import CheckpointConfig
 from rnntext.config import ModelConfig
 from rnntext.errors import UsageError
 from rnntext.json_fields import FieldError, read_record
+from rnntext.runtime.answers import Watch
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.task import runtime_task
 from rnntext.text.format_detection import is_table_extension
@@ -44,9 +45,12 @@ def unknown_labels(metrics: Metrics, known: Sequence[str]) -> dict[str, int]:
     return {label: support for label, support in supports.items() if support}
 
 
-def evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> Metrics:
-    """Return the metrics of a model on data files; rates are from 0 to 1. Raises DataError."""
-    return runtime_task(model.config).evaluate(model, paths, options)
+def evaluate(
+    model: TrainedModel, paths: Sequence[str], options: DataOptions, watch: Watch | None = None
+) -> Metrics:
+    """Return the metrics of a model on data files; rates are from 0 to 1. `watch` is given the
+    answers of a classifier or tagger in the order of the records. Raises DataError."""
+    return runtime_task(model.config).evaluate(model, paths, options, watch)
 
 
 def fit_temperature(

@@ -14,6 +14,7 @@ from rnntext.config import ModelConfig
 from rnntext.tasks import task_module
 
 if TYPE_CHECKING:
+    from rnntext.runtime.answers import Watch
     from rnntext.runtime.model import TrainedModel
     from rnntext.text.formats import DataOptions
 
@@ -36,8 +37,9 @@ class RuntimeTask:
     signature: str
     # Names of the metrics that are single numbers.
     metric_names: Callable[[ModelConfig], tuple[str, ...]]
-    # Returns metrics on labelled data or text; rates are from 0 to 1. Raises DataError.
-    evaluate: Callable[[TrainedModel, Sequence[str], DataOptions], dict[str, Any]]
+    # Returns metrics on labelled data or text; rates are from 0 to 1. If there is a `Watch`, it is
+    # given each answer, unless the task has no labels. Raises DataError.
+    evaluate: Callable[[TrainedModel, Sequence[str], DataOptions, Watch | None], dict[str, Any]]
     # Returns the temperature that calibrates the model on data; None if the task has none.
     fit_temperature: Callable[[TrainedModel, Sequence[str], DataOptions], float | None] = (
         _no_temperature

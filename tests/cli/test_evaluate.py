@@ -171,6 +171,34 @@ def test_many_labels_have_no_matrix(run: Shell, classifier: Path, tmp_path: Path
     assert "confusion_pairs" not in found
 
 
+def test_the_worst_mistakes_are_those_of_classify(
+    run: Shell, classifier: Path, tagger: Path, lm: Path
+) -> None:
+    data = CORPORA / "reviews.csv"
+    with data.open(encoding="utf-8", newline="") as file:
+        reviews = list(csv.DictReader(file))
+    answers = run("classify", "-m", classifier, *ONE, "--text-column", "text", data).done().lines
+    given = [line.split("\t") for line in answers]
+    wrong = [
+        {"gold": row["label"], "predicted": label, "text": row["text"], "probability": float(p)}
+        for row, (label, p) in zip(reviews, given, strict=True)
+        if label != row["label"]
+    ]
+    args = ("evaluate", "-m", classifier, *ONE, "--errors", 10_000, data)
+    (found,) = run(*args, "--json").done().objects
+    surest = sorted((each["probability"] for each in wrong), reverse=True)
+    assert [each["probability"] for each in found["errors"]] == pytest.approx(surest, abs=1e-4)
+    names = ("gold", "predicted", "text")
+    said = [tuple(each[name] for name in names) for each in found["errors"]]
+    assert sorted(said) == sorted(tuple(each[name] for name in names) for each in wrong)
+    lines = run(*args).done().lines
+    assert len(lines[lines.index("") + 1 :]) == len(wrong)
+    tagged = ("evaluate", "-m", tagger, *ONE, CORPORA / "tagged.conllu", "--errors", 3, "--json")
+    errors = run(*tagged).done().objects[0]["errors"]
+    assert all(each["word"] in each["text"].split(" ") for each in errors)
+    run("evaluate", "-m", lm, "no file", "--errors", 1).failed(2, "--errors", "language model")
+
+
 def test_a_language_model_starts_each_file_anew(run: Shell, lm: Path, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Mara lit the ovens.\nThe gulls woke.\n")
     args = ("evaluate", "-m", lm, *ONE, "--json")

@@ -16,6 +16,7 @@ import rnntext.runtime.evaluate
 import rnntext.runtime.model
 from rnntext.cli.commands import click_command
 from rnntext.errors import RnntextError, UsageError
+from rnntext.runtime.answers import Answer, Mistake, Watch
 from rnntext.text.formats import DataOptions
 from tests.cli.screens import pipe, screen, written
 
@@ -29,16 +30,22 @@ class Model:
     """A model that is opened and measured."""
 
     multi_label: bool = False
+    task: str = "classify"
+    answers: list[Answer] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=lambda: METRICS)
     asked: list[Any] = field(default_factory=list)
 
     def open(self, directory: Path, threads: int | None) -> Any:
         self.asked.append((directory, threads))
-        config = SimpleNamespace(multi_label=self.multi_label)
+        config = SimpleNamespace(multi_label=self.multi_label, task=self.task)
         return SimpleNamespace(config=config, saved=None)
 
-    def evaluate(self, opened: Any, data: list[str], options: DataOptions) -> dict[str, Any]:
+    def evaluate(
+        self, opened: Any, data: list[str], options: DataOptions, watch: Watch | None
+    ) -> dict[str, Any]:
         self.asked.append((data, options))
+        if watch is not None:
+            watch(self.answers)
         return self.metrics
 
 
@@ -156,6 +163,101 @@ def test_gold_labels_that_the_model_does_not_know_are_named(
     command("a.csv", "-m", "dir", "--json")
     assert "know this label of the data, and misses it: naïve" in written(errors, "stderr")
     written(reader)
+
+
+# Mistakes
+
+
+def wrong(probability: float, **more: Any) -> Answer:
+    mistake = Mistake(probability, **{**WRONG, **more})
+    return Answer("a.csv", 7, {}, mistake.gold, mistake.predicted, probability, (mistake,))
+
+
+WRONG: dict[str, Any] = {
+    "gold": "neg", "predicted": "pos", "source": "a.csv", "line": 7,
+    "text": "naïve\tcafé\n你好 🙂", "gold_probability": 0.25,
+}  # fmt: skip
+
+
+def test_the_worst_mistakes_in_a_pipe(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    model.answers = [wrong(0.5), wrong(0.75, line=9), wrong(0.6)]
+    reader = pipe(monkeypatch)
+    command("a.csv", "-m", "dir", "--errors", "2")
+    assert written(reader) == PRINTED + (
+        "\n"
+        "0.7500\tneg\tpos\ta.csv:9\tnaïve café 你好 🙂\n"
+        "0.6000\tneg\tpos\ta.csv:7\tnaïve café 你好 🙂\n"
+    )
+    # Of several labels, and of a tagger's word.
+    model.multi_label = True
+    model.answers = [wrong(0.5, gold=(), predicted=("a", "b"), label="b")]
+    reader = pipe(monkeypatch)
+    command("a.csv", "-m", "dir", "--errors", "9", "--label-separator", ";")
+    assert written(reader).endswith("\n\n0.5000\t\ta;b\ta.csv:7\tnaïve café 你好 🙂\n")
+    model.answers = [wrong(0.5, word="café")]
+    reader = pipe(monkeypatch)
+    command("a.csv", "-m", "dir", "--errors", "9")
+    assert written(reader).endswith("\n0.5000\tneg\tpos\ta.csv:7\tcafé\tnaïve café 你好 🙂\n")
+    model.answers = []
+    reader = pipe(monkeypatch)
+    command("a.csv", "-m", "dir", "--errors", "9")
+    assert written(reader) == PRINTED
+
+
+def test_the_worst_mistakes_as_json(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    several = {"gold": ("a",), "predicted": (), "gold_probability": None, "label": "a"}
+    model.answers = [wrong(0.50000049), wrong(0.75, **several)]
+    reader = pipe(monkeypatch)
+    command("a.csv", "-m", "dir", "--errors", "5", "--json")
+    found = json.loads(written(reader))
+    assert list(found)[-1] == "errors"
+    where = {"source": "a.csv", "line": 7, "text": WRONG["text"]}
+    assert found["errors"] == [
+        {"probability": 0.75, "gold": ["a"], "predicted": [], "label": "a", **where},
+        {
+            "probability": 0.5, "gold_probability": 0.25, "gold": "neg", "predicted": "pos", **where
+        },
+    ]  # fmt: skip
+    model.answers = []
+    reader = pipe(monkeypatch)
+    command("a.csv", "-m", "dir", "--errors", "5", "--json")
+    assert json.loads(written(reader))["errors"] == []
+
+
+def test_the_worst_mistakes_on_a_terminal(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = "/a/long/path/of/folders/before/the/name/of/a.csv"
+    model.answers = [wrong(0.5, gold="[N]" * 20, source=place, text="naïve \x1b[31mcafé " * 99)]
+    terminal = screen(monkeypatch, columns=130)
+    command("a.csv", "-m", "dir", "--errors", "5")
+    lines = terminal.shown.split("worst mistakes")[1].splitlines()
+    assert max(map(len, lines)) == 130
+    head, row = (
+        [cell.strip() for cell in line.split(line[0])[1:-1]] for line in (lines[2], lines[4])
+    )
+    assert head == ["probability", "gold", "predicted", "where", "text"]
+    assert row[:4] == [
+        "0.5000", "[N][N][N][N][N][N][N][N…", "pos", "…ders/before/the/name/of/a.csv:7"
+    ]  # fmt: skip
+    assert row[4].startswith("naïve  [31mcafé naïve")
+    assert row[4].endswith("…")
+    # The text keeps some room on a narrow terminal.
+    terminal = screen(monkeypatch, columns=20)
+    command("a.csv", "-m", "dir", "--errors", "5")
+    assert "naïve  [31mcafé…" in terminal.shown
+    model.answers = []
+    terminal = screen(monkeypatch)
+    command("a.csv", "-m", "dir", "--errors", "5")
+    assert terminal.shown.endswith("no mistakes\n")
+
+
+@pytest.mark.parametrize("words", [["--errors", "3"]])
+def test_a_language_model_has_no_mistakes(words: list[str], model: Model) -> None:
+    model.task = "lm"
+    with pytest.raises(UsageError) as error:
+        command("a.csv", "-m", "dir", *words)
+    message = f"{words[0]} is for a classifier or a tagger: dir is a language model"
+    assert str(error.value) == message
+    assert len(model.asked) == 1  # nothing is measured
 
 
 # Bounds
