@@ -15,7 +15,7 @@ from rnntext.cli.declared import Given
 from rnntext.cli.mistakes import as_objects, print_mistakes
 from rnntext.cli.options import Model, RunOptions, model_directory, refuse_terminal
 from rnntext.cli.signature import expanded
-from rnntext.cli.values import number_option, path_argument
+from rnntext.cli.values import number_option, path_argument, path_option
 from rnntext.config import ModelConfig, listed
 from rnntext.errors import UsageError
 from rnntext.tasks import TASKS
@@ -48,6 +48,14 @@ def command(
         list[str] | None,
         typer.Option("--max", metavar="METRIC=VALUE", help="Exit 3 above this; repeatable."),
     ] = None,
+    predictions: Annotated[
+        Path | None,
+        path_option(
+            "--predictions",
+            metavar="FILE",
+            help="Write each record with its gold label and the model's: .jsonl, .csv or .tsv.",
+        ),
+    ] = None,
     errors: Annotated[
         int | None,
         number_option(
@@ -68,9 +76,9 @@ def command(
     directory = model_directory(model)
     refuse_terminal(data)
     floors, ceilings = parse_bounds("--min", minimum), parse_bounds("--max", maximum)
-    from rnntext.runtime.answers import WorstMistakes
     from rnntext.runtime.evaluate import (
-        evaluate,
+        check_predictions,
+        evaluate_answers,
         label_names,
         metric_names,
         reading_options,
@@ -84,19 +92,23 @@ def command(
     floors, ceilings = known_bounds(floors, *known), known_bounds(ceilings, *known)
     if errors is not None:
         _require_labels(opened.config, directory, "--errors")
+    if predictions is not None:
+        _require_labels(opened.config, directory, "--predictions")
+        check_predictions(opened, predictions, data)
     # An empty name of these two is none.
     names = ("label_column", "split")
     given = {name: value for name, value in reading.items() if value or name not in names}
     options = reading_options(opened, data, given)
-    worst = WorstMistakes(errors or 0)
-    metrics = evaluate(opened, data, options, None if errors is None else worst.add)
+    metrics, mistakes = evaluate_answers(
+        opened, data, options, mistakes=errors, predictions=predictions
+    )
     if unknown := unknown_labels(metrics, labels):
         output.print_stderr(f"rnntext: {_unknown_remark(unknown)}", quiet=run.quiet)
     if run.json and errors is not None:
-        metrics = {**metrics, "errors": as_objects(worst.ranked())}
+        metrics = {**metrics, "errors": as_objects(mistakes)}
     print_metrics(metrics, str(directory), run.json)
     if errors is not None and not run.json:
-        print_mistakes(worst.ranked(), options.label_separator or ",")
+        print_mistakes(mistakes, options.label_separator or ",")
     if unmet := unmet_bounds(metrics, floors, ceilings):
         for line in unmet:
             output.print_stderr(f"rnntext: {line}", quiet=run.quiet)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
+from rnntext.checkpoint import CONFIG
 from rnntext.checkpoint_config import CheckpointConfig
 from rnntext.config import ModelConfig
 from rnntext.errors import UsageError
 from rnntext.json_fields import FieldError, read_record
-from rnntext.runtime.answers import Watch
+from rnntext.runtime.answers import Answer, Mistake, Watch, WorstMistakes
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.task import runtime_task
 from rnntext.text.format_detection import is_table_extension
@@ -51,6 +54,50 @@ def evaluate(
     """Return the metrics of a model on data files; rates are from 0 to 1. `watch` is given the
     answers of a classifier or tagger in the order of the records. Raises DataError."""
     return runtime_task(model.config).evaluate(model, paths, options, watch)
+
+
+def evaluate_answers(
+    model: TrainedModel,
+    paths: Sequence[str],
+    options: DataOptions,
+    *,
+    mistakes: int | None = None,
+    predictions: Path | None = None,
+) -> tuple[Metrics, list[Mistake]]:
+    """Return the metrics of a classifier or tagger and its worst mistakes, at most so many.
+
+    With `predictions` every answer is written to that file, see `Predictions`. Raises
+    UsageError for a file that cannot be written, DataError and RnntextError.
+    """
+    from rnntext.files import replaced_file
+    from rnntext.runtime.predictions import OPTION, Predictions
+
+    worst = WorstMistakes(mistakes or 0)
+    watches: list[Watch] = [] if mistakes is None else [worst.add]
+    with ExitStack() as stack:
+        if predictions is not None:
+            # A tag may hold any separator.
+            separator = options.label_separator or "," if model.config.multi_label else None
+            write = stack.enter_context(replaced_file(predictions, OPTION))
+            watches.append(Predictions(write, extension(str(predictions)), separator).add)
+
+        def watch(answers: Sequence[Answer]) -> None:
+            for each in watches:
+                each(answers)
+
+        metrics = evaluate(model, paths, options, watch if watches else None)
+    return metrics, worst.ranked()
+
+
+def check_predictions(model: TrainedModel, predictions: Path, paths: Sequence[str]) -> None:
+    """Raise UsageError if predictions cannot be written to that file, because it is one of the data
+    or of the model."""
+    from rnntext.runtime.predictions import check_predictions
+
+    saved = model.saved
+    names = () if saved is None else (CONFIG, *saved.content["files"])
+    own = [] if saved is None else [str(saved.path.parent / name) for name in names]
+    check_predictions(predictions, [*paths, *own])
 
 
 def fit_temperature(

@@ -199,6 +199,60 @@ def test_the_worst_mistakes_are_those_of_classify(
     run("evaluate", "-m", lm, "no file", "--errors", 1).failed(2, "--errors", "language model")
 
 
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_predictions_keep_the_rows(
+    suffix: str, run: Shell, classifier: Path, tmp_path: Path
+) -> None:
+    rows = [
+        {"id": f"{n}", "text": f'naïve "café", {n} 你好 🙂', "label": label, "line": "own"}
+        for n, label in enumerate(["pos", "neg", "unheard of"] * 3)
+    ]
+    data, file = tmp_path / "a.jsonl", tmp_path / f"p.{suffix}"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    args = ("evaluate", "-m", classifier, *ONE, data, "--predictions")
+    found = run(*args, file, "-q").done()
+    assert found.out == run(*args[:-1], "-q").done().out
+    with file.open(encoding="utf-8", newline="") as lines:
+        delimiter = "\t" if suffix == "tsv" else ","
+        quoting = csv.QUOTE_NONE if suffix == "tsv" else csv.QUOTE_MINIMAL
+        written: list[dict[str, object]] = (
+            [json.loads(line) for line in lines]
+            if suffix == "jsonl"
+            else list(csv.DictReader(lines, delimiter=delimiter, quoting=quoting))
+        )
+    assert [{name: row[name] for name in rows[0]} for row in written] == rows
+    assert [row["gold"] for row in written] == [row["label"] for row in rows]
+    answers = run("classify", "-m", classifier, *ONE, "--text-column", "text", data).done().lines
+    given = [line.split("\t") for line in answers]
+    assert [row["predicted"] for row in written] == [label for label, _ in given]
+    likely = [float(str(row["probability"])) for row in written]
+    assert likely == pytest.approx([float(p) for _, p in given], abs=1e-4)
+    assert [int(str(row["rnntext_line"])) for row in written] == list(range(1, 10))
+    # An error in the data leaves the file as it was, and nothing beside it.
+    before = file.read_bytes()
+    with data.open("a") as more:
+        more.write("{}\n")
+    run(*args, file).failed(1, "line 10 has no column")
+    assert file.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a.jsonl", file.name])
+    run(*args, data).failed(2, "is read by this command")
+    run(*args, classifier / "metrics.jsonl").failed(2, "is read by this command")
+
+
+def test_predictions_of_a_tagger(run: Shell, tagger: Path, tmp_path: Path) -> None:
+    data, file = CORPORA / "tagged.conllu", tmp_path / "p.jsonl"
+    args = ("evaluate", "-m", tagger, *ONE, "--json", data, "--predictions", file)
+    (found,) = run(*args).done().objects
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    pairs = [
+        pair
+        for row in rows
+        for pair in zip(row["gold"], row["predicted"], row["words"], strict=True)
+    ]
+    right = sum(gold == predicted for gold, predicted, _ in pairs)
+    assert right / len(pairs) == pytest.approx(found["accuracy"], abs=1e-6)
+
+
 def test_a_language_model_starts_each_file_anew(run: Shell, lm: Path, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Mara lit the ovens.\nThe gulls woke.\n")
     args = ("evaluate", "-m", lm, *ONE, "--json")

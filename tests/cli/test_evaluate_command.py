@@ -250,7 +250,50 @@ def test_the_worst_mistakes_on_a_terminal(model: Model, monkeypatch: pytest.Monk
     assert terminal.shown.endswith("no mistakes\n")
 
 
-@pytest.mark.parametrize("words", [["--errors", "3"]])
+# Predictions
+
+
+def test_predictions_are_written_beside_the_metrics(
+    model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model.answers = [wrong(0.5), Answer("a.csv", 8, {"id": 3}, "neg", "neg", 0.75)]
+    for words in ([], ["--errors", "1"]):
+        reader = pipe(monkeypatch)
+        file = tmp_path / "p.jsonl"
+        command("a.csv", "-m", "dir", "--predictions", str(file), *words)
+        assert written(reader).startswith(PRINTED + ("\n0.5000" if words else ""))
+        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+        assert [row["line"] for row in rows] == [7, 8]
+        assert rows[1]["id"] == 3
+        file.unlink()
+    # Several labels stand in a table as they do in the data.
+    model.multi_label = True
+    model.answers = [Answer("a", 8, {"text": "t"}, ("x", "y"), ("y",), (0.5,))]
+    file = tmp_path / "p.TSV"
+    args = ("a.csv", "-m", "dir", "--predictions", str(file))
+    for words, labels in (((), "x,y"), (("--label-separator", " | "), "x | y")):
+        reader = pipe(monkeypatch)
+        command(*args, *words)
+        written(reader)
+        assert file.read_text().splitlines()[1].split("\t")[1] == labels
+
+
+def test_predictions_that_cannot_be_written(model: Model, tmp_path: Path) -> None:
+    data = tmp_path / "a.csv"
+    data.write_text("text,label\n")
+    for file, message in (
+        (data, "is read by this command"),
+        (tmp_path, "is a directory: name a file with --predictions"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            command(str(data), "-m", "dir", "--predictions", str(file))
+    assert all(len(asked) == 2 and asked[0] == Path("dir") for asked in model.asked)
+    with pytest.raises(RnntextError, match=r"choose another place with --predictions"):
+        command(str(data), "-m", "dir", "--predictions", str(tmp_path / "none" / "p.csv"))
+    assert data.read_text() == "text,label\n"
+
+
+@pytest.mark.parametrize("words", [["--errors", "3"], ["--predictions", "p.csv"]])
 def test_a_language_model_has_no_mistakes(words: list[str], model: Model) -> None:
     model.task = "lm"
     with pytest.raises(UsageError) as error:
