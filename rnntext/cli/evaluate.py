@@ -12,6 +12,7 @@ from rnntext import arguments
 from rnntext.cli import output
 from rnntext.cli.bounds import known_bounds, parse_bounds, unmet_bounds
 from rnntext.cli.declared import Given
+from rnntext.cli.metric_tables import print_metrics
 from rnntext.cli.mistakes import as_objects, print_mistakes
 from rnntext.cli.options import Model, RunOptions, model_directory, refuse_terminal
 from rnntext.cli.signature import expanded
@@ -67,7 +68,8 @@ def command(
     ] = None,
     run: RunOptions,
 ) -> None:
-    """Measure a model on data with known answers. In a pipe: `metric<TAB>value` lines.
+    """Measure a model on data with known answers. In a pipe: `metric<TAB>value` lines,
+    those of the labels as f1.LABEL.
 
     The data are read like those that the model was trained with: columns, format and encoding are
     the same, unless they are given (an extension that the training data did not have tells the
@@ -113,16 +115,6 @@ def command(
         for line in unmet:
             output.print_stderr(f"rnntext: {line}", quiet=run.quiet)
         raise typer.Exit(BOUNDS_NOT_MET)
-
-
-def print_metrics(metrics: dict[str, Any], title: str, json: bool) -> None:
-    """Print metrics as JSON, as tables on a terminal, or as `metric<TAB>value` lines."""
-    if json:
-        output.write(output.json_line(metrics))
-        return
-    output.print_pairs(output.scalar_metrics(metrics), title)
-    if output.on_terminal() and "per_label" in metrics:
-        output.print_label_table(metrics["per_label"], "by label")
 
 
 def _require_labels(config: ModelConfig, directory: Path, flag: str) -> None:

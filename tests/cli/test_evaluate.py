@@ -147,7 +147,8 @@ def test_a_terminal_shows_twenty_of_many_labels(
     rows = [f"text {n}\tlabel {n:02}\n" for n in range(30)]
     data.write_text("text\tlabel\n" + "".join(rows) + rows[29])
     args = ("evaluate", "-m", classifier, *ONE, data)
-    shown = on_terminal(run, *args, size=(99, 200))[1].decode()
+    shown, confused = on_terminal(run, *args, size=(99, 200))[1].decode().split("most frequent con")
+    assert confused.count("label ") == 20
     assert shown.count("label ") == 21  # and the head of the column
     assert shown.index("label 29") < shown.index("label 00")
     assert "the 20 most frequent of 32 labels; --json gives all of them" in shown

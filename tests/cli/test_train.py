@@ -272,8 +272,11 @@ def test_evaluate_says_what_train_said(task: str, run: Shell, tmp_path: Path) ->
     assert {k: v for k, v in measured.items() if k in ("confusion", "labels")} == {
         k: v for k, v in trained.items() if k in ("confusion", "labels")
     }
-    pairs = run(*args).done().pairs
-    assert {name: float(value) for name, value in pairs.items()} == pytest.approx(single, rel=1e-4)
+    pairs = {name: float(value) for name, value in run(*args).done().pairs.items()}
+    labels = trained.get("per_label", {})
+    of_labels = {f"{name}.{la}": v for la, row in labels.items() for name, v in row.items()}
+    assert list(pairs) == [*single, *of_labels]
+    assert pairs == pytest.approx({**single, **of_labels}, rel=1e-4, abs=1e-6)
 
 
 def test_a_dry_run_leaves_nothing(run: Shell, tmp_path: Path) -> None:
