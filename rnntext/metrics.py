@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 CALIBRATION_BINS = 15
+# Of the confidence of an answer, for the table `thresholds`.
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 # A matrix of confusions has at most so many rows: a million numbers, 3 MB of JSON.
 MATRIX_LABELS = 1000
 _LEAST_PROBABILITY = 1e-15  # so that one error does not make a loss infinite
@@ -174,6 +176,38 @@ class _Calibration:
         return _rate(float(np.abs(self._true - self._confident).sum()), self._count)
 
 
+class _Thresholds:
+    """How many answers have at least the confidence of each of THRESHOLDS, and how many of them are
+    right. Answers are added in any number of parts."""
+
+    def __init__(self) -> None:
+        # [K + 1]: answers whose confidence reaches exactly so many thresholds.
+        self._answers, self._right = (np.zeros(len(THRESHOLDS) + 1, np.int64) for _ in range(2))
+
+    def add(self, confidences: NDArray[np.floating[Any]], correct: NDArray[np.bool_]) -> None:
+        bins = len(self._answers)
+        # A confidence of 0.9 in float32 reaches 0.9.
+        limits = np.array(THRESHOLDS, confidences.dtype)
+        reached = np.searchsorted(limits, confidences, side="right")  # [N]
+        self._answers += np.bincount(reached, minlength=bins)
+        self._right += np.bincount(reached[correct], minlength=bins)
+
+    def table(self) -> list[dict[str, float]]:
+        """`threshold`, `precision`, `recall` and `coverage` for each of THRESHOLDS."""
+        answers, right = (
+            part[::-1].cumsum()[::-1].tolist() for part in (self._answers, self._right)
+        )
+        return [
+            {
+                "threshold": threshold,
+                "precision": _rate(right[number], answers[number]),
+                "recall": _rate(right[number], answers[0]),
+                "coverage": _rate(answers[number], answers[0]),
+            }
+            for number, threshold in enumerate(THRESHOLDS, 1)
+        ]
+
+
 class _LogLoss:
     """The sum of `log_loss`, to which probabilities are added in any number of parts: the mean is
     the same to the bit."""
@@ -205,9 +239,11 @@ def classification_metrics(
     stands after the model's own in the result's `labels`.
 
     One label: `accuracy`, `macro_f1`, `log_loss` (mean surprisal of the gold label, in nats, at
-    most that of a probability of 1e-15), `ece` (of the likeliest label), `majority`, `per_label`,
-    `confusion` ([gold][predicted], in the order of the result's `labels`), `labels`. With more
-    than MATRIX_LABELS labels `confusion_pairs` stands in place of `confusion`.
+    most that of a probability of 1e-15), `ece` (of the likeliest label), `majority`, `thresholds`
+    (if only answers of at least some confidence are given: how many of them are right, and how many
+    of all texts are answered right, and answered at all), `per_label`, `confusion`
+    ([gold][predicted], in the order of the result's `labels`), `labels`. With more than
+    MATRIX_LABELS labels `confusion_pairs` stands in place of `confusion`.
     Several: a label is predicted from `threshold` on; `accuracy` is that of whole sets (subset
     accuracy), `majority` that of always saying the commonest set, `micro_f1` stands after
     `macro_f1`, `log_loss` and `ece` are over every pair of a row and a label of the model, and
@@ -249,6 +285,7 @@ class _SingleLabelTally:
         self._predicted: list[str] = []
         self._column = {label: position for position, label in enumerate(labels)}
         self._calibration, self._log_loss = _Calibration(), _LogLoss()
+        self._thresholds = _Thresholds()
 
     def add(
         self,
@@ -258,7 +295,8 @@ class _SingleLabelTally:
         answers = cast("Sequence[str]", gold)
         predicted = [self._labels[i] for i in probabilities.argmax(axis=1)]
         correct = [g == p for g, p in zip(answers, predicted, strict=True)]
-        self._calibration.add(probabilities.max(axis=1), np.array(correct, np.bool_))
+        for sums in (self._calibration, self._thresholds):
+            sums.add(probabilities.max(axis=1), np.array(correct, np.bool_))
         # A gold label that the model does not have gets no probability.
         columns = [self._column.get(label, -1) for label in answers]
         of_gold = np.append(probabilities, np.zeros((len(columns), 1)), axis=1)
@@ -275,6 +313,7 @@ class _SingleLabelTally:
             "log_loss": self._log_loss.mean(),
             "ece": self._calibration.error(),
             "majority": majority(gold),
+            "thresholds": self._thresholds.table(),
             "per_label": per_label(gold, predicted, every),
             **confusion(gold, predicted, every),
             "labels": every,

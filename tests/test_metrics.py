@@ -178,6 +178,7 @@ def test_classification_metrics() -> None:
         "log_loss",
         "ece",
         "majority",
+        "thresholds",
         "per_label",
         "confusion",
         "labels",
@@ -200,6 +201,41 @@ def test_classification_metrics() -> None:
     }
     assert result["per_label"]["c"]["support"] == 0
     json.dumps(result)  # plain numbers, not NumPy's
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_thresholds_of_confidence(kind: type) -> None:
+    # Confidences and whether the answer is right: 0.9 yes, 0.95 no, 0.45 yes, 0.6 yes; and one
+    # whose gold label the model does not know.
+    probabilities = np.array(
+        [[0.9, 0.1, 0], [0.05, 0.95, 0], [0.45, 0.3, 0.25], [0.2, 0.2, 0.6], [0, 1, 0]], kind
+    )
+    gold = ["a", "a", "a", "c", "new"]
+    found = classification_metrics(gold, probabilities, ["a", "b", "c"], False)["thresholds"]
+    wanted = {
+        0.5: (2 / 4, 2 / 5, 4 / 5),
+        0.6: (2 / 4, 2 / 5, 4 / 5),
+        0.7: (1 / 3, 1 / 5, 3 / 5),
+        0.8: (1 / 3, 1 / 5, 3 / 5),
+        0.9: (1 / 3, 1 / 5, 3 / 5),
+        0.95: (0.0, 0.0, 2 / 5),
+        0.99: (0.0, 0.0, 1 / 5),
+    }
+    names = ("precision", "recall", "coverage")
+    assert {row["threshold"]: tuple(row[name] for name in names) for row in found} == wanted
+
+
+def test_thresholds_equal_their_definition() -> None:
+    random = np.random.default_rng(8)
+    probabilities = random.dirichlet(np.full(3, 0.3), size=500)
+    gold = random.choice(["a", "b", "c", "new"], size=500).tolist()
+    found = classification_metrics(gold, probabilities, ["a", "b", "c"], False)["thresholds"]
+    right = np.array(["a", "b", "c"])[probabilities.argmax(1)] == gold
+    for row in found:
+        given = probabilities.max(1) >= row["threshold"]
+        assert row["coverage"] == pytest.approx(given.mean())
+        assert row["precision"] == pytest.approx(right[given].mean())
+        assert row["recall"] == pytest.approx((right & given).mean())
 
 
 def test_multi_label_metrics() -> None:

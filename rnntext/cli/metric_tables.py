@@ -30,6 +30,8 @@ def print_metrics(metrics: Mapping[str, Any], title: str, json: bool) -> None:
     if "per_label" in metrics:
         output.print_label_table(per_label, "by label")
     _print_confusion(metrics)
+    if "thresholds" in metrics:
+        _print_thresholds(metrics["thresholds"])
 
 
 def _label_lines(per_label: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -95,3 +97,22 @@ def _print_confused(confused: Sequence[tuple[str, str, int]]) -> None:
     for gold, predicted, count in sorted(confused, key=lambda each: -each[2])[:SHOWN_LABELS]:
         table.add_row(Text(gold), Text(predicted), str(count))
     output.console().print(table)
+
+
+def _print_thresholds(rows: Sequence[Mapping[str, float]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    title = Text("answers of at least some confidence", "italic")
+    table = Table()
+    names = ("threshold", "precision", "recall", "coverage")
+    for name in names:
+        table.add_column(name, justify="right")
+    for row in rows:
+        rates = {name: f"{row[name]:.4f}" for name in names[1:]}
+        if not row["coverage"]:
+            rates["precision"] = ""  # of no answer
+        table.add_row(output.format_number(row["threshold"]), *rates.values())
+    terminal = output.console()
+    terminal.print(title)
+    terminal.print(table)

@@ -99,3 +99,22 @@ def test_metrics_without_a_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
         print_metrics(metrics, "title", False)
         assert "confusion" not in terminal.shown
         assert ("by label" in terminal.shown) == ("per_label" in metrics)
+
+
+def test_thresholds_are_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"threshold": 0.95, "precision": 0.75, "recall": 0.375, "coverage": 0.5}
+    none = {"threshold": 0.99, "precision": 0.0, "recall": 0.0, "coverage": 0.0}
+    rows = [{**row, "threshold": 0.5}, row, none]
+    terminal = screen(monkeypatch)
+    print_metrics(of_labels("a", thresholds=rows), "title", False)
+    shown = terminal.shown.split("answers of at least some confidence")[1]
+    assert rows_of(shown) == [
+        ["threshold", "precision", "recall", "coverage"],
+        ["0.5", "0.7500", "0.3750", "0.5000"],
+        ["0.95", "0.7500", "0.3750", "0.5000"],
+        ["0.99", "", "0.0000", "0.0000"],  # the precision of no answer is not known
+    ]
+    # Metrics of an older model do not have it.
+    terminal = screen(monkeypatch)
+    print_metrics(of_labels("a"), "title", False)
+    assert "confidence" not in terminal.shown
