@@ -332,6 +332,28 @@ def test_memory_does_not_grow_with_the_square_of_the_labels(multi_label: bool) -
     assert peak < 300e6
 
 
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_memory_does_not_grow_with_the_documents(multi_label: bool) -> None:
+    tally = classification_tally(["a", "b"], multi_label)
+    probabilities = np.full((1000, 2), 0.5, np.float32)
+
+    def add() -> None:
+        # Each label is a string of its own, as readers give them.
+        gold: list[Any] = ["".join(("new ", "label")) for _ in range(1000)]
+        tally.add([[label] for label in gold] if multi_label else gold, probabilities)
+
+    add()
+    tracemalloc.start()
+    try:
+        for _ in range(30):
+            add()
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert tally.metrics()["per_label"]["new label"]["support"] == 31_000
+    assert kept < 100_000
+
+
 def test_macro_f1_of_many_labels() -> None:
     labels = [f"{number}" for number in range(50_000)]
     tracemalloc.start()

@@ -302,7 +302,7 @@ def test_an_evaluation_tells_of_each_text(
     rows = [{"id": n, "text": text, "label": LABELS[n % 3]} for n, text in enumerate(texts)]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     monkeypatch.setattr(classifier_module, "_EXAMPLES", 4)
-    monkeypatch.setattr(classifier_module, "_BLOCK_LOGITS", 60)
+    monkeypatch.setattr(classifier_module, "_BLOCK_LOGITS", 20)
     seen: list[Answer] = []
     options = DataOptions(multi_label=multi)
     evaluate = classifier_module.RUNTIME.evaluate
