@@ -86,7 +86,8 @@ class RunKeywords(TrainingKeywords, total=False):
 
 
 class ReadingKeywords(TypedDict, total=False):
-    """How labelled data or text are read: fields of `rnntext.text.formats.DataOptions`."""
+    """How labelled data or text are read: fields of `rnntext.text.formats.DataOptions`. One that is
+    left out is that of the model's training data."""
 
     format: str
     text_column: str
@@ -171,17 +172,17 @@ def evaluate(
     **reading: Unpack[ReadingKeywords],
 ) -> dict[str, Any]:
     """The metrics of the model in a directory on labelled data or text, as `rnntext evaluate
-    --json` prints them. Needs no PyTorch. Raises CheckpointError and DataError."""
-    from rnntext.runtime.evaluate import evaluate
+    --json` prints them. Needs no PyTorch. Raises CheckpointError and DataError.
+
+    Columns, format and encoding that are not given are those of the model's training data.
+    """
+    from rnntext.runtime.evaluate import evaluate, reading_options
     from rnntext.runtime.model import open_model
-    from rnntext.text.formats import DataOptions
 
     _check_threads(threads)
     sources = _names("data", data)
     opened = open_model(_path("model", model, "DIR"), threads=threads)
-    reading.setdefault("split", "test")
-    options = DataOptions(**reading, multi_label=opened.config.multi_label)
-    return evaluate(opened, sources, options)
+    return evaluate(opened, sources, reading_options(opened, sources, reading))
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +259,7 @@ def _convert_claimed(
     directory: Path, precision: str, valid: Sequence[str], threads: int | None
 ) -> Exported:
     from rnntext import checkpoint
-    from rnntext.checkpoint_config import Quantization
+    from rnntext.checkpoint_config import CheckpointConfig, Quantization
     from rnntext.runtime.evaluate import evaluate, fit_temperature, recorded_reading
     from rnntext.runtime.model import open_model
     from rnntext.training.onnx.from_checkpoint import graph_of, replace_graph
@@ -269,7 +270,7 @@ def _convert_claimed(
         graph = graph_of(saved, precision)
         replace_graph(saved, graph, precision)
         return Exported(directory, precision, len(graph))
-    reading = recorded_reading(saved, valid)
+    reading = recorded_reading(CheckpointConfig.of(saved), valid)
     before = evaluate(model, valid, reading)
     graph = graph_of(saved, precision, 1.0)
     temperature = None

@@ -97,6 +97,7 @@ LINE = Range(int, 1, 1 << 40, has_units=True)
 DEFAULT_LONGEST_LINE = 64 << 20
 # Of running a model, which answers a record of so many characters in less than 500 MB.
 DEFAULT_LONGEST_RECORD = 8 << 20
+MISTAKES = Range(int, 1, 1_000_000)
 METRIC_BOUND = Range(float, -1e9, 1e9)
 
 

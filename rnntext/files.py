@@ -15,7 +15,7 @@ import platform
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -138,21 +138,21 @@ def temporary_file_error(what: str, error: OSError) -> DataError:
     return DataError(f"cannot write {what} to {directory}: {error.strerror or error}; {advice}")
 
 
-def write_error(path: Path, error: OSError) -> str:
-    """Return the message for what -o names and cannot be written."""
+def write_error(path: Path, error: OSError, option: str = "-o") -> str:
+    """Return the message for what an option names and cannot be written."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         advice = "raise the limit of open files (`ulimit -n`)"
     elif error.errno in _FULL:
-        advice = "free some space or choose another place with -o"
+        advice = f"free some space or choose another place with {option}"
     else:
-        advice = "choose another place with -o"
+        advice = f"choose another place with {option}"
     return f"cannot write {path}: {error.strerror or error}; {advice}"
 
 
-def check_file(path: Path) -> None:
-    """Raise UsageError if the path given to -o is a directory."""
+def check_file(path: Path, option: str = "-o") -> None:
+    """Raise UsageError if the path given to an option is a directory."""
     if not path.name or path.is_dir():
-        raise UsageError(f"{path} is a directory: name a file with -o")
+        raise UsageError(f"{path} is a directory: name a file with {option}")
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -170,3 +170,43 @@ def write_file(path: Path, content: bytes) -> None:
         # Fails too if the directory does not exist; the error above says so.
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def replaced_file(path: Path, option: str = "-o") -> Iterator[Callable[[bytes], None]]:
+    """Yield a function that appends bytes to a file. The file takes the place of `path` by a rename
+    when the `with` block ends without an error; otherwise nothing is left, and `path` stays what it
+    was.
+
+    A pipe or device is written directly. Raises RnntextError, which names the option, if the file
+    cannot be opened or written.
+    """
+    is_device = path.exists() and not path.is_file()
+    written = path if is_device else path.with_name(f".{path.name}.{os.getpid()}")
+    with _write_errors(path, option):
+        file = written.open("wb")
+
+    def write(content: bytes) -> None:
+        with _write_errors(path, option):
+            file.write(content)
+
+    try:
+        yield write
+        with _write_errors(path, option):
+            file.close()
+            if not is_device:
+                os.replace(written, path)
+    finally:
+        with contextlib.suppress(OSError):
+            file.close()
+        if not is_device:
+            with contextlib.suppress(OSError):
+                written.unlink()
+
+
+@contextlib.contextmanager
+def _write_errors(path: Path, option: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RnntextError(write_error(path, error, option)) from None

@@ -18,12 +18,14 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-CALIBRATION_BINS = 15
+from rnntext.metric_sums import CALIBRATION_BINS, Calibration, LogLoss, Thresholds, rate
+
 # A matrix of confusions has at most so many rows: a million numbers, 3 MB of JSON.
 MATRIX_LABELS = 1000
 _NORMAL_95 = 1.959964  # standard deviations: 95 % of a normal distribution lie within
-_LEAST_PROBABILITY = 1e-15  # so that one error does not make a loss infinite
 _LARGEST_EXPONENT = 709.0  # of e in float64; a perplexity stays a finite, JSON number
+
+Pairs = Counter[tuple[str, str]]  # how often a gold label, the first, was taken for another
 
 
 class Span(NamedTuple):
@@ -44,7 +46,7 @@ def perplexity(total_nats: float, tokens: int) -> float:
 
 def bits_per_byte(total_nats: float, n_bytes: int) -> float:
     """Bits of surprisal a byte of text; unlike perplexity it compares across tokenizers."""
-    return _rate(total_nats, n_bytes) / math.log(2)
+    return rate(total_nats, n_bytes) / math.log(2)
 
 
 # The single numbers of each task's metrics, by name.
@@ -87,7 +89,7 @@ def language_model_metrics(
         "perplexity_known": perplexity(known_nats, known_tokens),
         "bits_per_byte": None if n_bytes is None else bits_per_byte(total_nats, n_bytes),
         "tokens": tokens,
-        "unknown_rate": _rate(tokens - known_tokens, tokens),
+        "unknown_rate": rate(tokens - known_tokens, tokens),
     }
 
 
@@ -96,12 +98,16 @@ def language_model_metrics(
 
 def accuracy(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
     """The share of items whose prediction equals the gold label."""
-    return _rate(sum(g == p for g, p in zip(gold, predicted, strict=True)), len(gold))
+    return rate(sum(g == p for g, p in zip(gold, predicted, strict=True)), len(gold))
 
 
 def majority(gold: Sequence[Hashable]) -> float:
     """The accuracy of always saying the commonest label of `gold`."""
-    return _rate(max(Counter(gold).values(), default=0), len(gold))
+    return _majority(Counter(gold))
+
+
+def _majority(counts: Counter[Any]) -> float:
+    return rate(max(counts.values(), default=0), counts.total())
 
 
 def confusion(
@@ -114,8 +120,11 @@ def confusion(
     would fill memory: then it is `confusion_pairs`, sorted [gold, predicted, count] of the pairs
     that occur, each label by its position in `labels`.
     """
+    return _confusion(Counter(zip(gold, predicted, strict=True)), labels)
+
+
+def _confusion(counts: Pairs, labels: Sequence[str]) -> dict[str, list[Any]]:
     index = {label: position for position, label in enumerate(labels)}
-    counts = Counter(zip(gold, predicted, strict=True))
     pairs = sorted([index[g], index[p], count] for (g, p), count in counts.items())
     if len(labels) > MATRIX_LABELS:
         return {"confusion_pairs": pairs}
@@ -129,9 +138,15 @@ def per_label(
     gold: Sequence[str], predicted: Sequence[str], labels: Iterable[str]
 ) -> dict[str, dict[str, Any]]:
     """Precision, recall, f1 and support (how often it is the gold label) of each of `labels`."""
-    hits = Counter(g for g, p in zip(gold, predicted, strict=True) if g == p)
-    support, guesses = Counter(gold), Counter(predicted)
-    return {label: _label_scores(hits[label], guesses[label], support[label]) for label in labels}
+    return _per_label(Counter(zip(gold, predicted, strict=True)), labels)
+
+
+def _per_label(counts: Pairs, labels: Iterable[str]) -> dict[str, dict[str, Any]]:
+    support, guesses = Counter[str](), Counter[str]()
+    for (gold, predicted), count in counts.items():
+        support[gold] += count
+        guesses[predicted] += count
+    return {la: _label_scores(counts[la, la], guesses[la], support[la]) for la in labels}
 
 
 def interval(right: int, total: int) -> list[float]:
@@ -151,7 +166,13 @@ def interval(right: int, total: int) -> list[float]:
 
 def macro_f1(gold: Sequence[str], predicted: Sequence[str]) -> float:
     """The plain mean of F1 over the labels seen in `gold` or `predicted`."""
-    return _mean_f1(per_label(gold, predicted, sorted({*gold, *predicted})).values())
+    return _macro_f1(Counter(zip(gold, predicted, strict=True)))
+
+
+def _macro_f1(counts: Pairs) -> float:
+    return _mean_f1(
+        _per_label(counts, sorted({label for pair in counts for label in pair})).values()
+    )
 
 
 def ece(
@@ -164,47 +185,9 @@ def ece(
     confidences: [N], the probability given to each statement; correct: [N], whether it was true.
     Bin m of M holds the confidences above (m - 1) / M and up to m / M; 0 is in the first.
     """
-    calibration = _Calibration(bins)
+    calibration = Calibration(bins)
     calibration.add(confidences, correct)
     return calibration.error()
-
-
-class _Calibration:
-    """The sums of each bin of `ece`, to which statements are added in any number of parts: the
-    error is the same to the bit."""
-
-    def __init__(self, bins: int = CALIBRATION_BINS) -> None:
-        self._confident, self._true = np.zeros(bins), np.zeros(bins)  # [M], sums
-        self._count = 0
-
-    def add(self, confidences: NDArray[np.floating[Any]], correct: NDArray[np.bool_]) -> None:
-        bins = len(self._true)
-        scores = np.asarray(confidences, np.float64)
-        which = np.clip(np.ceil(scores * bins).astype(np.int64) - 1, 0, bins - 1)  # [N]
-        np.add.at(self._confident, which, scores)  # one after the other
-        self._true += np.bincount(which[correct], minlength=bins)
-        self._count += len(scores)
-
-    def error(self) -> float:
-        # |B_m| / N * |accuracy - confidence| is the gap between the bin's sums, over N.
-        return _rate(float(np.abs(self._true - self._confident).sum()), self._count)
-
-
-class _LogLoss:
-    """The sum of `log_loss`, to which probabilities are added in any number of parts: the mean is
-    the same to the bit."""
-
-    def __init__(self) -> None:
-        self._nats, self._count = 0.0, 0
-
-    def add(self, probabilities: NDArray[np.floating[Any]]) -> None:
-        """Add the probabilities of what is true, [N]."""
-        nats = -np.log(np.maximum(np.asarray(probabilities, np.float64), _LEAST_PROBABILITY))
-        self._nats = float(np.cumsum(np.append(self._nats, nats))[-1])  # one after the other
-        self._count += len(nats)
-
-    def mean(self) -> float:
-        return _rate(self._nats, self._count)
 
 
 def classification_metrics(
@@ -222,9 +205,11 @@ def classification_metrics(
 
     One label: `accuracy`, `macro_f1`, `log_loss` (mean surprisal of the gold label, in nats, at
     most that of a probability of 1e-15), `ece` (of the likeliest label), `majority`,
-    `accuracy_interval` (see `interval`), `per_label`,
-    `confusion` ([gold][predicted], in the order of the result's `labels`), `labels`. With more
-    than MATRIX_LABELS labels `confusion_pairs` stands in place of `confusion`.
+    `accuracy_interval` (see `interval`), `thresholds`
+    (if only answers of at least some confidence are given: how many of them are right, and how many
+    of all texts are answered right, and answered at all), `per_label`, `confusion`
+    ([gold][predicted], in the order of the result's `labels`), `labels`. With more than
+    MATRIX_LABELS labels `confusion_pairs` stands in place of `confusion`.
     Several: a label is predicted from `threshold` on; `accuracy` is that of whole sets (subset
     accuracy), `majority` that of always saying the commonest set, `micro_f1` stands after
     `macro_f1`, `log_loss` and `ece` are over every pair of a row and a label of the model, and
@@ -262,11 +247,10 @@ def classification_tally(
 class _SingleLabelTally:
     def __init__(self, labels: Sequence[str]) -> None:
         self._labels = labels
-        self._gold: list[str] = []
-        self._predicted: list[str] = []
-        self._right = 0
+        self._pairs: Pairs = Counter()
         self._column = {label: position for position, label in enumerate(labels)}
-        self._calibration, self._log_loss = _Calibration(), _LogLoss()
+        self._calibration, self._log_loss = Calibration(), LogLoss()
+        self._thresholds = Thresholds()
 
     def add(
         self,
@@ -276,27 +260,30 @@ class _SingleLabelTally:
         answers = cast("Sequence[str]", gold)
         predicted = [self._labels[i] for i in probabilities.argmax(axis=1)]
         correct = [g == p for g, p in zip(answers, predicted, strict=True)]
-        self._right += sum(correct)
-        self._calibration.add(probabilities.max(axis=1), np.array(correct, np.bool_))
+        for sums in (self._calibration, self._thresholds):
+            sums.add(probabilities.max(axis=1), np.array(correct, np.bool_))
         # A gold label that the model does not have gets no probability.
         columns = [self._column.get(label, -1) for label in answers]
         of_gold = np.append(probabilities, np.zeros((len(columns), 1)), axis=1)
         self._log_loss.add(of_gold[np.arange(len(columns)), columns])
-        self._gold += answers
-        self._predicted += predicted
+        self._pairs.update(zip(answers, predicted, strict=True))
 
     def metrics(self) -> dict[str, Any]:
-        gold, predicted = self._gold, self._predicted
+        pairs, gold = self._pairs, Counter[str]()
+        for (label, _), count in pairs.items():
+            gold[label] += count
+        right = sum(count for (label, predicted), count in pairs.items() if label == predicted)
         every = _with_unseen(self._labels, gold)
         return {
-            "accuracy": accuracy(gold, predicted),
-            "macro_f1": macro_f1(gold, predicted),
+            "accuracy": rate(right, pairs.total()),
+            "macro_f1": _macro_f1(pairs),
             "log_loss": self._log_loss.mean(),
             "ece": self._calibration.error(),
-            "majority": majority(gold),
-            "accuracy_interval": interval(self._right, len(gold)),
-            "per_label": per_label(gold, predicted, every),
-            **confusion(gold, predicted, every),
+            "majority": _majority(gold),
+            "accuracy_interval": interval(right, pairs.total()),
+            "thresholds": self._thresholds.table(),
+            "per_label": _per_label(pairs, every),
+            **_confusion(pairs, every),
             "labels": every,
         }
 
@@ -305,10 +292,10 @@ class _MultiLabelTally:
     def __init__(self, labels: Sequence[str], threshold: float) -> None:
         self._labels, self._threshold = labels, threshold
         self._column = {label: position for position, label in enumerate(labels)}
-        self._gold: list[frozenset[str]] = []
+        self._gold: Counter[frozenset[str]] = Counter()
         self._right = 0  # sets that were predicted as they are
         self._hits, self._guesses = (np.zeros(len(labels), np.int64) for _ in range(2))
-        self._calibration, self._log_loss = _Calibration(), _LogLoss()
+        self._calibration, self._log_loss = Calibration(), LogLoss()
 
     def add(
         self,
@@ -326,22 +313,24 @@ class _MultiLabelTally:
         self._guesses += guess.sum(0)
         self._calibration.add(probabilities.ravel(), truth.ravel())
         self._log_loss.add(np.where(truth, probabilities, 1 - probabilities).ravel())
-        self._gold += sets
+        self._gold.update(sets)
 
     def metrics(self) -> dict[str, Any]:
-        gold, total = self._gold, len(self._gold)
+        gold, total = self._gold, self._gold.total()
         every = _with_unseen(self._labels, (label for row in gold for label in sorted(row)))
-        support = Counter(label for row in gold for label in row)
+        support = Counter[str]()
+        for row, count in gold.items():
+            support.update(dict.fromkeys(row, count))
         hits = Counter(dict(zip(self._labels, self._hits.tolist(), strict=True)))
         guesses = Counter(dict(zip(self._labels, self._guesses.tolist(), strict=True)))
         scores = {la: _label_scores(hits[la], guesses[la], support[la]) for la in every}
         return {
-            "accuracy": _rate(self._right, total),
+            "accuracy": rate(self._right, total),
             "macro_f1": _mean_f1([scores[la] for la in every if support[la] or guesses[la]]),
             "micro_f1": _label_scores(hits.total(), guesses.total(), support.total())["f1"],
             "log_loss": self._log_loss.mean(),
             "ece": self._calibration.error(),
-            "majority": majority(gold),
+            "majority": _majority(gold),
             "accuracy_interval": interval(self._right, total),
             "per_label": scores,
             "confusion": [
@@ -454,21 +443,17 @@ def tagging_metrics(
 # Shared
 
 
-def _rate(part: float, whole: int) -> float:
-    return part / whole if whole else 0.0
-
-
 def _label_scores(hits: int, guesses: int, support: int) -> dict[str, Any]:
     return {
-        "precision": _rate(hits, guesses),
-        "recall": _rate(hits, support),
-        "f1": _rate(2 * hits, guesses + support),
+        "precision": rate(hits, guesses),
+        "recall": rate(hits, support),
+        "f1": rate(2 * hits, guesses + support),
         "support": support,
     }
 
 
 def _mean_f1(scores: Collection[Mapping[str, float]]) -> float:
-    return _rate(sum(score["f1"] for score in scores), len(scores))
+    return rate(sum(score["f1"] for score in scores), len(scores))
 
 
 def _with_unseen(labels: Sequence[str], gold: Iterable[str]) -> list[str]:

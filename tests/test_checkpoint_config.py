@@ -299,7 +299,9 @@ def convert_graph(directory: Path) -> None:
 READERS: dict[str, Callable[[Path], object]] = {
     "open": lambda directory: open_model(directory, when_needed=True),
     "info": describe,
-    "evaluate": lambda directory: recorded_reading(checkpoint.load(directory), ["x"]),
+    "evaluate": lambda directory: recorded_reading(
+        CheckpointConfig.of(checkpoint.load(directory)), ["x"]
+    ),
     "plot": lambda directory: read_runs([directory]),
     "resume": read_saved_run,
     "repeat": lambda directory: repeated_options(directory / checkpoint.CONFIG),

@@ -25,6 +25,7 @@ from rnntext.files import (
     make_directories,
     owner,
     remove_stale,
+    replaced_file,
     sha256_of,
     temporary_file_error,
     write_error,
@@ -305,3 +306,76 @@ def test_the_advice_suits_the_error(number: int, temporary: str, named: str) -> 
     error = OSError(number, "it failed")
     assert f": it failed; {temporary}" in str(temporary_file_error("x", error))
     assert write_error(Path("x"), error).startswith(f"cannot write x: it failed; {named}")
+
+
+# Files written part by part
+
+
+def test_a_file_takes_its_place_when_all_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    for content in (b"old", b"new"):
+        before = path.read_bytes() if path.exists() else None
+        with replaced_file(path) as write:
+            write(content[:1])
+            write(content[1:])
+            assert (path.read_bytes() if path.exists() else None) == before
+        assert path.read_bytes() == content
+    assert os.listdir(tmp_path) == ["a.jsonl"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RnntextError])
+def test_after_an_error_a_file_is_what_it_was(error: type[BaseException], tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+
+    def fail() -> None:
+        with replaced_file(path) as write:
+            write(b"new")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert os.listdir(tmp_path) == []
+    path.write_bytes(b"old")
+    with pytest.raises(error):
+        fail()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.jsonl"]
+
+
+def test_a_file_that_cannot_be_written_names_the_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "none" / "a.jsonl"
+    with pytest.raises(RnntextError) as caught, replaced_file(path, "--predictions"):
+        pass
+    assert str(caught.value) == (
+        f"cannot write {path}: No such file or directory; choose another place with --predictions"
+    )
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "replace", fail)
+    path = tmp_path / "a.jsonl"
+    with pytest.raises(RnntextError, match=r"free some space .* --predictions"):  # noqa: SIM117
+        with replaced_file(path, "--predictions") as write:
+            write(b"new")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_device_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with replaced_file(path) as write:
+        write(b"new")
+    assert os.read(reader, 9) == b"new"
+    os.close(reader)
+    assert path.is_fifo()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
+def test_a_full_device_is_an_error_in_one_line() -> None:
+    with pytest.raises(RnntextError, match=r"^cannot write /dev/full: No space left"):  # noqa: SIM117
+        with replaced_file(Path("/dev/full")) as write:
+            write(b"new")

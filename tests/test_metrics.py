@@ -180,6 +180,7 @@ def test_classification_metrics() -> None:
         "ece",
         "majority",
         "accuracy_interval",
+        "thresholds",
         "per_label",
         "confusion",
         "labels",
@@ -202,6 +203,41 @@ def test_classification_metrics() -> None:
     }
     assert result["per_label"]["c"]["support"] == 0
     json.dumps(result)  # plain numbers, not NumPy's
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_thresholds_of_confidence(kind: type) -> None:
+    # Confidences and whether the answer is right: 0.9 yes, 0.95 no, 0.45 yes, 0.6 yes; and one
+    # whose gold label the model does not know.
+    probabilities = np.array(
+        [[0.9, 0.1, 0], [0.05, 0.95, 0], [0.45, 0.3, 0.25], [0.2, 0.2, 0.6], [0, 1, 0]], kind
+    )
+    gold = ["a", "a", "a", "c", "new"]
+    found = classification_metrics(gold, probabilities, ["a", "b", "c"], False)["thresholds"]
+    wanted = {
+        0.5: (2 / 4, 2 / 5, 4 / 5),
+        0.6: (2 / 4, 2 / 5, 4 / 5),
+        0.7: (1 / 3, 1 / 5, 3 / 5),
+        0.8: (1 / 3, 1 / 5, 3 / 5),
+        0.9: (1 / 3, 1 / 5, 3 / 5),
+        0.95: (0.0, 0.0, 2 / 5),
+        0.99: (0.0, 0.0, 1 / 5),
+    }
+    names = ("precision", "recall", "coverage")
+    assert {row["threshold"]: tuple(row[name] for name in names) for row in found} == wanted
+
+
+def test_thresholds_equal_their_definition() -> None:
+    random = np.random.default_rng(8)
+    probabilities = random.dirichlet(np.full(3, 0.3), size=500)
+    gold = random.choice(["a", "b", "c", "new"], size=500).tolist()
+    found = classification_metrics(gold, probabilities, ["a", "b", "c"], False)["thresholds"]
+    right = np.array(["a", "b", "c"])[probabilities.argmax(1)] == gold
+    for row in found:
+        given = probabilities.max(1) >= row["threshold"]
+        assert row["coverage"] == pytest.approx(given.mean())
+        assert row["precision"] == pytest.approx(right[given].mean())
+        assert row["recall"] == pytest.approx((right & given).mean())
 
 
 def test_multi_label_metrics() -> None:
@@ -297,6 +333,28 @@ def test_memory_does_not_grow_with_the_square_of_the_labels(multi_label: bool) -
     assert result["accuracy"] == 1.0
     assert len(result["per_label"]) == len(result["labels"]) == len(labels)
     assert peak < 300e6
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_memory_does_not_grow_with_the_documents(multi_label: bool) -> None:
+    tally = classification_tally(["a", "b"], multi_label)
+    probabilities = np.full((1000, 2), 0.5, np.float32)
+
+    def add() -> None:
+        # Each label is a string of its own, as readers give them.
+        gold: list[Any] = ["".join(("new ", "label")) for _ in range(1000)]
+        tally.add([[label] for label in gold] if multi_label else gold, probabilities)
+
+    add()
+    tracemalloc.start()
+    try:
+        for _ in range(30):
+            add()
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert tally.metrics()["per_label"]["new label"]["support"] == 31_000
+    assert kept < 100_000
 
 
 def test_macro_f1_of_many_labels() -> None:

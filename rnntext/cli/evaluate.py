@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from rnntext.arguments import METRIC_BOUND
+from rnntext import arguments
 from rnntext.cli import output
+from rnntext.cli.bounds import known_bounds, parse_bounds, unmet_bounds
 from rnntext.cli.declared import Given
+from rnntext.cli.metric_tables import print_metrics
+from rnntext.cli.mistakes import as_objects, print_mistakes
 from rnntext.cli.options import Model, RunOptions, model_directory, refuse_terminal
 from rnntext.cli.signature import expanded
-from rnntext.cli.values import path_argument
+from rnntext.cli.values import number_option, path_argument, path_option
+from rnntext.config import ModelConfig, listed
 from rnntext.errors import UsageError
+from rnntext.tasks import TASKS
+from rnntext.text.source import for_message
 from rnntext.training.options import TrainingOptions
 
 BOUNDS_NOT_MET = 3
@@ -32,71 +39,96 @@ def command(
     reading: Annotated[dict[str, Any], Given(TrainingOptions, _READING)],
     minimum: Annotated[
         list[str] | None,
-        typer.Option("--min", metavar="METRIC=VALUE", help="Exit 3 below this; repeatable."),
+        typer.Option(
+            "--min",
+            metavar="METRIC=VALUE",
+            help="Exit 3 below this: accuracy, f1.LABEL ...; repeatable.",
+        ),
     ] = None,
     maximum: Annotated[
         list[str] | None,
         typer.Option("--max", metavar="METRIC=VALUE", help="Exit 3 above this; repeatable."),
     ] = None,
+    predictions: Annotated[
+        Path | None,
+        path_option(
+            "--predictions",
+            metavar="FILE",
+            help="Write each record with its gold label and the model's: .jsonl, .csv or .tsv.",
+        ),
+    ] = None,
+    errors: Annotated[
+        int | None,
+        number_option(
+            "--errors",
+            metavar="N",
+            within=arguments.MISTAKES,
+            help="Print the N worst mistakes of a classifier or tagger.",
+        ),
+    ] = None,
     run: RunOptions,
 ) -> None:
-    """Measure a model on data with known answers. In a pipe: `metric<TAB>value` lines."""
+    """Measure a model on data with known answers. In a pipe: `metric<TAB>value` lines,
+    those of the labels as f1.LABEL.
+
+    The data are read like those that the model was trained with: columns, format and encoding are
+    the same, unless they are given (an extension that the training data did not have tells the
+    format anew).
+    """
     directory = model_directory(model)
     refuse_terminal(data)
-    floors, ceilings = _bounds("--min", minimum), _bounds("--max", maximum)
-    from rnntext.runtime.evaluate import evaluate, metric_names
+    floors, ceilings = parse_bounds("--min", minimum), parse_bounds("--max", maximum)
+    from rnntext.runtime.evaluate import (
+        check_predictions,
+        evaluate_answers,
+        label_names,
+        metric_names,
+        reading_options,
+        unknown_labels,
+    )
     from rnntext.runtime.model import open_model
-    from rnntext.text.formats import DataOptions
 
     opened = open_model(directory, threads=run.threads)
-    known = metric_names(opened.config)
-    if unknown := [name for name in (*floors, *ceilings) if name not in known]:
-        raise UsageError(f"there is no metric {unknown[0]!r} here: there are {', '.join(known)}")
-    defaults = {"label_column": "label", "split": "test"}
-    given = {name: value for name, value in reading.items() if value or name not in defaults}
-    data_options = DataOptions(multi_label=opened.config.multi_label, **{**defaults, **given})
-    metrics = evaluate(opened, data, data_options)
+    labels = label_names(opened.config)
+    known = metric_names(opened.config), labels
+    floors, ceilings = known_bounds(floors, *known), known_bounds(ceilings, *known)
+    if errors is not None:
+        _require_labels(opened.config, directory, "--errors")
+    if predictions is not None:
+        _require_labels(opened.config, directory, "--predictions")
+        check_predictions(opened, predictions, data)
+    # An empty name of these two is none.
+    names = ("label_column", "split")
+    given = {name: value for name, value in reading.items() if value or name not in names}
+    options = reading_options(opened, data, given)
+    metrics, mistakes = evaluate_answers(
+        opened, data, options, mistakes=errors, predictions=predictions
+    )
+    if unknown := unknown_labels(metrics, labels):
+        output.print_stderr(f"rnntext: {_unknown_remark(unknown)}", quiet=run.quiet)
+    if run.json and errors is not None:
+        metrics = {**metrics, "errors": as_objects(mistakes)}
     print_metrics(metrics, str(directory), run.json)
-    if not _bounds_met(metrics, floors, ceilings, run.quiet):
+    if errors is not None and not run.json:
+        print_mistakes(mistakes, options.label_separator or ",")
+    if unmet := unmet_bounds(metrics, floors, ceilings):
+        for line in unmet:
+            output.print_stderr(f"rnntext: {line}", quiet=run.quiet)
         raise typer.Exit(BOUNDS_NOT_MET)
 
 
-def print_metrics(metrics: dict[str, Any], title: str, json: bool) -> None:
-    """Print metrics as JSON, as tables on a terminal, or as `metric<TAB>value` lines."""
-    if json:
-        output.write(output.json_line(metrics))
-        return
-    output.print_pairs(output.scalar_metrics(metrics), title)
-    if output.on_terminal() and "per_label" in metrics:
-        output.print_label_table(metrics["per_label"], "by label")
+def _require_labels(config: ModelConfig, directory: Path, flag: str) -> None:
+    """Raise UsageError, which names the flag, if the model gives no labels."""
+    task = TASKS[config.task]
+    if not task.has_labels:
+        raise UsageError(f"{flag} is for a classifier or a tagger: {directory} is a {task.title}")
 
 
-def _bounds(flag: str, values: Sequence[str] | None) -> dict[str, float]:
-    bounds: dict[str, float] = {}
-    for bound in values or ():
-        name, _, value = bound.partition("=")
-        try:
-            bounds[name.strip()] = METRIC_BOUND.parse("VALUE", value)
-        except UsageError as error:
-            raise UsageError(
-                f"{flag} {bound}: write METRIC=VALUE, as accuracy=0.9; {error}"
-            ) from None
-    return bounds
-
-
-def _bounds_met(
-    metrics: dict[str, Any], floors: dict[str, float], ceilings: dict[str, float], quiet: bool
-) -> bool:
-    """Return True if all bounds are met; print those that are not on stderr."""
-    known = {n: v for n, v in output.scalar_metrics(metrics).items() if v is not None}
-    # A metric can be unknown for one model: bits per byte, if the tokenizer loses text.
-    for name in (*floors, *ceilings):
-        if name not in known:
-            raise UsageError(f"{name} is not known of this model: leave it out")
-    failed = [
-        *(f"{n} is {known[n]:.6g}, less than {v:g}" for n, v in floors.items() if known[n] < v),
-        *(f"{n} is {known[n]:.6g}, more than {v:g}" for n, v in ceilings.items() if known[n] > v),
-    ]
-    for line in failed:
-        output.print_stderr(f"rnntext: {line}", quiet=quiet)
-    return not failed
+def _unknown_remark(unknown: Mapping[str, int]) -> str:
+    """A line that names the gold labels which the model does not know, the most frequent first."""
+    order = sorted(unknown.items(), key=lambda item: -item[1])
+    names = listed([f"{for_message(label)} ({count:,})" for label, count in order])
+    these, them = f"these {len(unknown):,} labels", "them"
+    if len(unknown) == 1:
+        these, them = "this label", "it"
+    return f"the model does not know {these} of the data, and misses {them}: {names}"

@@ -84,8 +84,8 @@ class OutputOptions:
 
     Every command accepts `quiet`, so that a script can pass it to any of them. It silences
     messages on stderr that are not errors. Only `train` (progress), `demo` (the same) and
-    `evaluate` (bounds that are not met) print such messages; other commands write nothing but
-    errors to stderr and have nothing to silence.
+    `evaluate` (bounds that are not met, labels that the model does not know) print such messages;
+    other commands write nothing but errors to stderr and have nothing to silence.
     """
 
     json: Json = False

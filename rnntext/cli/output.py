@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from rnntext.errors import RnntextError
+from rnntext.text.source import ONE_LINE
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
-
-# A tab or a line end inside a field would begin another field or line.
-_ONE_LINE = str.maketrans(dict.fromkeys("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
 
 _CHUNK_CHARACTERS = 1 << 18
 
@@ -110,7 +108,7 @@ def json_line(value: Mapping[str, Any], row: Mapping[str, Any] | None = None) ->
 
 def tsv_line(fields: Iterable[str]) -> str:
     """Join fields with tabs. Tabs and line ends inside a field become spaces."""
-    return "\t".join(field.translate(_ONE_LINE) for field in fields) + "\n"
+    return "\t".join(field.translate(ONE_LINE) for field in fields) + "\n"
 
 
 def in_chunks(lines: Iterable[str]) -> Iterator[str]:

@@ -23,6 +23,7 @@ from rnntext.runtime.task import RuntimeTask
 from rnntext.text.batches import blocks, pad, split_into_windows, window_counts
 
 if TYPE_CHECKING:
+    from rnntext.runtime.answers import Watch
     from rnntext.text.formats import DataOptions
 
 Array = npt.NDArray[Any]
@@ -233,18 +234,27 @@ def _ranking(probabilities: Array, top_k: int | None) -> Array:
 _EXAMPLES = 4096  # read together in an evaluation
 
 
-def _evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> dict[str, Any]:
+def _evaluate(
+    model: TrainedModel,
+    paths: Sequence[str],
+    options: DataOptions,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
     from rnntext import metrics
+    from rnntext.runtime.label_answers import label_answers
     from rnntext.text.labelled import read_labelled
 
     classifier = Classifier(model)
     tally = metrics.classification_tally(classifier.labels, classifier.multi_label)
-    examples = read_labelled(paths, options)
+    answers = label_answers(classifier.labels, classifier.multi_label)
+    examples = read_labelled(paths, options, keep_rows=watch is not None)
     while some := list(islice(examples, _EXAMPLES)):
         gold: Any = [e.labels if classifier.multi_label else e.labels[0] for e in some]
         found = classifier.probabilities_of_texts([example.text for example in some])
         for part, probabilities in found:
             tally.add(gold[part], probabilities)
+            if watch is not None:
+                watch(answers(some[part], probabilities))
     return tally.metrics()
 
 

@@ -6,18 +6,23 @@ how metrics are printed or compared with bounds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
-from rnntext.checkpoint import Checkpoint
+from rnntext.checkpoint import CONFIG
 from rnntext.checkpoint_config import CheckpointConfig
 from rnntext.config import ModelConfig
 from rnntext.errors import UsageError
 from rnntext.json_fields import FieldError, read_record
+from rnntext.runtime.answers import Answer, Mistake, Watch, WorstMistakes
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.task import runtime_task
-from rnntext.text.formats import DataOptions
+from rnntext.text.format_detection import is_table_extension
+from rnntext.text.formats import HUB_PREFIX, DataOptions
 from rnntext.text.source import extension
 
 Metrics = dict[str, Any]
@@ -31,9 +36,71 @@ def metric_names(config: ModelConfig) -> tuple[str, ...]:
     return runtime_task(config).metric_names(config)
 
 
-def evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> Metrics:
-    """Return the metrics of a model on data files; rates are from 0 to 1. Raises DataError."""
-    return runtime_task(model.config).evaluate(model, paths, options)
+def label_names(config: ModelConfig) -> tuple[str, ...]:
+    """Return the names that the metric `per_label` has of the model's own labels: those of spans
+    without their B- and I-."""
+    return runtime_task(config).label_names(config)
+
+
+def unknown_labels(metrics: Metrics, known: Sequence[str]) -> dict[str, int]:
+    """Return how often each gold label occurs that is not among the `known` ones of `label_names`,
+    by the metrics of `evaluate`."""
+    names = set(known)
+    table = metrics.get("per_label", {})
+    supports = {label: scores["support"] for label, scores in table.items() if label not in names}
+    return {label: support for label, support in supports.items() if support}
+
+
+def evaluate(
+    model: TrainedModel, paths: Sequence[str], options: DataOptions, watch: Watch | None = None
+) -> Metrics:
+    """Return the metrics of a model on data files; rates are from 0 to 1. `watch` is given the
+    answers of a classifier or tagger in the order of the records. Raises DataError."""
+    return runtime_task(model.config).evaluate(model, paths, options, watch)
+
+
+def evaluate_answers(
+    model: TrainedModel,
+    paths: Sequence[str],
+    options: DataOptions,
+    *,
+    mistakes: int | None = None,
+    predictions: Path | None = None,
+) -> tuple[Metrics, list[Mistake]]:
+    """Return the metrics of a classifier or tagger and its worst mistakes, at most so many.
+
+    With `predictions` every answer is written to that file, see `Predictions`. Raises
+    UsageError for a file that cannot be written, DataError and RnntextError.
+    """
+    from rnntext.files import replaced_file
+    from rnntext.runtime.predictions import OPTION, Predictions
+
+    worst = WorstMistakes(mistakes or 0)
+    watches: list[Watch] = [] if mistakes is None else [worst.add]
+    with ExitStack() as stack:
+        if predictions is not None:
+            # A tag may hold any separator.
+            separator = options.label_separator or "," if model.config.multi_label else None
+            write = stack.enter_context(replaced_file(predictions, OPTION))
+            watches.append(Predictions(write, extension(str(predictions)), separator).add)
+
+        def watch(answers: Sequence[Answer]) -> None:
+            for each in watches:
+                each(answers)
+
+        metrics = evaluate(model, paths, options, watch if watches else None)
+    return metrics, worst.ranked()
+
+
+def check_predictions(model: TrainedModel, predictions: Path, paths: Sequence[str]) -> None:
+    """Raise UsageError if predictions cannot be written to that file, because it is one of the data
+    or of the model."""
+    from rnntext.runtime.predictions import check_predictions
+
+    saved = model.saved
+    names = () if saved is None else (CONFIG, *saved.content["files"])
+    own = [] if saved is None else [str(saved.path.parent / name) for name in names]
+    check_predictions(predictions, [*paths, *own])
 
 
 def fit_temperature(
@@ -44,16 +111,59 @@ def fit_temperature(
     return runtime_task(model.config).fit_temperature(model, paths, options)
 
 
-def recorded_reading(found: Checkpoint, paths: Sequence[str]) -> DataOptions:
-    """Return the options with which the model's training data were read, without the format if
-    the extensions of `paths` determine it. Raises CheckpointError."""
-    config = CheckpointConfig.of(found)
+def reading_options(
+    model: TrainedModel, paths: Sequence[str], given: Mapping[str, Any]
+) -> DataOptions:
+    """Return the options with which `paths` are read: those `given` by name, else those with which
+    the model's training data were read; of an `hf:` data set the split `test`. Raises UsageError
+    for invalid options, and CheckpointError."""
+    saved = model.saved
+    recorded = DataOptions()
+    if saved is not None and saved.is_trained:
+        recorded = recorded_reading(saved, paths, given.get("format"))
+    return replace(recorded, **{"split": "test", **given, "multi_label": model.config.multi_label})
+
+
+def recorded_reading(
+    config: CheckpointConfig, paths: Sequence[str], format_name: str | None = None
+) -> DataOptions:
+    """Return the options with which the model's training data were read, as far as they suit
+    `paths`. Raises CheckpointError.
+
+    The format is left out if a path has an extension that no training file had, and the columns if
+    there is one of another kind of format: `xpos` names a column of CoNLL-U, and a plain text has
+    none. `format_name`: the format of `paths`, if it is given.
+    """
     recorded = config.training.options
     names = {field.name for field in fields(DataOptions)} - _OF_TRAINING
-    if any(extension(path) for path in paths):
+    data = recorded.get("data")
+    trained_on = [path for path in data if isinstance(path, str)] if isinstance(data, list) else []
+    before, now = ({_suffix(path) for path in each} for each in (trained_on, paths))
+    same_format = format_name is None and now <= {*before, ""}
+    if not same_format:
         names.remove("format")
-    given = {name: recorded[name] for name in names if recorded.get(name) is not None}
+    if trained_format := recorded.get("format"):
+        before = {f".{trained_format}"}
+        now = before if same_format else now
+    if format_name is not None:
+        now = {f".{format_name}"}
+    if "" not in before and not _kinds(now) <= {*_kinds(before), ""}:
+        names.remove("tag_column")
+        if not all(map(is_table_extension, now)):
+            names -= {"text_column", "label_column"}
+    # An empty name of a column is none.
+    given = {name: recorded[name] for name in names if recorded.get(name) not in (None, "")}
     try:
         return read_record(DataOptions, given, "training.options")
     except (FieldError, UsageError) as error:
         raise config.damaged(error) from None
+
+
+def _suffix(path: str) -> str:
+    """The extension of a path, "/" for a directory; empty where neither tells what it holds."""
+    return "/" if os.path.isdir(path) else "" if path.startswith(HUB_PREFIX) else extension(path)
+
+
+def _kinds(suffixes: Iterable[str]) -> set[str]:
+    """The extensions, with one for all tables, whose columns have the same names."""
+    return {"table" if is_table_extension(suffix) else suffix for suffix in suffixes}

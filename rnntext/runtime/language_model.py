@@ -332,7 +332,9 @@ def _batches_of_documents(
         yield batch, size
 
 
-def _evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> dict[str, Any]:
+def _evaluate(
+    model: TrainedModel, paths: Sequence[str], options: DataOptions, watch: object = None
+) -> dict[str, Any]:
     from rnntext.text.lines import read_lines
 
     running = LanguageModel(model.with_session(model.session.with_intra_op_threads()))

@@ -52,6 +52,8 @@ class TrainedModel:
     fingerprint: str = ""  # of the tokenizer and the graph that were opened
     # Returns the n-gram model whose logits are added to those of the graph; None if there is none.
     ngrams: Callable[[], NgramModel | None] = lambda: None
+    # The description of the checkpoint that was opened; None of a model that was not saved.
+    saved: CheckpointConfig | None = None
 
     @classmethod
     def from_session(
@@ -116,7 +118,9 @@ def open_model(
     open_session = call_once(lambda: _open_graph(graph, config, threads, intra_op))
     if not when_needed:
         open_session()
-    model = TrainedModel(config, tokenizer, open_session, fingerprint=_fingerprint(found))
+    model = TrainedModel(
+        config, tokenizer, open_session, fingerprint=_fingerprint(found), saved=saved
+    )
     if checkpoint.NGRAMS in found.config["files"]:
         model = replace(model, ngrams=call_once(lambda: _open_ngrams(found, config)))
         if not when_needed:

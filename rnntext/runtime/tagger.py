@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnntext.config import ModelConfig
+from rnntext.runtime.answers import Answer, Mistake, Watch
 from rnntext.runtime.crf import marginals, viterbi
 from rnntext.runtime.model import TrainedModel, open_model
 from rnntext.runtime.task import RuntimeTask
@@ -23,6 +24,7 @@ from rnntext.text.tokenizer import EncodedWords, split_words
 
 if TYPE_CHECKING:
     from rnntext.text.formats import DataOptions
+    from rnntext.text.tagged import Tagged
 
 Array = npt.NDArray[Any]
 TagIds = tuple[Array, Array]  # label ids and their probabilities, (words) each
@@ -187,18 +189,38 @@ def _concatenate(pieces: Sequence[TagIds]) -> TagIds:
     return np.concatenate(ids), np.concatenate(probabilities)
 
 
-def _evaluate(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> dict[str, Any]:
+def _evaluate(
+    model: TrainedModel,
+    paths: Sequence[str],
+    options: DataOptions,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
     from rnntext import metrics
     from rnntext.text.tagged import read_tagged
 
     tagger = Tagger(model)
     sentences = list(read_tagged(paths, options))
     predicted = tagger.tag_words([sentence.words for sentence in sentences])
+    if watch is not None:
+        for gold, answer in zip(sentences, predicted, strict=True):
+            watch([_answer(gold, answer)])
     return metrics.tagging_metrics(
         [sentence.tags for sentence in sentences],
         [sentence.tags for sentence in predicted],
         metrics.is_span_tags(tagger.labels),
     )
+
+
+def _answer(gold: Tagged, found: TaggedSentence) -> Answer:
+    """What an evaluation tells of a sentence; each word with a wrong tag is a mistake."""
+    words = zip(gold.words, gold.tags, found.tags, found.probabilities, strict=True)
+    mistakes = tuple(
+        Mistake(probability, tag, guess, gold.source, gold.line, found.text, word=word)
+        for word, tag, guess, probability in words
+        if tag != guess
+    )
+    columns, likely = {"words": list(gold.words)}, tuple(found.probabilities)
+    return Answer(gold.source, gold.line, columns, gold.tags, tuple(found.tags), likely, mistakes)
 
 
 def _metric_names(config: ModelConfig) -> tuple[str, ...]:
@@ -207,4 +229,14 @@ def _metric_names(config: ModelConfig) -> tuple[str, ...]:
     return metrics.tagging_metric_names(metrics.is_span_tags(config.labels))
 
 
-RUNTIME = RuntimeTask("emissions", "transitions", _metric_names, _evaluate)
+def _label_names(config: ModelConfig) -> tuple[str, ...]:
+    from rnntext import metrics
+
+    if not metrics.is_span_tags(config.labels):
+        return config.labels
+    return tuple(sorted({tag.partition("-")[2] for tag in config.labels if tag != "O"}))
+
+
+RUNTIME = RuntimeTask(
+    "emissions", "transitions", _metric_names, _evaluate, label_names=_label_names
+)

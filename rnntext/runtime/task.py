@@ -14,8 +14,13 @@ from rnntext.config import ModelConfig
 from rnntext.tasks import task_module
 
 if TYPE_CHECKING:
+    from rnntext.runtime.answers import Watch
     from rnntext.runtime.model import TrainedModel
     from rnntext.text.formats import DataOptions
+
+
+def _labels(config: ModelConfig) -> tuple[str, ...]:
+    return config.labels
 
 
 def _no_temperature(model: Any, paths: Sequence[str], options: Any) -> None:
@@ -32,12 +37,15 @@ class RuntimeTask:
     signature: str
     # Names of the metrics that are single numbers.
     metric_names: Callable[[ModelConfig], tuple[str, ...]]
-    # Returns metrics on labelled data or text; rates are from 0 to 1. Raises DataError.
-    evaluate: Callable[[TrainedModel, Sequence[str], DataOptions], dict[str, Any]]
+    # Returns metrics on labelled data or text; rates are from 0 to 1. If there is a `Watch`, it is
+    # given each answer, unless the task has no labels. Raises DataError.
+    evaluate: Callable[[TrainedModel, Sequence[str], DataOptions, Watch | None], dict[str, Any]]
     # Returns the temperature that calibrates the model on data; None if the task has none.
     fit_temperature: Callable[[TrainedModel, Sequence[str], DataOptions], float | None] = (
         _no_temperature
     )
+    # Names in the metric `per_label` that come from the model's labels.
+    label_names: Callable[[ModelConfig], tuple[str, ...]] = _labels
 
 
 def runtime_task(config: ModelConfig) -> RuntimeTask:

@@ -38,6 +38,11 @@ def table_format_of_extension(path: str) -> str | None:
     return _TABLE_EXTENSIONS.get(extension(path))
 
 
+def is_table_extension(suffix: str) -> bool:
+    """Return True for the extension of files whose columns have names."""
+    return suffix in _TABLE_EXTENSIONS or suffix == ".parquet"
+
+
 def table_format_of_content(head: Sequence[str]) -> str:
     """Return `csv`, `tsv` or `jsonl`, judged by the first line."""
     first = head[0] if head else ""

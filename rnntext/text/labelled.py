@@ -43,30 +43,36 @@ class Labelled:
     source: str
     line: int
     group: str | None = None  # what `group_column` holds
+    row: Mapping[str, object] | None = None  # all fields of its row, if rows are kept
 
 
-def read_labelled(paths: Sequence[str], options: DataOptions, stdin: int = 0) -> Iterator[Labelled]:
+def read_labelled(
+    paths: Sequence[str], options: DataOptions, stdin: int = 0, *, keep_rows: bool = False
+) -> Iterator[Labelled]:
     """Yield the examples of `paths` in order, as they are read.
 
     A directory has one folder of .txt files per class, and the folder's name is the label. A JSON
     number or boolean becomes the label that spells it in JSON (`1`, `1.5`, `true`). With
     `multi_label` a row has a JSON list, or a string that is split at `label_separator` (in CSV
     and TSV at commas if it is unset), and spaces around each label are stripped; an empty string
-    or list means no label. Raises DataError with file and line for a row without a label, and
-    for several labels without `multi_label`; UsageError for a `group_column` where there are no
-    columns.
+    or list means no label. With `keep_rows` an example of a table has its row (of a Parquet file
+    or a data set: the columns that are read). Raises DataError with file and line for a row
+    without a label, and for several labels without `multi_label`; UsageError for a `group_column`
+    where there are no columns.
     """
     options.require_format("classify", CLASSIFY_FORMATS)
     for path in paths:
         empty = True
-        for example in _read_source(path, options, stdin):
+        for example in _read_source(path, options, stdin, keep_rows):
             empty = False
             yield example
         if empty:
             raise DataError(f"{source_name(path)} has no examples in it: name a file that has")
 
 
-def _read_source(path: str, options: DataOptions, stdin: int) -> Iterator[Labelled]:
+def _read_source(
+    path: str, options: DataOptions, stdin: int, keep_rows: bool
+) -> Iterator[Labelled]:
     if os.path.isdir(path):
         options.refuse_group_column(for_message(path), "a folder for each class")
         yield from _read_folders(path, options)
@@ -80,7 +86,7 @@ def _read_source(path: str, options: DataOptions, stdin: int) -> Iterator[Labell
     }
     if is_hub_or_parquet(path, options):
         for row in read_remote(path, columns, options.split):
-            yield _labelled_row(row, text_column, options, name)
+            yield _labelled_row(row, text_column, options, name, keep_row=keep_rows)
         return
     head, blocks = peek_lines(read_data_line_blocks(path, options, stdin))
     format_name = detect_labelled_format(path, options, head)
@@ -94,7 +100,9 @@ def _read_source(path: str, options: DataOptions, stdin: int) -> Iterator[Labell
         blocks, format_name, name, columns, options.encoding_errors, truncated=truncated
     ):
         if table_row is not None:
-            yield _labelled_row(table_row, text_column, options, name, default_separator)
+            yield _labelled_row(
+                table_row, text_column, options, name, default_separator, keep_row=keep_rows
+            )
 
 
 def _labelled_row(
@@ -103,6 +111,8 @@ def _labelled_row(
     options: DataOptions,
     name: str,
     default_separator: str | None = None,
+    *,
+    keep_row: bool,
 ) -> Labelled:
     """Return the example in `row`. `default_separator` splits labels if the user named none."""
     where = f"{name}, line {row.line}"
@@ -114,7 +124,8 @@ def _labelled_row(
         raise DataError(f"{where} has a list of labels: {_SEVERAL}")
     else:
         labels = (_label(value, where),)
-    return Labelled(text, labels, name, row.line, group_field(row, options.group_column, name))
+    group = group_field(row, options.group_column, name)
+    return Labelled(text, labels, name, row.line, group, row.fields if keep_row else None)
 
 
 def _several_labels(value: object, separator: str | None, where: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import rnntext
 from tests.cli.test_streams import on_terminal
 from tests.conftest import CORPORA, TINY, Shell
 
@@ -109,9 +110,34 @@ def test_columns_and_labels_of_another_file(run: Shell, classifier: Path, tmp_pa
     data = tmp_path / "a.tsv"
     data.write_text('review\tstars\nsome text\tneg\nmore "text\tunheard of\n')
     args = ("evaluate", "-m", classifier, "--text-column", "review", "--label-column", "stars")
-    (found,) = run(*args, "--json", data).done().objects
+    answer = run(*args, "--json", data)
+    assert answer.status == 0
+    assert answer.err == (
+        "rnntext: the model does not know this label of the data, and misses it: unheard of (1)\n"
+    )
+    (found,) = answer.objects
     assert found["labels"] == ["neg", "pos", "unheard of"]
     assert found["per_label"]["unheard of"]["support"] == 1
+
+
+def test_data_are_read_like_the_training_data(run: Shell, tmp_path: Path) -> None:
+    """By the command and by the library."""
+    data = tmp_path / "a.dat"
+    rows = [f"{n};naïve caf{'é' * (n % 3)};{'x' if n % 2 else 'y'}\n" for n in range(20)]
+    data.write_text(("id;review;stars\n" + "".join(rows)).replace(";", ","), "latin-1")
+    how = (
+        "--format", "csv", "--text-column", "review", "--label-column", "stars",
+        "--encoding", "latin-1",
+    )  # fmt: skip
+    model = tmp_path / "m"
+    run("train", "classify", data, *how, "-o", model, *TINY, 2, "-q").done()
+    args = ("evaluate", "-m", model, *ONE, "--json", data)
+    (found,) = run(*args).done().objects
+    assert found["labels"] == ["x", "y"]
+    assert run(*args, *how).done().objects == [found]
+    assert rnntext.evaluate(model, data, threads=1)["confusion"] == found["confusion"]
+    run(*args, "--encoding", "utf-8").failed(1, "is not UTF-8")
+    run(*args, "--text-column", "text").failed(1, "has no column 'text'")
 
 
 def test_a_terminal_shows_twenty_of_many_labels(
@@ -121,18 +147,19 @@ def test_a_terminal_shows_twenty_of_many_labels(
     rows = [f"text {n}\tlabel {n:02}\n" for n in range(30)]
     data.write_text("text\tlabel\n" + "".join(rows) + rows[29])
     args = ("evaluate", "-m", classifier, *ONE, data)
-    shown = on_terminal(run, *args, size=(99, 200))[1].decode()
+    shown, confused = on_terminal(run, *args, size=(99, 200))[1].decode().split("most frequent con")
+    assert confused.count("label ") == 20
     assert shown.count("label ") == 21  # and the head of the column
     assert shown.index("label 29") < shown.index("label 00")
     assert "the 20 most frequent of 32 labels; --json gives all of them" in shown
-    assert len(run(*args, "--json").done().objects[0]["per_label"]) == 32
+    assert len(run(*args, "--json", "-q").done().objects[0]["per_label"]) == 32
 
 
 def test_many_labels_have_no_matrix(run: Shell, classifier: Path, tmp_path: Path) -> None:
     data = tmp_path / "a.tsv"
     rows = [f"text {n}\tlabel {n:04}\n" for n in range(999)]
     data.write_text("text\tlabel\n" + "".join(rows))
-    args = ("evaluate", "-m", classifier, *ONE, "--json", data)
+    args = ("evaluate", "-m", classifier, *ONE, "--json", "-q", data)
     (found,) = run(*args).done().objects
     assert list(found)[-3:] == ["per_label", "confusion_pairs", "labels"]
     assert len(found["labels"]) == 1001
@@ -143,6 +170,88 @@ def test_many_labels_have_no_matrix(run: Shell, classifier: Path, tmp_path: Path
     (found,) = run(*args).done().objects
     assert len(found["confusion"]) == 1000
     assert "confusion_pairs" not in found
+
+
+def test_the_worst_mistakes_are_those_of_classify(
+    run: Shell, classifier: Path, tagger: Path, lm: Path
+) -> None:
+    data = CORPORA / "reviews.csv"
+    with data.open(encoding="utf-8", newline="") as file:
+        reviews = list(csv.DictReader(file))
+    answers = run("classify", "-m", classifier, *ONE, "--text-column", "text", data).done().lines
+    given = [line.split("\t") for line in answers]
+    wrong = [
+        {"gold": row["label"], "predicted": label, "text": row["text"], "probability": float(p)}
+        for row, (label, p) in zip(reviews, given, strict=True)
+        if label != row["label"]
+    ]
+    args = ("evaluate", "-m", classifier, *ONE, "--errors", 10_000, data)
+    (found,) = run(*args, "--json").done().objects
+    surest = sorted((each["probability"] for each in wrong), reverse=True)
+    assert [each["probability"] for each in found["errors"]] == pytest.approx(surest, abs=1e-4)
+    names = ("gold", "predicted", "text")
+    said = [tuple(each[name] for name in names) for each in found["errors"]]
+    assert sorted(said) == sorted(tuple(each[name] for name in names) for each in wrong)
+    lines = run(*args).done().lines
+    assert len(lines[lines.index("") + 1 :]) == len(wrong)
+    tagged = ("evaluate", "-m", tagger, *ONE, CORPORA / "tagged.conllu", "--errors", 3, "--json")
+    errors = run(*tagged).done().objects[0]["errors"]
+    assert all(each["word"] in each["text"].split(" ") for each in errors)
+    run("evaluate", "-m", lm, "no file", "--errors", 1).failed(2, "--errors", "language model")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_predictions_keep_the_rows(
+    suffix: str, run: Shell, classifier: Path, tmp_path: Path
+) -> None:
+    rows = [
+        {"id": f"{n}", "text": f'naïve "café", {n} 你好 🙂', "label": label, "line": "own"}
+        for n, label in enumerate(["pos", "neg", "unheard of"] * 3)
+    ]
+    data, file = tmp_path / "a.jsonl", tmp_path / f"p.{suffix}"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    args = ("evaluate", "-m", classifier, *ONE, data, "--predictions")
+    found = run(*args, file, "-q").done()
+    assert found.out == run(*args[:-1], "-q").done().out
+    with file.open(encoding="utf-8", newline="") as lines:
+        delimiter = "\t" if suffix == "tsv" else ","
+        quoting = csv.QUOTE_NONE if suffix == "tsv" else csv.QUOTE_MINIMAL
+        written: list[dict[str, object]] = (
+            [json.loads(line) for line in lines]
+            if suffix == "jsonl"
+            else list(csv.DictReader(lines, delimiter=delimiter, quoting=quoting))
+        )
+    assert [{name: row[name] for name in rows[0]} for row in written] == rows
+    assert [row["gold"] for row in written] == [row["label"] for row in rows]
+    answers = run("classify", "-m", classifier, *ONE, "--text-column", "text", data).done().lines
+    given = [line.split("\t") for line in answers]
+    assert [row["predicted"] for row in written] == [label for label, _ in given]
+    likely = [float(str(row["probability"])) for row in written]
+    assert likely == pytest.approx([float(p) for _, p in given], abs=1e-4)
+    assert [int(str(row["rnntext_line"])) for row in written] == list(range(1, 10))
+    # An error in the data leaves the file as it was, and nothing beside it.
+    before = file.read_bytes()
+    with data.open("a") as more:
+        more.write("{}\n")
+    run(*args, file).failed(1, "line 10 has no column")
+    assert file.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a.jsonl", file.name])
+    run(*args, data).failed(2, "is read by this command")
+    run(*args, classifier / "metrics.jsonl").failed(2, "is read by this command")
+
+
+def test_predictions_of_a_tagger(run: Shell, tagger: Path, tmp_path: Path) -> None:
+    data, file = CORPORA / "tagged.conllu", tmp_path / "p.jsonl"
+    args = ("evaluate", "-m", tagger, *ONE, "--json", data, "--predictions", file)
+    (found,) = run(*args).done().objects
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    pairs = [
+        pair
+        for row in rows
+        for pair in zip(row["gold"], row["predicted"], row["words"], strict=True)
+    ]
+    right = sum(gold == predicted for gold, predicted, _ in pairs)
+    assert right / len(pairs) == pytest.approx(found["accuracy"], abs=1e-6)
 
 
 def test_a_language_model_starts_each_file_anew(run: Shell, lm: Path, tmp_path: Path) -> None:

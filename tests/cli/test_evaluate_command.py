@@ -16,12 +16,16 @@ import rnntext.runtime.evaluate
 import rnntext.runtime.model
 from rnntext.cli.commands import click_command
 from rnntext.errors import RnntextError, UsageError
+from rnntext.runtime.answers import Answer, Mistake, Watch
 from rnntext.text.formats import DataOptions
 from tests.cli.screens import pipe, screen, written
 
 RATES = {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": 4}
 METRICS = {"accuracy": 0.625, "f1": 1 / 3, "bits": None, "per_label": {"[N]": RATES}, "labels": []}
-PRINTED = "accuracy\t0.625\nf1\t0.333333\nbits\t\n"
+PRINTED = (
+    "accuracy\t0.625\nf1\t0.333333\nbits\t\n"
+    "precision.[N]\t0.5\nrecall.[N]\t0.25\nf1.[N]\t0.333333\nsupport.[N]\t4\n"
+)
 
 
 @dataclass
@@ -29,15 +33,23 @@ class Model:
     """A model that is opened and measured."""
 
     multi_label: bool = False
+    task: str = "classify"
+    answers: list[Answer] = field(default_factory=list)
+    metrics: dict[str, Any] = field(default_factory=lambda: METRICS)
     asked: list[Any] = field(default_factory=list)
 
     def open(self, directory: Path, threads: int | None) -> Any:
         self.asked.append((directory, threads))
-        return SimpleNamespace(config=SimpleNamespace(multi_label=self.multi_label))
+        config = SimpleNamespace(multi_label=self.multi_label, task=self.task)
+        return SimpleNamespace(config=config, saved=None)
 
-    def evaluate(self, opened: Any, data: list[str], options: DataOptions) -> dict[str, Any]:
+    def evaluate(
+        self, opened: Any, data: list[str], options: DataOptions, watch: Watch | None
+    ) -> dict[str, Any]:
         self.asked.append((data, options))
-        return METRICS
+        if watch is not None:
+            watch(self.answers)
+        return self.metrics
 
 
 @pytest.fixture
@@ -47,6 +59,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Model:
     monkeypatch.setattr(rnntext.runtime.evaluate, "evaluate", fake.evaluate)
     names = ("accuracy", "f1", "bits")
     monkeypatch.setattr(rnntext.runtime.evaluate, "metric_names", lambda config: names)
+    monkeypatch.setattr(rnntext.runtime.evaluate, "label_names", lambda config: ("[N]", "a=b"))
     monkeypatch.setenv("RAYON_NUM_THREADS", "1")  # the command sets it
     monkeypatch.delenv("RNNTEXT_MODEL", raising=False)
     return fake
@@ -80,7 +93,11 @@ def test_how_data_are_read(model: Model, monkeypatch: pytest.MonkeyPatch) -> Non
         "--tag-column", "4", "--label-separator", ";", "--split", "train", "--encoding",
         "latin-1", "--encoding-errors", "replace", "--max-line", "99",
     )  # fmt: skip
-    wanted = DataOptions("csv", "t", "l", "4", True, ";", "latin-1", "replace", 99, "train")
+    wanted = DataOptions(
+        format="csv", text_column="t", label_column="l", tag_column="4", multi_label=True,
+        label_separator=";", encoding="latin-1", encoding_errors="replace", max_line=99,
+        split="train",
+    )  # fmt: skip
     assert model.asked[1] == (["a"], wanted)
     # An empty name of these two is none.
     command("a", "-m", "dir", "--split", "", "--label-column", "")
@@ -123,9 +140,171 @@ def test_a_terminal_has_a_table_of_the_labels(
     assert ["│", "accuracy", "│", "0.625", "│"] in lines
     assert ["by", "label"] in lines
     assert ["│", "[N]", "│", "0.5000", "│", "0.2500", "│", "0.3333", "│", "4", "│"] in lines
+
+
+# Labels that the model does not know
+
+
+def test_gold_labels_that_the_model_does_not_know_are_named(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = {"[N]": 4, "new\n": 2, "a=b": 0, "never": 0, "naïve café": 1003}
+    scores = {label: {**RATES, "support": support} for label, support in labels.items()}
+    model.metrics = {"accuracy": 0.5, "per_label": scores}
+    reader, errors = pipe(monkeypatch), pipe(monkeypatch, "stderr")
+    command("a.csv", "-m", "dir", "--json")
+    assert json.loads(written(reader))["accuracy"] == 0.5
+    assert written(errors, "stderr") == (
+        "rnntext: the model does not know these 2 labels of the data, and misses them: "
+        "naïve café (1,003), 'new\\n' (2)\n"
+    )
+    reader, errors = pipe(monkeypatch), pipe(monkeypatch, "stderr")
+    command("a.csv", "-m", "dir", "--json", "-q")
+    assert written(errors, "stderr") == ""
+    written(reader)
+    del scores["new\n"]
+    reader, errors = pipe(monkeypatch), pipe(monkeypatch, "stderr")
+    command("a.csv", "-m", "dir", "--json")
+    assert "know this label of the data, and misses it: naïve" in written(errors, "stderr")
+    written(reader)
+
+
+# Mistakes
+
+
+def wrong(probability: float, **more: Any) -> Answer:
+    mistake = Mistake(probability, **{**WRONG, **more})
+    return Answer("a.csv", 7, {}, mistake.gold, mistake.predicted, probability, (mistake,))
+
+
+WRONG: dict[str, Any] = {
+    "gold": "neg", "predicted": "pos", "source": "a.csv", "line": 7,
+    "text": "naïve\tcafé\n你好 🙂", "gold_probability": 0.25,
+}  # fmt: skip
+
+
+def test_the_worst_mistakes_in_a_pipe(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    model.answers = [wrong(0.5), wrong(0.75, line=9), wrong(0.6)]
+    reader = pipe(monkeypatch)
+    command("a.csv", "-m", "dir", "--errors", "2")
+    assert written(reader) == PRINTED + (
+        "\n"
+        "0.7500\tneg\tpos\ta.csv:9\tnaïve café 你好 🙂\n"
+        "0.6000\tneg\tpos\ta.csv:7\tnaïve café 你好 🙂\n"
+    )
+    # Of several labels, and of a tagger's word.
+    model.multi_label = True
+    model.answers = [wrong(0.5, gold=(), predicted=("a", "b"), label="b")]
+    reader = pipe(monkeypatch)
+    command("a.csv", "-m", "dir", "--errors", "9", "--label-separator", ";")
+    assert written(reader).endswith("\n\n0.5000\t\ta;b\ta.csv:7\tnaïve café 你好 🙂\n")
+    model.answers = [wrong(0.5, word="café")]
+    reader = pipe(monkeypatch)
+    command("a.csv", "-m", "dir", "--errors", "9")
+    assert written(reader).endswith("\n0.5000\tneg\tpos\ta.csv:7\tcafé\tnaïve café 你好 🙂\n")
+    model.answers = []
+    reader = pipe(monkeypatch)
+    command("a.csv", "-m", "dir", "--errors", "9")
+    assert written(reader) == PRINTED
+
+
+def test_the_worst_mistakes_as_json(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    several = {"gold": ("a",), "predicted": (), "gold_probability": None, "label": "a"}
+    model.answers = [wrong(0.50000049), wrong(0.75, **several)]
+    reader = pipe(monkeypatch)
+    command("a.csv", "-m", "dir", "--errors", "5", "--json")
+    found = json.loads(written(reader))
+    assert list(found)[-1] == "errors"
+    where = {"source": "a.csv", "line": 7, "text": WRONG["text"]}
+    assert found["errors"] == [
+        {"probability": 0.75, "gold": ["a"], "predicted": [], "label": "a", **where},
+        {
+            "probability": 0.5, "gold_probability": 0.25, "gold": "neg", "predicted": "pos", **where
+        },
+    ]  # fmt: skip
+    model.answers = []
+    reader = pipe(monkeypatch)
+    command("a.csv", "-m", "dir", "--errors", "5", "--json")
+    assert json.loads(written(reader))["errors"] == []
+
+
+def test_the_worst_mistakes_on_a_terminal(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = "/a/long/path/of/folders/before/the/name/of/a.csv"
+    model.answers = [wrong(0.5, gold="[N]" * 20, source=place, text="naïve \x1b[31mcafé " * 99)]
+    terminal = screen(monkeypatch, columns=130)
+    command("a.csv", "-m", "dir", "--errors", "5")
+    lines = terminal.shown.split("worst mistakes")[1].splitlines()
+    assert max(map(len, lines)) == 130
+    head, row = (
+        [cell.strip() for cell in line.split(line[0])[1:-1]] for line in (lines[2], lines[4])
+    )
+    assert head == ["probability", "gold", "predicted", "where", "text"]
+    assert row[:4] == [
+        "0.5000", "[N][N][N][N][N][N][N][N…", "pos", "…ders/before/the/name/of/a.csv:7"
+    ]  # fmt: skip
+    assert row[4].startswith("naïve  [31mcafé naïve")
+    assert row[4].endswith("…")
+    # The text keeps some room on a narrow terminal.
+    terminal = screen(monkeypatch, columns=20)
+    command("a.csv", "-m", "dir", "--errors", "5")
+    assert "naïve  [31mcafé…" in terminal.shown
+    model.answers = []
     terminal = screen(monkeypatch)
-    rnntext.cli.evaluate.print_metrics({"accuracy": 0.5}, "dir", False)
-    assert "by label" not in terminal.shown
+    command("a.csv", "-m", "dir", "--errors", "5")
+    assert terminal.shown.endswith("no mistakes\n")
+
+
+# Predictions
+
+
+def test_predictions_are_written_beside_the_metrics(
+    model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model.answers = [wrong(0.5), Answer("a.csv", 8, {"id": 3}, "neg", "neg", 0.75)]
+    for words in ([], ["--errors", "1"]):
+        reader = pipe(monkeypatch)
+        file = tmp_path / "p.jsonl"
+        command("a.csv", "-m", "dir", "--predictions", str(file), *words)
+        assert written(reader).startswith(PRINTED + ("\n0.5000" if words else ""))
+        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+        assert [row["line"] for row in rows] == [7, 8]
+        assert rows[1]["id"] == 3
+        file.unlink()
+    # Several labels stand in a table as they do in the data.
+    model.multi_label = True
+    model.answers = [Answer("a", 8, {"text": "t"}, ("x", "y"), ("y",), (0.5,))]
+    file = tmp_path / "p.TSV"
+    args = ("a.csv", "-m", "dir", "--predictions", str(file))
+    for words, labels in (((), "x,y"), (("--label-separator", " | "), "x | y")):
+        reader = pipe(monkeypatch)
+        command(*args, *words)
+        written(reader)
+        assert file.read_text().splitlines()[1].split("\t")[1] == labels
+
+
+def test_predictions_that_cannot_be_written(model: Model, tmp_path: Path) -> None:
+    data = tmp_path / "a.csv"
+    data.write_text("text,label\n")
+    for file, message in (
+        (data, "is read by this command"),
+        (tmp_path, "is a directory: name a file with --predictions"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            command(str(data), "-m", "dir", "--predictions", str(file))
+    assert all(len(asked) == 2 and asked[0] == Path("dir") for asked in model.asked)
+    with pytest.raises(RnntextError, match=r"choose another place with --predictions"):
+        command(str(data), "-m", "dir", "--predictions", str(tmp_path / "none" / "p.csv"))
+    assert data.read_text() == "text,label\n"
+
+
+@pytest.mark.parametrize("words", [["--errors", "3"], ["--predictions", "p.csv"]])
+def test_a_language_model_has_no_mistakes(words: list[str], model: Model) -> None:
+    model.task = "lm"
+    with pytest.raises(UsageError) as error:
+        command("a.csv", "-m", "dir", *words)
+    message = f"{words[0]} is for a classifier or a tagger: dir is a language model"
+    assert str(error.value) == message
+    assert len(model.asked) == 1  # nothing is measured
 
 
 # Bounds
@@ -143,6 +322,12 @@ def test_a_terminal_has_a_table_of_the_labels(
         (["--min", "accuracy=0.7", "--min", "f1=0.3"], ["accuracy is 0.625, less than 0.7"]),
         (["--min", "accuracy=0.6", "--min", "f1=0.4"], ["f1 is 0.333333, less than 0.4"]),
         (["--min", "f1=0.3", "--max", "f1=0.31"], ["f1 is 0.333333, more than 0.31"]),
+        (["--min", "recall.[N]=0.25", "--max", "support.[N]=4"], []),
+        (["--max", "precision.[N]=0.4"], ["precision.[N] is 0.5, more than 0.4"]),
+        (
+            ["--min", "f1.a=b=0.5"],
+            ["f1.a=b is 0, less than 0.5 (no gold label of the data is this one)"],
+        ),
         (
             ["--max", "f1=-1", "--min", "accuracy=1", "--min", "f1=1000000"],
             [
@@ -185,6 +370,9 @@ def rnntext_exit(words: list[str]) -> None:
         (["--min", "bleu=1"], "there is no metric 'bleu' here: there are accuracy, f1, bits"),
         (["--max", "bleu=1"], "there is no metric 'bleu' here: there are accuracy, f1, bits"),
         (["--min", "f1=0", "--max", "per_label=1"], "there is no metric 'per_label' here: "),
+        (["--min", "f1.new=1"], "there is no label 'new' here: there are [N], a=b"),
+        (["--min", "auc.[N]=1"], "there is no metric 'auc.[N]' here: there are accuracy, f1, bits"),
+        (["--min", "f1.[N]=x"], "--min f1.[N]=x: write METRIC=VALUE, as accuracy=0.9; "),
         (["--min", "f1"], "--min f1: write METRIC=VALUE, as accuracy=0.9; "),
         (["--max", "f1=much"], "--max f1=much: write METRIC=VALUE, as accuracy=0.9; "),
         (["--max", "f1=1=2"], "--max f1=1=2: write METRIC=VALUE"),

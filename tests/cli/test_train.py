@@ -244,7 +244,7 @@ def test_the_result_as_json(run: Shell, tmp_path: Path) -> None:
     assert set(found) >= RESULT | {"metrics"}
     assert (found["task"], found["model"], found["steps"]) == ("classify", str(out), 3)
     assert set(found["metrics"]) == CLASSIFY | {
-        "accuracy_interval", "per_label", "confusion", "labels",
+        "accuracy_interval", "thresholds", "per_label", "confusion", "labels",
     }  # fmt: skip
     assert found["seconds"] > 0
     assert found["tokens_per_second"] > 0
@@ -271,11 +271,19 @@ def test_evaluate_says_what_train_said(task: str, run: Shell, tmp_path: Path) ->
     assert list(measured) == list(trained)
     single = {name: value for name, value in trained.items() if isinstance(value, int | float)}
     assert {name: measured[name] for name in single} == pytest.approx(single, rel=1e-4, abs=1e-6)
-    assert {k: v for k, v in measured.items() if k in ("confusion", "labels")} == {
-        k: v for k, v in trained.items() if k in ("confusion", "labels")
+    tables = ("confusion", "labels")
+    assert {k: v for k, v in measured.items() if k in tables} == {
+        k: v for k, v in trained.items() if k in tables
     }
-    pairs = run(*args).done().pairs
-    assert {name: float(value) for name, value in pairs.items()} == pytest.approx(single, rel=1e-4)
+    for one, two in zip(*(each.get("thresholds", []) for each in (measured, trained)), strict=True):
+        # A confidence that is rounded in another way may reach one threshold more.
+        rates = {name: one[name] for name in ("threshold", "recall", "coverage")}
+        assert rates == pytest.approx({name: two[name] for name in rates}, abs=1.5 / 60)
+    pairs = {name: float(value) for name, value in run(*args).done().pairs.items()}
+    labels = trained.get("per_label", {})
+    of_labels = {f"{name}.{la}": v for la, row in labels.items() for name, v in row.items()}
+    assert list(pairs) == [*single, *of_labels]
+    assert pairs == pytest.approx({**single, **of_labels}, rel=1e-4, abs=1e-6)
 
 
 def test_a_dry_run_leaves_nothing(run: Shell, tmp_path: Path) -> None:

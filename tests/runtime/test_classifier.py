@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +19,11 @@ from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import CheckpointError
 from rnntext.ngrams import NgramModel, Tables
 from rnntext.runtime import classifier as classifier_module
+from rnntext.runtime.answers import Answer
 from rnntext.runtime.classifier import Classification, Classifier
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
+from rnntext.text.formats import DataOptions
 from rnntext.text.records import Record, prefetch
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 from rnntext.training.networks.build import build_network
@@ -283,3 +286,39 @@ def test_batches_that_are_classified_in_parallel(both: bool) -> None:
     for wanted, (batch, answers) in zip(batches, found, strict=True):
         assert batch == wanted
         assert list(answers) == classifier.classify([record.text for record in batch])
+
+
+# Evaluation
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_an_evaluation_tells_of_each_text(
+    multi: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of the records, whatever is read or classified together."""
+    classifier, _ = random_classifier(multi=multi)
+    texts = texts_of(*LENGTHS, 30, 2)
+    file = tmp_path / "a.jsonl"
+    rows = [{"id": n, "text": text, "label": LABELS[n % 3]} for n, text in enumerate(texts)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    monkeypatch.setattr(classifier_module, "_EXAMPLES", 4)
+    monkeypatch.setattr(classifier_module, "_BLOCK_LOGITS", 20)
+    seen: list[Answer] = []
+    options = DataOptions(multi_label=multi)
+    evaluate = classifier_module.RUNTIME.evaluate
+    metrics = evaluate(classifier._model, [str(file)], options, seen.extend)
+    assert [each.columns for each in seen] == rows
+    assert [each.line for each in seen] == list(range(1, len(rows) + 1))
+    wanted = classifier.classify(texts)
+    for each, answer in zip(seen, wanted, strict=True):
+        if multi:
+            likely = {label: p for label, p in answer.labels.items() if p >= 0.5}
+            assert each.predicted == tuple(likely)
+            assert each.probability == pytest.approx(tuple(likely.values()), abs=1e-6)
+        else:
+            assert each.predicted == answer.label
+            assert each.probability == pytest.approx(answer.probability, abs=1e-6)
+    right = sum(not each.mistakes for each in seen)
+    assert metrics["accuracy"] == pytest.approx(right / len(seen))
+    # The rows of tables are kept for that alone.
+    assert evaluate(classifier._model, [str(file)], options, None) == metrics

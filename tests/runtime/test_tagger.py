@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import CheckpointError, DataError
 from rnntext.runtime import tagger as tagger_module
+from rnntext.runtime.answers import Answer, Mistake
 from rnntext.runtime.crf import marginals, viterbi
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
@@ -245,6 +246,30 @@ def test_evaluation_compares_tags_with_those_of_a_file(tmp_path: Path) -> None:
     found = tagger_module.RUNTIME.evaluate(model, [str(file)], DataOptions())
     assert found["accuracy"] == pytest.approx(2 / 3)
     assert set(tagger_module.RUNTIME.metric_names(model.config)) <= set(found)
+
+
+def test_an_evaluation_tells_of_each_sentence(tmp_path: Path) -> None:
+    tagger, _ = random_tagger()
+    one, two = tagger.tag_words([["Mara", "rows", "far"], ["你好", "!"]])
+    other = "NOUN" if one.tags[1] == "VERB" else "VERB"
+    lines = [("Mara", one.tags[0]), ("rows", other), ("far", one.tags[2]), None]
+    lines += zip(two.words, two.tags, strict=True)
+    file = tmp_path / "given.conll"
+    file.write_text("".join("\n" if line is None else f"{line[0]} {line[1]}\n" for line in lines))
+    seen: list[Answer] = []
+    options = DataOptions()
+    tagger_module.RUNTIME.evaluate(tagger._model, [str(file)], options, seen.extend)
+    mistake = Mistake(
+        one.probabilities[1], other, one.tags[1], str(file), 1, "Mara rows far", word="rows"
+    )
+    assert [each.mistakes for each in seen] == [(mistake,), ()]
+    assert [(each.line, each.columns) for each in seen] == [
+        (1, {"words": ["Mara", "rows", "far"]}),
+        (5, {"words": ["你好", "!"]}),
+    ]
+    assert seen[0].gold == (one.tags[0], other, one.tags[2])
+    assert seen[0].predicted == tuple(one.tags)
+    assert seen[1].probability == tuple(two.probabilities)
 
 
 def test_a_file_without_sentences_is_refused(tmp_path: Path) -> None:

@@ -227,3 +227,16 @@ def test_directories_without_classes_or_texts_are_named(tmp_path: Path) -> None:
     (tmp_path / "pos").mkdir()
     with pytest.raises(DataError, match="has no examples in it"):
         read(tmp_path)
+
+
+def test_rows_are_kept_if_asked_for(tmp_path: Path) -> None:
+    table, lines, folder = tmp_path / "a.csv", tmp_path / "a.txt", tmp_path / "d"
+    table.write_text('id,text,label\n5,"naïve, café",x\n', "utf-8")
+    lines.write_text("__label__x some text\n")
+    (folder / "x").mkdir(parents=True)
+    (folder / "x" / "1.txt").write_text("some text")
+    paths = [str(path) for path in (table, lines, folder)]
+    found = [example.row for example in read_labelled(paths, DataOptions(), keep_rows=True)]
+    assert found == [{"id": "5", "text": "naïve, café", "label": "x"}, None, None]
+    # In training they would only take memory.
+    assert [example.row for example in read_labelled(paths, DataOptions())] == [None] * 3
