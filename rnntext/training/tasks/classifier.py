@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from rnntext.runtime.model import TrainedModel
 
 
-LOSS = "log_loss"
+LOSS, NETWORK_LOSS = "log_loss", "network_log_loss"
 # Logits of validation documents that are computed together: 67 MB.
 _BLOCK_LOGITS = 1 << 24
 
@@ -87,10 +87,12 @@ class Classification(LabelledObjective):
         ranks: Ranks = SINGLE_PROCESS,
         ngrams: NgramHalf | None = None,
         minutes: float | None = None,
-        select: str = LOSS,
+        select: str | None = None,
     ) -> None:
         """`ngrams`: the model whose logits are added; `minutes`: the time budget of the run;
-        `select`: the metric of the best checkpoint."""
+        `select`: the metric of the best checkpoint (None: the loss of the network by itself, so
+        that each half is trained to its own best: the loss of the sum hardly changes where one half
+        is nearly right by itself, and the other would not be trained)."""
         super().__init__(
             BucketedEpochs(train.ids, batch_size, batch_size * max_length, max_length),
             len(train.ids.values),
@@ -104,8 +106,8 @@ class Classification(LabelledObjective):
         self._halves: dict[str, float] = {}
         self.multi_label, self.max_length = multi_label, max_length
         self._documents = DocumentReader(machine, max_length)
-        self.metric = select
-        self.higher_is_better = select != LOSS
+        self.metric = select or (LOSS if ngrams is None else NETWORK_LOSS)
+        self.higher_is_better = self.metric not in (LOSS, NETWORK_LOSS)
         # Balanced class weights: inversely proportional to the frequency of each class.
         self._class_weights: Array | None = None
         self.weights: Tensor | None = None  # the same on the device
@@ -293,7 +295,8 @@ class Classification(LabelledObjective):
         weights = self._ngrams.weights(logits, indices, self._truth(indices))
         total = weights.first * logits + weights.second * self._ngrams.valid_logits[indices]
         measured = self._metrics([(indices, torch.from_numpy(total))])
-        return {**measured, WEIGHT: weights.second / weights.first}
+        network = self._calibrated_metrics(logits, indices)[LOSS]
+        return {**measured, NETWORK_LOSS: network, WEIGHT: weights.second / weights.first}
 
     def _metrics_when_calibrated(self, model: Classifier, indices: Sequence[int]) -> Metrics:
         """Return the metrics that the model would have if it were calibrated now: a network grows
@@ -301,9 +304,11 @@ class Classification(LabelledObjective):
         whose logits fill memory, it is as it is."""
         if not NgramHalf.is_possible(len(self.labels)):
             return self._metrics(self._logits_in_blocks(model, indices))
-        logits = self._all_logits(model, indices)
-        logits = logits / self._fit_temperature(logits, indices)
-        return self._metrics([(indices, torch.from_numpy(logits))])
+        return self._calibrated_metrics(self._all_logits(model, indices), indices)
+
+    def _calibrated_metrics(self, logits: Array, indices: Sequence[int]) -> Metrics:
+        calibrated = logits / self._fit_temperature(logits, indices)
+        return self._metrics([(indices, torch.from_numpy(calibrated))])
 
     def _all_logits(self, model: Classifier, indices: Sequence[int]) -> Array:
         """Return the logits of the network (n, labels); of few labels, as n-grams have."""
@@ -455,7 +460,7 @@ class ClassifierTask(Task[LabelledExamples]):
             ranks=ranks,
             ngrams=ngrams,
             minutes=options.minutes,
-            select=options.select or LOSS,
+            select=options.select,
         )
 
 

@@ -200,6 +200,23 @@ def test_an_evaluation_measures_the_sum(multi: bool) -> None:
     np.testing.assert_array_equal(network_logits(made, model), logits)
 
 
+def test_each_half_is_trained_to_its_own_best() -> None:
+    """By default the best checkpoint is that of the network by itself; a metric that is named is
+    one of the sum."""
+    made, model = objective(), random_model("classify")
+    list(made.prepare({}))
+    assert (made.metric, made.higher_is_better) == ("network_log_loss", False)
+    logits = network_logits(made, model).astype(float)
+    calibrated = softmax(logits / fit_temperature(logits, truth(), False))
+    expected = classification_metrics([LABELS[n] for n in GOLD], calibrated, LABELS, False)
+    found = made.evaluate(model)
+    assert found["network_log_loss"] == pytest.approx(expected["log_loss"], rel=1e-4)
+    assert found["log_loss"] != pytest.approx(expected["log_loss"], rel=0.01)
+    for select, higher in (("log_loss", False), ("accuracy", True)):
+        chosen = objective(select=select)
+        assert (chosen.metric, chosen.higher_is_better) == (select, higher)
+
+
 @pytest.mark.parametrize("multi", [False, True])
 def test_the_finished_network_is_weighted_and_both_halves_are_measured(multi: bool) -> None:
     made, model = objective(multi=multi), random_model("classify", multi=multi)
