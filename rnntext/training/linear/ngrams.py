@@ -20,9 +20,12 @@ from rnntext.ngrams import Tables, Words, bucket, hash_characters, occurrences
 from rnntext.training.data.store import Array
 from rnntext.training.linear.logistic import Incidence, fit, log_count_ratios
 
-# Characters of the texts that weights are learned from, so that memory stays bounded: 22,500 film
-# reviews, 29 million characters, took 510 MB while their n-grams were counted.
-MAX_CHARACTERS = 32_000_000
+# The size of the texts that weights are learned from, so that memory stays bounded: 22,500 film
+# reviews, of size 35 million, took 510 MB while their n-grams were counted.
+MAX_SIZE = 40_000_000
+# The size of a text is its number of characters and this: 6,920 sentences of 0.7 million characters
+# took 3.3 s, and those film reviews, of 29 million, 43 s.
+_TEXT_SIZE = 280
 # Weights, in all tables together: 8 MB in float16.
 _MAX_WEIGHTS = 1 << 22
 # With more labels the tables would have too few rows to tell n-grams apart.
@@ -30,7 +33,7 @@ MAX_LABELS = 256
 # Rows of a table for each n-gram: an n-gram that was never seen finds an empty row mostly.
 _ROWS_PER_NGRAM = 4
 _PART = 1024  # texts that are read together
-# The share of a time budget, and characters a second of a slow machine with all strengths tried.
+# The share of a time budget, and the size that is learned from in a second, all strengths tried.
 _SHARE, _SPEED = 0.25, 700_000
 
 
@@ -155,11 +158,12 @@ def table_sizes(ngrams: Sequence[int], columns: int) -> list[int]:
 
 def choose_texts(lengths: Array, most: int, seed: int) -> Array:
     """Return the indices of the texts to learn from, in order: all of them, or a random part of
-    about `most` characters. `lengths`: that of each text."""
-    if lengths.sum() <= most:
+    about the size `most`. `lengths`: the characters of each text."""
+    sizes = lengths + _TEXT_SIZE
+    if sizes.sum() <= most:
         return np.arange(len(lengths))
     order = np.random.default_rng(seed).permutation(len(lengths))
-    count = int(np.searchsorted(np.cumsum(lengths[order]), most)) + 1
+    count = int(np.searchsorted(np.cumsum(sizes[order]), most)) + 1
     return np.sort(order[:count])
 
 
@@ -169,10 +173,10 @@ def in_parts(indices: Array) -> Iterator[Array]:
         yield indices[start : start + _PART]
 
 
-def most_characters(minutes: float | None) -> int:
-    """Return how much text is learned from in a run of so many minutes (None: without a limit):
-    what a slow machine reads in a quarter of them. The clock is not asked, so that a run can be
+def largest_size(minutes: float | None) -> int:
+    """Return the size of the texts that are learned from in a run of so many minutes (None: without
+    a limit): what takes a quarter of them. The clock is not asked, so that a run can be
     repeated."""
     if minutes is None:
-        return MAX_CHARACTERS
-    return min(MAX_CHARACTERS, int(60 * minutes * _SHARE * _SPEED))
+        return MAX_SIZE
+    return min(MAX_SIZE, int(60 * minutes * _SHARE * _SPEED))

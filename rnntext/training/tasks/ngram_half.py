@@ -29,7 +29,7 @@ from rnntext.training.linear.ngrams import (
     NgramLearner,
     choose_texts,
     in_parts,
-    most_characters,
+    largest_size,
 )
 
 # The metric that says how much the n-grams count for each unit that the network does.
@@ -82,7 +82,7 @@ class NgramHalf:
         """Learn from the training texts. `labels_of`: the label indices of texts, given by their
         numbers; `loss`: the summed loss of logits [N, labels] with these label indices."""
         lengths = self._train.rows.lengths()
-        chosen = choose_texts(lengths, most_characters(minutes), seed)
+        chosen = choose_texts(lengths, largest_size(minutes), seed)
         most = max(1, _MAX_LOGITS // self.labels)
         if len(chosen) > most:
             chosen = np.sort(np.random.default_rng(seed).choice(chosen, most, replace=False))

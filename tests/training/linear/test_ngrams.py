@@ -17,7 +17,7 @@ from rnntext.training.linear.ngrams import (
     Strength,
     choose_texts,
     in_parts,
-    most_characters,
+    largest_size,
     table_sizes,
 )
 
@@ -127,8 +127,11 @@ def test_the_largest_table_is_halved_until_all_fit(monkeypatch: pytest.MonkeyPat
     assert table_sizes([8, 16, 16], 99) == [16, 16, 16]
 
 
-def test_texts_are_chosen_at_random_where_there_are_too_many() -> None:
-    lengths = np.full(100, 10)
+def test_texts_are_chosen_at_random_where_there_are_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ngrams, "_TEXT_SIZE", 3)
+    lengths = np.full(100, 7)
     assert choose_texts(lengths, 1000, 0).tolist() == list(range(100))
     some = choose_texts(lengths, 999, 0).tolist()
     assert len(some) == 100
@@ -148,6 +151,6 @@ def test_texts_are_read_in_parts() -> None:
 
 
 def test_a_time_budget_limits_the_text() -> None:
-    assert most_characters(None) == most_characters(60) == 32_000_000
-    assert most_characters(1) == 60 * 0.25 * 700_000
-    assert most_characters(0.1) == most_characters(1) / 10
+    assert largest_size(None) == largest_size(60) == 40_000_000
+    assert largest_size(1) == 60 * 0.25 * 700_000
+    assert largest_size(0.1) == largest_size(1) / 10

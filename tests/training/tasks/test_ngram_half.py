@@ -114,11 +114,11 @@ def test_the_strength_of_the_least_loss_on_validation_data_is_kept(
 
 
 def test_many_texts_are_learned_from_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ngram_half, "most_characters", lambda minutes: int(minutes))
-    assert learned(minutes=20).texts < 5
-    assert learned(minutes=1000).texts == 5
+    monkeypatch.setattr(ngram_half, "largest_size", lambda minutes: int(minutes))
+    assert learned(minutes=600).texts == 3
+    assert learned(minutes=10_000).texts == 5
     monkeypatch.setattr(ngram_half, "_MAX_LOGITS", 9)
-    assert learned(minutes=1000).texts == 3
+    assert learned(minutes=10_000).texts == 3
 
 
 def test_more_labels_than_tables_can_tell_apart_have_none() -> None:
