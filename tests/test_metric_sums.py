@@ -49,7 +49,7 @@ def test_thresholds(size: int) -> None:
     table = {row["threshold"]: row for row in sums.table()}
     assert tuple(table) == THRESHOLDS
     for threshold, row in table.items():
-        given = CONFIDENCES >= threshold
+        given = threshold <= CONFIDENCES
         assert row["coverage"] == given.sum() / 8
         assert row["recall"] == (CORRECT & given).sum() / 8
         assert row["precision"] == (CORRECT & given).sum() / given.sum()
