@@ -119,7 +119,7 @@ def hash_characters(words: Sequence[str]) -> tuple[Array, Array]:
         tail = points[size - 1 :]
         following[: len(tail)] = tail
         hashes = hashes * _FNV + following
-        whole = (room >= size) & (points != space) if size == 1 else room >= size
+        whole = points != space if size == 1 else room >= size
         salt = np.uint32(size * int(_GOLDEN) & 0xFFFFFFFF)
         found.append((owners[whole], _spread(hashes[whole] + salt)))
     return np.concatenate([o for o, _ in found]), np.concatenate([h for _, h in found])
