@@ -20,35 +20,25 @@ from rnntext.training.events import (
     EncodedFiles,
     Evaluated,
     Event,
-    Finished,
     NgramsLearned,
     NotSaved,
-    Prepared,
     Resumed,
     RoomShort,
     Saved,
-    Step,
     Stopped,
 )
-from rnntext.training.recipes import Recipe
+from tests.cli import run_events
+from tests.cli.run_events import FINISHED, STEP
 from tests.cli.screens import pipe, screen, written
 
 SUMMARY = DataSummary("sentences", 1234, 567, 99_000, 0, "1" * 64)
-PREPARED = Prepared(
+PREPARED = replace(
+    run_events.PREPARED,
     summary=SUMMARY,
-    encoded=EncodedFiles(1500, None, False),
     model=ModelConfig("tag", EncoderConfig("gru", 4321, 8, 24, 2, False), ("A", "B"), False, 9),
-    tokenizer="word",
     parameters=1_000_000,
-    recipe=Recipe("gru", 2, 24, 8, False, 8, 0.01, 0.1, 0.0, 0, 9),
-    steps_per_epoch=10,
-    machine="cpu, float32",
-    threads=3,
-    processes=1,
 )
-STEP = Step(20, 1500, 1, 2.3456, 0.01, 1.0, 12_345.6, 3.0, 99.0, 3725.4)
 EVALUATED = Evaluated(30, 2, 1.2345, {"accuracy": 0.123456, "bits": 1.0}, False, 9.0)
-FINISHED = Finished(30, 3.0, 999, 8.0, 0.5, "it is done", 20, (), False)
 SAVED = Saved(Path("out"), "tag", {"accuracy": 0.5}, 30, 20, 3.0, 9.0, 99.0, 100, "it is done")
 Lines = Callable[..., list[str]]
 
