@@ -27,7 +27,7 @@ class DocumentReader:
         """`max_length`: tokens of a window."""
         self._machine, self._max_length = machine, max_length
 
-    def tensors(self, rows: Sequence[Array], *, round_width: bool = False) -> tuple[Tensor, Tensor]:
+    def tensors(self, rows: Sequence[Array], *, round_width: bool) -> tuple[Tensor, Tensor]:
         """Return ids (B, T) and lengths (B)."""
         ids, lengths = pad(rows, even=round_width)
         device = self._machine.device
@@ -64,7 +64,7 @@ class DocumentReader:
     def _logits_of_batch(self, model: Classifier, rows: Sequence[Array]) -> Tensor:
         longest = max(map(len, rows))
         if longest <= self._max_length:
-            ids, lengths = self.tensors(rows)
+            ids, lengths = self.tensors(rows, round_width=False)
             short_logits: Tensor = model(ids, lengths)
             return short_logits
         # Last state, maximum and sum of each row so far; concat pooling needs them.
@@ -76,7 +76,7 @@ class DocumentReader:
             kept = [place for place, row in enumerate(active) if len(rows[row]) > start]
             active = [active[place] for place in kept]
             windows = [rows[row][start : start + self._max_length] for row in active]
-            ids, lengths = self.tensors(windows)
+            ids, lengths = self.tensors(windows, round_width=False)
             if state is not None:
                 state = tuple(part[:, kept] for part in state)
             states, state = model.encoder(ids, lengths, state)
