@@ -214,7 +214,7 @@ def _starts(values: Array) -> Array:
 
 
 _TABLES = ("words", "pairs", "characters", "bias")
-_DTYPES = {"F16": "<f2", "F32": "<f4"}
+_DTYPES = {"F16": "<f2", "F32": "<f4", "U32": "<u4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +240,7 @@ class Tables:
     @classmethod
     def parse(cls, content: bytes) -> Self:
         """The inverse of `serialize`. Raises ValueError for tables that cannot be used."""
-        tensors = _tensors(content)
+        tensors = read_tensors(content)
         if tensors.keys() != {*_TABLES, "scale"} or tensors["scale"].shape != (1,):
             raise ValueError("not the tables of an n-gram model")
         columns = tensors["bias"].shape
@@ -253,7 +253,7 @@ class Tables:
         return cls(words, pairs, characters, bias, float(tensors["scale"][0]))
 
 
-def _tensors(content: bytes) -> dict[str, Array]:
+def read_tensors(content: bytes) -> dict[str, Array]:
     """Read a safetensors file: 8 bytes of header length, a JSON header, the data. The library
     takes longer to import than this to run."""
     start = 8 + int.from_bytes(content[:8], "little")

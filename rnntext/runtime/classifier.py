@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from rnntext.config import POOLING_FLOOR, ModelConfig
 from rnntext.errors import DataError
+from rnntext.ngrams import NgramModel, Tables
 from rnntext.probabilities import label_probabilities
 from rnntext.runtime.model import TrainedModel, open_model
 from rnntext.runtime.task import RuntimeTask
@@ -109,7 +110,7 @@ class Classifier:
 
     def ngram_logits(self, texts: Sequence[str]) -> Array | None:
         """Return the logits (N, labels) that the n-gram model adds; None if there is none."""
-        ngrams = self._model.ngrams()
+        ngrams: NgramModel | None = self._model.ngrams()
         return None if ngrams is None else ngrams.logits(texts)
 
     def probabilities_in_blocks(
@@ -287,4 +288,15 @@ def _metric_names(config: ModelConfig) -> tuple[str, ...]:
     return metrics.classification_metric_names(config.multi_label)
 
 
-RUNTIME = RuntimeTask("logits", "lengths", _metric_names, _evaluate, _fit_temperature)
+def _parse_linear(content: bytes, config: ModelConfig) -> NgramModel:
+    return NgramModel(Tables.parse(content), len(config.labels))
+
+
+RUNTIME = RuntimeTask(
+    "logits",
+    "lengths",
+    _metric_names,
+    _evaluate,
+    _fit_temperature,
+    parse_linear=_parse_linear,
+)

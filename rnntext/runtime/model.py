@@ -20,7 +20,6 @@ from rnntext.checkpoint_config import CheckpointConfig
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError, DataError
 from rnntext.held_file import HeldFile, damaged
-from rnntext.ngrams import NgramModel, Tables
 from rnntext.runtime.session import Session
 from rnntext.runtime.task import runtime_task
 from rnntext.tasks import TASKS
@@ -50,8 +49,9 @@ class TrainedModel:
     # (checkpoints from before version 0.1 have none), or if the model was not opened to sample.
     generation: Callable[[], Session | None] = lambda: None
     fingerprint: str = ""  # of the tokenizer and the graph that were opened
-    # Returns the n-gram model whose logits are added to those of the graph; None if there is none.
-    ngrams: Callable[[], NgramModel | None] = lambda: None
+    # Returns the linear model of n-grams whose scores are added to those of the graph, as made by
+    # the task's `parse_linear`; None if there is none.
+    ngrams: Callable[[], Any] = lambda: None
     # The description of the checkpoint that was opened; None of a model that was not saved.
     saved: CheckpointConfig | None = None
 
@@ -137,10 +137,10 @@ def _fingerprint(found: Checkpoint) -> str:
     return " ".join(listed[name]["sha256"] for name in names if name in listed)
 
 
-def _open_ngrams(found: Checkpoint, config: ModelConfig) -> NgramModel:
+def _open_ngrams(found: Checkpoint, config: ModelConfig) -> Any:
     file = found.held(checkpoint.NGRAMS)
     try:
-        return NgramModel(Tables.parse(file.read()), len(config.labels))
+        return runtime_task(config).parse_linear(file.read(), config)
     except ValueError as error:
         raise damaged(file.path, error) from None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from rnntext.runtime.model import TrainedModel, open_model
 from rnntext.runtime.task import RuntimeTask
 from rnntext.text.batches import pad
 from rnntext.text.tokenizer import EncodedWords, split_words
+from rnntext.word_features import Weights, WordModel
 
 if TYPE_CHECKING:
     from rnntext.text.formats import DataOptions
@@ -43,11 +44,31 @@ class TaggedSentence:
     probabilities: list[float]
 
 
+class _Piece(NamedTuple):
+    """A part of a sentence that is read and decoded by itself: its tokens and its words."""
+
+    tokens: EncodedWords
+    words: Sequence[str]
+
+
+def _pieces(tokens: EncodedWords, words: Sequence[str], size: int) -> list[_Piece]:
+    """Divide a sentence between words into pieces of at most `size` tokens."""
+    found, start = [], 0
+    for piece in tokens.pieces(size):
+        stop = start + len(piece.first)
+        found.append(_Piece(piece, words[start:stop]))
+        start = stop
+    return found
+
+
 class Tagger:
     """A trained tagger. It is safe to share between threads."""
 
     def __init__(self, model: TrainedModel) -> None:
+        """The scores of the model's linear model of words, if it has one, are added to those of
+        its network."""
         self._model = model
+        self._linear: WordModel | None = model.ngrams()
         self.labels = model.config.labels
         # Names of the arrays that make up the carried state; none for a bidirectional encoder.
         self._state_names: tuple[str, ...] = ()
@@ -56,7 +77,10 @@ class Tagger:
         # The CRF's parameters are outputs of the graph that do not depend on its input.
         token = EncodedWords(*(np.zeros(1, np.int32) for _ in range(3)))
         names = ["start", "transitions", "end"]
-        self._crf = model.session.run(names, {**_feeds([token]), **self._initial_state(1)})
+        path_scores = model.session.run(names, {**_feeds([token]), **self._initial_state(1)})
+        if self._linear is not None:
+            path_scores = list(map(np.add, path_scores, self._linear.path_scores()))
+        self._path_scores = path_scores
 
     @classmethod
     def load(cls, directory: Path, threads: int | None = None) -> Tagger:
@@ -71,13 +95,13 @@ class Tagger:
     def stream(self, texts: Sequence[str], *, pretokenized: bool) -> Iterator[TaggedSentence]:
         """Yield the results of `tag`. Inference starts when this is called (see `Session.map`)."""
         words = [[w for w in t.split(" ") if w] if pretokenized else split_words(t) for t in texts]
-        wait_for_tags = self._submit(self._model.tokenizer.encode_words(words))
+        wait_for_tags = self._submit(self._model.tokenizer.encode_words(words), words)
         return self._tagged_sentences(words, texts, wait_for_tags)
 
     def tag_words(self, sentences: Sequence[Sequence[str]]) -> list[TaggedSentence]:
         """Tag sentences that are already split into words."""
         texts = [" ".join(words) for words in sentences]
-        wait_for_tags = self._submit(self._model.tokenizer.encode_words(sentences))
+        wait_for_tags = self._submit(self._model.tokenizer.encode_words(sentences), sentences)
         return list(self._tagged_sentences(sentences, texts, wait_for_tags))
 
     def _tagged_sentences(
@@ -92,22 +116,31 @@ class Tagger:
             tags = [self.labels[label] for label in ids.tolist()]
             yield TaggedSentence(text, list(words), tags, probabilities.tolist())
 
-    def tag_ids(self, sentences: Sequence[EncodedWords]) -> list[TagIds]:
+    def tag_ids(
+        self, encoded: Sequence[EncodedWords], sentences: Sequence[Sequence[str]]
+    ) -> list[TagIds]:
         """Return the label ids of each sentence's words and their probabilities, (words) each.
+        `encoded`: the tokens of the words of `sentences`.
 
         A sentence of more tokens than the model's `max_length` is read and decoded in pieces that
         end between words. A unidirectional encoder carries its state from piece to piece.
         """
-        return self._submit(sentences)()
+        return self._submit(encoded, sentences)()
 
-    def _submit(self, sentences: Sequence[EncodedWords]) -> Callable[[], list[TagIds]]:
+    def _submit(
+        self, encoded: Sequence[EncodedWords], sentences: Sequence[Sequence[str]]
+    ) -> Callable[[], list[TagIds]]:
         """Submit sentences to the thread pool. Return a function that waits for the tags."""
-        pieces = [list(words.pieces(self._model.config.max_length)) for words in sentences]
+        max_length = self._model.config.max_length
+        pieces = [
+            _pieces(tokens, words, max_length)
+            for tokens, words in zip(encoded, sentences, strict=True)
+        ]
         rows = pieces
         if not self._state_names:
             # No state is carried, so the pieces of a sentence may be read in parallel.
             rows = [[piece] for sentence in pieces for piece in sentence]
-        lengths = np.array([sum(len(piece.ids) for piece in row) for row in rows], np.int64)
+        lengths = np.array([sum(len(piece.tokens.ids) for piece in row) for row in rows], np.int64)
         batches = self._model.batches(lengths)
         results = self._model.session.map(
             lambda batch: self._read_batch([rows[i] for i in batch]), batches
@@ -123,7 +156,7 @@ class Tagger:
 
         return collect
 
-    def _read_batch(self, rows: Sequence[Sequence[EncodedWords]]) -> list[list[TagIds]]:
+    def _read_batch(self, rows: Sequence[Sequence[_Piece]]) -> list[list[TagIds]]:
         """Tag the pieces of each row, one piece of every row at a time."""
         tags_of_row: list[list[TagIds]] = [[] for _ in rows]
         state = self._initial_state(len(rows))
@@ -134,7 +167,10 @@ class Tagger:
             active = [active[place] for place in kept]
             batch = [rows[row][step] for row in active]
             outputs = ["emissions", *(f"next_{name}" for name in state)]
-            emissions, *after = self._model.session.run(outputs, {**_feeds(batch), **state})
+            feeds = _feeds([piece.tokens for piece in batch])
+            emissions, *after = self._model.session.run(outputs, {**feeds, **state})
+            if self._linear is not None:
+                emissions = emissions + self._linear.emissions([piece.words for piece in batch])
             state = dict(zip(state, after, strict=True))
             for row, tags in zip(active, self._decode(batch, emissions), strict=True):
                 tags_of_row[row].append(tags)
@@ -145,24 +181,24 @@ class Tagger:
         shape = (encoder.num_layers, rows, encoder.hidden_size)
         return {part: np.zeros(shape, np.float32) for part in self._state_names}
 
-    def _decode(self, batch: Sequence[EncodedWords], emissions: Array) -> Iterator[TagIds]:
+    def _decode(self, batch: Sequence[_Piece], emissions: Array) -> Iterator[TagIds]:
         """Decode emissions (N, labels) of all words, one sentence after the other.
 
         Sentences are decoded in groups, because Viterbi's memory for each one grows with the square
         of the number of labels.
         """
         group_size = max(1, _MAX_LABEL_PAIRS // len(self.labels) ** 2)
-        ends = np.cumsum([0, *(len(sentence.first) for sentence in batch)])
+        ends = np.cumsum([0, *(len(piece.words) for piece in batch)])
         for start in range(0, len(batch), group_size):
             group = batch[start : start + group_size]
             yield from self._decode_group(group, emissions[ends[start] : ends[start + len(group)]])
 
-    def _decode_group(self, group: Sequence[EncodedWords], flat: Array) -> Iterator[TagIds]:
-        words = np.array([len(sentence.first) for sentence in group])
+    def _decode_group(self, group: Sequence[_Piece], flat: Array) -> Iterator[TagIds]:
+        words = np.array([len(piece.words) for piece in group])
         emissions = np.zeros((len(group), int(words.max()), len(self.labels)), np.float32)
         emissions[np.arange(emissions.shape[1]) < words[:, None]] = flat  # (B, W, labels)
-        paths = viterbi(emissions, words, *self._crf)
-        probabilities = marginals(emissions, words, *self._crf)
+        paths = viterbi(emissions, words, *self._path_scores)
+        probabilities = marginals(emissions, words, *self._path_scores)
         for number, path in enumerate(paths):
             yield path, probabilities[number, np.arange(len(path)), path]
 
@@ -237,6 +273,15 @@ def _label_names(config: ModelConfig) -> tuple[str, ...]:
     return tuple(sorted({tag.partition("-")[2] for tag in config.labels if tag != "O"}))
 
 
+def _parse_linear(content: bytes, config: ModelConfig) -> WordModel:
+    return WordModel(Weights.parse(content), len(config.labels))
+
+
 RUNTIME = RuntimeTask(
-    "emissions", "transitions", _metric_names, _evaluate, label_names=_label_names
+    "emissions",
+    "transitions",
+    _metric_names,
+    _evaluate,
+    label_names=_label_names,
+    parse_linear=_parse_linear,
 )

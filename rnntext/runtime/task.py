@@ -23,6 +23,10 @@ def _labels(config: ModelConfig) -> tuple[str, ...]:
     return config.labels
 
 
+def _no_linear(content: bytes, config: ModelConfig) -> Any:
+    raise ValueError(f"a model of the task {config.task} has none")
+
+
 def _no_temperature(model: Any, paths: Sequence[str], options: Any) -> None:
     return None
 
@@ -46,6 +50,9 @@ class RuntimeTask:
     )
     # Names in the metric `per_label` that come from the model's labels.
     label_names: Callable[[ModelConfig], tuple[str, ...]] = _labels
+    # Returns the linear model whose scores are added to those of the graph, from the content of its
+    # file. Raises ValueError for one that cannot be used.
+    parse_linear: Callable[[bytes, ModelConfig], Any] = _no_linear
 
 
 def runtime_task(config: ModelConfig) -> RuntimeTask:

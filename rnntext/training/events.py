@@ -47,7 +47,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class NgramsLearned:
-    """A classifier's n-gram model is learned, before the first step of the network."""
+    """The n-grams of a classifier or tagger are learned, before the first step of the network."""
 
     texts: int  # that it was learned from
     metrics: Metrics  # of this model alone, on the validation data

@@ -365,7 +365,7 @@ class TrainingOptions:
         "Add a linear model of words, pairs of words and characters.",
         panel=MODEL,
         changes_data=False,
-        tasks=("classify",),
+        tasks=("classify", "tag"),
         negatable=True,
     )
     quantize: bool = option(

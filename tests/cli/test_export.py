@@ -7,6 +7,7 @@ import math
 import os
 import re
 import shutil
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ import onnxruntime
 import pytest
 import tokenizers
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
 from rnntext import checkpoint
 from rnntext.ngrams import NgramModel, Tables
 from rnntext.probabilities import softmax
 from rnntext.text.word_splitting import split_words
+from rnntext.word_features import Weights, WordModel
 from tests.conftest import CORPORA, TINY, Shell
 
 Array = NDArray[Any]
@@ -169,16 +172,48 @@ def test_a_language_model_elsewhere(run: Shell, lm: Path, tmp_path: Path) -> Non
         assert last == pytest.approx(scores[-1], abs=1e-5)
 
 
+def documented_programs() -> list[str]:
+    """That of a classifier, and that of a tagger's words."""
+    return re.findall("```python\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL)
+
+
+def documented_word_scores() -> Callable[[Any, list[str]], list[Array]]:
+    whole, code = documented_programs()
+    names: dict[str, Any] = {}
+    for name in ("spread", "of_word"):
+        (function,) = re.findall(rf"^def {name}\(.*?(?=\n\n\n)", whole, re.DOTALL | re.MULTILINE)
+        exec(function, names)  # noqa: S102
+    exec(code, names)  # noqa: S102
+    scores: Callable[[Any, list[str]], list[Array]] = names["word_scores"]
+    return scores
+
+
+def test_the_documentation_s_scores_of_words(tagger: Path) -> None:
+    file = tagger / "ngrams.safetensors"
+    labels = config_of(tagger)["model"]["labels"]
+    model = WordModel(Weights.parse(file.read_bytes()), len(labels))
+    sentences = [SAMPLE.split(), ["カタカナ", "McDonald's", "1,234"], ["x" * 300, "the"]]
+    score = documented_word_scores()
+    found = np.concatenate([score(load_file(file), words) for words in sentences])
+    np.testing.assert_allclose(found, model.emissions(sentences), atol=1e-5)
+
+
 def test_a_tagger_elsewhere(run: Shell, tagger: Path, tmp_path: Path) -> None:
     run("export", tagger, "-o", tmp_path / "x.onnx").done()
     file = File(tmp_path / "x.onnx")
+    linear, score = load_file(tagger / "ngrams.safetensors"), documented_word_scores()
     for text in ("Mara lit it.", "The gulls were awake"):
         words = [file.ids(word) for word in split_words(text)]
         ends = np.cumsum([len(word) for word in words])
         first, last = np.concatenate([[0], ends[:-1]]), ends - 1
         outputs = ["emissions", "start", "transitions", "end"]
         ids = [token for word in words for token in word]
-        emissions, start, transitions, end = file.run(outputs, ids, first=first, last=last)
+        emissions, *paths = file.run(outputs, ids, first=first, last=last)
+        emissions = emissions + score(linear, list(split_words(text)))
+        start, transitions, end = (
+            path + linear["scale"] * linear[name]
+            for path, name in zip(paths, outputs[1:], strict=True)
+        )
         # The labels are too many to try every path: the best one to each label, word by word.
         best = {(label,): start[label] + emissions[0, label] for label in range(len(file.labels))}
         for of_word in emissions[1:]:
@@ -211,7 +246,7 @@ def test_the_file_describes_itself(run: Shell, tagger: Path, tmp_path: Path) -> 
 def test_the_documentation_s_example(run: Shell, classifier: Path, tmp_path: Path) -> None:
     """Word for word, but for where the file is."""
     run("export", classifier, "-o", tmp_path / "x.onnx").done()
-    (code,) = re.findall("```python\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL)
+    code, _ = documented_programs()
     names = '"sentiment", "sentiment.onnx"'
     assert names in code
     code = code.replace(names, f"{str(classifier)!r}, {str(tmp_path / 'x.onnx')!r}")

@@ -118,7 +118,7 @@ def test_one_direction_reads_a_long_sentence_as_a_whole(cell: str) -> None:
     sentences = sentences_of(*LENGTHS)
     encoded = TOKENIZER.encode_words(sentences)
     assert max(len(words.ids) for words in encoded) > 20 * WINDOW
-    for words, (tags, likely) in zip(encoded, tagger.tag_ids(encoded), strict=True):
+    for words, (tags, likely) in zip(encoded, tagger.tag_ids(encoded, sentences), strict=True):
         assert len(tags) == len(likely) == len(words.first)
         if not len(tags):
             continue
@@ -138,7 +138,7 @@ def test_a_long_sentence_is_decoded_in_pieces(cell: str, both: bool) -> None:
     sentences = [*sentences_of(*LENGTHS), ["abc", "defg" * 7, "h", "gfe"]]
     encoded = TOKENIZER.encode_words(sentences)
     assert len(list(pieces_of(encoded[-1]))) == 3
-    for words, (tags, likely) in zip(encoded, tagger.tag_ids(encoded), strict=True):
+    for words, (tags, likely) in zip(encoded, tagger.tag_ids(encoded, sentences), strict=True):
         place = 0
         whole = emissions_of(network, words) if len(words.first) else None
         for piece in pieces_of(words):

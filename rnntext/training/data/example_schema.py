@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from rnntext.text.formats import DataOptions
 from rnntext.text.tokenizer import Tokenizer
@@ -32,6 +32,14 @@ class SourcedExample(Protocol):
 Example = TypeVar("Example", bound=SourcedExample)
 
 
+class EncodedRows(NamedTuple):
+    """Examples as they are stored, in rows of the same order."""
+
+    ids: list[Array]  # token ids
+    targets: list[Array]
+    texts: list[str]  # what a linear model reads
+
+
 class ExampleSchema(ABC, Generic[Example]):
     """How the examples of one task are read, split and encoded."""
 
@@ -41,7 +49,6 @@ class ExampleSchema(ABC, Generic[Example]):
     presplit: bool | None = None  # words are given; None: the tokenizer finds out
     # Refuse a label that has one example: it could not be both learned and validated.
     requires_second_example: bool = False
-    keeps_text: bool = False  # the text of an example is stored beside its ids
     tokenizer_defaults: TokenizerDefaults
 
     @abstractmethod
@@ -65,10 +72,6 @@ class ExampleSchema(ABC, Generic[Example]):
     def size(self, example: Example) -> int:
         """Number of characters."""
 
-    def text(self, example: Example) -> str:
-        """The text to store; asked for only if `keeps_text`."""
-        raise NotImplementedError
-
     @abstractmethod
     def lines(self, example: Example) -> Iterable[str]:
         """The lines that a tokenizer is learned from."""
@@ -85,6 +88,5 @@ class ExampleSchema(ABC, Generic[Example]):
         label_ids: Mapping[str, int],
         *,
         keep_whole: bool,
-    ) -> tuple[list[Array], list[Array]]:
-        """A row of token ids and a row of targets for each example. Unless `keep_whole`, a long
-        example may become several rows."""
+    ) -> EncodedRows:
+        """A row for each example. Unless `keep_whole`, a long example may become several rows."""

@@ -65,6 +65,21 @@ class TextRows:
         ]
 
 
+# Between the words of a sentence in `TextRows`. A reader of tagged files splits at it, so that no
+# word has one; in a word of a data set it becomes a space.
+_WORD_SEPARATOR = "\n"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Return words as one text, from which `split_joined_words` gets them back."""
+    return _WORD_SEPARATOR.join(word.replace(_WORD_SEPARATOR, " ") for word in words)
+
+
+def split_joined_words(text: str) -> list[str]:
+    """The inverse of `join_words`, for one word or more."""
+    return text.split(_WORD_SEPARATOR)
+
+
 def encode_text(text: str) -> Array:
     """Return the row of a text in `TextRows`. A JSON string may hold half of a surrogate pair."""
     return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
@@ -94,6 +109,15 @@ class TaggedIds:
             stop = start + len(words.first)
             yield TaggedIds(words.ids, words.first, words.last, self.tags[start:stop])
             start = stop
+
+
+def words_of_pieces(words: Sequence[str], pieces: Sequence[TaggedIds]) -> Iterator[Sequence[str]]:
+    """Divide the words of a sentence as it is divided into pieces."""
+    start = 0
+    for piece in pieces:
+        stop = start + len(piece.tags)
+        yield words[start:stop]
+        start = stop
 
 
 @dataclass(frozen=True, slots=True)

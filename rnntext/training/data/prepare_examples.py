@@ -273,15 +273,14 @@ class _Encoder(Generic[Example]):
     def _write(self, part: str, chunks_of_part: Iterable[Sequence[Example]]) -> None:
         ids = self._draft.rows(IDS + part, id_type(self._tokenizer.vocab_size))
         targets = self._draft.rows(TARGETS + part, np.int32)
-        texts = self._draft.rows(TEXTS + part, np.uint8) if self._schema.keeps_text else None
+        texts = self._draft.rows(TEXTS + part, np.uint8)
         for chunk in chunks_of_part:
-            if texts is not None:
-                texts.extend([encode_text(self._schema.text(example)) for example in chunk])
             encoded = self._schema.encode(
                 self._tokenizer, chunk, self._label_ids, keep_whole=part == VALID
             )
-            ids.extend(encoded[0])
-            targets.extend(encoded[1])
+            ids.extend(encoded.ids)
+            targets.extend(encoded.targets)
+            texts.extend(list(map(encode_text, encoded.texts)))
 
 
 def _require_two_labels(options: TrainingOptions, labels: Sequence[str]) -> None:

@@ -14,8 +14,7 @@ import numpy as np
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import Labelled, read_labelled
 from rnntext.text.tokenizer import Tokenizer
-from rnntext.training.data.example_schema import ExampleSchema
-from rnntext.training.data.store import Array
+from rnntext.training.data.example_schema import EncodedRows, ExampleSchema
 from rnntext.training.recipes import TokenizerDefaults
 
 
@@ -23,7 +22,6 @@ class DocumentSchema(ExampleSchema[Labelled]):
     """How labelled documents are read, split and encoded."""
 
     unit, noun, label_noun = "documents", "examples", "label"
-    keeps_text = True  # for its n-grams
 
     def __init__(self, defaults: TokenizerDefaults, *, multi_label: bool) -> None:
         self.tokenizer_defaults = defaults
@@ -46,9 +44,6 @@ class DocumentSchema(ExampleSchema[Labelled]):
     def size(self, example: Labelled) -> int:
         return len(example.text)
 
-    def text(self, example: Labelled) -> str:
-        return example.text
-
     def lines(self, example: Labelled) -> Iterable[str]:
         return example.text.split("\n")
 
@@ -62,11 +57,12 @@ class DocumentSchema(ExampleSchema[Labelled]):
         label_ids: Mapping[str, int],
         *,
         keep_whole: bool,
-    ) -> tuple[list[Array], list[Array]]:
+    ) -> EncodedRows:
         # A text without tokens is encoded as an empty line.
         end = np.array([tokenizer.eos_id], np.int32)
         ids = tokenizer.encode([example.text for example in examples])
-        return (
+        return EncodedRows(
             [row if len(row) else end for row in ids],
             [np.array([label_ids[label] for label in e.labels], np.int32) for e in examples],
+            [example.text for example in examples],
         )

@@ -32,14 +32,15 @@ from rnntext.training.linear.ngrams import (
     largest_size,
 )
 
-# The metric that says how much the n-grams count for each unit that the network does.
+# The metric that says how much the n-grams count for each unit that the network does, of a tagger
+# too (`word_half.py`).
 WEIGHT = "ngrams_weight"
 # Logits of training texts, which are in memory together.
 _MAX_LOGITS = 1 << 24
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Let PyTorch compute in one thread. The search takes thousands of small steps, between which
     threads wait for each other by spinning: with another run on the same two cores 22,500 film
     reviews took 253 s in two threads, and 43 s in one (6,920 sentences on idle cores: 1.2 s in two,
@@ -97,7 +98,7 @@ class NgramHalf:
 
         best = np.inf
         for strength in STRENGTHS:
-            with _one_thread():
+            with one_thread():
                 tables = learner.fit(truth, loss_of, strength)
             logits = self._logits_of(tables)
             nats = float(loss(torch.from_numpy(logits), valid_labels))

@@ -7,44 +7,68 @@ read in pieces. Does not know: optimizers or early stopping.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rnntext import metrics
+from rnntext.checkpoint import NGRAMS
 from rnntext.config import ModelConfig
 from rnntext.errors import DataError
 from rnntext.text.batches import buckets, pad
 from rnntext.text.formats import DataOptions
 from rnntext.text.lines import text_files
-from rnntext.text.tagged import Tagged, tagged_reader
 from rnntext.text.tokenizer import EncodedWords, Tokenizer
 from rnntext.training.data.cache import Entry
 from rnntext.training.data.epochs import BucketedEpochs
-from rnntext.training.data.example_schema import ExampleSchema
-from rnntext.training.data.examples import TaggedIds, TaggedRows, words_of
+from rnntext.training.data.examples import (
+    TaggedIds,
+    TaggedRows,
+    TextRows,
+    split_joined_words,
+    words_of_pieces,
+)
 from rnntext.training.data.loading import Data, digest_of
-from rnntext.training.data.prepare import IDS, TARGETS, TRAIN, VALID, EntryWriter, ShareSpent
+from rnntext.training.data.prepare import (
+    IDS,
+    TARGETS,
+    TEXTS,
+    TRAIN,
+    VALID,
+    EntryWriter,
+    ShareSpent,
+)
 from rnntext.training.data.prepare_examples import plan_examples
 from rnntext.training.data.store import Array
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.engine.objective import shard_rows
-from rnntext.training.events import Metrics
-from rnntext.training.networks.crf import forbid_broken_spans
+from rnntext.training.events import Metrics, NgramsLearned
+from rnntext.training.linear.chains import PathScores
+from rnntext.training.networks.crf import ConditionalRandomField, forbid_broken_spans
 from rnntext.training.networks.encoder import Network
 from rnntext.training.networks.tagger import Tagger
 from rnntext.training.options import TrainingOptions
 from rnntext.training.recipes import Recipe, TokenizerDefaults
 from rnntext.training.tasks.base import InitDirection, Task
 from rnntext.training.tasks.labelled import LabelledObjective
+from rnntext.training.tasks.ngram_half import WEIGHT
+from rnntext.training.tasks.sentence_schema import MAX_LENGTH, SentenceSchema
+from rnntext.training.tasks.word_half import Fitted, Scored, WordHalf
 
 if TYPE_CHECKING:
     from rnntext.runtime.model import TrainedModel
+
+
+# The metric that chooses the best checkpoint of a sum: the negative log-likelihood of its tags in
+# nats per word, with the weights that it would have if it were finished now. It tells checkpoints
+# apart that have nearly the same accuracy.
+LOSS = "tag_log_loss"
 
 
 class _TaggedBatch(NamedTuple):
@@ -73,9 +97,12 @@ class Tagging(LabelledObjective):
         machine: Machine,
         ranks: Ranks = SINGLE_PROCESS,
         sentence_count: int | None = None,
+        linear: WordHalf | None = None,
+        minutes: float | None = None,
     ) -> None:
         """`sentence_count`: number of sentences before long ones were split into the rows of
-        `train`; None: none was split."""
+        `train`; None: none was split. `linear`: the model whose scores are added; `minutes`: the
+        time budget of the run."""
         super().__init__(
             BucketedEpochs(train.ids, batch_size, batch_size * 256),
             len(train.ids.values),
@@ -88,7 +115,11 @@ class Tagging(LabelledObjective):
         self.sentence_count = len(train) if sentence_count is None else sentence_count
         self.max_length = max_length
         self.spans = metrics.is_span_tags(labels)
-        self.metric = "f1" if self.spans else "accuracy"
+        self._shown = "f1" if self.spans else "accuracy"
+        self._linear, self._minutes = linear, minutes
+        self._halves: dict[str, float] = {}
+        self.metric = self._shown if linear is None else LOSS
+        self.higher_is_better = linear is None
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[_TaggedBatch]:
         """Yield this rank's rows of each batch."""
@@ -128,37 +159,143 @@ class Tagging(LabelledObjective):
             f"{self.max_length:,} tokens: an empty line ends a sentence",
         )
 
+    def prepare(self, files: Mapping[str, bytes]) -> Iterator[NgramsLearned]:
+        if self._linear is None:
+            return
+        if NGRAMS in files:
+            self._linear.restore(files[NGRAMS])
+            return
+        started = time.perf_counter()
+        self._linear.learn(self._minutes, self.seed)
+        indices = self.evaluated_indices(quick=False)
+        pieces = self._pieces(indices)
+        alone = self._metrics_of_scores(self._linear_scores(pieces), pieces, indices)
+        yield NgramsLearned(self._linear.sentences, alone, time.perf_counter() - started)
+
+    def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
+        return {} if self._linear is None else self._linear.files(metrics)
+
+    def halves(self) -> dict[str, float]:
+        return self._halves
+
+    def final_metrics(self, model: Tagger, *, quick: bool) -> Metrics:
+        """Weight the network's scores, in place, for the sum with those of the linear model, and
+        return the metrics of the sum."""
+        indices = self.evaluated_indices(quick=quick)
+        if self._linear is None:
+            return self.evaluate_examples(model, indices)
+        pieces = self._pieces(indices)
+        network, linear = self._network_scores(model, pieces), self._linear_scores(pieces)
+        first, second, _ = self._fit_weights(network, linear, pieces)
+        _scale_scores(model, first, forbidden_paths(self.labels))
+        both = network.times(first).plus(linear.times(second))
+        total, of_network, alone = (
+            self._metrics_of_scores(scored, pieces, indices) for scored in (both, network, linear)
+        )
+        self._halves = {
+            f"network_{self._shown}": of_network[self._shown],
+            f"ngrams_{self._shown}": alone[self._shown],
+            WEIGHT: second,
+        }
+        return total
+
     def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
         from rnntext.runtime.tagger import Tagger as OnnxTagger
 
         indices = self.evaluated_indices(quick=quick)
         sentences = [self.valid[i] for i in indices]
-        words = [EncodedWords(s.ids, s.first, s.last) for s in sentences]
+        words: Sequence[Sequence[str]] = [range(len(s.tags)) for s in sentences]  # type: ignore[misc]
+        if self._linear is not None:
+            words = [self._linear.valid_words[i] for i in indices]
+            weighted = self._linear.model(self._halves[WEIGHT])
+            model = replace(model, ngrams=lambda: weighted)
+        encoded = [EncodedWords(s.ids, s.first, s.last) for s in sentences]
         predicted = [
             [self.labels[tag] for tag in tags.tolist()]
-            for tags, _ in OnnxTagger(model).tag_ids(words)
+            for tags, _ in OnnxTagger(model).tag_ids(encoded, words)
         ]
         return self.metrics_of(predicted, indices)
 
     def evaluate_examples(self, model: Tagger, indices: Sequence[int]) -> Metrics:
+        pieces = self._pieces(indices)
+        network = self._network_scores(model, pieces)
+        measured = self._metrics_of_scores(network, pieces, indices)
+        if self._linear is None:
+            return measured
+        # Both are scaled by one number in the finished model: here the network's is left as it is.
+        linear = self._linear_scores(pieces)
+        first, second, log_loss = self._fit_weights(network, linear, pieces)
+        both = network.times(first).plus(linear.times(second))
+        return {
+            **self._metrics_of_scores(both, pieces, indices),
+            f"network_{self._shown}": measured[self._shown],
+            LOSS: log_loss,
+            WEIGHT: second / first,
+        }
+
+    def _pieces(self, indices: Sequence[int]) -> list[tuple[int, TaggedIds]]:
+        """Return the pieces of validation sentences, each with the index of its sentence."""
+        return [(i, piece) for i in indices for piece in self.valid[i].pieces(self.max_length)]
+
+    def _network_scores(self, model: Tagger, pieces: Sequence[tuple[int, TaggedIds]]) -> Scored:
+        """Return the scores of the network."""
         model.eval()
-        sentences = [self.valid[i] for i in indices]
-        # The pieces of all sentences, each with the index of its sentence.
-        pieces = [(n, p) for n, s in enumerate(sentences) for p in s.pieces(self.max_length)]
-        tags: list[Array] = [np.empty(0, np.int64)] * len(pieces)
+        emissions: list[Array] = [np.empty(0)] * len(pieces)
         lengths = np.array([len(piece.ids) for _, piece in pieces])
         with torch.no_grad():
             for index in buckets(lengths, max_rows=256, max_tokens=1 << 15):
                 batch = self._tensors([pieces[i][1] for i in index])
                 ids, token_counts, first, last, _, word_counts = batch
-                emissions = model(ids, token_counts, first, last)
-                paths = model.head.crf.decode(emissions, word_counts).cpu().numpy()
-                for place, path, count in zip(index, paths, word_counts.tolist(), strict=True):
-                    tags[place] = path[:count]
-        predicted: list[list[str]] = [[] for _ in sentences]
-        for (sentence, _), path in zip(pieces, tags, strict=True):
+                found = model(ids, token_counts, first, last).float().cpu().numpy()
+                for place, row, count in zip(index, found, word_counts.tolist(), strict=True):
+                    emissions[place] = row[:count]
+        crf = model.head.crf
+        paths = (crf.start, crf.transitions, crf.end)
+        start, transitions, end = (score.detach().cpu().numpy() for score in paths)
+        return Scored(emissions, (start, transitions, end))
+
+    def _linear_scores(self, pieces: Sequence[tuple[int, TaggedIds]]) -> Scored:
+        assert self._linear is not None  # noqa: S101
+        sentences: dict[int, list[TaggedIds]] = {}
+        for index, piece in pieces:
+            sentences.setdefault(index, []).append(piece)
+        return self._linear.scores(
+            [
+                words
+                for index, parts in sentences.items()
+                for words in words_of_pieces(self._linear.valid_words[index], parts)
+            ]
+        )
+
+    def _fit_weights(
+        self, network: Scored, linear: Scored, pieces: Sequence[tuple[int, TaggedIds]]
+    ) -> Fitted:
+        assert self._linear is not None  # noqa: S101
+        return self._linear.fit_weights(network, linear, [piece.tags for _, piece in pieces])
+
+    def _metrics_of_scores(
+        self, scored: Scored, pieces: Sequence[tuple[int, TaggedIds]], indices: Sequence[int]
+    ) -> Metrics:
+        """Return the metrics of validation sentences whose pieces have these scores."""
+        crf = ConditionalRandomField(len(self.labels))
+        predicted: dict[int, list[str]] = {i: [] for i in indices}
+        lengths = np.array([len(piece.tags) for _, piece in pieces])
+        paths: list[Array] = [np.empty(0, np.int64)] * len(pieces)
+        with torch.no_grad():
+            for name, score in zip(PathScores._fields, scored.paths, strict=True):
+                getattr(crf, name).copy_(torch.from_numpy(score))
+            for index in buckets(lengths, max_rows=256, max_tokens=1 << 15):
+                rows = [scored.emissions[i] for i in index]
+                padded = np.zeros((len(rows), max(map(len, rows)), len(self.labels)), np.float32)
+                for row, each in zip(padded, rows, strict=True):
+                    row[: len(each)] = each
+                counts = torch.from_numpy(lengths[index])
+                decoded = crf.decode(torch.from_numpy(padded), counts).numpy()
+                for place, path in zip(index, decoded, strict=True):
+                    paths[place] = path[: lengths[place]]
+        for (sentence, _), path in zip(pieces, paths, strict=True):
             predicted[sentence] += [self.labels[tag] for tag in path]
-        return self.metrics_of(predicted, indices)
+        return self.metrics_of(list(predicted.values()), indices)
 
     def metrics_of(self, predicted: Sequence[Sequence[str]], indices: Sequence[int]) -> Metrics:
         """Return the metrics of the predicted tags of validation sentences, given by their
@@ -167,85 +304,37 @@ class Tagging(LabelledObjective):
         return metrics.tagging_metrics(gold, predicted, self.spans)
 
 
-# Maximum length of a sequence, in tokens; a longer sentence is split between words.
-_MAX_LENGTH = 512
 # The scores of all pairs of so many tags take 400 MB, and training six times as much.
 _MAX_TAGS = 10_000
 
 
+def forbidden_paths(labels: Sequence[str]) -> PathScores:
+    """Return what is added to the scores of paths: 0, and FORBIDDEN_SCORE where a path breaks the
+    rules of span tags."""
+    crf = ConditionalRandomField(len(labels))
+    if metrics.is_span_tags(labels):
+        forbid_broken_spans(crf, list(labels))
+    return PathScores(crf.start.detach(), crf.transitions.detach(), crf.end.detach())
+
+
+def _scale_scores(model: Tagger, factor: float, forbidden: PathScores) -> None:
+    """Multiply the scores of a model by `factor`, in place; what is forbidden stays so."""
+    with torch.no_grad():
+        for parameter in model.head.output.parameters():
+            parameter.mul_(factor)
+        for name, fixed in zip(PathScores._fields, forbidden, strict=True):
+            score = getattr(model.head.crf, name)
+            score.copy_(torch.where(fixed.to(score.device) == 0, factor * score, score))
+
+
 @dataclass(frozen=True, slots=True)
 class TaggedExamples:
-    """Encoded sentences with their tags."""
+    """Encoded sentences with their tags, and their words, joined."""
 
     train: TaggedRows
     valid: list[TaggedIds]
-
-
-class SentenceSchema(ExampleSchema[Tagged]):
-    """How tagged sentences are read, split and encoded."""
-
-    unit, noun, label_noun = "sentences", "sentences", "tag"
-    presplit = True
-
-    def __init__(self, defaults: TokenizerDefaults) -> None:
-        self.tokenizer_defaults = defaults
-
-    def reader(self, paths: Sequence[str], reading: DataOptions) -> Callable[[], Iterator[Tagged]]:
-        return tagged_reader(paths, reading)
-
-    def content(self, example: Tagged) -> tuple[str, ...]:
-        return example.words
-
-    def labels(self, example: Tagged) -> tuple[str, ...]:
-        return example.tags
-
-    def stratum(self, example: Tagged) -> tuple[str, ...]:
-        return ()
-
-    def size(self, example: Tagged) -> int:
-        return sum(map(len, example.words)) + len(example.words)
-
-    def lines(self, example: Tagged) -> Iterable[str]:
-        return (" ".join(example.words),)
-
-    def label_set(self, seen: Iterable[str]) -> tuple[str, ...]:
-        tags = set(seen)
-        # Where only B-X or only I-X occurs in the data, the other one is a tag too.
-        types = {tag[2:] for tag in tags if tag.startswith(("B-", "I-"))}
-        if types and all(tag == "O" or tag[:2] in ("B-", "I-") for tag in tags):
-            tags |= {f"{prefix}-{kind}" for kind in types for prefix in "BI"} | {"O"}
-        return tuple(sorted(tags))
-
-    def encode(
-        self,
-        tokenizer: Tokenizer,
-        examples: Sequence[Tagged],
-        label_ids: Mapping[str, int],
-        *,
-        keep_whole: bool,
-    ) -> tuple[list[Array], list[Array]]:
-        encoded = [
-            TaggedIds(
-                e.ids, e.first, e.last, np.array([label_ids[tag] for tag in s.tags], np.int32)
-            )
-            for s, e in zip(
-                examples, tokenizer.encode_words([s.words for s in examples]), strict=True
-            )
-        ]
-        if not keep_whole:
-            encoded = [piece for sentence in encoded for piece in sentence.pieces(_MAX_LENGTH)]
-            if metrics.is_span_tags(label_ids):
-                _begin_spans(encoded, label_ids)
-        return [sentence.ids for sentence in encoded], [words_of(s) for s in encoded]
-
-
-def _begin_spans(sentences: Sequence[TaggedIds], label_ids: Mapping[str, int]) -> None:
-    """Replace I-X by B-X at the first word of each piece, in place: a span that was split
-    continues there."""
-    b_of_i = {label_ids[t]: label_ids[f"B-{t[2:]}"] for t in label_ids if t.startswith("I-")}
-    for sentence in sentences:
-        first_tag = int(sentence.tags[0])
-        sentence.tags[0] = b_of_i.get(first_tag, first_tag)
+    train_texts: TextRows
+    valid_texts: TextRows
 
 
 class TaggerTask(Task[TaggedExamples]):
@@ -277,7 +366,12 @@ class TaggerTask(Task[TaggedExamples]):
     def examples(self, entry: Entry) -> TaggedExamples:
         valid = TaggedRows(entry.rows_in_memory(IDS + VALID), entry.rows_in_memory(TARGETS + VALID))
         train = TaggedRows(entry.rows(IDS + TRAIN), entry.rows(TARGETS + TRAIN))
-        return TaggedExamples(train, valid.read(np.arange(len(valid))))
+        return TaggedExamples(
+            train,
+            valid.read(np.arange(len(valid))),
+            TextRows(entry.rows(TEXTS + TRAIN)),
+            TextRows(entry.rows(TEXTS + VALID)),
+        )
 
     def validation_digest(self, examples: TaggedExamples) -> str:
         return digest_of(
@@ -299,7 +393,7 @@ class TaggerTask(Task[TaggedExamples]):
             dropout=0.4,
             token_dropout=0.05,
             bptt=0,
-            max_length=_MAX_LENGTH,
+            max_length=MAX_LENGTH,
             ema_decay=0.998,
         )  # fmt: skip
 
@@ -324,9 +418,19 @@ class TaggerTask(Task[TaggedExamples]):
         machine: Machine,
         ranks: Ranks,
     ) -> Tagging:
+        examples = data.examples
+        linear = None
+        if options.ngrams and WordHalf.is_possible(len(data.labels)):
+            texts = examples.valid_texts.read(range(len(examples.valid)))
+            linear = WordHalf(
+                examples.train,
+                examples.train_texts,
+                list(map(split_joined_words, texts)),
+                forbidden_paths(data.labels),
+            )
         return Tagging(
-            data.examples.train,
-            data.examples.valid,
+            examples.train,
+            examples.valid,
             labels=data.labels,
             max_length=recipe.max_length,
             batch_size=recipe.batch_size,
@@ -334,6 +438,8 @@ class TaggerTask(Task[TaggedExamples]):
             machine=machine,
             ranks=ranks,
             sentence_count=data.summary.train,
+            linear=linear,
+            minutes=options.minutes,
         )
 
 

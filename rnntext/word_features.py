@@ -1,0 +1,305 @@
+"""A linear model of words in a sentence: their forms, their spelling, and their neighbours.
+
+Knows: the features of a word, how they are hashed, and how a sentence's scores follow from a list
+of weights. Does not know: how the weights are learned (`training/linear/tagging.py`), files, or the
+recurrent network whose scores these are added to.
+
+The features are those of classic taggers (Ratnaparkhi 1996; Toutanova et al. 2003): the word, its
+lower case, its shape, prefixes and suffixes of 1 to 5 characters, some of these of the two words
+before and after, and the pairs with the next word on either side. All but the pairs are scored once
+for each distinct word, so a word in a sentence costs a few additions.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from rnntext.ngrams import hash_pairs, hash_words, read_tensors
+
+Array = npt.NDArray[Any]
+
+_LONGEST_AFFIX = 5  # characters
+# A longer word is read as its beginning and its end, of half as many characters each.
+_LONGEST_WORD = 200
+_FORMS = (
+    "word",
+    "lower",
+    "shape",
+    *(f"prefix {size}" for size in range(1, _LONGEST_AFFIX + 1)),
+    *(f"suffix {size}" for size in range(1, _LONGEST_AFFIX + 1)),
+)
+_NEAR = ("lower", "shape", "prefix 3", "suffix 2", "suffix 3")
+# How far a word that is looked at stands from the one that is tagged, and its forms that count.
+OFFSETS: dict[int, tuple[str, ...]] = {
+    -2: ("lower",),
+    -1: _NEAR,
+    0: _FORMS,
+    1: _NEAR,
+    2: ("lower",),
+}
+REACH = max(OFFSETS)  # words on either side; beyond the ends of a sentence stand empty words
+# A feature is hashed with its number, so that "the" before a word is not "the" after it. The two
+# last ones are the pairs with the word before and with the word after.
+_FEATURES = {feature: number for number, feature in enumerate(
+    [(offset, form) for offset, forms in OFFSETS.items() for form in forms]
+)}  # fmt: skip
+PAIR_BEFORE, PAIR_AFTER = len(_FEATURES), len(_FEATURES) + 1
+
+# The scores of distinct words that are in memory: 16 MB. Then they are computed anew.
+_MAX_SCORES = 1 << 22
+_PART = 1 << 14  # words whose scores are added up together
+
+
+class _CharacterClasses(dict[int, str]):
+    """The class of each character in a word's shape, by code point."""
+
+    def __missing__(self, point: int) -> str:
+        found = self[point] = _character_class(chr(point))
+        return found
+
+
+def _character_class(character: str) -> str:
+    if "\u3041" <= character <= "\u309f":
+        return "h"  # hiragana
+    if "\u30a0" <= character <= "\u30ff":
+        return "k"  # katakana
+    category = unicodedata.category(character)
+    classes = {"Lu": "X", "Lt": "X", "Ll": "x", "Nd": "d"}
+    # A vowel sign or an accent is no more than the letter that it belongs to.
+    return classes.get(category, "a" if category[0] in "LM" else character)
+
+
+_CLASSES = _CharacterClasses()
+_LONG_RUN = re.compile(r"(.)\1{2,}", re.DOTALL)
+
+
+def word_shape(word: str) -> str:
+    """Return the class of each character, of a run of one class at most two.
+
+    >>> word_shape("McDonald's-1995")
+    "XxXxx'x-dd"
+    """
+    return _LONG_RUN.sub(r"\1\1", word.translate(_CLASSES))
+
+
+def _with_number(hashes: Array, number: int) -> Array:
+    """Return the hashes of the feature with this number."""
+    return hash_pairs(hashes, np.array(number, np.uint32))
+
+
+class Forms:
+    """The forms of distinct words as hashes: each form's (words) uint32, and which words have it
+    (a word of two characters has no prefix of three)."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        words = [
+            word if len(word) <= _LONGEST_WORD
+            else word[: _LONGEST_WORD // 2] + word[-_LONGEST_WORD // 2 :]
+            for word in words
+        ]  # fmt: skip
+        # Some letters become two in lower case.
+        lower = [word.lower()[:_LONGEST_WORD] for word in words]
+        lengths = np.fromiter(map(len, lower), np.int64, len(lower))
+        everywhere = np.ones(len(words), np.bool_)
+        self._hashes = {
+            "word": hash_words(words),
+            "lower": hash_words(lower),
+            "shape": hash_words([word_shape(word) for word in words]),
+        }
+        self._present = dict.fromkeys(self._hashes, everywhere)
+        for size in range(1, _LONGEST_AFFIX + 1):
+            self._hashes[f"prefix {size}"] = hash_words([word[:size] for word in lower])
+            self._hashes[f"suffix {size}"] = hash_words([word[-size:] for word in lower])
+            self._present[f"prefix {size}"] = self._present[f"suffix {size}"] = lengths >= size
+
+    @property
+    def lower(self) -> Array:
+        """The hash of each word's lower case, of which pairs are made."""
+        return self._hashes["lower"]
+
+    def features(self, offset: int) -> tuple[Array, Array]:
+        """Return the features that the words give to the one at `offset` before them: the index of
+        each feature's word, in order, and its hash."""
+        forms = OFFSETS[offset]
+        hashes = [_with_number(self._hashes[form], _FEATURES[offset, form]) for form in forms]
+        present = np.stack([self._present[form] for form in forms], axis=1)  # (words, forms)
+        return np.nonzero(present)[0], np.stack(hashes, axis=1)[present]
+
+
+def pair_features(first: Array, second: Array, place: int) -> Array:
+    """Return the hashes of pairs of neighbours, given the hashes of the lower case of both words.
+    `place`: PAIR_BEFORE or PAIR_AFTER, where the word that is tagged is the second or the first."""
+    return _with_number(hash_pairs(first, second), place)
+
+
+class WordIndex:
+    """Numbers distinct words in the order in which they are met; 0 is the empty word."""
+
+    def __init__(self) -> None:
+        self._numbers = {"": 0}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def words(self, start: int = 0) -> list[str]:
+        """Return the words from number `start` on."""
+        return list(self._numbers)[start:]
+
+    def read(self, sentences: Iterable[Sequence[str]]) -> Array:
+        """Return the numbers of the words of sentences one after the other, with REACH empty words
+        before each sentence and after the last."""
+        gap = ("",) * REACH
+        numbers = self._numbers
+        row = chain(chain.from_iterable(chain(gap, sentence) for sentence in sentences), gap)
+        return np.fromiter((numbers.setdefault(w, len(numbers)) for w in row), np.int64)
+
+
+def places_of_words(lengths: Array) -> Array:
+    """Return the place of each word in what `WordIndex.read` returns for sentences of these
+    lengths: (words)."""
+    gaps = REACH * np.arange(1, len(lengths) + 1)
+    return np.asarray(np.arange(lengths.sum()) + np.repeat(gaps, lengths))
+
+
+_NAMES = ("features", "weights", "bias", "start", "transitions", "end")
+
+
+class Weights(NamedTuple):
+    """The weights of a model with L tags."""
+
+    features: Array  # (F) uint32, hashes in rising order
+    weights: Array  # (F, L) float16
+    bias: Array  # (L) float32
+    start: Array  # (L) float32: scores of the first tag, of transitions and of the last tag
+    transitions: Array  # (L, L), from, to
+    end: Array  # (L)
+    scale: float = 1.0  # that all scores are multiplied by
+
+    def serialize(self) -> bytes:
+        """Return the content of a safetensors file."""
+        from safetensors.numpy import save
+
+        scale = np.array([self.scale], np.float32)
+        content: bytes = save({**{name: getattr(self, name) for name in _NAMES}, "scale": scale})
+        return content
+
+    @classmethod
+    def parse(cls, content: bytes) -> Self:
+        """The inverse of `serialize`. Raises ValueError for weights that cannot be used."""
+        tensors = read_tensors(content)
+        if tensors.keys() != {*_NAMES, "scale"} or tensors["scale"].shape != (1,):
+            raise ValueError("not the weights of a model of words")
+        tags = tensors["bias"].shape
+        count = tensors["features"].shape
+        shapes = {"features": count, "weights": count + tags, "transitions": tags + tags}
+        for name in _NAMES:
+            if tensors[name].shape != shapes.get(name, tags) or tensors[name].ndim > 2:
+                raise ValueError(f"{name} has the shape {tensors[name].shape}")
+        if (tensors["features"][1:] <= tensors["features"][:-1]).any():
+            raise ValueError("the features are not in order")
+        scale = float(tensors.pop("scale")[0])
+        return cls(**tensors, scale=scale)
+
+
+class _ScoredWords:
+    """Distinct words with the scores that each gives to the words around it."""
+
+    def __init__(self, model: WordModel) -> None:
+        self._model = model
+        self.index = WordIndex()
+        self.lower: Array = np.zeros(0, np.uint32)
+        # (words, offsets, tags)
+        self.scores: Array = np.zeros((0, len(OFFSETS), model.tags), np.float32)
+
+    def read(self, sentences: Iterable[Sequence[str]]) -> Array:
+        numbers = self.index.read(sentences)
+        if len(self.index) > len(self.lower):
+            forms = Forms(self.index.words(len(self.lower)))
+            count = len(forms.lower)
+            new = np.stack(
+                [self._model.sums(*forms.features(offset), count) for offset in OFFSETS], axis=1
+            )
+            self.scores = np.concatenate([self.scores, new])
+            self.lower = np.concatenate([self.lower, forms.lower])
+        return numbers
+
+    @property
+    def is_full(self) -> bool:
+        return self.scores.size > _MAX_SCORES
+
+
+class WordModel:
+    """Scores the words of sentences. It is safe to share between threads."""
+
+    def __init__(self, weights: Weights, tags: int) -> None:
+        """Raises ValueError if the weights are not for so many tags."""
+        if len(weights.bias) != tags:
+            raise ValueError(f"{len(weights.bias)} columns for {tags} tags")
+        self.weights, self.tags = weights, tags
+        # The last row is that of every feature without weights.
+        self._rows = np.concatenate([weights.weights, np.zeros((1, tags), np.float16)])
+        self._words = _ScoredWords(self)
+        self._lock = threading.Lock()
+
+    def path_scores(self) -> tuple[Array, Array, Array]:
+        """Return the scores of the first tag (L), of transitions (L, L) and of the last tag (L)."""
+        own = self.weights
+        start, transitions, end = (own.scale * s for s in (own.start, own.transitions, own.end))
+        return start, transitions, end
+
+    def emissions(self, sentences: Sequence[Sequence[str]]) -> Array:
+        """Return the scores of the words of sentences, one sentence after the other: (N, L)
+        float32."""
+        lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
+        with self._lock:
+            try:
+                numbers = self._words.read(sentences)
+            except BaseException:  # after Ctrl-C some words have a number but no scores
+                self._words = _ScoredWords(self)
+                raise
+            # What is added later does not change these arrays.
+            scores, lower = self._words.scores, self._words.lower
+            if self._words.is_full:
+                self._words = _ScoredWords(self)
+        places = places_of_words(lengths)
+        return self._in_parts(places, lambda part: self._add_up(numbers, part, scores, lower))
+
+    def _in_parts(self, places: Array, score: Callable[[Array], Array]) -> Array:
+        found = np.empty((len(places), self.tags), np.float32)
+        for start in range(0, len(places), _PART):
+            found[start : start + _PART] = score(places[start : start + _PART])
+        found += self.weights.bias
+        found *= np.float32(self.weights.scale)
+        return found
+
+    def _add_up(self, numbers: Array, places: Array, scores: Array, lower: Array) -> Array:
+        total = np.zeros((len(places), self.tags), np.float32)
+        for column, offset in enumerate(OFFSETS):
+            total += scores[numbers[places + offset], column]
+        before, here, after = (lower[numbers[places + offset]] for offset in (-1, 0, 1))
+        for first, second, place in ((before, here, PAIR_BEFORE), (here, after, PAIR_AFTER)):
+            total += self._rows[self._row_of(pair_features(first, second, place))]
+        return total
+
+    def sums(self, owners: Array, hashes: Array, count: int) -> Array:
+        """Return the sum of the weights of each owner's features: (count, L) float32. Each owner
+        has some, and they are in order."""
+        rows = self._rows[self._row_of(hashes)]
+        starts = np.searchsorted(owners, np.arange(count))
+        return np.add.reduceat(rows, starts, axis=0, dtype=np.float32)
+
+    def _row_of(self, hashes: Array) -> Array:
+        """Return the row of each feature's weights."""
+        known = self.weights.features
+        if not len(known):
+            return np.zeros(len(hashes), np.int64)
+        places = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+        return np.where(known[places] == hashes, places, len(known))

@@ -1,0 +1,310 @@
+"""The linear model of a tagger: what it learns from, its file, and the sum with a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rnntext.checkpoint import NGRAMS
+from rnntext.config import FORBIDDEN_SCORE, EncoderConfig, ModelConfig
+from rnntext.metrics import tagging_metrics
+from rnntext.runtime.crf import viterbi
+from rnntext.runtime.model import TrainedModel
+from rnntext.runtime.session import Session
+from rnntext.text.tokenizer import Tokenizer
+from rnntext.training.data.examples import TaggedIds, TaggedRows, TextRows, join_words
+from rnntext.training.linear.chains import Chains, PathScores
+from rnntext.training.networks.build import build_network
+from rnntext.training.networks.tagger import Tagger
+from rnntext.training.onnx.from_network import export
+from rnntext.training.tasks import word_half
+from rnntext.training.tasks.ngram_half import WEIGHT
+from rnntext.training.tasks.tagger import LOSS, Tagging, forbidden_paths
+from rnntext.training.tasks.word_half import Scored, WordHalf
+from rnntext.word_features import Weights, WordModel
+from tests.training.models import CPU, Array
+
+PLAIN = ("NOUN", "VERB")
+SPANS = ("B-x", "I-x", "O")
+TOKENIZER = Tokenizer.train("byte", [], vocab_size=0)
+SENTENCES = [
+    ["dogs", "bark"],
+    ["cats", "sleep"],
+    ["dogs", "sleep", "dogs"],
+    ["bark"],
+    ["cats", "bark", "cats"],
+    ["dogs", "bark"],
+]
+TAGS = [[0, 1], [0, 1], [0, 1, 0], [1], [0, 1, 0], [0, 1]]
+
+
+def encoded(sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[int]]) -> list[TaggedIds]:
+    return [
+        TaggedIds(words.ids, words.first, words.last, np.array(row, np.int32))
+        for words, row in zip(TOKENIZER.encode_words(sentences), tags, strict=True)
+    ]
+
+
+def half_of(
+    sentences: Sequence[Sequence[str]] = SENTENCES,
+    tags: Sequence[Sequence[int]] = TAGS,
+    labels: Sequence[str] = PLAIN,
+) -> WordHalf:
+    """Trained and validated on the same sentences."""
+    rows = TaggedRows.of(encoded(sentences, tags))
+    texts = TextRows.of(list(map(join_words, sentences)))
+    return WordHalf(rows, texts, sentences, forbidden_paths(labels))
+
+
+def learned(**given: Any) -> WordHalf:
+    half = half_of(**given)
+    half.learn(None, seed=0)
+    return half
+
+
+def test_it_learns_from_the_words_of_the_training_sentences() -> None:
+    half = learned()
+    assert half.sentences == len(SENTENCES)
+    found = half.scores([["cats", "bark"], ["dogs"]])
+    assert [each.argmax(1).tolist() for each in found.emissions] == [[0, 1], [0]]
+
+
+def test_a_timed_run_learns_from_a_part_that_its_seed_chooses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def most(minutes: float | None, labels: int) -> int:
+        asked.append((minutes, labels))
+        return 5
+
+    monkeypatch.setattr(word_half, "most_words", most)
+    found = set()
+    for seed in range(8):
+        half = half_of()
+        half.learn(0.1, seed)
+        assert 2 <= half.sentences < len(SENTENCES)
+        found.add(half.files({})[NGRAMS])
+    assert len(found) > 1
+    assert asked == [(0.1, 2)] * 8
+
+
+def test_its_file_has_the_weight_of_the_evaluation() -> None:
+    half = learned()
+    assert half_of().files({}) == {}
+    plain = WordModel(Weights.parse(half.files({})[NGRAMS]), 2)
+    assert plain.weights.scale == 1
+    weighted = half.files({WEIGHT: 0.25})[NGRAMS]
+    assert Weights.parse(weighted).scale == 0.25
+    expected = plain.emissions(SENTENCES)
+    np.testing.assert_allclose(
+        WordModel(Weights.parse(weighted), 2).emissions(SENTENCES), expected / 4, rtol=1e-6
+    )
+    again = half_of()
+    again.restore(weighted)
+    assert np.array_equal(np.concatenate(again.scores(SENTENCES).emissions), expected)
+
+
+def test_forbidden_paths_are_forbidden_to_it() -> None:
+    half = learned(sentences=[["a", "b"]] * 2, tags=[[0, 1]] * 2, labels=SPANS)
+    start, transitions, end = half.scores([["a"]]).paths
+    assert start[1] == FORBIDDEN_SCORE
+    assert transitions[2, 1] == FORBIDDEN_SCORE
+    assert start[0] > 0
+    assert abs(transitions[0, 1]) < 10
+    assert (np.abs(end) < 10).all()
+
+
+def scored(tags: Sequence[Array], certainty: float, noise: float, labels: int = 2) -> Scored:
+    random = np.random.default_rng(4)
+    emissions = [
+        (certainty * np.eye(labels)[row] + noise * random.normal(size=(len(row), labels))).astype(
+            np.float32
+        )
+        for row in tags
+    ]
+    paths = np.zeros(labels), np.zeros((labels, labels)), np.zeros(labels)
+    start, transitions, end = (path.astype(np.float32) for path in paths)
+    return Scored(emissions, (start, transitions, end))
+
+
+def gold_of(count: int, labels: int = 2) -> list[Array]:
+    random = np.random.default_rng(5)
+    return [random.integers(labels, size=random.integers(1, 9)) for _ in range(count)]
+
+
+def test_the_model_that_knows_more_counts_more_and_the_sum_is_as_likely_as_either() -> None:
+    tags = gold_of(80)
+    good, poor = scored(tags, 2, 1), scored(tags, 1, 3)
+    half = half_of()
+    first, second, log_loss = half.fit_weights(good, poor, tags)
+    assert first > 4 * second > 0
+    swapped = half.fit_weights(poor, good, tags)
+    assert (swapped.linear, swapped.network) == pytest.approx((first, second), rel=0.05)
+    chains = Chains(list(map(len, tags)), np.concatenate(tags), 2)
+
+    def loss(one: Scored) -> float:
+        paths = PathScores(*map(torch.from_numpy, one.paths))
+        nats = chains.loss(torch.from_numpy(np.concatenate(one.emissions)), paths)
+        return nats.item() / chains.words
+
+    total = loss(good.times(first).plus(poor.times(second)))
+    assert log_loss == pytest.approx(total, rel=1e-5)
+    assert total < min(loss(good), loss(poor))
+
+
+def test_an_overconfident_model_is_calibrated() -> None:
+    tags = gold_of(80)
+    half = half_of()
+    usual = half.fit_weights(scored(tags, 2, 1), scored(tags, 0, 1), tags)
+    certain = half.fit_weights(scored(tags, 20, 10), scored(tags, 0, 1), tags)
+    assert usual.network == pytest.approx(10 * certain.network, rel=0.2)
+
+
+def test_sentences_with_a_tag_that_the_model_lacks_do_not_count() -> None:
+    tags = gold_of(40)
+    with_unseen = [*tags, np.array([0, 2, 1])]
+    extra = np.full((3, 2), 9.0, np.float32)
+    models = [scored(tags, 2, 1), scored(tags, 1, 1)]
+    longer = [Scored([*each.emissions, extra], each.paths) for each in models]
+    half = half_of()
+    assert half.fit_weights(*longer, with_unseen) == half.fit_weights(*models, tags)
+
+
+def test_a_broken_span_in_the_data_does_not_silence_the_models() -> None:
+    tags = gold_of(60, 3)
+    broken = [np.array([2, 1]), *tags]  # I-x after O, as any other random tags
+    models = [scored(broken, 3, 1, 3), scored(broken, 3, 1, 3)]
+    weights = half_of(labels=SPANS, tags=[[0] * len(s) for s in SENTENCES]).fit_weights(
+        *models, broken
+    )
+    assert weights.network > 0.2
+    assert weights.linear > 0.2
+
+
+def objective_of(labels: Sequence[str] = PLAIN, max_length: int = 512) -> Tagging:
+    rows = encoded(SENTENCES, TAGS)
+    return Tagging(
+        TaggedRows.of(rows),
+        rows,
+        labels=labels,
+        max_length=max_length,
+        batch_size=3,
+        seed=0,
+        machine=CPU,
+        linear=half_of(labels=labels),
+    )
+
+
+def random_tagger(labels: Sequence[str] = PLAIN, max_length: int = 512) -> Tagger:
+    encoder = EncoderConfig("gru", TOKENIZER.vocab_size, 6, 5, 1, True)
+    network = build_network(ModelConfig("tag", encoder, tuple(labels), False, max_length))
+    assert isinstance(network, Tagger)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(0, 0.5, generator=generator)
+    return network.eval()
+
+
+@pytest.mark.parametrize("max_length", [512, 5])
+def test_the_finished_model_says_what_its_evaluation_measured(max_length: int) -> None:
+    """Of whole sentences, and of sentences in pieces of a word each."""
+    objective, network = objective_of(max_length=max_length), random_tagger(max_length=max_length)
+    (event,) = objective.prepare({})
+    assert event.texts == len(SENTENCES)
+    assert event.metrics["accuracy"] > 0.8
+    on_the_way = objective.evaluate(network)
+    measured = objective.final_metrics(network, quick=False)
+    assert {**on_the_way, **measured} == on_the_way
+    assert objective.metric == LOSS
+    assert not objective.higher_is_better
+    halves = objective.halves()
+    assert halves["ngrams_accuracy"] == event.metrics["accuracy"]
+    assert halves["network_accuracy"] == on_the_way["network_accuracy"]
+    assert halves["network_accuracy"] != measured["accuracy"]
+    # The network is weighted now, as the file is.
+    (content,) = objective.files({**measured, **halves}).values()
+    model = WordModel(Weights.parse(content), 2)
+    trained = TrainedModel.from_session(network.config, TOKENIZER, Session(export(network), 1))
+    assert objective.evaluate_runtime(trained, quick=False) == measured
+
+    from rnntext.runtime.tagger import Tagger as OnnxTagger
+
+    whole = TrainedModel(trained.config, TOKENIZER, lambda: trained.session, ngrams=lambda: model)
+    found = OnnxTagger(whole).tag_words(SENTENCES)
+    gold = [[PLAIN[tag] for tag in row] for row in TAGS]
+    assert tagging_metrics(gold, [each.tags for each in found], False) == measured
+
+
+def test_the_runtime_adds_the_scores_of_both() -> None:
+    from rnntext.runtime.tagger import Tagger as OnnxTagger
+
+    network, half = random_tagger(), learned()
+    session = Session(export(network), 1)
+    model = half.model(0.5)
+    trained = TrainedModel(network.config, TOKENIZER, lambda: session, ngrams=lambda: model)
+    tagger = OnnxTagger(trained)
+    own = model.path_scores()
+    for words, found in zip(SENTENCES, tagger.tag_words(SENTENCES), strict=True):
+        (tokens,) = TOKENIZER.encode_words([words])
+        arrays = (tokens.ids, [len(tokens.ids)], tokens.first, tokens.last)
+        ids, length, first, last = (torch.from_numpy(np.array(a, np.int64)) for a in arrays)
+        with torch.no_grad():
+            emissions = network(ids[None], length, first[None], last[None])[0].numpy()
+            crf = network.head.crf
+            paths = [p.numpy() for p in (crf.start, crf.transitions, crf.end)]
+        (best,) = viterbi(
+            (emissions + model.emissions([words]))[None],
+            np.array([len(words)]),
+            *(a + b for a, b in zip(paths, own, strict=True)),
+        )
+        assert found.tags == [PLAIN[tag] for tag in best]
+
+
+def test_a_run_that_continues_has_the_model_that_it_learned() -> None:
+    objective = objective_of()
+    list(objective.prepare({}))
+    files = objective.files({WEIGHT: 3.0})
+    again = objective_of()
+    assert list(again.prepare(files)) == []
+    network = random_tagger()
+    assert again.evaluate(network) == objective.evaluate(network)
+
+
+def test_scaling_leaves_forbidden_paths_forbidden() -> None:
+    tags = [[0, 1], [0, 1], [0, 1, 2], [2], [0, 1, 2], [0, 1]]
+    rows = encoded(SENTENCES, tags)
+    objective = Tagging(
+        TaggedRows.of(rows),
+        rows,
+        labels=SPANS,
+        max_length=512,
+        batch_size=3,
+        seed=0,
+        machine=CPU,
+        linear=half_of(tags=tags, labels=SPANS),
+    )
+    list(objective.prepare({}))
+    network = random_tagger(SPANS)
+    with torch.no_grad():
+        for score, fixed in zip(
+            (network.head.crf.start, network.head.crf.transitions),
+            forbidden_paths(SPANS),
+            strict=False,
+        ):
+            score[fixed != 0] = FORBIDDEN_SCORE
+    before = network.head.crf.transitions.detach().clone()
+    bias = network.head.output.bias.detach().clone()
+    objective.final_metrics(network, quick=False)
+    after = network.head.crf.transitions.detach()
+    factor = (network.head.output.bias / bias).mean().item()
+    assert 0 < factor != 1
+    assert after[2, 1] == FORBIDDEN_SCORE
+    assert network.head.crf.start[1] == FORBIDDEN_SCORE
+    assert after[0, 1].item() == pytest.approx(factor * before[0, 1].item())
+    assert objective.halves().keys() == {"network_f1", "ngrams_f1", WEIGHT}
