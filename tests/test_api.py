@@ -147,3 +147,12 @@ def test_export_writes_a_file_or_converts(tmp_path: Path) -> None:
     assert rnntext.evaluate(out, REVIEWS, threads=1) == converted.metrics
     with pytest.raises(UsageError, match="leave -o out"):
         rnntext.export(out, tmp_path / "n.onnx", valid=REVIEWS)
+    (tmp_path / "text").write_text("mine", "utf-8")
+    for path, reason in (
+        (out / "model.onnx", "part of a checkpoint"),
+        (tmp_path / "text", "no ONNX"),
+    ):
+        before = path.read_bytes()
+        with pytest.raises(UsageError, match=reason):
+            rnntext.export(out, path)
+        assert path.read_bytes() == before

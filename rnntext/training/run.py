@@ -165,13 +165,13 @@ def _train(
     began -= spent  # a time budget, and the seconds reported, count from the run's start
     setup = _set_up(options, began, execution.cache, saved_run, ranks)
     yield setup.prepared
+    directory = destination.directory
     if ranks.is_main:
+        shortage = destination.describe_shortage(setup.prepared.parameters)
+        if shortage is not None:
+            yield RoomShort(shortage)
         yield from setup.objective.prepare({} if saved_run is None else saved_run.files)
     preparation = time.perf_counter() - began - spent
-    directory = destination.directory
-    shortage = destination.describe_shortage(setup.prepared.parameters)
-    if ranks.is_main and shortage is not None:
-        yield RoomShort(shortage)
     digest = setup.validation_digest
     _require_same_data(ranks, [setup.prepared.summary.fingerprint, digest])
     partial = _is_final_evaluation_partial(setup)

@@ -326,6 +326,13 @@ def test_bytes_that_are_not_text_and_unknown_tokens_are_never_predicted(kind: st
         assert "<unk>" not in words
 
 
+def test_five_words_are_predicted_unless_another_number_is_asked_for() -> None:
+    tokenizer = trained("char", [TEXT])
+    predictor = Known(tokenizer, some_tokens(tokenizer, "abcdefghij ")).predictor()
+    assert predictor.predict(["caf "]) == predictor.predict(["caf "], top_k=5)
+    assert len(predictor.predict(["caf "])[0].words) == 5
+
+
 def test_a_completed_word_does_not_end_before_the_text_does() -> None:
     tokenizer = trained("byte", [])
     model = Known(tokenizer, some_tokens(tokenizer, "dont' "))

@@ -67,6 +67,13 @@ def test_what_is_held_back() -> None:
     assert decoder.flush() == ""
 
 
+@pytest.mark.parametrize("byte", [0x80, 0xF8, 0xFF])
+def test_a_byte_that_begins_no_character_is_not_held_back(byte: int) -> None:
+    decoder = PieceDecoder(BYTES, prefixed=False)
+    assert decoder.push(byte) == "\ufffd"
+    assert decoder.flush() == ""
+
+
 @pytest.mark.parametrize(
     ("text", "without"),
     [

@@ -251,7 +251,8 @@ class Tagging(LabelledObjective):
                     emissions[place] = row[:count]
         crf = model.head.crf
         paths = (crf.start, crf.transitions, crf.end)
-        start, transitions, end = (score.detach().cpu().numpy() for score in paths)
+        # Copies: the parameters are scaled in place later.
+        start, transitions, end = (score.detach().cpu().numpy().copy() for score in paths)
         return Scored(emissions, (start, transitions, end))
 
     def _linear_scores(self, pieces: Sequence[tuple[int, TaggedIds]]) -> Scored:
