@@ -58,11 +58,12 @@ def main() -> None:
     parser.add_argument("--sets", default="sst2,sst2-500,imdb-500,imdb-2000,tickets")
     parser.add_argument("--minutes", type=float, help="of rnntext's runs; without: until it stops")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("train_options", nargs="*")
-    given = parser.parse_args()
+    words = [*sys.argv[1:], "--"]
+    end = words.index("--")
+    given, train_options = parser.parse_args(words[:end]), words[end + 1 : -1]
     budget = [] if given.minutes is None else ["--minutes", str(given.minutes)]
     for name in given.sets.split(","):
-        measure(given.data, name, given.seeds, [*budget, *given.train_options])
+        measure(given.data, name, given.seeds, [*budget, *train_options])
 
 
 def measure(data: Path, name: str, seeds: int, options: list[str]) -> None:
