@@ -54,7 +54,7 @@ def fit_temperature(
     right do not make a model certain. Between 1/8 and 8.
 
     The last temperatures are kept: to be asked again about the same numbers costs their digest,
-    a hundredth of the search.
+    a tenth of the search or less.
     """
     scores = np.asarray(logits, np.float64)
     gold = np.asarray(truth, np.bool_)
