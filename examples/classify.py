@@ -1,4 +1,4 @@
-"""Train a classifier, measure it on data, and label texts.
+"""Train a classifier, measure it, list its worst mistakes, draw its reliability, and label texts.
 
 python examples/classify.py corpora/reviews.csv sentiment
 """
@@ -18,8 +18,12 @@ def main() -> None:
     saved = rnntext.train("classify", given.data, given.output, epochs=given.epochs, seed=1)
     print(f"validation accuracy {saved.metrics['accuracy']:.3f} after {saved.steps} steps")
 
-    metrics = rnntext.evaluate(given.output, given.data)
+    metrics = rnntext.evaluate(
+        given.output, given.data, errors=3, output=f"{given.output}-answers.png"
+    )
     print(f"accuracy on all of the data {metrics['accuracy']:.3f}")
+    for mistake in metrics["errors"]:
+        print(f"{mistake['predicted']}, not {mistake['gold']}: {mistake['text']}")
 
     model = rnntext.load(given.output)
     for answer in model.classify(["A warm and funny book.", "The soup was cold."]):

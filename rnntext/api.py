@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from rnntext.arguments import THREADS, refuse_empty
+from rnntext.arguments import MISTAKES, THREADS, refuse_empty
 from rnntext.errors import RnntextError, TrainingError, UsageError
 
 if TYPE_CHECKING:
@@ -168,21 +168,46 @@ def evaluate(
     model: Name,
     data: Name | Sequence[Name],
     *,
+    errors: int | None = None,
+    predictions: Name | None = None,
+    output: Name | None = None,
     threads: int | None = None,
     **reading: Unpack[ReadingKeywords],
 ) -> dict[str, Any]:
     """The metrics of the model in a directory on labelled data or text, as `rnntext evaluate
-    --json` prints them. Needs no PyTorch. Raises CheckpointError and DataError.
+    --json` prints them. Needs no PyTorch. Raises CheckpointError, DataError and UsageError, and
+    RnntextError for a file that cannot be written.
 
-    Columns, format and encoding that are not given are those of the model's training data.
+    Columns, format and encoding that are not given are those of the model's training data. The
+    others are for a classifier or a tagger:
+
+    errors: the result has `errors`, a list of so many mistakes at most, the worst first, each with
+    its `probability`, `gold`, `predicted`, `source`, `line` and `text` (of a tagger also `word`).
+    predictions: a file, .csv, .tsv or else JSON Lines, of each record with its gold label and the
+    model's.
+    output: a picture, .png or .svg, of reliability, accuracy by coverage, and precision by recall
+    of each label. Needs Matplotlib.
     """
-    from rnntext.runtime.evaluate import evaluate, reading_options
+    from rnntext.evaluation import Extras, evaluate_with
+    from rnntext.runtime.evaluate import reading_options
     from rnntext.runtime.model import open_model
 
     _check_threads(threads)
-    sources = _names("data", data)
-    opened = open_model(_path("model", model, "DIR"), threads=threads)
-    return evaluate(opened, sources, reading_options(opened, sources, reading))
+    if errors is not None:
+        MISTAKES.check("errors", errors)
+    sources, directory = _names("data", data), _path("model", model, "DIR")
+    extras = Extras(
+        errors,
+        None if predictions is None else _path("predictions", predictions),
+        None if output is None else _path("output", output),
+    )
+    opened = open_model(directory, threads=threads)
+    extras.check(opened, directory, sources)
+    options = reading_options(opened, sources, reading)
+    metrics, mistakes = evaluate_with(extras, opened, str(directory), sources, options)
+    if errors is not None:
+        metrics = {**metrics, "errors": [mistake.as_object() for mistake in mistakes]}
+    return metrics
 
 
 @dataclass(frozen=True, slots=True)

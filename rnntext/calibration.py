@@ -6,6 +6,7 @@ not know: what the models are.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import Any, NamedTuple
 
@@ -23,6 +24,10 @@ MAX_TEMPERATURE_LOGITS = 1 << 24
 _PRIOR_MEAN, _PRIOR_PRECISION = 0.5, 8.0
 _SMALLEST = 1e-3  # a weight is positive: a model is at worst ignored
 _STEPS = 30
+# How many temperatures are kept. N-grams stay the same from one evaluation to the next, of which
+# some read all validation data and some a part of them, and a network is asked about twice in each.
+_KEPT = 8
+_kept: dict[bytes, float] = {}
 
 
 def temperature_sample(rows: int, width: int) -> NDArray[np.int64]:
@@ -44,12 +49,36 @@ def fit_temperature(
     scaling, Guo et al. 2017, section 4.2): the temperature of the least negative log-likelihood.
 
     logits: [N, L]; truth: [N, L] of 0 and 1; `added`: logits that are added to those divided,
-    [N, L]. A prior holds it near 1 where there is little to
-    learn it from: the logarithm of a temperature is taken to be normal with a deviation of 1/2,
-    so that a few texts which are all right do not make a model certain. Between 1/8 and 8.
+    [N, L]. A prior holds it near 1 where there is little to learn it from: the logarithm of a
+    temperature is taken to be normal with a deviation of 1/2, so that a few texts which are all
+    right do not make a model certain. Between 1/8 and 8.
+
+    The last temperatures are kept: to be asked again about the same numbers costs their digest,
+    a tenth of the search or less.
     """
     scores = np.asarray(logits, np.float64)
     gold = np.asarray(truth, np.bool_)
+    offset = np.asarray(added, np.float64)
+    digest = hashlib.blake2b(repr((scores.shape, offset.shape, multi_label)).encode())
+    for part in (scores, gold, offset):
+        digest.update(np.ascontiguousarray(part).data)
+    key = digest.digest()
+    found = _kept.pop(key, None)
+    if found is None:
+        found = _search_temperature(scores, gold, multi_label, offset)
+    _kept[key] = found  # the last one asked for is the last to go
+    for oldest in list(_kept)[:-_KEPT]:
+        _kept.pop(oldest, None)
+    return found
+
+
+def _search_temperature(
+    scores: NDArray[np.float64],
+    gold: NDArray[np.bool_],
+    multi_label: bool,
+    added: NDArray[np.float64],
+) -> float:
+    """The temperature that `fit_temperature` returns, searched anew."""
 
     def loss(log_temperature: float) -> float:
         scaled = scores * math.exp(-log_temperature) + added

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable
@@ -117,6 +118,10 @@ def test_what_is_wrong_is_an_rnntext_error(tmp_path: Path) -> None:
         (lambda: rnntext.evaluate("", REVIEWS), "model is empty: name a directory"),
         (lambda: rnntext.evaluate("m", [REVIEWS, ""]), "data is empty: name a file"),
         (lambda: rnntext.evaluate("m", REVIEWS, threads=10**9), "threads must be"),
+        (lambda: rnntext.evaluate("m", REVIEWS, errors=0), "errors must be"),
+        (lambda: rnntext.evaluate("m", REVIEWS, predictions=""), "predictions is empty: name a"),
+        (lambda: rnntext.evaluate("m", REVIEWS, output=""), "output is empty: name a file"),
+        (lambda: rnntext.evaluate("m", REVIEWS, output="a.gif"), "-o a.gif: a picture's name"),
         (lambda: rnntext.export("m", threads=0), "threads must be"),
         (lambda: rnntext.export("m", ""), "output is empty: name a file"),
         (lambda: rnntext.load(""), "directory is empty: name a directory"),
@@ -133,6 +138,50 @@ def test_evaluate_is_the_command(run: Shell, classifier: Path) -> None:
     found = rnntext.evaluate(classifier, [REVIEWS], threads=1)
     assert found["accuracy"] == pytest.approx(wanted["accuracy"], abs=1e-6)
     assert found["confusion"] == wanted["confusion"]
+
+
+def test_evaluate_gives_what_the_command_gives(
+    run: Shell, classifier: Path, tagger: Path, lm: Path, tmp_path: Path
+) -> None:
+    for model, name in ((classifier, "reviews.csv"), (tagger, "tagged.conllu")):
+        data, more = CORPORA / name, ("--errors", 3, "--threads", 1)
+        asked = ("evaluate", "-m", model, data, *more, "--json")
+        files = ("-o", tmp_path / "a.svg", "--predictions", tmp_path / "a.jsonl")
+        (wanted,) = run(*asked, *files).done().objects
+        found = rnntext.evaluate(
+            model,
+            data,
+            errors=3,
+            predictions=tmp_path / "b.jsonl",
+            output=str(tmp_path / "b.svg"),
+            threads=1,
+        )
+        assert [*found] == [*wanted]
+        assert len(found["errors"]) == 3
+        for ours, theirs in zip(found["errors"], wanted["errors"], strict=True):
+            assert ours == pytest.approx(theirs, abs=1e-6)
+        for suffix in ("svg", "jsonl"):
+            one, two = ((tmp_path / f"{letter}.{suffix}").read_bytes() for letter in "ab")
+            assert one == two
+    assert "errors" not in rnntext.evaluate(classifier, REVIEWS, threads=1)
+    (tmp_path / "a.txt").write_text("Mara lit the ovens.\n")
+    for keywords in ({"errors": 1}, {"predictions": "p.csv"}, {"output": "p.png"}):
+        with pytest.raises(UsageError, match=r"is a language model$"):
+            rnntext.evaluate(lm, tmp_path / "a.txt", **keywords)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="is read by this command"):
+        rnntext.evaluate(classifier, REVIEWS, predictions=REVIEWS)
+
+
+def test_the_keywords_of_evaluate_are_the_options_of_the_command() -> None:
+    from rnntext.cli.commands import click_command
+    from rnntext.cli.evaluate import command
+
+    options = {parameter.name for parameter in click_command(command, "evaluate").params}
+    # What is printed, and what ends the command with a status.
+    options -= {"minimum", "maximum", "json", "quiet"}
+    given = {*inspect.signature(rnntext.evaluate).parameters, *kinds_of(ReadingKeywords)}
+    # `output` is called `out` in the command.
+    assert given - {"reading", "output"} == options - {"out"}
 
 
 def test_export_writes_a_file_or_converts(tmp_path: Path) -> None:

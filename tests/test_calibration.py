@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -211,3 +212,44 @@ def test_fit_temperature_minimizes_the_loss(
         if 1 / 8 <= beside <= 8:
             assert loss(found) <= loss(beside) + 1e-3
     np.testing.assert_array_equal((logits / found).argmax(axis=1), logits.argmax(axis=1))
+
+
+def test_a_temperature_is_searched_once_for_the_same_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Arrays with other numbers are others, also where one was changed in place; the least
+    recently asked for is forgotten."""
+    monkeypatch.setattr(calibration, "_kept", {})
+    monkeypatch.setattr(calibration, "_KEPT", 2)
+    searched: list[float] = []
+    search = calibration._search_temperature
+
+    def counted(*given: Any) -> float:
+        searched.append(search(*given))
+        return searched[-1]
+
+    monkeypatch.setattr(calibration, "_search_temperature", counted)
+    (logits, other), truth = examples(50, False, 1.5, 4.0)
+    first = fit_temperature(logits, truth, False)
+    assert fit_temperature(logits.copy(), truth.astype(np.float32), False) == first
+    assert searched == [first]
+    second = fit_temperature(other, truth, False)
+    assert fit_temperature(logits, truth, False) == first
+    assert len(searched) == 2
+    # A third one takes the place of the second.
+    logits[7] = -logits[7]
+    assert fit_temperature(logits, truth, False) != first
+    logits[7] = -logits[7]
+    assert fit_temperature(logits, truth, False) == first
+    assert len(searched) == 3
+    assert fit_temperature(other, truth, False) == second
+    assert len(searched) == 4
+    # Each of these asks something else.
+    for question in (
+        (other, truth, True),
+        (other, truth[::-1], False),
+        (other, truth, False, logits),
+        (other.reshape(75, 2), truth.reshape(75, 2), True),
+    ):
+        fit_temperature(*question)
+    assert len(searched) == 8

@@ -41,5 +41,7 @@ def test_example(name: str, tmp_path: Path) -> None:
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     lines = ran.stdout.splitlines()
+    if name == "classify.py":
+        assert (tmp_path / "model-answers.png").read_bytes().startswith(b"\x89PNG")
     for beginning in beginnings:
         assert any(line.startswith(beginning) for line in lines), (beginning, ran.stdout)

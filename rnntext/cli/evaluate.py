@@ -13,13 +13,13 @@ from rnntext.cli import output
 from rnntext.cli.bounds import known_bounds, parse_bounds, unmet_bounds
 from rnntext.cli.declared import Given
 from rnntext.cli.metric_tables import print_metrics
-from rnntext.cli.mistakes import as_objects, print_mistakes
+from rnntext.cli.mistakes import print_mistakes
 from rnntext.cli.options import Model, RunOptions, model_directory, refuse_terminal
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import number_option, path_argument, path_option
-from rnntext.config import ModelConfig, listed
-from rnntext.errors import UsageError
-from rnntext.tasks import TASKS
+from rnntext.config import listed
+from rnntext.evaluation import Extras, evaluate_with
+from rnntext.plotting.picture_file import silence_font_warnings
 from rnntext.text.source import for_message
 from rnntext.training.options import TrainingOptions
 
@@ -66,6 +66,15 @@ def command(
             help="Print the N worst mistakes of a classifier or tagger.",
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        path_option(
+            "-o",
+            "--output",
+            metavar="FILE.png|.svg",
+            help="A picture: how far the confidence of answers can be trusted.",
+        ),
+    ] = None,
     run: RunOptions,
 ) -> None:
     """Measure a model on data with known answers. In a pipe: `metric<TAB>value` lines,
@@ -73,14 +82,16 @@ def command(
 
     The data are read like those that the model was trained with: columns, format and encoding are
     the same, unless they are given (an extension that the training data did not have tells the
-    format anew).
+    format anew). -o also draws a picture: reliability, accuracy by coverage, and precision by
+    recall of each label.
     """
     directory = model_directory(model)
     refuse_terminal(data)
     floors, ceilings = parse_bounds("--min", minimum), parse_bounds("--max", maximum)
+    extras = Extras(errors, predictions, out)
+    if out is not None:
+        silence_font_warnings()
     from rnntext.runtime.evaluate import (
-        check_predictions,
-        evaluate_answers,
         label_names,
         metric_names,
         reading_options,
@@ -92,22 +103,16 @@ def command(
     labels = label_names(opened.config)
     known = metric_names(opened.config), labels
     floors, ceilings = known_bounds(floors, *known), known_bounds(ceilings, *known)
-    if errors is not None:
-        _require_labels(opened.config, directory, "--errors")
-    if predictions is not None:
-        _require_labels(opened.config, directory, "--predictions")
-        check_predictions(opened, predictions, data)
+    extras.check(opened, directory, data)
     # An empty name of these two is none.
     names = ("label_column", "split")
     given = {name: value for name, value in reading.items() if value or name not in names}
     options = reading_options(opened, data, given)
-    metrics, mistakes = evaluate_answers(
-        opened, data, options, mistakes=errors, predictions=predictions
-    )
+    metrics, mistakes = evaluate_with(extras, opened, str(directory), data, options)
     if unknown := unknown_labels(metrics, labels):
         output.print_stderr(f"rnntext: {_unknown_remark(unknown)}", quiet=run.quiet)
     if run.json and errors is not None:
-        metrics = {**metrics, "errors": as_objects(mistakes)}
+        metrics = {**metrics, "errors": [mistake.as_object() for mistake in mistakes]}
     print_metrics(metrics, str(directory), run.json)
     if errors is not None and not run.json:
         print_mistakes(mistakes, options.label_separator or ",")
@@ -115,13 +120,6 @@ def command(
         for line in unmet:
             output.print_stderr(f"rnntext: {line}", quiet=run.quiet)
         raise typer.Exit(BOUNDS_NOT_MET)
-
-
-def _require_labels(config: ModelConfig, directory: Path, flag: str) -> None:
-    """Raise UsageError, which names the flag, if the model gives no labels."""
-    task = TASKS[config.task]
-    if not task.has_labels:
-        raise UsageError(f"{flag} is for a classifier or a tagger: {directory} is a {task.title}")
 
 
 def _unknown_remark(unknown: Mapping[str, int]) -> str:

@@ -1,31 +1,18 @@
 """Prints the worst mistakes of an evaluation.
 
-Knows: how a mistake looks as JSON, as tab-separated columns and in a table. Does not know: which
+Knows: how a mistake looks as tab-separated columns and in a table. Does not know: which
 mistakes are the worst.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rnntext.cli import output
 from rnntext.runtime.answers import Labels, Mistake
 
 # Of a table, in terminal columns: the longest label and place, and the shortest text.
 _LABEL, _PLACE, _TEXT = 24, 32, 16
-
-
-def as_objects(mistakes: Sequence[Mistake]) -> list[dict[str, Any]]:
-    """Return the mistakes as JSON objects, without the fields that they do not have."""
-    fields = (
-        "probability", "gold_probability", "gold", "predicted", "label", "word", "source", "line",
-        "text",
-    )  # fmt: skip
-    return [
-        {name: value for name in fields if (value := getattr(mistake, name)) is not None}
-        for mistake in mistakes
-    ]
 
 
 def print_mistakes(mistakes: Sequence[Mistake], separator: str) -> None:

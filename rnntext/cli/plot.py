@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,15 +14,11 @@ from rnntext.cli.options import OutputOptions
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import path_argument, path_option
 from rnntext.errors import UsageError
-from rnntext.files import check_file, write_file
+from rnntext.files import write_file
+from rnntext.plotting.picture_file import picture_format, silence_font_warnings
 
 if TYPE_CHECKING:
     from rnntext.plotting.curves import Chart, Row, Run
-
-_NO_MATPLOTLIB = (
-    "a picture needs the package matplotlib, which is not installed: run"
-    " `pip install 'rnntext[plot]'`"
-)
 
 
 @expanded
@@ -66,7 +61,10 @@ def plot(
 
     if x not in AXES:
         raise UsageError(f"--x is one of {', '.join(AXES)}, not {x!r}")
-    file_format = "" if out is None else _file_format(out)
+    file_format = ""
+    if out is not None:
+        silence_font_warnings()
+        file_format = picture_format(out)
     runs = read_runs(directories)
     if metric is not None:
         check_metric(runs, metric)
@@ -80,22 +78,6 @@ def plot(
         yield _terminal_chart(make_chart(runs, metric, x))
     elif out is None:
         yield from _tsv_lines(runs, metric, x)
-
-
-def _file_format(out: Path) -> str:
-    """The format of a picture, from its file name. Raises UsageError for another format, or if
-    Matplotlib is not installed."""
-    file_format = out.suffix.lower().removeprefix(".")
-    if file_format not in ("png", "svg"):
-        raise UsageError(f"-o {out}: a picture's name ends in .png or .svg")
-    check_file(out)
-    # Matplotlib logs warnings about font caches that it builds or cannot write.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    try:
-        import matplotlib  # noqa: F401
-    except ModuleNotFoundError:
-        raise UsageError(_NO_MATPLOTLIB) from None
-    return file_format
 
 
 def _tsv_lines(runs: Sequence[Run], metric: str | None, x: str) -> Iterator[str]:

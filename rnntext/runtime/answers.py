@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the command line reads this module to show its help
+    import numpy as np
+    from numpy.typing import NDArray
 
 Labels = str | tuple[str, ...]
 
@@ -28,6 +33,22 @@ class Mistake:
     label: str | None = None  # of several labels: the one that is wrong with this probability
     word: str | None = None  # of a tagger
 
+    def as_object(self) -> dict[str, Any]:
+        """Return the fields that it has, as JSON shows them."""
+        values = ((name, getattr(self, name)) for name in _IN_JSON)
+        return {
+            name: [*value] if isinstance(value, tuple) else value
+            for name, value in values
+            if value is not None
+        }
+
+
+# The fields of a mistake in the order in which JSON shows them.
+_IN_JSON = (
+    "probability", "gold_probability", "gold", "predicted", "label", "word", "source", "line",
+    "text",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -40,6 +61,8 @@ class Answer:
     predicted: Labels
     probability: float | tuple[float, ...]  # of each label in `predicted`
     mistakes: tuple[Mistake, ...] = ()
+    # Of a classifier: the probability of each label of the model, [L].
+    scores: NDArray[np.floating[Any]] | None = field(default=None, compare=False, repr=False)
 
 
 # Is given the answers of an evaluation, in any number of parts, in the order of the records.

@@ -66,17 +66,21 @@ def evaluate_answers(
     *,
     mistakes: int | None = None,
     predictions: Path | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Metrics, list[Mistake]]:
     """Return the metrics of a classifier or tagger and its worst mistakes, at most so many.
 
-    With `predictions` every answer is written to that file, see `Predictions`. Raises
+    With `predictions` every answer is written to that file, see `Predictions`; `watch` is given
+    them too. Raises
     UsageError for a file that cannot be written, DataError and RnntextError.
     """
     from rnntext.files import replaced_file
     from rnntext.runtime.predictions import OPTION, Predictions
 
     worst = WorstMistakes(mistakes or 0)
-    watches: list[Watch] = [] if mistakes is None else [worst.add]
+    watches: list[Watch] = [] if watch is None else [watch]
+    if mistakes is not None:
+        watches.append(worst.add)
     with ExitStack() as stack:
         if predictions is not None:
             # A tag may hold any separator.
@@ -84,11 +88,11 @@ def evaluate_answers(
             write = stack.enter_context(replaced_file(predictions, OPTION))
             watches.append(Predictions(write, extension(str(predictions)), separator).add)
 
-        def watch(answers: Sequence[Answer]) -> None:
+        def watch_all(answers: Sequence[Answer]) -> None:
             for each in watches:
                 each(answers)
 
-        metrics = evaluate(model, paths, options, watch if watches else None)
+        metrics = evaluate(model, paths, options, watch_all if watches else None)
     return metrics, worst.ranked()
 
 
@@ -97,10 +101,15 @@ def check_predictions(model: TrainedModel, predictions: Path, paths: Sequence[st
     or of the model."""
     from rnntext.runtime.predictions import check_predictions
 
+    check_predictions(predictions, [*paths, *files_of(model)])
+
+
+def files_of(model: TrainedModel) -> list[str]:
+    """Return the paths of the files in the model's directory."""
     saved = model.saved
-    names = () if saved is None else (CONFIG, *saved.content["files"])
-    own = [] if saved is None else [str(saved.path.parent / name) for name in names]
-    check_predictions(predictions, [*paths, *own])
+    if saved is None:
+        return []
+    return [str(saved.path.parent / name) for name in (CONFIG, *saved.content["files"])]
 
 
 def fit_temperature(

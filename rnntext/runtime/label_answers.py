@@ -54,7 +54,7 @@ class _OneLabel:
             column = self._column.get(gold)
             of_gold = 0.0 if column is None else float(row[column])
             mistakes = (_mistake(example, probability, gold, label, gold_probability=of_gold),)
-        return _answer(example, gold, label, probability, mistakes)
+        return _answer(example, gold, label, probability, mistakes, row)
 
 
 class _SeveralLabels:
@@ -78,7 +78,7 @@ class _SeveralLabels:
         likely = tuple(row[chosen].tolist())
         gold = example.labels
         if set(gold) == set(predicted):
-            return _answer(example, gold, predicted, likely, ())
+            return _answer(example, gold, predicted, likely, (), row)
         truth = np.zeros(len(row), np.bool_)
         truth[[self._column[label] for label in gold if label in self._column]] = True
         # The probability that was given to what is wrong: to having a label, or to lacking it.
@@ -88,7 +88,7 @@ class _SeveralLabels:
         if unknown := [label for label in gold if label not in self._column]:
             probability, label = 1.0, unknown[0]
         mistake = _mistake(example, probability, gold, predicted, label=label)
-        return _answer(example, gold, predicted, likely, (mistake,))
+        return _answer(example, gold, predicted, likely, (mistake,), row)
 
 
 def _mistake(
@@ -104,6 +104,8 @@ def _answer(
     predicted: Labels,
     probability: float | tuple[float, ...],
     mistakes: tuple[Mistake, ...],
+    scores: Array,
 ) -> Answer:
     columns = {"text": example.text} if example.row is None else example.row
-    return Answer(example.source, example.line, columns, gold, predicted, probability, mistakes)
+    where = (example.source, example.line)
+    return Answer(*where, columns, gold, predicted, probability, mistakes, scores)

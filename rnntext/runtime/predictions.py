@@ -88,8 +88,14 @@ def check_predictions(path: Path, read: Sequence[str]) -> None:
     check_file(path, OPTION)
     if is_compressed(str(path)):
         raise UsageError(f"{OPTION} {path}: it is not compressed; name it without .gz")
+    refuse_read(path, OPTION, read)
+
+
+def refuse_read(path: Path, option: str, read: Sequence[str]) -> None:
+    """Raise UsageError, which names the option, if a file to write is one of those that are `read`,
+    also in a directory or as standard input."""
     if any(_is_read(path, name) for name in read):
-        raise UsageError(f"{OPTION} {path} is read by this command: name another file")
+        raise UsageError(f"{option} {path} is read by this command: name another file")
 
 
 def _is_read(path: Path, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -252,6 +253,51 @@ def test_predictions_of_a_tagger(run: Shell, tagger: Path, tmp_path: Path) -> No
     ]
     right = sum(gold == predicted for gold, predicted, _ in pairs)
     assert right / len(pairs) == pytest.approx(found["accuracy"], abs=1e-6)
+
+
+def texts_of(picture: Path) -> set[str]:
+    tree = ElementTree.fromstring(picture.read_text("utf-8"))  # noqa: S314
+    return {"".join(text.itertext()) for text in tree.iter() if "text" in text.tag}
+
+
+def test_pictures(run: Shell, classifier: Path, tagger: Path, lm: Path, tmp_path: Path) -> None:
+    """What is printed stays as it is; the picture shows the numbers that are printed."""
+    out = tmp_path / "a.svg"
+    args = ("evaluate", "-m", classifier, *ONE, CORPORA / "reviews.csv")
+    found = run(*args, "-o", out).done()
+    assert found.out == run(*args).done().out
+    (metrics,) = run(*args, "--json", "-o", out).done().objects
+    texts = texts_of(out)
+    count = sum(scores["support"] for scores in metrics["per_label"].values())
+    assert f"{classifier}: {count:,} texts" in texts
+    (ece,) = (text for text in texts if text.startswith("reliability: ECE "))
+    assert float(ece.split()[2]) == pytest.approx(metrics["ece"], rel=1e-3, abs=1e-6)
+    labels = {f"{label} ({s['support']})" for label, s in metrics["per_label"].items()}
+    assert labels <= texts
+    args = ("evaluate", "-m", tagger, *ONE, CORPORA / "tagged.conllu")
+    (metrics,) = run(*args, "--json", "-o", out).done().objects
+    count = sum(scores["support"] for scores in metrics["per_label"].values())
+    assert f"{tagger}: {count:,} words" in texts_of(out)
+    run(*args, "-o", tmp_path / "b.PNG").done()
+    assert (tmp_path / "b.PNG").read_bytes().startswith(b"\x89PNG")
+    run("evaluate", "-m", lm, "no file", "-o", out).failed(2, "-o is for", "language model")
+    run(*args, "-o", "x.pdf").failed(2, "-o x.pdf: a picture's name ends in .png or .svg")
+    run(*args, "-o", "none/x.png").failed(1, "cannot write none/x.png: No such file")
+
+
+def test_a_picture_on_a_disk_that_fills(run: Shell, classifier: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.svg"
+    out.write_text("the old one")
+    before = """
+    import resource, signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+    """
+    args = ("evaluate", "-m", classifier, *ONE, CORPORA / "reviews.csv", "-o", out)
+    found = run(*args, before=before).failed(1, f"cannot write {out}: File too large; free some")
+    assert found.out == b""
+    assert out.read_text() == "the old one"
+    assert [*tmp_path.iterdir()] == [out]
 
 
 def test_a_language_model_starts_each_file_anew(run: Shell, lm: Path, tmp_path: Path) -> None:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 
 import rnntext.cli.evaluate
+import rnntext.plotting.answer_figure
 import rnntext.runtime.evaluate
 import rnntext.runtime.model
+from rnntext.answer_curves import Kind
 from rnntext.cli.commands import click_command
-from rnntext.errors import RnntextError, UsageError
+from rnntext.errors import DataError, RnntextError, UsageError
 from rnntext.runtime.answers import Answer, Mistake, Watch
 from rnntext.text.formats import DataOptions
 from tests.cli.screens import pipe, screen, written
@@ -40,7 +46,8 @@ class Model:
 
     def open(self, directory: Path, threads: int | None) -> Any:
         self.asked.append((directory, threads))
-        config = SimpleNamespace(multi_label=self.multi_label, task=self.task)
+        labels = ("neg", "pos")
+        config = SimpleNamespace(multi_label=self.multi_label, task=self.task, labels=labels)
         return SimpleNamespace(config=config, saved=None)
 
     def evaluate(
@@ -297,7 +304,118 @@ def test_predictions_that_cannot_be_written(model: Model, tmp_path: Path) -> Non
     assert data.read_text() == "text,label\n"
 
 
-@pytest.mark.parametrize("words", [["--errors", "3"], ["--predictions", "p.csv"]])
+# Pictures
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The curves, titles and formats that are drawn."""
+    found: list[Any] = []
+
+    def render(curves: Any, title: str, file_format: str) -> bytes:
+        found.append((curves, title, file_format))
+        return b"a picture"
+
+    monkeypatch.setattr(rnntext.plotting.answer_figure, "render_answers", render)
+    logger = logging.getLogger("matplotlib")
+    before = logger.level
+    yield found
+    logger.setLevel(before)
+
+
+def test_a_picture_is_written_beside_the_metrics(
+    model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, drawn: list[Any]
+) -> None:
+    """All that is printed stays; an existing file is replaced."""
+    model.answers = [
+        Answer("a", 1, {}, "neg", "neg", 0.75, scores=np.array([0.75, 0.25])),
+        replace(wrong(0.625), scores=np.array([0.375, 0.625])),
+    ]
+    out, file = tmp_path / "p.PNG", tmp_path / "p.jsonl"
+    out.write_bytes(b"another picture")
+    args = ("a.csv", "-m", "dir", "-o", str(out), "--errors", "1", "--predictions", str(file))
+    reader = pipe(monkeypatch)
+    command(*args)
+    assert written(reader).startswith(f"{PRINTED}\n0.6250\tneg\tpos\t")
+    assert out.read_bytes() == b"a picture"
+    assert len(file.read_text("utf-8").splitlines()) == 2
+    assert sorted(tmp_path.iterdir()) == [out, file]
+    ((curves, *more),) = drawn
+    assert more == ["dir", "png"]
+    assert (curves.answers, curves.accuracy.tolist()) == (2, [1.0, 0.5])
+    # It is the same picture without the others, and what is drawn of several labels is told apart.
+    model.multi_label = True
+    model.answers = [Answer("a", 1, {}, (), (), (), scores=np.array([0.25, 0.125]))]
+    reader = pipe(monkeypatch)
+    command("a.csv", "-m", "dir", "--output", str(tmp_path / "q.svg"))
+    assert written(reader) == PRINTED
+    assert drawn[1][1:] == ("dir", "svg")
+    assert drawn[1][0].kind is Kind.SET
+
+
+def test_a_terminal_shows_the_same_with_a_picture(
+    model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, drawn: list[Any]
+) -> None:
+    shown = []
+    for words in ([], ["-o", str(tmp_path / "a.png")]):
+        terminal = screen(monkeypatch)
+        command("a.csv", "-m", "dir", *words)
+        shown.append(terminal.getvalue())
+    assert shown[0] == shown[1]
+    assert len(drawn) == 1
+
+
+def test_pictures_that_cannot_be_written(
+    model: Model, tmp_path: Path, drawn: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong with the name is told before the model is opened, and all else before it is
+    asked anything."""
+    data, folder = tmp_path / "data.svg", tmp_path / "folder.png"
+    data.write_text("text,label\n")
+    folder.mkdir()
+    both = str(tmp_path / "p.svg")
+    for words, opened, message in (
+        (["-o", "a.pdf"], 0, "-o a.pdf: a picture's name ends in .png or .svg"),
+        (["-o", str(folder)], 0, f"{folder} is a directory: name a file with -o"),
+        (["-o", str(data)], 1, f"-o {data} is read by this command: name another file"),
+        (
+            ["-o", both, "--predictions", str(folder / ".." / "p.svg")],
+            1,
+            f"-o {both} is the file of --predictions too: name another file",
+        ),
+    ):
+        model.asked.clear()
+        with pytest.raises(UsageError) as error:
+            command(str(data), "-m", "dir", *words)
+        assert str(error.value) == message
+        assert len(model.asked) == opened
+    model.asked.clear()
+    with pytest.raises(RnntextError, match=r"choose another place with -o"):
+        command(str(data), "-m", "dir", "-o", str(tmp_path / "none" / "p.svg"))
+    assert len(model.asked) == 1
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UsageError, match=r"needs the package matplotlib, .*rnntext\[plot\]"):
+        command(str(data), "-m", "dir", "-o", both)
+    assert drawn == []
+    assert sorted(tmp_path.iterdir()) == [data, folder]
+
+
+def test_an_evaluation_that_fails_leaves_the_old_picture(
+    model: Model, tmp_path: Path, drawn: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: Any) -> Any:
+        raise DataError("line 3 is no record")
+
+    monkeypatch.setattr(rnntext.runtime.evaluate, "evaluate", fail)
+    out = tmp_path / "p.png"
+    out.write_bytes(b"another picture")
+    with pytest.raises(DataError):
+        command("a.csv", "-m", "dir", "-o", str(out))
+    assert out.read_bytes() == b"another picture"
+    assert [*tmp_path.iterdir()] == [out]
+
+
+@pytest.mark.parametrize("words", [["--errors", "3"], ["--predictions", "p.csv"], ["-o", "p.png"]])
 def test_a_language_model_has_no_mistakes(words: list[str], model: Model) -> None:
     model.task = "lm"
     with pytest.raises(UsageError) as error:

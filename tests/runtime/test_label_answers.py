@@ -61,6 +61,16 @@ def test_several_labels(
 
 
 @pytest.mark.parametrize("several", [False, True])
+def test_an_answer_has_the_probability_of_each_label(several: bool) -> None:
+    probabilities = np.array([[0.25, 0.5, 0.25], [0.125, 0.125, 0.75], [0.1, 0.9, 0.0]])
+    examples = [example("b"), example("a"), example("b")]
+    found = label_answers(LABELS, several)(examples, probabilities)
+    assert [each.scores.tolist() for each in found if each.scores is not None] == (
+        probabilities.tolist()
+    )
+
+
+@pytest.mark.parametrize("several", [False, True])
 def test_answers_agree_with_the_metrics(several: bool) -> None:
     random = np.random.default_rng(3)
     probabilities = random.dirichlet(np.ones(3), size=200)

@@ -236,6 +236,40 @@ def test_validation_documents_are_read_in_blocks(
     check_metrics(objective, model, found)
 
 
+@pytest.mark.parametrize("multi", [False, True])
+def test_an_evaluation_searches_only_the_temperature_that_is_new(
+    multi: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The n-grams stay the same from one evaluation to the next, and the network is asked about
+    twice in each."""
+    monkeypatch.setattr(calibration, "_kept", {})
+    texts = ["red apple", "blue sky", "green leaf", "a blue sea", "the blue sea"]
+    half = ngram_half.NgramHalf(TextRows.of(texts), texts, 3, multi)
+    objective = classification(DOCUMENTS, GOLD, multi_label=multi, ngrams=half)
+    list(objective.prepare({}))
+    searched: list[Array] = []
+    search = calibration._search_temperature
+
+    def counted(logits: Array, *more: Any) -> float:
+        searched.append(logits)
+        return search(logits, *more)
+
+    monkeypatch.setattr(calibration, "_search_temperature", counted)
+    model = random_model("classify", multi=multi)
+    for evaluation in (1, 2, 3):
+        with torch.no_grad():
+            model.head.output.weight.mul_(1.5)
+        found = objective.evaluate(model)
+        assert len(searched) == evaluation + 1
+        # What is kept changes no number.
+        monkeypatch.setattr(calibration, "_kept", {})
+        count = len(searched)
+        assert objective.evaluate(model) == found
+        del searched[count:]
+    np.testing.assert_array_equal(searched[1], half.valid_logits)
+    assert not any(np.array_equal(logits, half.valid_logits) for logits in searched[2:])
+
+
 def test_the_digest_of_the_validation_data_is_that_of_earlier_versions() -> None:
     """They hashed the labels as 0 and 1, and a run that they saved can be resumed."""
     ids = [np.arange(3, dtype=np.int32), np.arange(1, dtype=np.int32)]
