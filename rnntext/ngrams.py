@@ -18,7 +18,7 @@ import json
 import math
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Self
@@ -229,13 +229,11 @@ class Tables:
     bias: Array  # (columns) float32
     scale: float = 1.0  # that the scores are multiplied by
 
-    def serialize(self) -> bytes:
-        """Return the content of a safetensors file."""
-        from safetensors.numpy import save
-
+    def serialize(self, notes: Mapping[str, int] | None = None) -> bytes:
+        """Return the content of a safetensors file. `notes`: what `read_notes` gets back."""
         scale = np.array([self.scale], np.float32)
-        content: bytes = save({**{name: getattr(self, name) for name in _TABLES}, "scale": scale})
-        return content
+        tensors = {**{name: getattr(self, name) for name in _TABLES}, "scale": scale}
+        return write_tensors(tensors, notes)
 
     @classmethod
     def parse(cls, content: bytes) -> Self:
@@ -251,6 +249,22 @@ class Tables:
                 raise ValueError(f"{name} has the shape {table.shape}")
         words, pairs, characters, bias = (tensors[name] for name in _TABLES)
         return cls(words, pairs, characters, bias, float(tensors["scale"][0]))
+
+
+def write_tensors(tensors: dict[str, Array], notes: Mapping[str, int] | None) -> bytes:
+    """Return a safetensors file. `notes`: what `read_notes` gets back from it."""
+    from safetensors.numpy import save
+
+    # In one value: the library writes several in any order, and files must be the same each time.
+    content: bytes = save(tensors, {"notes": json.dumps(notes)} if notes else None)
+    return content
+
+
+def read_notes(content: bytes) -> dict[str, int]:
+    """Return the notes in a safetensors file that `write_tensors` made."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8:start]).get("__metadata__", {})
+    return {name: int(value) for name, value in json.loads(metadata.get("notes", "{}")).items()}
 
 
 def read_tensors(content: bytes) -> dict[str, Array]:

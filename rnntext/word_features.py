@@ -15,14 +15,14 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from rnntext.ngrams import hash_pairs, hash_words, read_tensors
+from rnntext.ngrams import hash_pairs, hash_words, read_tensors, write_tensors
 
 Array = npt.NDArray[Any]
 
@@ -183,13 +183,11 @@ class Weights(NamedTuple):
     end: Array  # (L)
     scale: float = 1.0  # that all scores are multiplied by
 
-    def serialize(self) -> bytes:
-        """Return the content of a safetensors file."""
-        from safetensors.numpy import save
-
+    def serialize(self, notes: Mapping[str, int] | None = None) -> bytes:
+        """Return the content of a safetensors file. `notes`: see `ngrams.read_notes`."""
         scale = np.array([self.scale], np.float32)
-        content: bytes = save({**{name: getattr(self, name) for name in _NAMES}, "scale": scale})
-        return content
+        tensors = {**{name: getattr(self, name) for name in _NAMES}, "scale": scale}
+        return write_tensors(tensors, notes)
 
     @classmethod
     def parse(cls, content: bytes) -> Self:

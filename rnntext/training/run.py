@@ -410,6 +410,7 @@ def _is_final_evaluation_partial(setup: _Setup) -> bool:
 def _reserved_seconds(setup: _Setup, partial: bool) -> float:
     """Seconds reserved for what follows the loop, the final evaluation apart."""
     reserve = _SAVING + _SAVING_PER_MILLION * setup.prepared.parameters / 1e6
+    reserve += setup.objective.seconds_to_finish()
     if setup.options.quantize:
         share = setup.objective.quick_fraction if partial else 1.0
         reserve += share * setup.objective.valid_tokens() / _MEASURED_TOKENS
@@ -447,10 +448,11 @@ def _finish(
         training_seconds=finished.training_seconds,
         evaluation_seconds=finished.evaluation_seconds + ended - started,
     )
+    files = setup.objective.finished_files()
     if quantized:
-        saver.save_model(saved, quantized.graph, quantized.temperature)
+        saver.save_model(saved, quantized.graph, files, quantized.temperature)
     else:
-        saver.save_model(saved, graph)
+        saver.save_model(saved, graph, files)
     return replace(saved, seconds=time.perf_counter() - began)
 
 

@@ -89,10 +89,13 @@ def fit(
     shapes: Sequence[tuple[int, ...]],
     loss: Callable[[Sequence[Tensor]], Tensor],
     rows: int,
+    initial: Sequence[Tensor] | None = None,
 ) -> list[Tensor]:
     """Return the weights of these shapes at which `loss`, plus half of the sum of their squares,
-    is least (L-BFGS, Liu and Nocedal 1989). `rows`: examples in the loss, which is a sum."""
-    weights = [torch.zeros(shape, requires_grad=True) for shape in shapes]
+    is least (L-BFGS, Liu and Nocedal 1989). `rows`: examples in the loss, which is a sum;
+    `initial`: where the search begins (None: at 0)."""
+    begun = [torch.zeros(shape) for shape in shapes] if initial is None else initial
+    weights = [weight.clone().requires_grad_() for weight in begun]
     search = torch.optim.LBFGS(
         weights,
         max_iter=_ITERATIONS,

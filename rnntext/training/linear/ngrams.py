@@ -34,7 +34,7 @@ MAX_LABELS = 256
 _ROWS_PER_NGRAM = 4
 _PART = 1024  # texts that are read together
 # The share of a time budget, and the size that is learned from in a second, all strengths tried.
-_SHARE, _SPEED = 0.25, 700_000
+_SHARE, SPEED = 0.25, 700_000
 
 
 class Strength(NamedTuple):
@@ -159,12 +159,17 @@ def table_sizes(ngrams: Sequence[int], columns: int) -> list[int]:
 def choose_texts(lengths: Array, most: int, seed: int) -> Array:
     """Return the indices of the texts to learn from, in order: all of them, or a random part of
     about the size `most`. `lengths`: the characters of each text."""
-    sizes = lengths + _TEXT_SIZE
+    sizes = text_sizes(lengths)
     if sizes.sum() <= most:
         return np.arange(len(lengths))
     order = np.random.default_rng(seed).permutation(len(lengths))
     count = int(np.searchsorted(np.cumsum(sizes[order]), most)) + 1
     return np.sort(order[:count])
+
+
+def text_sizes(lengths: Array) -> Array:
+    """Return the sizes of texts of so many characters."""
+    return np.asarray(lengths + _TEXT_SIZE)
 
 
 def in_parts(indices: Array) -> Iterator[Array]:
@@ -179,4 +184,4 @@ def largest_size(minutes: float | None) -> int:
     repeated."""
     if minutes is None:
         return MAX_SIZE
-    return min(MAX_SIZE, int(60 * minutes * _SHARE * _SPEED))
+    return min(MAX_SIZE, int(60 * minutes * _SHARE * SPEED))

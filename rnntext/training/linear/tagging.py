@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from rnntext.training.data.store import Array
@@ -36,7 +37,7 @@ _MAX_WEIGHTS = 1 << 22
 # Scores of words that are computed together, 67 MB in float32.
 MAX_SCORES = 1 << 24
 # The share of a time budget, and the scores of words that are learned from in a second.
-_SHARE, _SPEED = 0.25, 100_000
+_SHARE, SPEED = 0.25, 100_000
 
 
 class TagLearner:
@@ -94,8 +95,9 @@ class TagLearner:
             least += 1
         return [unique[count >= least] for unique, count in distinct]
 
-    def fit(self) -> Weights:
-        """Learn the weights."""
+    def fit(self, initial: Weights | None = None) -> Weights:
+        """Learn the weights. `initial`: those that were learned from less data, from which the
+        search begins."""
         labels = len(self._forbidden.start)
 
         def loss(weights: Sequence[Tensor]) -> Tensor:
@@ -116,7 +118,10 @@ class TagLearner:
         *groups, bias, start, transitions, end = (
             weight.numpy()
             for weight in fit(
-                [*shapes, (labels,), (labels,), (labels, labels), (labels,)], loss, self._count
+                [*shapes, (labels,), (labels,), (labels, labels), (labels,)],
+                loss,
+                self._count,
+                None if initial is None else self._begin_with(initial),
             )
         )
         # Two features of one hash share a row, as their scores are added anyway.
@@ -125,6 +130,17 @@ class TagLearner:
         np.add.at(table, row, np.concatenate(groups))
         return Weights(hashes, table.astype(np.float16), bias, start, transitions, end)
 
+    def _begin_with(self, initial: Weights) -> list[Tensor]:
+        rows = np.concatenate([initial.weights, np.zeros_like(initial.weights[:1])])
+        rows = rows if len(initial.features) else np.zeros((1, len(initial.bias)))
+        found = []
+        for kept in self._features:
+            column = np.searchsorted(initial.features, kept)
+            known = np.append(initial.features, 0)[column] == kept
+            found.append(rows[np.where(known, column, -1)])
+        single = (initial.bias, initial.start, initial.transitions, initial.end)
+        return [torch.from_numpy(np.array(each, np.float32)) for each in (*found, *single)]
+
 
 def most_words(minutes: float | None, labels: int) -> int:
     """Return the number of words that are learned from, with so many tags, in a run of so many
@@ -132,4 +148,4 @@ def most_words(minutes: float | None, labels: int) -> int:
     most = MAX_SCORES // labels
     if minutes is None:
         return most
-    return max(1, min(most, int(60 * minutes * _SHARE * _SPEED) // labels))
+    return max(1, min(most, int(60 * minutes * _SHARE * SPEED) // labels))

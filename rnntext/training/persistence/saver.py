@@ -152,10 +152,17 @@ class Saver:
         """Count the interval until the next save from now, after a save that failed."""
         self._saved_at = time.perf_counter()
 
-    def save_model(self, saved: Saved, graph: bytes, temperature: float | None = None) -> None:
-        """Save the model of the finished run and remove the training state. `temperature` is that
-        of an int8 `graph`, None for float32. Raises CheckpointError if writing fails; the model is
-        then kept in another place, see `Destination`."""
+    def save_model(
+        self,
+        saved: Saved,
+        graph: bytes,
+        task_files: Mapping[str, bytes],
+        temperature: float | None = None,
+    ) -> None:
+        """Save the model of the finished run and remove the training state. `task_files`: see
+        `TaskObjective.finished_files`; `temperature` is that of an int8 `graph`, None for float32.
+        Raises CheckpointError if writing fails; the model is then kept in another place, see
+        `Destination`."""
         results = Results(
             metrics=saved.metrics,
             float32=saved.float_metrics,
@@ -174,7 +181,7 @@ class Saver:
         files: dict[str, bytes | Path] = {
             **self._tokenizer_and_log(),
             **_model_files(self._model, graph, "float32" if temperature is None else "int8"),
-            **self._record.task_files({**saved.metrics, **saved.halves}),
+            **task_files,
             checkpoint.MODEL_CARD: self._model_card(saved).encode("utf-8", "replace"),
             **results.evaluation_file(),
         }

@@ -58,9 +58,19 @@ class TaskObjective(Objective, ABC):
         return iter(())
 
     def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
-        """Return the files of the checkpoint, besides those of the network, that belong to a
-        model with these metrics: name and content."""
+        """Return the files of the checkpoint, besides those of the network, that belong to a model
+        on the way with these metrics: name and content."""
         return {}
+
+    def finished_files(self) -> dict[str, bytes]:
+        """Return, after `final_metrics`, the files of the finished model. What is not trained in
+        steps has learned from the validation data too, if these were held out of the data: the
+        metrics stay those of a model that has not seen them."""
+        return {}
+
+    def seconds_to_finish(self) -> float:
+        """Return how long `finished_files` is expected to take."""
+        return 0.0
 
     @abstractmethod
     def valid_tokens(self) -> int:

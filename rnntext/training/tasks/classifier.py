@@ -86,10 +86,12 @@ class Classification(LabelledObjective):
         machine: Machine,
         ranks: Ranks = SINGLE_PROCESS,
         ngrams: NgramHalf | None = None,
+        held_out: bool = False,
         minutes: float | None = None,
         select: str | None = None,
     ) -> None:
-        """`ngrams`: the model whose logits are added; `minutes`: the time budget of the run;
+        """`ngrams`: the model whose logits are added; `held_out`: the validation data were taken
+        out of the data to learn from; `minutes`: the time budget of the run;
         `select`: the metric of the best checkpoint (None: the loss of the network by itself, so
         that each half is trained to its own best: the loss of the sum hardly changes where one half
         is nearly right by itself, and the other would not be trained)."""
@@ -102,7 +104,7 @@ class Classification(LabelledObjective):
             ranks=ranks,
         )
         self.train, self.valid, self.labels = train, valid, labels
-        self._ngrams, self._minutes = ngrams, minutes
+        self._ngrams, self._minutes, self._held_out = ngrams, minutes, held_out
         self._halves: dict[str, float] = {}
         self.multi_label, self.max_length = multi_label, max_length
         self._documents = DocumentReader(machine, max_length)
@@ -208,6 +210,26 @@ class Classification(LabelledObjective):
 
     def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
         return {} if self._ngrams is None else self._ngrams.files(metrics)
+
+    def finished_files(self) -> dict[str, bytes]:
+        if self._ngrams is None:
+            return {}
+        if not self._learns_again(self._ngrams):
+            return self._ngrams.files(self._halves)
+        return self._ngrams.learn_from_validation_too(
+            lambda index: self.train.read(index).labels,
+            self.valid.labels,
+            self._loss_of_ngrams,
+            self._halves[WEIGHT],
+        )
+
+    def seconds_to_finish(self) -> float:
+        if self._ngrams is None or not self._learns_again(self._ngrams):
+            return 0.0
+        return self._ngrams.seconds_to_learn_again()
+
+    def _learns_again(self, ngrams: NgramHalf) -> bool:
+        return self._held_out and ngrams.learns_from_all
 
     def final_metrics(self, model: Classifier, *, quick: bool) -> Metrics:
         """Calibrate the model by temperature scaling, in place, or by the weights of the sum with
@@ -459,6 +481,7 @@ class ClassifierTask(Task[LabelledExamples]):
             machine=machine,
             ranks=ranks,
             ngrams=ngrams,
+            held_out=options.valid is None,
             minutes=options.minutes,
             select=options.select,
         )

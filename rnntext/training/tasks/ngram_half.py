@@ -10,8 +10,10 @@ data. Trained together under one loss, both come out weaker (Wang, Tran and Feis
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,21 +22,28 @@ from torch import Tensor
 
 from rnntext.calibration import Weights, fit_mixture
 from rnntext.checkpoint import NGRAMS
-from rnntext.ngrams import NgramModel, Tables
+from rnntext.ngrams import NgramModel, Tables, read_notes
 from rnntext.training.data.examples import TextRows, one_hot
 from rnntext.training.data.store import Array
 from rnntext.training.linear.ngrams import (
     MAX_LABELS,
+    SPEED,
     STRENGTHS,
     NgramLearner,
+    Strength,
     choose_texts,
     in_parts,
     largest_size,
+    text_sizes,
 )
 
 # The metric that says how much the n-grams count for each unit that the network does, of a tagger
 # too (`word_half.py`).
 WEIGHT = "ngrams_weight"
+# What is noted in the file of a model: the number of texts, and which strength it has.
+_TEXTS, _STRENGTH = "texts", "strength"
+# The time to learn once more, as a share of that of trying all strengths.
+_ONE_STRENGTH = 0.5
 # Logits of training texts, which are in memory together.
 _MAX_LOGITS = 1 << 24
 
@@ -64,6 +73,8 @@ class NgramHalf:
         # Of two labels of which one is right a single column tells the difference.
         self._columns = 1 if labels == 2 and not multi_label else labels
         self.texts = 0  # that it was learned from
+        self.seconds = 0.0  # that this took
+        self._strength = STRENGTHS[0]
         self._tables: Tables | None = None
         self.valid_logits: Array = np.zeros((len(valid), labels), np.float32)
 
@@ -82,6 +93,7 @@ class NgramHalf:
     ) -> None:
         """Learn from the training texts. `labels_of`: the label indices of texts, given by their
         numbers; `loss`: the summed loss of logits [N, labels] with these label indices."""
+        started = time.perf_counter()
         lengths = self._train.rows.lengths()
         chosen = choose_texts(lengths, largest_size(minutes), seed)
         most = max(1, _MAX_LOGITS // self.labels)
@@ -89,6 +101,24 @@ class NgramHalf:
             chosen = np.sort(np.random.default_rng(seed).choice(chosen, most, replace=False))
         learner = NgramLearner(map(self._train.read, in_parts(chosen)), self._columns)
         labels = labels_of(chosen)
+        best = np.inf
+        for strength in STRENGTHS:
+            tables = self._fit(learner, labels, loss, strength)
+            logits = self._logits_of(tables)
+            nats = float(loss(torch.from_numpy(logits), valid_labels))
+            if self._tables is None or nats < best:
+                best, self._tables, self.valid_logits = nats, tables, logits
+                self._strength = strength
+        self.texts = len(chosen)
+        self.seconds = time.perf_counter() - started
+
+    def _fit(
+        self,
+        learner: NgramLearner,
+        labels: Sequence[Array],
+        loss: Callable[[Tensor, Sequence[Array]], Tensor],
+        strength: Strength,
+    ) -> Tables:
         truth = torch.from_numpy(one_hot(labels, self.labels)[:, -self._columns :])
 
         def loss_of(scores: Tensor) -> Tensor:
@@ -96,19 +126,48 @@ class NgramHalf:
                 scores = torch.cat([-scores / 2, scores / 2], dim=1)
             return loss(scores, labels)
 
-        best = np.inf
-        for strength in STRENGTHS:
-            with one_thread():
-                tables = learner.fit(truth, loss_of, strength)
-            logits = self._logits_of(tables)
-            nats = float(loss(torch.from_numpy(logits), valid_labels))
-            if self._tables is None or nats < best:
-                best, self._tables, self.valid_logits = nats, tables, logits
-        self.texts = len(chosen)
+        with one_thread():
+            return learner.fit(truth, loss_of, strength)
+
+    @property
+    def learns_from_all(self) -> bool:
+        """True if all training texts are learned from: of more of them than that, those of the
+        validation data would add nothing."""
+        return self.texts == len(self._train.rows)
+
+    def learn_from_validation_too(
+        self,
+        labels_of: Callable[[Array], Sequence[Array]],
+        valid_labels: Sequence[Array],
+        loss: Callable[[Tensor, Sequence[Array]], Tensor],
+        weight: float,
+    ) -> dict[str, bytes]:
+        """Return the file of a model with logits multiplied by `weight`, which was learned from the
+        training and validation texts together, with the strength that was found best. The other
+        arguments are those of `learn`."""
+        everything = np.arange(len(self._train.rows))
+        parts = chain(map(self._train.read, in_parts(everything)), [self._valid])
+        learner = NgramLearner(parts, self._columns)
+        labels = [*labels_of(everything), *valid_labels]
+        tables = self._fit(learner, labels, loss, self._strength)
+        return {NGRAMS: replace(tables, scale=weight).serialize(self._notes(len(labels)))}
+
+    def _notes(self, texts: int) -> dict[str, int]:
+        return {_TEXTS: texts, _STRENGTH: STRENGTHS.index(self._strength)}
+
+    def seconds_to_learn_again(self) -> float:
+        """Return how long `learn_from_validation_too` is expected to take. A run that continues
+        has not measured how long it takes to learn."""
+        size = float(text_sizes(self._train.rows.lengths()).sum())
+        return _ONE_STRENGTH * max(self.seconds, size / SPEED)
 
     def restore(self, content: bytes) -> None:
         """Continue with the model that `files` wrote."""
         self._tables = replace(Tables.parse(content), scale=1.0)
+        notes = read_notes(content)
+        # Files of earlier versions have no notes.
+        self.texts = notes.get(_TEXTS, 0)
+        self._strength = STRENGTHS[notes.get(_STRENGTH, 0)]
         self.valid_logits = self._logits_of(self._tables)
 
     def _logits_of(self, tables: Tables) -> Array:
@@ -128,4 +187,5 @@ class NgramHalf:
         """Return the file of the model, weighted as in an evaluation with these metrics."""
         if self._tables is None:
             return {}
-        return {NGRAMS: self.model(metrics.get(WEIGHT, 1.0)).tables.serialize()}
+        weighted = self.model(metrics.get(WEIGHT, 1.0)).tables
+        return {NGRAMS: weighted.serialize(self._notes(self.texts))}

@@ -98,11 +98,13 @@ class Tagging(LabelledObjective):
         ranks: Ranks = SINGLE_PROCESS,
         sentence_count: int | None = None,
         linear: WordHalf | None = None,
+        held_out: bool = False,
         minutes: float | None = None,
     ) -> None:
         """`sentence_count`: number of sentences before long ones were split into the rows of
-        `train`; None: none was split. `linear`: the model whose scores are added; `minutes`: the
-        time budget of the run."""
+        `train`; None: none was split. `linear`: the model whose scores are added; `held_out`:
+        the validation data were taken out of the data to learn from; `minutes`: the time budget of
+        the run."""
         super().__init__(
             BucketedEpochs(train.ids, batch_size, batch_size * 256),
             len(train.ids.values),
@@ -116,7 +118,7 @@ class Tagging(LabelledObjective):
         self.max_length = max_length
         self.spans = metrics.is_span_tags(labels)
         self._shown = "f1" if self.spans else "accuracy"
-        self._linear, self._minutes = linear, minutes
+        self._linear, self._minutes, self._held_out = linear, minutes, held_out
         self._halves: dict[str, float] = {}
         self.metric = self._shown if linear is None else LOSS
         self.higher_is_better = linear is None
@@ -174,6 +176,22 @@ class Tagging(LabelledObjective):
 
     def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
         return {} if self._linear is None else self._linear.files(metrics)
+
+    def finished_files(self) -> dict[str, bytes]:
+        if self._linear is None:
+            return {}
+        if not self._learns_again(self._linear):
+            return self._linear.files(self._halves)
+        tags = [sentence.tags for sentence in self.valid]
+        return self._linear.learn_from_validation_too(tags, self._halves[WEIGHT])
+
+    def seconds_to_finish(self) -> float:
+        if self._linear is None or not self._learns_again(self._linear):
+            return 0.0
+        return self._linear.seconds_to_learn_again()
+
+    def _learns_again(self, linear: WordHalf) -> bool:
+        return self._held_out and linear.learns_from_all
 
     def halves(self) -> dict[str, float]:
         return self._halves
@@ -440,6 +458,7 @@ class TaggerTask(Task[TaggedExamples]):
             ranks=ranks,
             sentence_count=data.summary.train,
             linear=linear,
+            held_out=options.valid is None,
             minutes=options.minutes,
         )
 

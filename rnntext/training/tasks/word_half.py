@@ -10,6 +10,7 @@ data.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,10 +19,11 @@ import torch
 from torch import Tensor
 
 from rnntext.checkpoint import NGRAMS
+from rnntext.ngrams import read_notes
 from rnntext.training.data.examples import TaggedRows, TextRows, split_joined_words
 from rnntext.training.data.store import Array
 from rnntext.training.linear.chains import Chains, PathScores
-from rnntext.training.linear.tagging import MAX_SCORES, MAX_TAGS, TagLearner, most_words
+from rnntext.training.linear.tagging import MAX_SCORES, MAX_TAGS, SPEED, TagLearner, most_words
 from rnntext.training.tasks.ngram_half import WEIGHT, one_thread
 from rnntext.word_features import Weights, WordModel
 
@@ -29,6 +31,10 @@ from rnntext.word_features import Weights, WordModel
 # that a few sentences do not make one model silent or the sum too certain.
 _PRIOR_MEAN, _PRIOR_PRECISION = np.log(0.5), 4.0
 _SEARCH_STEPS = 40
+# What is noted in the file of a model: the number of sentences.
+_SENTENCES = "sentences"
+# The time to learn once more from somewhat more, as a share of the first time.
+_AGAIN = 0.7
 
 
 class Scored(NamedTuple):
@@ -73,6 +79,7 @@ class WordHalf:
         self.valid_words, self._forbidden = valid_words, forbidden
         self.labels = len(forbidden.start)
         self.sentences = 0  # that it was learned from
+        self.seconds = 0.0  # that this took
         self._weights: Weights | None = None
         self._model: WordModel | None = None  # unscaled
 
@@ -83,19 +90,52 @@ class WordHalf:
 
     def learn(self, minutes: float | None, seed: int) -> None:
         """Learn from the training sentences, a random part of them where they are many."""
+        started = time.perf_counter()
         lengths = self._train.words.lengths() // 3
         chosen = np.random.default_rng(seed).permutation(len(lengths))
         last = int(np.searchsorted(np.cumsum(lengths[chosen]), most_words(minutes, self.labels)))
         chosen = np.sort(chosen[: last + 1])
-        words = [split_joined_words(text) for text in self._train_texts.read(chosen)]
-        tags = np.concatenate([sentence.tags for sentence in self._train.read(chosen)])
+        words, tags = self._read(chosen)
         with one_thread():
-            self._take(TagLearner(words, tags, self._forbidden).fit())
+            self._take(TagLearner(words, np.concatenate(tags), self._forbidden).fit())
         self.sentences = len(chosen)
+        self.seconds = time.perf_counter() - started
+
+    def _read(self, chosen: Array) -> tuple[list[list[str]], list[Array]]:
+        words = [split_joined_words(text) for text in self._train_texts.read(chosen)]
+        return words, [sentence.tags for sentence in self._train.read(chosen)]
+
+    @property
+    def learns_from_all(self) -> bool:
+        """True if all training sentences are learned from: of more of them than that, those of the
+        validation data would add nothing."""
+        return self.sentences == len(self._train)
+
+    def learn_from_validation_too(
+        self, valid_tags: Sequence[Array], weight: float
+    ) -> dict[str, bytes]:
+        """Return the file of a model with scores multiplied by `weight`, which was learned from the
+        training and validation sentences together. `valid_tags`: the tags of the latter."""
+        words, tags = self._read(np.arange(len(self._train)))
+        known = [n for n, each in enumerate(valid_tags) if each.max() < self.labels]
+        words += [list(self.valid_words[n]) for n in known]
+        tags += [valid_tags[n] for n in known]
+        with one_thread():
+            learner = TagLearner(words, np.concatenate(tags), self._forbidden)
+            weights = learner.fit(self._weights)
+        notes = {_SENTENCES: len(words)}
+        return {NGRAMS: weights._replace(scale=weight).serialize(notes)}
+
+    def seconds_to_learn_again(self) -> float:
+        """Return how long `learn_from_validation_too` is expected to take. A run that continues
+        has not measured how long it takes to learn."""
+        scores = len(self._train.words.values) / 3 * self.labels
+        return _AGAIN * max(self.seconds, scores / SPEED)
 
     def restore(self, content: bytes) -> None:
         """Continue with the model that `files` wrote."""
         self._take(Weights.parse(content)._replace(scale=1.0))
+        self.sentences = read_notes(content).get(_SENTENCES, 0)
 
     def _take(self, weights: Weights) -> None:
         self._weights, self._model = weights, WordModel(weights, self.labels)
@@ -165,4 +205,4 @@ class WordHalf:
         if self._weights is None:
             return {}
         weighted = self._weights._replace(scale=metrics.get(WEIGHT, 1.0))
-        return {NGRAMS: weighted.serialize()}
+        return {NGRAMS: weighted.serialize({_SENTENCES: self.sentences})}

@@ -378,11 +378,12 @@ def test_every_evaluation_is_logged(place: Place) -> None:
 def test_the_finished_model(place: Place, exports: list[float]) -> None:
     saving = saver(place)
     saving.save_state(state())
-    saving.save_model(SAVED, b"the graph", None)
+    saving.save_model(SAVED, b"the graph", {"own": b"1"})
     assert place.saves[-1] == (True, "model")
     assert exports == []
     assert place.read(checkpoint.GRAPH) == b"the graph"
     assert place.read(checkpoint.GENERATION) == b"float32"
+    assert place.read("own") == b"1"
     assert not (place.directory / TENSORS).exists()
     config = place.config
     assert (config.precision, config.training.finished) == ("float32", True)
@@ -395,7 +396,7 @@ def test_the_finished_model(place: Place, exports: list[float]) -> None:
 
 def test_the_finished_model_in_int8(place: Place, exports: list[float]) -> None:
     saved = replace(SAVED, float_metrics={"f1": 0.5})
-    saver(place).save_model(saved, b"int8", 1.25)
+    saver(place).save_model(saved, b"int8", {}, 1.25)
     assert place.saves == [(False, "model")]
     assert place.read(checkpoint.GENERATION) == b"int8"
     config = place.config
@@ -408,16 +409,16 @@ def test_the_finished_model_in_int8(place: Place, exports: list[float]) -> None:
 def test_whether_the_finished_run_is_in_the_directory(place: Place, exports: list[float]) -> None:
     first, second = saver(place), saver(place)
     assert not first.is_finished()  # there is no directory
-    first.save_model(SAVED, b"graph", None)
+    first.save_model(SAVED, b"graph", {})
     assert first.is_finished()
     assert not second.is_finished()  # it has nothing to compare with
-    second.save_model(replace(SAVED, steps=1300), b"graph", None)
+    second.save_model(replace(SAVED, steps=1300), b"graph", {})
     assert second.is_finished()
     assert not first.is_finished()
 
 
 def test_the_model_card(place: Place, exports: list[float]) -> None:
-    saver(place).save_model(SAVED, b"graph", None)
+    saver(place).save_model(SAVED, b"graph", {})
     assert (
         place.read(checkpoint.MODEL_CARD).decode()
         == f"""\
@@ -454,7 +455,7 @@ def test_the_model_card_counts_near_duplicates_and_groups(
     saving = saver(place)
     summary = replace(SUMMARY, near_duplicates=3456, shared_groups=7890)
     saving._record = replace(RECORD, prepared=replace(PREPARED, summary=summary))
-    saving.save_model(SAVED, b"graph", None)
+    saving.save_model(SAVED, b"graph", {})
     assert (
         "567 for validation (12 of these also in training, 3,456 more but for case, punctuation "
         "and white space; 7,890 of its groups also in training)\n"
@@ -473,7 +474,7 @@ def test_the_card_of_a_model_without_labels_on_a_part_of_the_data(
     )
     saving = saver(place)
     saving._record = replace(RECORD, prepared=prepared)
-    saving.save_model(replace(SAVED, task="lm"), b"graph", None)
+    saving.save_model(replace(SAVED, task="lm"), b"graph", {})
     lines = place.read(checkpoint.MODEL_CARD).decode().splitlines()
     assert lines[2].startswith("A language model trained with")
     assert lines[4] == "- encoder: LSTM, 2 layer(s) of 6, embeddings of 4"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -292,3 +293,50 @@ def test_balanced_classes_weigh_in_the_n_grams_too() -> None:
     empty = VALID.index("")
     one, two = (softmax(h._ngrams.valid_logits.astype(float))[empty, 1] for h in (plain, balanced))
     assert two > one
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_what_was_held_out_is_learned_from_in_the_end(multi: bool) -> None:
+    def made(*, held_out: bool) -> Classification:
+        gold = labels_of(GOLD)
+        return Classification(
+            LabelledRows.of(LabelledIds(DOCUMENTS, gold)),
+            LabelledIds(DOCUMENTS, labels_of([0, 1, 2, 2, 0])),
+            labels=LABELS,
+            multi_label=multi,
+            balanced=False,
+            batch_size=4,
+            max_length=50,
+            seed=0,
+            machine=CPU,
+            ngrams=NgramHalf(TextRows.of(TEXTS), VALID, 3, multi),
+            held_out=held_out,
+        )
+
+    models = []
+    for held_out in (False, True):
+        first = made(held_out=held_out)
+        assert first.seconds_to_finish() == 0
+        list(first.prepare({}))
+        assert (first.seconds_to_finish() > 0) == held_out
+        on_the_way = first.files({})
+        measured = first.final_metrics(random_model("classify", LABELS), quick=False)
+        files = first.finished_files()
+        assert first.files({}) == on_the_way
+        # A run that continues from a state ends with the same file.
+        again = made(held_out=held_out)
+        list(again.prepare(on_the_way))
+        assert again.final_metrics(random_model("classify", LABELS), quick=False) == measured
+        assert again.finished_files() == files
+        tables = Tables.parse(files[NGRAMS])
+        assert tables.scale == pytest.approx(first.halves()[WEIGHT])
+        models.append(NgramModel(replace(tables, scale=1.0), 3))
+    # "red red green" is of the first class in the validation data alone.
+    apart, together = (model.logits(["red red green"])[0] for model in models)
+    assert together[0] - together[1] > apart[0] - apart[1]
+
+
+def test_a_part_of_the_data_is_not_learned_from_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert learned().learns_from_all
+    monkeypatch.setattr(ngram_half, "largest_size", lambda minutes: 600)
+    assert not learned().learns_from_all

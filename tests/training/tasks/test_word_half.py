@@ -308,3 +308,55 @@ def test_scaling_leaves_forbidden_paths_forbidden() -> None:
     assert network.head.crf.start[1] == FORBIDDEN_SCORE
     assert after[0, 1].item() == pytest.approx(factor * before[0, 1].item())
     assert objective.halves().keys() == {"network_f1", "ngrams_f1", WEIGHT}
+
+
+def test_what_was_held_out_is_learned_from_in_the_end() -> None:
+    """The validation sentences have words of their own."""
+    rows = encoded(SENTENCES, TAGS)
+    words, tags = [["wolves", "howl"], ["wolves", "howl", "wolves"]], [[0, 1], [0, 1, 0]]
+
+    def objective(*, held_out: bool) -> Tagging:
+        texts = TextRows.of(list(map(join_words, SENTENCES)))
+        return Tagging(
+            TaggedRows.of(rows),
+            encoded(words, tags),
+            labels=PLAIN,
+            max_length=512,
+            batch_size=3,
+            seed=0,
+            machine=CPU,
+            linear=WordHalf(TaggedRows.of(rows), texts, words, forbidden_paths(PLAIN)),
+            held_out=held_out,
+        )
+
+    found = []
+    for held_out in (False, True):
+        made, network = objective(held_out=held_out), random_tagger()
+        assert made.seconds_to_finish() == 0
+        list(made.prepare({}))
+        assert (made.seconds_to_finish() > 0) == held_out
+        on_the_way = made.files({})
+        measured = made.final_metrics(network, quick=False)
+        files = made.finished_files()
+        assert made.files({}) == on_the_way
+        # A run that continues from a state ends with the same file.
+        again, copy = objective(held_out=held_out), random_tagger()
+        list(again.prepare(on_the_way))
+        assert again.final_metrics(copy, quick=False) == measured
+        assert again.finished_files() == files
+        weights = Weights.parse(files[NGRAMS])
+        assert weights.scale == pytest.approx(made.halves()[WEIGHT])
+        found.append(WordModel(weights._replace(scale=1.0), 2))
+    known = [model.emissions([["howl"]])[0] for model in found]
+    difference = [each[1] - each[0] for each in known]
+    assert difference[1] > difference[0] + 0.2
+
+
+def test_a_part_of_the_data_is_not_learned_from_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(word_half, "most_words", lambda minutes, labels: 5)
+    half = half_of()
+    half.learn(None, 0)
+    assert not half.learns_from_all
+    assert learned().learns_from_all is False  # the same limit
+    monkeypatch.undo()
+    assert learned().learns_from_all
