@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rnntext.arguments import PART
 from rnntext.checkpoint import CONFIG, EVALUATION, Checkpoint
 from rnntext.config import ModelConfig, TokenizerConfig
-from rnntext.errors import CheckpointError
+from rnntext.errors import CheckpointError, UsageError
 from rnntext.json_fields import FieldError, read_value
 from rnntext.tasks import TASKS
 
@@ -228,7 +229,13 @@ class CheckpointConfig:
 
     @property
     def data(self) -> DataRecord:
-        return self._read("data", DataRecord)
+        section = self._read("data", DataRecord)
+        try:
+            for name in ("read", "train", "sampled"):  # see `DataSummary.part`
+                PART.check(f"data.{name}", getattr(section, name))
+        except UsageError as error:
+            raise self.damaged(error) from None
+        return section
 
     @property
     def is_trained(self) -> bool:
