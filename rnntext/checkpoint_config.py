@@ -47,6 +47,11 @@ class DataSummary:
     near_duplicates: int = 0
     # Groups (`--group-column`) of the validation data that training has too; None: no groups.
     shared_groups: int | None = None
+    # Labels or tags of the validation data that training lacks: how many there are, one of them,
+    # and how often they occur.
+    unseen_labels: int = 0
+    unseen_label: str = ""
+    unseen_count: int = 0
 
     @property
     def part(self) -> tuple[int, int, int] | None:

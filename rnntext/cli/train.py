@@ -259,6 +259,7 @@ def _facts(prepared: Prepared | None, end: Saved | StepTimed) -> dict[str, Any]:
         # Those of a language model's lines are not counted.
         **({"near_duplicates": summary.near_duplicates} if summary.labels else {}),
         **({} if summary.shared_groups is None else {"shared_groups": summary.shared_groups}),
+        **({"unseen_labels": summary.unseen_labels} if summary.unseen_labels else {}),
         "labels": summary.labels,
         "vocabulary": prepared.model.encoder.vocab_size,
         "parameters": prepared.parameters,

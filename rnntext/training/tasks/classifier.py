@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnntext import calibration, metrics
+from rnntext.calibration import Weights
 from rnntext.checkpoint import NGRAMS
 from rnntext.text.batches import blocks, window_counts
 from rnntext.text.formats import DataOptions
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 LOSS, NETWORK_LOSS = "log_loss", "network_log_loss"
 # Logits of validation documents that are computed together: 67 MB.
 _BLOCK_LOGITS = 1 << 24
+_NO_IDS = np.zeros(0, np.int64)
 
 
 class _LabelledBatch(NamedTuple):
@@ -88,8 +90,11 @@ class Classification(LabelledObjective):
         ngrams: NgramHalf | None = None,
         minutes: float | None = None,
         select: str | None = None,
+        unseen: Sequence[str] = (),
     ) -> None:
-        """`ngrams`: the model whose logits are added; `minutes`: the time budget of the run;
+        """`unseen`: labels of the validation data that training lacks, whose ids follow those of
+        `labels`; a document with one counts as an error, and not in a loss or a calibration.
+        `ngrams`: the model whose logits are added; `minutes`: the time budget of the run;
         `select`: the metric of the best checkpoint (None: the loss of the network by itself, so
         that each half is trained to its own best: the loss of the sum hardly changes where one half
         is nearly right by itself, and the other would not be trained)."""
@@ -102,6 +107,8 @@ class Classification(LabelledObjective):
             ranks=ranks,
         )
         self.train, self.valid, self.labels = train, valid, labels
+        self._valid_labels = (*labels, *unseen)
+        self._known = self._are_known(valid.labels)
         self._ngrams, self._minutes = ngrams, minutes
         self._halves: dict[str, float] = {}
         self.multi_label, self.max_length = multi_label, max_length
@@ -202,6 +209,9 @@ class Classification(LabelledObjective):
         yield NgramsLearned(self._ngrams.texts, alone, time.perf_counter() - started)
 
     def _loss_of_ngrams(self, logits: Tensor, labels: Sequence[Array]) -> Tensor:
+        if not self._known.all():
+            known = np.flatnonzero(self._are_known(labels))
+            logits, labels = logits[torch.from_numpy(known)], [labels[i] for i in known.tolist()]
         targets = one_hot(labels, len(self.labels)) if self.multi_label else _only(labels)
         weights = None if self.weights is None else self.weights.cpu()
         return self._summed_loss(logits, torch.from_numpy(targets), weights)
@@ -231,7 +241,7 @@ class Classification(LabelledObjective):
         """Fit the weights of both halves; return the metrics of the sum, and the metric that
         selects the best checkpoint for either half alone."""
         logits = self._all_logits(model, indices)
-        weights = ngrams.weights(logits, indices, self._truth(indices))
+        weights = self._weights(ngrams, logits, indices)
         added = ngrams.valid_logits[indices]
         _scale_logits(model, weights.first)
         both, network, alone = (
@@ -263,6 +273,7 @@ class Classification(LabelledObjective):
 
     def _temperature_sample(self, indices: Sequence[int]) -> Sequence[int]:
         """Return those of the validation documents on which the temperature is fitted."""
+        indices = self._calibrating(indices)
         chosen = calibration.temperature_sample(len(indices), len(self.labels))
         return [indices[i] for i in chosen.tolist()]
 
@@ -271,6 +282,21 @@ class Classification(LabelledObjective):
     ) -> float:
         truth = self._truth(indices)
         return calibration.fit_temperature(logits, truth, self.multi_label, added)
+
+    def _weights(self, ngrams: NgramHalf, logits: Array, indices: Sequence[int]) -> Weights:
+        known = self._calibrating(indices)
+        return ngrams.weights(logits[self._known[indices]], known, self._truth(known))
+
+    def _calibrating(self, indices: Sequence[int]) -> Sequence[int]:
+        """Return those of the validation documents whose labels training has."""
+        return indices if self._known.all() else [i for i in indices if self._known[i]]
+
+    def _are_known(self, labels: Sequence[Array]) -> Array:
+        """Return which rows of label indices have only labels of the model, (N) bool."""
+        owners = np.repeat(np.arange(len(labels)), [len(row) for row in labels])
+        known = np.ones(len(labels), np.bool_)
+        known[owners[np.concatenate([_NO_IDS, *labels]) >= len(self.labels)]] = False
+        return known
 
     def _truth(self, indices: Sequence[int]) -> Array:
         return one_hot([self.valid.labels[i] for i in indices], len(self.labels))
@@ -292,7 +318,7 @@ class Classification(LabelledObjective):
         # Both halves are scaled by one number in the finished model: here the network's is left,
         # as what is saved on the way is not calibrated.
         logits = self._all_logits(model, indices)
-        weights = self._ngrams.weights(logits, indices, self._truth(indices))
+        weights = self._weights(self._ngrams, logits, indices)
         total = weights.first * logits + weights.second * self._ngrams.valid_logits[indices]
         measured = self._metrics([(indices, torch.from_numpy(total))])
         network = self._calibrated_metrics(logits, indices)[LOSS]
@@ -307,7 +333,8 @@ class Classification(LabelledObjective):
         return self._calibrated_metrics(self._all_logits(model, indices), indices)
 
     def _calibrated_metrics(self, logits: Array, indices: Sequence[int]) -> Metrics:
-        calibrated = logits / self._fit_temperature(logits, indices)
+        known = self._known[indices]
+        calibrated = logits / self._fit_temperature(logits[known], self._calibrating(indices))
         return self._metrics([(indices, torch.from_numpy(calibrated))])
 
     def _all_logits(self, model: Classifier, indices: Sequence[int]) -> Array:
@@ -338,7 +365,7 @@ class Classification(LabelledObjective):
         probabilities (n, labels)."""
         tally = metrics.classification_tally(self.labels, self.multi_label)
         for part, probabilities in found:
-            gold: Any = [[self.labels[i] for i in self.valid.labels[n]] for n in part]
+            gold: Any = [[self._valid_labels[i] for i in self.valid.labels[n]] for n in part]
             if not self.multi_label:
                 gold = [only for (only,) in gold]
             tally.add(gold, probabilities)
@@ -363,7 +390,7 @@ class LabelledExamples:
 
     train: LabelledRows
     valid: LabelledIds
-    width: int  # number of labels
+    width: int  # number of labels, those that only validation has included
     train_texts: TextRows
     valid_texts: TextRows
 
@@ -405,7 +432,7 @@ class ClassifierTask(Task[LabelledExamples]):
         return LabelledExamples(
             train,
             valid.read(np.arange(len(valid))),
-            len(entry.meta["labels"]),
+            len(entry.meta["labels"]) + len(entry.meta.get("unseen", ())),
             TextRows(entry.rows(TEXTS + TRAIN)),
             TextRows(entry.rows(TEXTS + VALID)),
         )
@@ -461,6 +488,7 @@ class ClassifierTask(Task[LabelledExamples]):
             ngrams=ngrams,
             minutes=options.minutes,
             select=options.select,
+            unseen=data.unseen,
         )
 
 

@@ -73,9 +73,11 @@ class Tagging(LabelledObjective):
         machine: Machine,
         ranks: Ranks = SINGLE_PROCESS,
         sentence_count: int | None = None,
+        unseen: Sequence[str] = (),
     ) -> None:
         """`sentence_count`: number of sentences before long ones were split into the rows of
-        `train`; None: none was split."""
+        `train`; None: none was split. `unseen`: tags of the validation data that training lacks,
+        whose ids follow those of `labels`; they count as errors."""
         super().__init__(
             BucketedEpochs(train.ids, batch_size, batch_size * 256),
             len(train.ids.values),
@@ -85,6 +87,7 @@ class Tagging(LabelledObjective):
             ranks=ranks,
         )
         self.train, self.valid, self.labels = train, valid, labels
+        self._gold_tags = (*labels, *unseen)
         self.sentence_count = len(train) if sentence_count is None else sentence_count
         self.max_length = max_length
         self.spans = metrics.is_span_tags(labels)
@@ -163,7 +166,7 @@ class Tagging(LabelledObjective):
     def metrics_of(self, predicted: Sequence[Sequence[str]], indices: Sequence[int]) -> Metrics:
         """Return the metrics of the predicted tags of validation sentences, given by their
         indices."""
-        gold = [[self.labels[tag] for tag in self.valid[i].tags] for i in indices]
+        gold = [[self._gold_tags[tag] for tag in self.valid[i].tags] for i in indices]
         return metrics.tagging_metrics(gold, predicted, self.spans)
 
 
@@ -334,6 +337,7 @@ class TaggerTask(Task[TaggedExamples]):
             machine=machine,
             ranks=ranks,
             sentence_count=data.summary.train,
+            unseen=data.unseen,
         )
 
 
