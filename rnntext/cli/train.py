@@ -146,7 +146,7 @@ def train(
     signals = DeferredSignals()
     events = _events(options, out, execution, began, signals)
     from rnntext.training.engine.distributed import rank_from_environment
-    from rnntext.training.events import Finished, Prepared, Saved, StepTimed, Stopped
+    from rnntext.training.events import Finished, Prepared, Ready, Saved, StepTimed, Stopped
 
     first = rank_from_environment() == 0
     if out is None and not first:
@@ -169,6 +169,8 @@ def train(
             match event:
                 case Prepared():
                     prepared = event
+                case Ready():
+                    # Until now nothing would be saved: a signal ended the run at once.
                     if stoppable and out is not None:
                         signals.defer()
                 case Finished():
