@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from rnntext.arguments import MISTAKES, THREADS, refuse_empty
+from rnntext.arguments import MISTAKES, THREADS, check_path
 from rnntext.errors import RnntextError, TrainingError, UsageError
 
 if TYPE_CHECKING:
@@ -332,14 +332,14 @@ def _check_threads(threads: int | None) -> None:
 
 def _path(argument: str, name: Name, kind: str = "FILE") -> Path:
     """The path that an argument names. Raises UsageError if it is empty."""
-    refuse_empty(argument, name, kind)
+    check_path(argument, name, kind)
     return Path(name)
 
 
 def _names(argument: str, data: Name | Sequence[Name]) -> list[str]:
     names = [data] if isinstance(data, str | os.PathLike) else data
     for name in names:
-        refuse_empty(argument, name)
+        check_path(argument, name)
     return [os.fspath(name) for name in names]
 
 

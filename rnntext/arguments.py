@@ -82,6 +82,8 @@ LEARNING_RATE = Range(float, 1e-12, 10)
 DROPOUT = Range(float, 0, 0.999)
 SEED = Range(int, 0, 2**63 - 1)
 SECONDS = Range(float, 0, 1_000_000)
+PART = Range(int, 0, 1 << 40)  # lines or characters of the data
+STEP = Range(int, 0, STEPS.most)  # steps taken before a plan was made
 # Of running a model.
 THREADS = Range(int, 1, 1024)
 LENGTH = Range(int, 0, 1_000_000_000)
@@ -101,9 +103,17 @@ MISTAKES = Range(int, 1, 1_000_000)
 METRIC_BOUND = Range(float, -1e9, 1e9)
 
 
-def refuse_empty(name: str, path: str | os.PathLike[str], metavar: str | None = None) -> None:
-    """Raise UsageError, which names the option or argument, for an empty path: Python would take it
-    for the working directory. `metavar`: what the help shows in place of the path."""
-    if not os.fspath(path):
-        kind = "a directory" if "DIR" in (metavar or "") else "a file"
+def check_path(name: str, path: str | os.PathLike[str], metavar: str | None = None) -> None:
+    """Raise UsageError, which names the option or argument, for a path that can name nothing: an
+    empty one, which Python would take for the working directory, and one with characters that no
+    file name has, as only JSON can give. `metavar`: what the help shows in place of the path."""
+    kind = "a directory" if "DIR" in (metavar or "") else "a file"
+    text = os.fspath(path)
+    if not text:
         raise UsageError(f"{name} is empty: name {kind}")
+    try:
+        valid = b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        valid = False
+    if not valid:
+        raise UsageError(f"{name} {text!r} cannot be the name of {kind}")

@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rnntext.arguments import PART
 from rnntext.checkpoint import CONFIG, EVALUATION, Checkpoint
 from rnntext.config import ModelConfig, TokenizerConfig
-from rnntext.errors import CheckpointError
+from rnntext.errors import CheckpointError, UsageError
 from rnntext.json_fields import FieldError, read_value
 from rnntext.tasks import TASKS
 
@@ -46,6 +47,11 @@ class DataSummary:
     near_duplicates: int = 0
     # Groups (`--group-column`) of the validation data that training has too; None: no groups.
     shared_groups: int | None = None
+    # Labels or tags of the validation data that training lacks: how many there are, one of them,
+    # and how often they occur.
+    unseen_labels: int = 0
+    unseen_label: str = ""
+    unseen_count: int = 0
 
     @property
     def part(self) -> tuple[int, int, int] | None:
@@ -228,7 +234,13 @@ class CheckpointConfig:
 
     @property
     def data(self) -> DataRecord:
-        return self._read("data", DataRecord)
+        section = self._read("data", DataRecord)
+        try:
+            for name in ("read", "train", "sampled"):  # see `DataSummary.part`
+                PART.check(f"data.{name}", getattr(section, name))
+        except UsageError as error:
+            raise self.damaged(error) from None
+        return section
 
     @property
     def is_trained(self) -> bool:

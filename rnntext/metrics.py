@@ -201,7 +201,8 @@ def classification_metrics(
 
     gold: N labels, or with `multi_label` N collections of labels; probabilities: [N, L], columns
     in the order of `labels`. A gold label that the model does not have is counted as missed, and
-    stands after the model's own in the result's `labels`.
+    stands after the model's own in the result's `labels`; a row with one is left out of `log_loss`
+    and `ece`, as it would be of a calibration.
 
     One label: `accuracy`, `macro_f1`, `log_loss` (mean surprisal of the gold label, in nats, at
     most that of a probability of 1e-15), `ece` (of the likeliest label), `majority`,
@@ -260,12 +261,12 @@ class _SingleLabelTally:
         answers = cast("Sequence[str]", gold)
         predicted = [self._labels[i] for i in probabilities.argmax(axis=1)]
         correct = [g == p for g, p in zip(answers, predicted, strict=True)]
-        for sums in (self._calibration, self._thresholds):
-            sums.add(probabilities.max(axis=1), np.array(correct, np.bool_))
-        # A gold label that the model does not have gets no probability.
-        columns = [self._column.get(label, -1) for label in answers]
-        of_gold = np.append(probabilities, np.zeros((len(columns), 1)), axis=1)
-        self._log_loss.add(of_gold[np.arange(len(columns)), columns])
+        right, confidences = np.array(correct, np.bool_), probabilities.max(axis=1)
+        self._thresholds.add(confidences, right)
+        columns = np.array([self._column.get(label, -1) for label in answers], np.int64)
+        known = np.flatnonzero(columns >= 0)
+        self._calibration.add(confidences[known], right[known])
+        self._log_loss.add(probabilities[known, columns[known]])
         self._pairs.update(zip(answers, predicted, strict=True))
 
     def metrics(self) -> dict[str, Any]:
@@ -311,8 +312,9 @@ class _MultiLabelTally:
         self._right += int((known & (truth == guess).all(axis=1)).sum())
         self._hits += (truth & guess).sum(0)
         self._guesses += guess.sum(0)
-        self._calibration.add(probabilities.ravel(), truth.ravel())
-        self._log_loss.add(np.where(truth, probabilities, 1 - probabilities).ravel())
+        shown, true = probabilities[known], truth[known]
+        self._calibration.add(shown.ravel(), true.ravel())
+        self._log_loss.add(np.where(true, shown, 1 - shown).ravel())
         self._gold.update(sets)
 
     def metrics(self) -> dict[str, Any]:

@@ -1,15 +1,16 @@
-"""Numbers in plain digits and within their ranges, and paths that are not empty."""
+"""Numbers in plain digits and within their ranges, and paths that name something."""
 
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rnntext.arguments import Range, refuse_empty
+from rnntext.arguments import Range, check_path
 from rnntext.errors import UsageError
 
 WHOLE = Range(int, 1, 2_000_000)
@@ -103,11 +104,11 @@ def test_a_range_includes_its_bounds() -> None:
 
 def test_an_empty_path_is_refused() -> None:
     with pytest.raises(UsageError, match=r"^-o is empty: name a directory$"):
-        refuse_empty("-o", "", "DIR")
+        check_path("-o", "", "DIR")
     with pytest.raises(UsageError, match=r"^INPUT is empty: name a file$"):
-        refuse_empty("INPUT", "", "[INPUT]...")
+        check_path("INPUT", "", "[INPUT]...")
     for path in (".", " ", Path()):
-        refuse_empty("-o", path)
+        check_path("-o", path)
 
 
 @pytest.mark.parametrize(
@@ -123,3 +124,11 @@ def test_other_units(text: str) -> None:
         Range(int, 1, 1 << 30, has_units=True).parse("--n", text)
     with pytest.raises(UsageError):
         WHOLE.parse("--n", "1K")
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\ud800"])
+def test_a_path_that_no_file_can_have(path: str) -> None:
+    """Only JSON and Python can give one."""
+    with pytest.raises(UsageError, match=rf"^{re.escape(f'DATA {path!r}')} cannot be the name of"):
+        check_path("DATA", path)
+    check_path("DATA", os.fsdecode(b"caf\xe9.txt"))

@@ -81,7 +81,8 @@ def config_of(task: str, *, finished: bool) -> dict[str, Any]:
         quantization=Quantization(("v.csv",), 1.5, METRICS, {"f1": 0.25}),
         tokenizer=TOKENIZER.config,
         data=DataRecord(
-            "lines", 8, 2, 99, 0, "ab", {"a": 4, "b": 4}, 10, True, 0, False, 7, 6, "cd"
+            *("lines", 8, 2, 99, 0, "ab", {"a": 4, "b": 4}, 10, True, 0, False, 7, 6),
+            *(5, "new", 44, "cd"),
         ),
         training=TrainingRecord(
             options=options.to_json(),
@@ -127,6 +128,7 @@ def test_the_keys_and_their_order(tmp_path: Path) -> None:
     assert list(finished["data"]) == [
         *("unit", "train", "valid", "characters", "duplicates", "fingerprint", "labels", "read"),
         *("cut_short", "sampled", "sample_cut", "near_duplicates", "shared_groups"),
+        *("unseen_labels", "unseen_label", "unseen_count"),
         "valid_digest",
     ]
     assert list(finished["training"]) == [
@@ -213,6 +215,9 @@ def test_fields_that_older_versions_did_not_write() -> None:
         ("data", "sample_cut"),
         ("data", "near_duplicates"),
         ("data", "shared_groups"),
+        ("data", "unseen_labels"),
+        ("data", "unseen_label"),
+        ("data", "unseen_count"),
         ("results", "reason"),
         ("data", "read"),
         ("data", "valid_digest"),
@@ -228,6 +233,8 @@ def test_fields_that_older_versions_did_not_write() -> None:
     assert (config.results.float32, config.results.plans) == (None, ())
     assert (config.data.read, config.data.valid_digest) == (0, "")
     assert (config.data.near_duplicates, config.data.shared_groups) == (0, None)
+    assert (config.data.unseen_labels, config.data.unseen_label) == (0, "")
+    assert config.data.unseen_count == 0
 
 
 @pytest.mark.parametrize(

@@ -186,14 +186,14 @@ def test_classification_metrics() -> None:
         "labels",
     ]
     assert result["labels"] == ["a", "b", "c", "new"]
-    # The third gold label has no probability, the fourth a probability of 0.
-    nats = -math.log(0.7) - math.log(0.9) - 2 * math.log(1e-15)
-    assert result["log_loss"] == pytest.approx(nats / 4)
+    # The third gold label has no probability and is left out, the fourth a probability of 0.
+    nats = -math.log(0.7) - math.log(0.9) - math.log(1e-15)
+    assert result["log_loss"] == pytest.approx(nats / 3)
     assert result["accuracy"] == 2 / 4
     assert result["majority"] == 2 / 4
     assert result["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
     # Each confidence has a bin of its own.
-    assert result["ece"] == pytest.approx((0.3 + 0.1 + 0.8 + 1.0) / 4)
+    assert result["ece"] == pytest.approx((0.3 + 0.1 + 1.0) / 3)
     assert result["confusion"] == [[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
     assert result["per_label"]["a"] == {
         "precision": 1.0,
@@ -271,12 +271,13 @@ def test_multi_label_metrics() -> None:
         [[4, 0], [1, 0]],
     ]
     assert result["per_label"]["y"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1}
-    # By bin: seven zeros exact, .1 three times wrong by .1, and .9 .8 .4 .5 .6 each on its own.
+    # The last row is left out, because the model has no label "new".
+    # By bin: four zeros exact, .1 three times wrong by .1, and .9 .8 .4 .5 .6 each on its own.
     gaps = 3 * 0.1 + 0.1 + 0.2 + 0.6 + 0.5 + 0.6
     # Of what is true of each label of the model.
     true = [0.9, 0.9, 0.8, 0.4, 0.9, 0.9, 0.5, 0.4]
-    assert result["log_loss"] == pytest.approx(-sum(map(math.log, true)) / 15)
-    assert result["ece"] == pytest.approx(gaps / 15)
+    assert result["log_loss"] == pytest.approx(-sum(map(math.log, true)) / 12)
+    assert result["ece"] == pytest.approx(gaps / 12)
     json.dumps(result)
 
 

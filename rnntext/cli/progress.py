@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -48,6 +49,7 @@ class Progress:
         self._metric = ""
         self._step: Step | None = None
         self._task_name = ""
+        self._labels: Collection[str] | None = None
         if not quiet and sys.stderr is not None and sys.stderr.isatty():
             self._bar = _make_bar()
 
@@ -133,7 +135,10 @@ class Progress:
                 f"steps ({event.preparation_seconds:.0f} were reading and encoding, "
                 f"{event.evaluation_seconds:.0f} evaluations): give more minutes, or less text"
             )
-        if missed := never_predicted(event.metrics):
+        missed = never_predicted(event.metrics)
+        if self._labels is not None:  # those that training lacks are told of at the start
+            missed = [label for label in missed if label in self._labels]
+        if missed:
             self.print_line(
                 f"never predicted on the validation data: {listed(missed, 5)}; give more examples, "
                 "add --class-weights balanced, or choose by --select macro_f1"
@@ -152,7 +157,7 @@ class Progress:
 
     def _show_prepared(self, event: Prepared) -> None:
         summary, encoder = event.summary, event.model.encoder
-        self._task_name = event.model.task
+        self._task_name, self._labels = event.model.task, frozenset(event.model.labels)
         details = "".join(f", {detail}" for detail in event.details)
         processes = f", {event.processes} processes" if event.processes > 1 else ""
         self.print_line(
@@ -183,6 +188,13 @@ class Progress:
         if summary.shared_groups:
             self.print_line(
                 f"{summary.shared_groups:,} of the validation data's groups found in training too"
+            )
+        if summary.unseen_labels:
+            more = ", ..." if summary.unseen_labels > 1 else ""
+            self.print_line(
+                f"{summary.unseen_labels:,} of the validation data's labels not found in training "
+                f"({summary.unseen_label!r}{more}): counted as errors, {summary.unseen_count:,} "
+                "in all"
             )
         if summary.cut_short:
             self.print_line(

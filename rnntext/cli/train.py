@@ -146,7 +146,7 @@ def train(
     signals = DeferredSignals()
     events = _events(options, out, execution, began, signals)
     from rnntext.training.engine.distributed import rank_from_environment
-    from rnntext.training.events import Finished, Prepared, Saved, StepTimed, Stopped
+    from rnntext.training.events import Finished, Prepared, Ready, Saved, StepTimed, Stopped
 
     first = rank_from_environment() == 0
     if out is None and not first:
@@ -169,6 +169,8 @@ def train(
             match event:
                 case Prepared():
                     prepared = event
+                case Ready():
+                    # Until now nothing would be saved: a signal ended the run at once.
                     if stoppable and out is not None:
                         signals.defer()
                 case Finished():
@@ -259,6 +261,7 @@ def _facts(prepared: Prepared | None, end: Saved | StepTimed) -> dict[str, Any]:
         # Those of a language model's lines are not counted.
         **({"near_duplicates": summary.near_duplicates} if summary.labels else {}),
         **({} if summary.shared_groups is None else {"shared_groups": summary.shared_groups}),
+        **({"unseen_labels": summary.unseen_labels} if summary.unseen_labels else {}),
         "labels": summary.labels,
         "vocabulary": prepared.model.encoder.vocab_size,
         "parameters": prepared.parameters,

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from rnntext.arguments import Number, Range, refuse_empty
+from rnntext.arguments import Number, Range, check_path
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class PathParser:
     __name__ = "path"
 
     def __call__(self, value: str) -> str:
-        refuse_empty(self.name, value, self.metavar)
+        check_path(self.name, value, self.metavar)
         return value
 
 

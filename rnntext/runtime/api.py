@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnntext.arguments import THREADS, refuse_empty
+from rnntext.arguments import THREADS, check_path
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.runtime.model import TrainedModel, call_once, open_model
@@ -32,7 +32,7 @@ def load(directory: str | Path, *, threads: int | None = None) -> Runtime:
     Raises CheckpointError if the directory holds no model, or a damaged one, and UsageError for an
     empty path and for a number of threads that is out of its range.
     """
-    refuse_empty("directory", directory, "DIR")
+    check_path("directory", directory, "DIR")
     if threads is not None:
         THREADS.check("threads", threads)
     return Runtime(Path(directory), threads)

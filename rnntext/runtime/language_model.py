@@ -223,16 +223,17 @@ class LanguageModel:
         return results
 
     def score_documents(
-        self, documents: Sequence[Array], state: State | None = None
+        self, documents: Sequence[Array], state: State | None = None, last: int | None = None
     ) -> Iterator[ScoredChunk]:
         """Score every token of several documents, of at least one token each, in one batch.
 
-        Each document starts from `state` (None: zeros) after the end of a line. Yields
-        log-probabilities in nats, the chunks of each document in order.
+        Each document starts from `state` (None: zeros) after the id `last` (None: the end of a
+        line). Yields log-probabilities in nats, the chunks of each document in order.
         """
         rows = list(range(len(documents)))
         longest = max(map(len, documents))
-        previous = np.full(len(documents), self.tokenizer.eos_id, np.int64)
+        before = self.tokenizer.eos_id if last is None else last
+        previous = np.full(len(documents), before, np.int64)
         state = state or self.initial_state(len(documents))
         steps = max(1, min(_MAX_STEPS, self._max_scored_tokens // len(documents)))
         for start in range(0, longest, steps):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ Array = npt.NDArray[Any]
 
 # Stands for the end of a line in the list of its words.
 LINE_END = "<eos>"
+
+# Characters. A longer line is encoded and scored in parts, so that memory does not grow with it.
+_LONG_LINE = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +91,55 @@ class Scorer:
         )
 
     def score(self, texts: Sequence[str], *, words: bool = False) -> list[LineScore]:
-        """Score each line, in order; with `words` score the words of each line too."""
-        tokenizer = self._model.tokenizer
-        if not words:
-            lines = tokenizer.encode_lines(texts)
-            scored = self._log_probabilities(lines)
-            return [
-                self._line_score(text, ids, scores)
-                for text, ids, scores in zip(texts, lines, scored, strict=True)
-            ]
-        lines_of_words = [_encode_words(tokenizer, text) for text in texts]
+        """Score each line, in order; with `words` score the words of each line too. Memory does
+        not grow with the length of a line, except with `words`."""
+        if words:
+            return self._score_words(texts)
+        long = [text for text in texts if len(text) > _LONG_LINE]
+        if not long:
+            return self._score_whole(texts)
+        if self._state is None:
+            in_parts = self._model.map(self._score_in_parts, long)  # on other threads
+            whole = iter(self._score_whole([text for text in texts if len(text) <= _LONG_LINE]))
+            return [next(in_parts if len(text) > _LONG_LINE else whole) for text in texts]
+        scores: list[LineScore] = []
+        for is_long, group in groupby(texts, lambda text: len(text) > _LONG_LINE):
+            lines = list(group)
+            scores += map(self._score_in_parts, lines) if is_long else self._score_whole(lines)
+        return scores
+
+    def _score_whole(self, texts: Sequence[str]) -> list[LineScore]:
+        lines = self._model.tokenizer.encode_lines(texts)
+        scored = self._log_probabilities(lines)
+        return [
+            self._line_score(text, self._sums(ids, _bits(scores)))
+            for text, ids, scores in zip(texts, lines, scored, strict=True)
+        ]
+
+    def _score_in_parts(self, text: str) -> LineScore:
+        """Score a line of any length; the state is carried from part to part."""
+        sums = _Sums()
+        state, last = self._state, self._model.tokenizer.eos_id
+        for ids in self._model.tokenizer.encode_in_parts(text):
+            scores = np.empty(len(ids), np.float32)
+            for chunk in self._model.score_documents([ids], state, last):
+                scores[chunk.start : chunk.start + len(chunk.scores)] = chunk.scores
+                state = chunk.state
+            last = int(ids[-1])
+            sums += self._sums(ids, _bits(scores))
+        if self._state is not None:
+            self._state = state
+        return self._line_score(text, sums)
+
+    def _score_words(self, texts: Sequence[str]) -> list[LineScore]:
+        lines_of_words = [_encode_words(self._model.tokenizer, text) for text in texts]
         scored = self._log_probabilities([line.ids for line in lines_of_words])
         results = []
         for text, line, scores in zip(texts, lines_of_words, scored, strict=True):
-            names = [*line.words, LINE_END]
-            sums = np.bincount(line.owner, weights=_bits(scores), minlength=len(names))
-            by_word = [WordScore(*pair) for pair in zip(names, sums.tolist(), strict=True)]
-            results.append(self._line_score(text, line.ids, scores, by_word))
+            names, bits = [*line.words, LINE_END], _bits(scores)
+            by_owner = np.bincount(line.owner, weights=bits, minlength=len(names))
+            by_word = [WordScore(*pair) for pair in zip(names, by_owner.tolist(), strict=True)]
+            results.append(self._line_score(text, self._sums(line.ids, bits), by_word))
         return results
 
     def _log_probabilities(self, lines: Sequence[Array]) -> list[Array]:
@@ -118,23 +154,50 @@ class Scorer:
             self._state = chunk.state
         return np.split(np.concatenate(scores), np.cumsum([len(line) for line in lines])[:-1])
 
+    def _sums(self, ids: Array, bits: Array) -> _Sums:
+        unknown = self._model.tokenizer.unk_id
+        known = ids != (-1 if unknown is None else unknown)
+        return _Sums(
+            float(bits.sum()), len(ids), float(bits[known].sum()), len(ids) - int(known.sum())
+        )
+
     def _line_score(
-        self, text: str, ids: Array, scores: Array, words: list[WordScore] | None = None
+        self, text: str, sums: _Sums, words: list[WordScore] | None = None
     ) -> LineScore:
-        bits = _bits(scores)
-        tokenizer = self._model.tokenizer
-        known = ids != (-1 if tokenizer.unk_id is None else tokenizer.unk_id)
-        unknown = len(ids) - int(known.sum())
-        lost = tokenizer.loses_text or unknown
+        lost = self._model.tokenizer.loses_text or sums.unknown
         return LineScore(
             text,
-            float(bits.sum()),
-            len(ids),
-            float(bits[known].sum()),
-            unknown,
-            None if lost else len(text.encode("utf-8", "surrogatepass")) + 1,
+            sums.bits,
+            sums.tokens,
+            sums.known_bits,
+            sums.unknown,
+            None if lost else _bytes_of(text) + 1,
             words,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Sums over tokens, as `LineScore` has them."""
+
+    bits: float = 0.0
+    tokens: int = 0
+    known_bits: float = 0.0
+    unknown: int = 0
+
+    def __add__(self, other: _Sums) -> _Sums:
+        return _Sums(
+            self.bits + other.bits,
+            self.tokens + other.tokens,
+            self.known_bits + other.known_bits,
+            self.unknown + other.unknown,
+        )
+
+
+def _bytes_of(text: str) -> int:
+    """Return the number of bytes of a text in UTF-8, without a copy of all of it."""
+    parts = (text[start : start + _LONG_LINE] for start in range(0, len(text), _LONG_LINE))
+    return sum(len(part.encode("utf-8", "surrogatepass")) for part in parts)
 
 
 def _encode_words(tokenizer: Tokenizer, text: str) -> LineOfWords:

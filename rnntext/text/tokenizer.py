@@ -59,6 +59,7 @@ _WORD_AND_SPACE_BEFORE = re.compile(r"\s*\S+|\s+")
 # call, because the library's result takes over a hundred bytes per token.
 _PIECE_CHARACTERS = 1 << 14
 _CALL_CHARACTERS = 1 << 19
+_PART_CHARACTERS = 1 << 16  # of a text that is encoded in parts
 # Tokens that a single word may have; a longer one is reduced to its start and its end.
 _MAX_WORD_TOKENS = 256
 
@@ -213,6 +214,22 @@ class Tokenizer:
         end = np.array([self.eos_id], np.int32)
         return [np.concatenate([ids, end]) for ids in self.encode(lines)]
 
+    def encode_in_parts(self, text: str) -> Iterator[Ids]:
+        """Yield what `encode_lines([text])` returns in parts, one after the other, of which each
+        has at least one id: memory does not grow with the text."""
+        end = np.array([self.eos_id], np.int32)
+        line = 0
+        for line_indices, texts in self._piece_batches(_lines_of(text), _PART_CHARACTERS):
+            ids: list[Ids] = []
+            for index, piece in zip(line_indices, self._encode_pieces(texts), strict=True):
+                ids += [end] * (index - line)
+                ids.append(piece)
+                line = index
+            part = _concatenate(ids)
+            if len(part):
+                yield part
+        yield end
+
     def encode_lines_of_words(self, lines: Sequence[str]) -> list[LineOfWords]:
         """Encode each line like `encode_lines`, and find the word of each token.
 
@@ -305,18 +322,22 @@ class Tokenizer:
         of_line = itertools.groupby(zip(line_indices, encoded, strict=True), itemgetter(0))
         return [_concatenate([ids for _, ids in pieces]) for _, pieces in of_line]
 
-    def _piece_batches(self, lines: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
-        """Yield batches of pieces of lines, with the index of the line of each piece."""
+    def _piece_batches(
+        self, lines: Iterable[str], most: int | None = None
+    ) -> Iterator[tuple[list[int], list[str]]]:
+        """Yield batches of pieces of lines, of about `most` characters, with the index of the line
+        of each piece."""
+        most = _CALL_CHARACTERS if most is None else most
         prefix = " " if self.config.kind == "bpe" else ""
         line_indices: list[int] = []
         texts: list[str] = []
         size = 0
         for index, line in enumerate(lines):
-            for text in split_long_line(prefix + line, _PIECE_CHARACTERS):
+            for text in split_long_line(line, _PIECE_CHARACTERS, prefix):
                 line_indices.append(index)
                 texts.append(text)
                 size += len(text)
-                if size >= _CALL_CHARACTERS:
+                if size >= most:
                     yield line_indices, texts
                     line_indices, texts, size = [], [], 0
         if texts:
@@ -410,6 +431,15 @@ class _LineBuilder:
     def finish(self, eos_id: int) -> LineOfWords:
         self.add(np.array([eos_id], np.int32), [], np.zeros(1, np.int32))
         return LineOfWords(_concatenate(self._ids), self._words, _concatenate(self._owner))
+
+
+def _lines_of(text: str) -> Iterator[str]:
+    """Yield what `text.split("\\n")` holds, one line at a time."""
+    start = 0
+    while (stop := text.find("\n", start)) >= 0:
+        yield text[start:stop]
+        start = stop + 1
+    yield text[start:] if start else text
 
 
 def _concatenate(pieces: list[Ids]) -> Ids:

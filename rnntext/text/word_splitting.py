@@ -92,20 +92,24 @@ def _split_chunk(chunk: str) -> tuple[str, ...]:
     return tuple(word for word, _ in word_splitter().pre_tokenize_str(chunk))
 
 
-def split_long_line(line: str, size: int) -> Iterable[str]:
-    """Split a line into pieces of about `size` characters, before single spaces inside the line.
+def split_long_line(line: str, size: int, prefix: str = "") -> Iterable[str]:
+    """Split a line, with `prefix` before it, into pieces of about `size` characters, before single
+    spaces inside the line.
 
     A byte-level pre-tokenizer splits there anyway, so the tokens stay the same.
     """
-    return [line] if len(line) <= size else _split_at_spaces(line, size)
+    if len(prefix) + len(line) <= size:
+        return [prefix + line]
+    return _split_at_spaces(line, size, prefix)
 
 
-def _split_at_spaces(line: str, size: int) -> Iterator[str]:
-    start = 0
-    while len(line) - start > size:
-        space = _WORD_START.search(line, start + size - 1)
+def _split_at_spaces(line: str, size: int, prefix: str) -> Iterator[str]:
+    # The prefix is put before the first piece alone: before the line it would copy all of it.
+    start, room = 0, size - len(prefix)
+    while len(line) - start > room:
+        space = _WORD_START.search(line, start + room - 1)
         if space is None:
             break
-        yield line[start : space.start()]
-        start = space.start()
-    yield line[start:]
+        yield prefix + line[start : space.start()]
+        start, room, prefix = space.start(), size, ""
+    yield prefix + line[start:]

@@ -55,6 +55,12 @@ class NgramsLearned:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """All that precedes the first step is done: from here on the run asks whether it should stop,
+    and saves its state. Until here nothing is lost if it is interrupted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A report of training steps."""
 
@@ -172,6 +178,7 @@ Event = (
     LoopEvent
     | Prepared
     | NgramsLearned
+    | Ready
     | Resumed
     | RoomShort
     | NotSaved

@@ -7,12 +7,12 @@ the encoded data, and their JSON. Does not know: how to choose values that the u
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from rnntext import arguments
-from rnntext.arguments import Range, refuse_empty
+from rnntext.arguments import Range, check_path
 from rnntext.config import CELLS, one_of
 from rnntext.errors import UsageError
 from rnntext.json_fields import FieldError, read_record
@@ -396,14 +396,18 @@ class TrainingOptions:
     # Lines read, lines encoded (0: all) and characters that the tokenizer is learned from (0: the
     # usual), where the time budget did not allow for all. Only --config sets it.
     part: tuple[int, int, int] | None = field(default=None, metadata=no_flag(changes_data=True))
-    # (step, total steps) of each plan of a run with a time budget. Only --config sets it.
+    # (step, total steps) of each plan of a run with a time budget. Only --config sets it. Each plan
+    # but the first was made during the plan before it, and each has steps left.
     plans: tuple[tuple[int, int], ...] = field(default=(), metadata=no_flag(changes_data=False))
 
     def __post_init__(self) -> None:
         one_of("task", self.task, tuple(TASKS))
         for path in self.data:
-            refuse_empty("DATA", path)
+            check_path("DATA", path)
         check_values(self)
+        for index, number in enumerate(self.part or ()):
+            arguments.PART.check(f"part[{index}]", number)
+        _check_plans(self.plans)
         budgets = [
             flag_of(name)
             for name in ("epochs", "steps", "minutes")
@@ -433,17 +437,26 @@ class TrainingOptions:
         """Raises UsageError for unknown fields, and for missing or invalid values."""
         unknown = sorted(set(value) - set(declarations(cls)))
         if unknown:
-            raise UsageError(f"--config: there is no option {', '.join(unknown)}")
+            raise UsageError(f"there is no option {', '.join(unknown)}")
         try:
             return read_record(cls, value)
         except FieldError as error:
-            raise UsageError(
-                f"--config: the file does not describe a training run ({error})"
-            ) from None
+            raise UsageError(f"the file does not describe a training run ({error})") from None
 
     def merged(self, given: Mapping[str, Any]) -> Self:
         """These options with the values in `given` in place of their own."""
         return replace(self, **given)
+
+
+def _check_plans(plans: Sequence[tuple[int, int]]) -> None:
+    for index, (step, total) in enumerate(plans):
+        name = f"plans[{index}]"
+        arguments.STEP.check(f"{name}[0]", step)
+        arguments.STEPS.check(f"{name}[1]", total)
+        if step >= total:
+            raise UsageError(f"{name} must have steps left, not {step} of {total} taken")
+        if index and not plans[index - 1][0] < step < plans[index - 1][1]:
+            raise UsageError(f"{name} must be made during the plan before it, not after {step}")
 
 
 def data_fields() -> tuple[str, ...]:
@@ -466,4 +479,4 @@ def check_values(options: DataclassInstance) -> None:
         if declaration.within is not None:
             declaration.within.check(flag, value)
         if declaration.is_path:
-            refuse_empty(flag, value, declaration.metavar)
+            check_path(flag, value, declaration.metavar)

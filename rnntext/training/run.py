@@ -37,6 +37,7 @@ from rnntext.training.events import (
     Finished,
     NotSaved,
     Prepared,
+    Ready,
     Resumed,
     RoomShort,
     Saved,
@@ -104,10 +105,10 @@ def run(
 
     A run that is resumed continues from the state that `directory` holds; of one that is finished
     the result is reported again. Where `stop_asked` returns True the state is saved and the run
-    ends. After the last step `stop_asked` is no longer polled: to stop the run then, the caller
-    must also raise KeyboardInterrupt. `began` is the `time.perf_counter` from which a time budget
-    counts. Raises RnntextError for whatever a user can cause; the directory is then as it was, or
-    as it was last saved.
+    ends. It is polled after each step: before `Ready` there is nothing to save, and to stop the run
+    after the last step, the caller must also raise KeyboardInterrupt. `began` is the
+    `time.perf_counter` from which a time budget counts. Raises RnntextError for whatever a user can
+    cause; the directory is then as it was, or as it was last saved.
     """
     began = time.perf_counter() if began is None else began
     with (
@@ -174,6 +175,7 @@ def _train(
     preparation = time.perf_counter() - began - spent
     digest = setup.validation_digest
     _require_same_data(ranks, [setup.prepared.summary.fingerprint, digest])
+    yield Ready()
     partial = _is_final_evaluation_partial(setup)
     loop = Loop(
         setup.model,

@@ -10,6 +10,7 @@ from rnntext.training.events import (
     EncodedFiles,
     Finished,
     Prepared,
+    Ready,
     Saved,
     Step,
     StepTimed,
@@ -31,6 +32,7 @@ PREPARED = Prepared(
     threads=3,
     processes=1,
 )
+READY = Ready()
 STEP = Step(20, 1500, 1, 2.3456, 0.01, 1.0, 12_345.6, 3.0, 99.0, 3725.4)
 FINISHED = Finished(30, 3.0, 999, 8.0, 0.5, "it is done", 20, (), False)
 STOPPED = Stopped(Path("out"), 17)

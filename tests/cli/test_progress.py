@@ -75,6 +75,9 @@ def test_what_is_trained_in_every_detail(lines: Lines) -> None:
             duplicates=1000,
             near_duplicates=1100,
             shared_groups=1200,
+            unseen_labels=1300,
+            unseen_label="B-naïve\n",
+            unseen_count=1400,
             sampled=2_000_000,
             cut_short=True,
         ),
@@ -95,9 +98,19 @@ def test_what_is_trained_in_every_detail(lines: Lines) -> None:
         "1,100 of 567 validation sentences differ from training only in case, punctuation and "
         "white space",
         "1,200 of the validation data's groups found in training too",
+        "1,300 of the validation data's labels not found in training ('B-naïve\\n', ...): counted "
+        "as errors, 1,400 in all",
         "the time allows for the first 1,234 sentences of the training data: give more minutes "
         "to use all of it",
     ]
+
+
+def test_one_label_that_training_lacks(lines: Lines) -> None:
+    summary = replace(SUMMARY, unseen_labels=1, unseen_label="new", unseen_count=1)
+    assert lines(replace(PREPARED, summary=summary))[-1] == (
+        "1 of the validation data's labels not found in training ('new'): counted as errors, 1 in "
+        "all"
+    )
 
 
 def test_no_group_is_in_training_too(lines: Lines) -> None:
@@ -363,6 +376,22 @@ def test_labels_that_are_never_predicted_are_named(lines: Lines) -> None:
         "never predicted on the validation data: b, c, d, e, f and 1 more; give more examples, "
         "add --class-weights balanced, or choose by --select macro_f1"
     ]
+
+
+def test_labels_that_training_lacks_are_not_named_again(lines: Lines) -> None:
+    """They are told of before the first step, and no option makes the model predict them."""
+    encoder = EncoderConfig("lstm", 4321, 8, 24, 2, True)
+    scores = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 3}
+    labels = ["a", "b", "new"]
+    found = {
+        "accuracy": 0.5,
+        "labels": labels,
+        "confusion": [[3, 0, 0] for _ in labels],
+        "per_label": dict.fromkeys(labels, scores),
+    }
+    model = ModelConfig("classify", encoder, ("a", "b"), False, 9)
+    said = lines(replace(PREPARED, model=model), replace(SAVED, metrics=found))
+    assert said[-1].startswith("never predicted on the validation data: b; ")
 
 
 def test_an_accuracy_is_shown_with_its_interval(lines: Lines) -> None:

@@ -290,6 +290,50 @@ def test_a_run_without_an_evaluation_is_no_model_yet(
     found.failed(1, "not come to its first evaluation", "rnntext train tag --resume")
 
 
+# The signal arrives while the n-grams of a classifier are learned.
+INTERRUPTED_LEARNING = """
+import os, signal
+if NUMBER != signal.SIGINT:  # which a parent may ignore, as nohup does SIGHUP
+    signal.signal(NUMBER, signal.SIG_DFL)
+from rnntext.training.linear.ngrams import NgramLearner
+
+fit = NgramLearner.fit
+
+def interrupted(*arguments, **options):
+    os.kill(os.getpid(), NUMBER)
+    return fit(*arguments, **options)
+
+NgramLearner.fit = interrupted
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, -signal.SIGTERM),
+        (signal.SIGHUP, -signal.SIGHUP),
+    ],
+)
+def test_before_the_first_step_a_signal_ends_the_run_at_once(
+    number: int, status: int, command: Commands, run: Shell, tmp_path: Path
+) -> None:
+    """No step is taken, nothing is saved, and the same command begins anew."""
+    out = tmp_path / "out"
+    words = command("classify", out, "--steps", 2)
+    interrupt = INTERRUPTED_LEARNING.replace("NUMBER", str(int(number)))
+    stopped = run(*words, before=interrupt, timeout=120)
+    assert stopped.status == status, stopped.err
+    assert "n-grams of" not in stopped.err
+    assert "stopped and saved" not in stopped.err
+    assert "Traceback" not in stopped.err
+    if number == signal.SIGINT:
+        assert not out.exists()
+    else:  # the process had no time to remove its lock
+        assert os.listdir(out) == [".lock"]
+    assert succeeded(run(*words, timeout=120)).pairs["steps"] == "2"
+
+
 # The signal arrives after the last step, while the int8 model is made and measured.
 INTERRUPTED_QUANTIZING = """
 import os

@@ -16,10 +16,12 @@ import rnntext.cli.train
 import rnntext.training.persistence.tensorboard
 import rnntext.training.run
 from rnntext.errors import CheckpointError, RnntextError, UsageError
-from rnntext.training.events import Event
+from rnntext.training.events import Event, NgramsLearned
 from rnntext.training.execution_options import ExecutionOptions
 from rnntext.training.options import TrainingOptions
-from tests.cli.run_events import FINISHED, OPTIONS, PREPARED, SAVED, STEP, STOPPED, TIMED
+from tests.cli.run_events import FINISHED, OPTIONS, PREPARED, READY, SAVED, STEP, STOPPED, TIMED
+
+NGRAMS = NgramsLearned(9, {"accuracy": 0.5}, 2.5)
 
 
 class EndedError(Exception):
@@ -256,29 +258,38 @@ def test_a_signal_in_training_ends_the_command_once_the_run_has_stopped(
         signal.raise_signal(signal.SIGTERM)
         assert fake.stop_asked()
 
-    fake.events = [PREPARED, look, STEP, STOPPED]
+    fake.events = [PREPARED, READY, look, STEP, STOPPED]
     with pytest.raises(SystemExit) as end:
         train(OPTIONS, tmp_path / "m")
     assert end.value.code == 128 + signal.SIGTERM
-    assert shown.events == [PREPARED, STEP, STOPPED]
-    fake.events = [PREPARED, send(signal.SIGINT), STOPPED]
+    assert shown.events == [PREPARED, READY, STEP, STOPPED]
+    fake.events = [PREPARED, READY, send(signal.SIGINT), STOPPED]
     with pytest.raises(KeyboardInterrupt):
         train(OPTIONS, tmp_path / "m")
 
 
-def test_a_signal_before_the_data_are_prepared_has_its_usual_effect(
-    fake: Run, shown: Shown, tmp_path: Path, signals: None
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("before", [[], [PREPARED], [PREPARED, NGRAMS]])
+def test_a_signal_before_the_run_is_ready_has_its_usual_effect(
+    number: int,
+    before: list[Event | Callable[[], None]],
+    fake: Run,
+    shown: Shown,
+    tmp_path: Path,
+    signals: None,
 ) -> None:
-    fake.events = [send(signal.SIGTERM), PREPARED]
+    """Learning the n-grams of a classifier may take a minute, and nothing of it is saved."""
+    fake.events = [*before, send(number), PREPARED, READY]
     with pytest.raises(EndedError):
         train(OPTIONS, tmp_path / "m")
+    assert shown.events == before
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_run_that_cannot_be_continued_ends_at_a_signal(
     dry_run: bool, fake: Run, shown: Shown, tmp_path: Path, signals: None
 ) -> None:
-    fake.events = [PREPARED, send(signal.SIGTERM)]
+    fake.events = [PREPARED, READY, send(signal.SIGTERM)]
     with pytest.raises(EndedError):
         train(OPTIONS, None if dry_run else tmp_path / "m", stoppable=dry_run)
 
@@ -286,16 +297,16 @@ def test_a_run_that_cannot_be_continued_ends_at_a_signal(
 def test_a_signal_after_the_last_step_interrupts_at_once(
     fake: Run, shown: Shown, tmp_path: Path, signals: None
 ) -> None:
-    fake.events = [PREPARED, FINISHED, send(signal.SIGTERM), SAVED]
+    fake.events = [PREPARED, READY, FINISHED, send(signal.SIGTERM), SAVED]
     with pytest.raises(KeyboardInterrupt):
         train(OPTIONS, tmp_path / "m")
-    assert shown.events == [PREPARED, FINISHED]
+    assert shown.events == [PREPARED, READY, FINISHED]
 
 
 def test_once_the_run_has_stopped_a_signal_has_its_usual_effect(
     fake: Run, shown: Shown, tmp_path: Path, signals: None
 ) -> None:
-    fake.events = [PREPARED, send(signal.SIGTERM), STOPPED, send(signal.SIGTERM)]
+    fake.events = [PREPARED, READY, send(signal.SIGTERM), STOPPED, send(signal.SIGTERM)]
     with pytest.raises(EndedError):
         train(OPTIONS, tmp_path / "m")
 
@@ -308,7 +319,7 @@ def fail() -> None:
 def test_after_a_run_a_signal_has_its_usual_effect(
     last: Event | Callable[[], None], fake: Run, shown: Shown, tmp_path: Path, signals: None
 ) -> None:
-    fake.events = [PREPARED, FINISHED, last]
+    fake.events = [PREPARED, READY, FINISHED, last]
     if callable(last):
         with pytest.raises(RnntextError, match="it diverged"):
             train(OPTIONS, tmp_path / "m")

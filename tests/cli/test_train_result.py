@@ -81,10 +81,15 @@ def test_the_result_of_a_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found["labels"], found["seconds_per_epoch"]) == ({"N": 70, "V": 53}, 2.5)
     assert "metrics" not in found
     assert "shared_groups" not in found
+    assert "unseen_labels" not in found
     prepared = replace(PREPARED, summary=replace(PREPARED.summary, shared_groups=0))
     reader = pipe(monkeypatch)
     print_result(prepared, TIMED, False)
     assert "\nshared_groups\t0\n" in written(reader)
+    prepared = replace(PREPARED, summary=replace(PREPARED.summary, unseen_labels=3))
+    reader = pipe(monkeypatch)
+    print_result(prepared, TIMED, False)
+    assert "\nunseen_labels\t3\n" in written(reader)
     # Those of a language model are not counted.
     prepared = replace(PREPARED, summary=replace(PREPARED.summary, labels={}))
     reader = pipe(monkeypatch)

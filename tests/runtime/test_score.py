@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from torch.nn import functional
 from rnntext.checkpoint import load
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError
+from rnntext.runtime import score
 from rnntext.runtime.language_model import LanguageModel
 from rnntext.runtime.score import LINE_END, LineScore, Scorer
+from rnntext.text import tokenizer
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.text.word_splitting import split_words
 from rnntext.training.networks.build import build_network
@@ -163,6 +166,70 @@ def test_a_word_has_the_bits_of_its_tokens(pieces: LanguageModel) -> None:
         place += count
     assert place == len(ids) - 1
     assert line.words[-1].bits == pytest.approx(float(-scores[-1]) / math.log(2), rel=1e-6)
+
+
+# Long lines
+
+LONG = [
+    "the heron",
+    " ".join(STORIES[3:9]),
+    "",
+    "said zyzzyva, " * 9,
+    "\n".join(STORIES[3:7]) + "\n",  # a record of several lines
+    SAMPLE,
+    "heron" * 30,
+    *STORIES[3:5],
+]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", ["words", "pieces"])
+def test_long_lines_in_parts_have_the_same_scores(
+    kind: str, threads: int, word_lm: Path, lm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = {"words": word_lm, "pieces": lm}[kind]
+    for carry in (False, True):
+        expected = Scorer.load(directory, threads, carry=carry).score(LONG)
+        monkeypatch.setattr(score, "_LONG_LINE", 40)
+        monkeypatch.setattr(tokenizer, "_PIECE_CHARACTERS", 16)
+        monkeypatch.setattr(tokenizer, "_PART_CHARACTERS", 50)
+        scorer = Scorer.load(directory, threads, carry=carry)
+        parts: list[int] = []
+        monkeypatch.setattr(scorer, "_sums", noting(parts, scorer._sums))
+        found = [*scorer.score(LONG[:5]), *scorer.score(LONG[5:])]
+        monkeypatch.undo()
+        assert len(parts) > 2 * len(LONG)
+        for line, whole in zip(found, expected, strict=True):
+            for name in ("text", "tokens", "unknown", "n_bytes"):
+                assert getattr(line, name) == getattr(whole, name)
+            assert line.bits == pytest.approx(whole.bits, rel=1e-9)
+            assert line.known_bits == pytest.approx(whole.known_bits, rel=1e-9)
+
+
+def noting(sizes: list[int], function: Callable[..., Any]) -> Callable[..., Any]:
+    def noted(ids: Array, bits: Array) -> Any:
+        sizes.append(len(ids))
+        return function(ids, bits)
+
+    return noted
+
+
+def test_memory_does_not_grow_with_a_long_line(lm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(score, "_LONG_LINE", 1 << 11)
+    monkeypatch.setattr(tokenizer, "_PIECE_CHARACTERS", 1 << 10)
+    monkeypatch.setattr(tokenizer, "_PART_CHARACTERS", 1 << 11)
+    scorer = Scorer.load(lm, threads=1)
+    line = " ".join(" ".join(STORIES).split()[:3000]) + " "
+    peaks = []
+    for text in (line * 4, line, line * 4):  # the first fills the caches
+        tracemalloc.start()
+        try:
+            scorer.score([text])
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    # Whole lines took 23 bytes a character.
+    assert peaks[2] - peaks[1] < 4 * len(3 * line)
 
 
 # Bytes and unknown words

@@ -449,6 +449,7 @@ def pieces_of(size: int, batch: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tokenizer_module, "_PIECE_CHARACTERS", size)
         patch.setattr(tokenizer_module, "_CALL_CHARACTERS", batch)
+        patch.setattr(tokenizer_module, "_PART_CHARACTERS", batch)
         yield
 
 
@@ -479,6 +480,33 @@ def test_a_line_in_pieces_has_the_same_ids(lines: list[str]) -> None:
         for size, batch in ((2, 1), (5, 12), (2, 1000)):
             with pieces_of(size, batch):
                 assert encoded(tokenizer, lines) == whole, tokenizer.config
+
+
+@settings(QUICK, max_examples=100)
+@given(text=SPACED | LINE | TEXT)
+def test_a_text_in_parts_has_the_same_ids(text: str) -> None:
+    for tokenizer in every_tokenizer():
+        (whole,) = tokenizer.encode_lines([text])
+        for size, batch in ((2, 1), (5, 12), (2, 1000)):
+            with pieces_of(size, batch):
+                parts = list(tokenizer.encode_in_parts(text))
+            assert all(len(part) and part.dtype == np.int32 for part in parts)
+            assert np.concatenate(parts).tolist() == whole.tolist(), tokenizer.config
+
+
+def test_a_text_is_encoded_in_parts_of_few_characters() -> None:
+    for tokenizer in every_tokenizer():
+        with pieces_of(8, 16):
+            parts = list(tokenizer.encode_in_parts("a bc de\n\nfg hi " * 20))
+        assert len(parts) > 10
+        assert max(map(len, parts)) < 40
+
+
+@pytest.mark.parametrize("line", ["", "a", "a b c", "aaa bbb  ccc dd e", " x  y z", "nospace"])
+def test_a_prefix_is_split_with_its_line(line: str) -> None:
+    for size in range(2, 9):
+        expected = list(split_long_line(" " + line, size))
+        assert list(split_long_line(line, size, " ")) == expected
 
 
 def test_a_long_line_is_split() -> None:

@@ -24,6 +24,7 @@ from rnntext.training.events import (
     Metrics,
     NotSaved,
     Prepared,
+    Ready,
     Resumed,
     RoomShort,
     Saved,
@@ -83,7 +84,7 @@ def test_a_late_resumed_run_reads_all_that_it_began_with(
     again = list(
         run(options, out, ExecutionOptions(resume=True, cache=False), stop_asked=lambda: True)
     )
-    assert [type(event) for event in again] == [Prepared, Resumed, Stopped]
+    assert [type(event) for event in again] == [Prepared, Ready, Resumed, Stopped]
     first, second = began[0], again[0]
     assert isinstance(first, Prepared)
     assert isinstance(second, Prepared)

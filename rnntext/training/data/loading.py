@@ -84,6 +84,8 @@ class Data(Generic[Examples]):
     examples: Examples
     summary: DataSummary
     encoded: EncodedFiles
+    # Labels of the validation data that training lacks; their ids follow those of `labels`.
+    unseen: tuple[str, ...] = ()
 
 
 def load_data(
@@ -125,6 +127,7 @@ def load_data(
             source.examples(entry),
             DataSummary(**entry.meta["summary"]),
             EncodedFiles(entry.size, place, entry.reused, entry.trouble),
+            tuple(entry.meta.get("unseen", ())),
         )
 
 

@@ -1,7 +1,8 @@
 """Labelled documents and tagged sentences, from files to rows of ids.
 
-Knows: the split into training and validation data, the set of labels, and which data cannot be
-learned from. Does not know: any one task (its ExampleSchema does), or where the rows are stored.
+Knows: the split into training and validation data, the set of labels, which of them only validation
+has, and which data cannot be learned from. Does not know: any one task (its ExampleSchema does), or
+where the rows are stored.
 
 Validation examples are held in memory, training examples are not. The data are read up to four
 times: to scan them, to take the validation part, to learn a tokenizer, and to encode.
@@ -89,7 +90,7 @@ def plan_examples(
     if schema.requires_second_example and not scan.cut and most_read is None:
         _require_second_examples(scan)
     parts = _split(schema, options, reading, scan, read)
-    _require_known_labels(schema, parts.valid, labels)
+    unseen = _unseen_labels(schema, parts.valid, labels)
     learned = prepare.learn_tokenizer(
         options,
         lambda: (line for example in parts.train() for line in schema.lines(example)),
@@ -103,7 +104,7 @@ def plan_examples(
 
     def write(draft: Draft) -> bool:
         has_groups = reading.group_column is not None
-        encoder = _Encoder(schema, draft, tokenizer, labels, has_groups=has_groups)
+        encoder = _Encoder(schema, draft, tokenizer, labels, unseen, has_groups=has_groups)
         encoder.add_valid(parts.valid)
         complete = encoder.add_train(islice(parts.train(), most_encoded), parts.count, spent)
         summary = encoder.summary(
@@ -111,7 +112,7 @@ def plan_examples(
             read=len(scan.splitter),
             cut_short=scan.cut or not complete or most_read is not None,
         )
-        prepare.write_meta(draft, tokenizer, summary, labels=labels)
+        prepare.write_meta(draft, tokenizer, summary, labels=labels, unseen=list(unseen))
         return complete and not (scan.cut or learned.sample_cut)
 
     return write
@@ -200,12 +201,16 @@ class _Encoder(Generic[Example]):
         draft: Draft,
         tokenizer: Tokenizer,
         labels: Sequence[str],
+        unseen: Counter[str],
         *,
         has_groups: bool,
     ) -> None:
+        """`unseen`: labels that only the validation examples have, with their counts."""
         self._schema, self._draft, self._tokenizer = schema, draft, tokenizer
         self._shared_groups = Overlap() if has_groups else None
         self._label_ids = {label: number for number, label in enumerate(labels)}
+        self._unseen = unseen
+        self._valid_label_ids = {label: number for number, label in enumerate((*labels, *unseen))}
         self._overlap, self._near_overlap, self._fingerprint = Overlap(), Overlap(), Fingerprint()
         self._label_counts: Counter[str] = Counter()
         self._valid_count = self._train_count = self._train_characters = 0
@@ -252,6 +257,9 @@ class _Encoder(Generic[Example]):
             cut_short=cut_short,
             sampled=learned.sampled,
             sample_cut=learned.sample_cut,
+            unseen_labels=len(self._unseen),
+            unseen_label=next(iter(self._unseen), ""),
+            unseen_count=self._unseen.total(),
         )
 
     def _near_content(self, example: Example) -> int:
@@ -275,8 +283,9 @@ class _Encoder(Generic[Example]):
         targets = self._draft.rows(TARGETS + part, np.int32)
         texts = self._draft.rows(TEXTS + part, np.uint8)
         for chunk in chunks_of_part:
+            label_ids = self._valid_label_ids if part == VALID else self._label_ids
             encoded = self._schema.encode(
-                self._tokenizer, chunk, self._label_ids, keep_whole=part == VALID
+                self._tokenizer, chunk, label_ids, keep_whole=part == VALID
             )
             ids.extend(encoded.ids)
             targets.extend(encoded.targets)
@@ -301,15 +310,20 @@ def _require_second_examples(scan: _Scan) -> None:
             )
 
 
-def _require_known_labels(
+def _unseen_labels(
     schema: ExampleSchema[Example], valid: Sequence[Example], labels: Sequence[str]
-) -> None:
-    known = set(labels)
+) -> Counter[str]:
+    """Count the labels of validation examples that training lacks, in the order in which they come.
+    Raises DataError if it has none of them."""
+    known, unseen = set(labels), Counter[str]()
+    has_known = False
     for example in valid:
-        unseen = set(schema.labels(example)) - known
-        if unseen:
-            raise DataError(
-                f"{example.source}, line {example.line}: the {schema.label_noun} "
-                f"{min(unseen)!r} is not in the training data, which has {listed(labels, 12)}: "
-                "take it out, or train on it too"
-            )
+        own = schema.labels(example)
+        unseen.update(label for label in own if label not in known)
+        has_known = has_known or not known.isdisjoint(own)
+    if unseen and not has_known:
+        raise DataError(
+            f"{valid[0].source}: the training data have none of its {schema.label_noun}s "
+            f"({listed(list(unseen), 3)}): they have {listed(labels, 12)}"
+        )
+    return unseen

@@ -19,29 +19,35 @@ def repeated_options(config_file: Path) -> TrainingOptions:
     """Return the options that repeat the run described by a checkpoint's `config.json`.
 
     A run that was given minutes is repeated with the number of steps that it took. Raises
-    UsageError if the file cannot be read or describes no run.
+    UsageError, which names the file, if it cannot be read or describes no run, and for a value that
+    is not valid.
     """
     try:
         content = json.loads(config_file.read_text("utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("not a JSON object")
+        if not isinstance(content, dict) or "training" not in content:
+            raise ValueError("not the description of a run")
         config = CheckpointConfig(config_file, content)
-        options = TrainingOptions.from_json(config.training.options)
-        results, data = config.results, config.data
-        options = replace(options, part=data.part)
+        training, data, results = config.training, config.data, config.results
     except OSError as error:
         raise UsageError(
             f"--config {config_file}: {error.strerror}; name a model's config.json"
         ) from None
-    except (ValueError, RecursionError, CheckpointError):
+    except CheckpointError as error:
+        raise UsageError(f"--config: {error}") from None
+    except (ValueError, RecursionError):
         raise UsageError(
             f"--config {config_file} is not a checkpoint's config.json: name the one in a "
             "model's directory"
         ) from None
-    if options.minutes is None:
-        return options
-    plans = results.plans if isinstance(results, Results) and len(results.plans) > 1 else ()
-    return replace(options, minutes=None, steps=results.steps, plans=plans)
+    try:
+        options = TrainingOptions.from_json(training.options)
+        options = replace(options, part=data.part)
+        if options.minutes is None:
+            return options
+        plans = results.plans if isinstance(results, Results) and len(results.plans) > 1 else ()
+        return replace(options, minutes=None, steps=results.steps, plans=plans)
+    except UsageError as error:
+        raise UsageError(f"--config {config_file}: {error}") from None
 
 
 def command_of(options: TrainingOptions, directory: Path) -> str:

@@ -282,6 +282,8 @@ class Saver:
         nearly = f", {near:,} more but for case, punctuation and white space" if near else ""
         groups = summary.shared_groups
         grouped = f"; {groups:,} of its groups also in training" if groups else ""
+        unseen = summary.unseen_count
+        unknown = f"; {unseen:,} labels that training lacks, which are errors" if unseen else ""
         labels = listed([f"`{label}`" for label in prepared.model.labels])
         lines = [
             f"# {saved.directory.name}",
@@ -294,7 +296,8 @@ class Saver:
             f"- tokenizer: {prepared.tokenizer}, {encoder.vocab_size:,} entries",
             *([f"- labels: {labels}"] if labels else []),
             f"- data: {summary.train:,} {summary.unit}{part} for training, {summary.valid:,} for "
-            f"validation ({summary.duplicates:,} of these also in training{nearly}{grouped})",
+            f"validation ({summary.duplicates:,} of these also in training{nearly}{grouped}"
+            f"{unknown})",
             f"- fingerprint of the training data: sha256 {summary.fingerprint}",
             f"- run: {saved.steps:,} steps, {saved.epochs:.1f} epochs, {saved.seconds:.0f} s on "
             f"{prepared.machine}; it ended because {saved.reason}",

@@ -8,8 +8,7 @@ stopping.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -19,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnntext import calibration, metrics
-from rnntext.checkpoint import NGRAMS
+from rnntext.calibration import Weights
 from rnntext.text.batches import blocks, window_counts
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import files_of_classes
@@ -42,7 +41,7 @@ from rnntext.training.data.store import Array, counts_of
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.engine.objective import shard_rows
-from rnntext.training.events import Metrics, NgramsLearned
+from rnntext.training.events import Metrics
 from rnntext.training.networks.classifier import Classifier
 from rnntext.training.options import TrainingOptions
 from rnntext.training.recipes import Recipe, TokenizerDefaults
@@ -59,6 +58,7 @@ if TYPE_CHECKING:
 LOSS, NETWORK_LOSS = "log_loss", "network_log_loss"
 # Logits of validation documents that are computed together: 67 MB.
 _BLOCK_LOGITS = 1 << 24
+_NO_IDS = np.zeros(0, np.int64)
 
 
 class _LabelledBatch(NamedTuple):
@@ -89,9 +89,12 @@ class Classification(LabelledObjective):
         held_out: bool = False,
         minutes: float | None = None,
         select: str | None = None,
+        unseen: Sequence[str] = (),
     ) -> None:
-        """`ngrams`: the model whose logits are added; `held_out`: the validation data were taken
-        out of the data to learn from; `minutes`: the time budget of the run;
+        """`unseen`: labels of the validation data that training lacks, whose ids follow those of
+        `labels`; a document with one counts as an error, and not in a loss or a calibration.
+        `ngrams`: the model whose logits are added; `held_out`: the validation data were taken out
+        of the data to learn from; `minutes`: the time budget of the run;
         `select`: the metric of the best checkpoint (None: the loss of the network by itself, so
         that each half is trained to its own best: the loss of the sum hardly changes where one half
         is nearly right by itself, and the other would not be trained)."""
@@ -102,10 +105,13 @@ class Classification(LabelledObjective):
             seed=seed,
             machine=machine,
             ranks=ranks,
+            half=ngrams,
+            held_out=held_out,
         )
         self.train, self.valid, self.labels = train, valid, labels
-        self._ngrams, self._minutes, self._held_out = ngrams, minutes, held_out
-        self._halves: dict[str, float] = {}
+        self._valid_labels = (*labels, *unseen)
+        self._known = self._are_known(valid.labels)
+        self._ngrams, self._minutes = ngrams, minutes
         self.multi_label, self.max_length = multi_label, max_length
         self._documents = DocumentReader(machine, max_length)
         self.metric = select or (LOSS if ngrams is None else NETWORK_LOSS)
@@ -185,13 +191,8 @@ class Classification(LabelledObjective):
             return len(labels)
         return float(self._class_weights[_only(labels)].sum())
 
-    def prepare(self, files: Mapping[str, bytes]) -> Iterator[NgramsLearned]:
-        if self._ngrams is None:
-            return
-        if NGRAMS in files:
-            self._ngrams.restore(files[NGRAMS])
-            return
-        started = time.perf_counter()
+    def learn_half(self) -> Metrics:
+        assert self._ngrams is not None  # noqa: S101
         self._ngrams.learn(
             lambda index: self.train.read(index).labels,
             self.valid.labels,
@@ -200,22 +201,10 @@ class Classification(LabelledObjective):
             self.seed,
         )
         everything = self.evaluated_indices(quick=False)
-        alone = self._metrics([(everything, torch.from_numpy(self._ngrams.valid_logits))])
-        yield NgramsLearned(self._ngrams.texts, alone, time.perf_counter() - started)
+        return self._metrics([(everything, torch.from_numpy(self._ngrams.valid_logits))])
 
-    def _loss_of_ngrams(self, logits: Tensor, labels: Sequence[Array]) -> Tensor:
-        targets = one_hot(labels, len(self.labels)) if self.multi_label else _only(labels)
-        weights = None if self.weights is None else self.weights.cpu()
-        return self._summed_loss(logits, torch.from_numpy(targets), weights)
-
-    def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
-        return {} if self._ngrams is None else self._ngrams.files(metrics)
-
-    def finished_files(self) -> dict[str, bytes]:
-        if self._ngrams is None:
-            return {}
-        if not self._learns_again(self._ngrams):
-            return self._ngrams.files(self._halves)
+    def half_from_all_data(self) -> dict[str, bytes]:
+        assert self._ngrams is not None  # noqa: S101
         return self._ngrams.learn_from_validation_too(
             lambda index: self.train.read(index).labels,
             self.valid.labels,
@@ -223,13 +212,13 @@ class Classification(LabelledObjective):
             self._halves[WEIGHT],
         )
 
-    def seconds_to_finish(self) -> float:
-        if self._ngrams is None or not self._learns_again(self._ngrams):
-            return 0.0
-        return self._ngrams.seconds_to_learn_again()
-
-    def _learns_again(self, ngrams: NgramHalf) -> bool:
-        return self._held_out and ngrams.learns_from_all
+    def _loss_of_ngrams(self, logits: Tensor, labels: Sequence[Array]) -> Tensor:
+        if not self._known.all():
+            known = np.flatnonzero(self._are_known(labels))
+            logits, labels = logits[torch.from_numpy(known)], [labels[i] for i in known.tolist()]
+        targets = one_hot(labels, len(self.labels)) if self.multi_label else _only(labels)
+        weights = None if self.weights is None else self.weights.cpu()
+        return self._summed_loss(logits, torch.from_numpy(targets), weights)
 
     def final_metrics(self, model: Classifier, *, quick: bool) -> Metrics:
         """Calibrate the model by temperature scaling, in place, or by the weights of the sum with
@@ -253,7 +242,7 @@ class Classification(LabelledObjective):
         """Fit the weights of both halves; return the metrics of the sum, and the metric that
         selects the best checkpoint for either half alone."""
         logits = self._all_logits(model, indices)
-        weights = ngrams.weights(logits, indices, self._truth(indices))
+        weights = self._weights(ngrams, logits, indices)
         added = ngrams.valid_logits[indices]
         _scale_logits(model, weights.first)
         both, network, alone = (
@@ -267,9 +256,6 @@ class Classification(LabelledObjective):
             WEIGHT: weights.second,
         }
         return both
-
-    def halves(self) -> dict[str, float]:
-        return self._halves
 
     def fit_temperature(self, model: TrainedModel, *, quick: bool) -> float:
         from rnntext.runtime.classifier import Classifier as OnnxClassifier
@@ -285,6 +271,7 @@ class Classification(LabelledObjective):
 
     def _temperature_sample(self, indices: Sequence[int]) -> Sequence[int]:
         """Return those of the validation documents on which the temperature is fitted."""
+        indices = self._calibrating(indices)
         chosen = calibration.temperature_sample(len(indices), len(self.labels))
         return [indices[i] for i in chosen.tolist()]
 
@@ -293,6 +280,21 @@ class Classification(LabelledObjective):
     ) -> float:
         truth = self._truth(indices)
         return calibration.fit_temperature(logits, truth, self.multi_label, added)
+
+    def _weights(self, ngrams: NgramHalf, logits: Array, indices: Sequence[int]) -> Weights:
+        known = self._calibrating(indices)
+        return ngrams.weights(logits[self._known[indices]], known, self._truth(known))
+
+    def _calibrating(self, indices: Sequence[int]) -> Sequence[int]:
+        """Return those of the validation documents whose labels training has."""
+        return indices if self._known.all() else [i for i in indices if self._known[i]]
+
+    def _are_known(self, labels: Sequence[Array]) -> Array:
+        """Return which rows of label indices have only labels of the model, (N) bool."""
+        owners = np.repeat(np.arange(len(labels)), [len(row) for row in labels])
+        known = np.ones(len(labels), np.bool_)
+        known[owners[np.concatenate([_NO_IDS, *labels]) >= len(self.labels)]] = False
+        return known
 
     def _truth(self, indices: Sequence[int]) -> Array:
         return one_hot([self.valid.labels[i] for i in indices], len(self.labels))
@@ -314,7 +316,7 @@ class Classification(LabelledObjective):
         # Both halves are scaled by one number in the finished model: here the network's is left,
         # as what is saved on the way is not calibrated.
         logits = self._all_logits(model, indices)
-        weights = self._ngrams.weights(logits, indices, self._truth(indices))
+        weights = self._weights(self._ngrams, logits, indices)
         total = weights.first * logits + weights.second * self._ngrams.valid_logits[indices]
         measured = self._metrics([(indices, torch.from_numpy(total))])
         network = self._calibrated_metrics(logits, indices)[LOSS]
@@ -329,7 +331,8 @@ class Classification(LabelledObjective):
         return self._calibrated_metrics(self._all_logits(model, indices), indices)
 
     def _calibrated_metrics(self, logits: Array, indices: Sequence[int]) -> Metrics:
-        calibrated = logits / self._fit_temperature(logits, indices)
+        known = self._known[indices]
+        calibrated = logits / self._fit_temperature(logits[known], self._calibrating(indices))
         return self._metrics([(indices, torch.from_numpy(calibrated))])
 
     def _all_logits(self, model: Classifier, indices: Sequence[int]) -> Array:
@@ -360,7 +363,7 @@ class Classification(LabelledObjective):
         probabilities (n, labels)."""
         tally = metrics.classification_tally(self.labels, self.multi_label)
         for part, probabilities in found:
-            gold: Any = [[self.labels[i] for i in self.valid.labels[n]] for n in part]
+            gold: Any = [[self._valid_labels[i] for i in self.valid.labels[n]] for n in part]
             if not self.multi_label:
                 gold = [only for (only,) in gold]
             tally.add(gold, probabilities)
@@ -385,7 +388,7 @@ class LabelledExamples:
 
     train: LabelledRows
     valid: LabelledIds
-    width: int  # number of labels
+    width: int  # number of labels, those that only validation has included
     train_texts: TextRows
     valid_texts: TextRows
 
@@ -427,7 +430,7 @@ class ClassifierTask(Task[LabelledExamples]):
         return LabelledExamples(
             train,
             valid.read(np.arange(len(valid))),
-            len(entry.meta["labels"]),
+            len(entry.meta["labels"]) + len(entry.meta.get("unseen", ())),
             TextRows(entry.rows(TEXTS + TRAIN)),
             TextRows(entry.rows(TEXTS + VALID)),
         )
@@ -484,6 +487,7 @@ class ClassifierTask(Task[LabelledExamples]):
             held_out=options.valid is None,
             minutes=options.minutes,
             select=options.select,
+            unseen=data.unseen,
         )
 
 

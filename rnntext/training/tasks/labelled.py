@@ -1,24 +1,27 @@
 """The objective that tasks with labelled examples share: classifying documents, tagging sentences.
 
-Knows: how many steps an epoch of examples of similar length has, and which validation examples an
-evaluation reads. Does not know: the labels, the loss or the network of a task.
+Knows: how many steps an epoch of examples of similar length has, which validation examples an
+evaluation reads, and when the linear model beside the network is learned. Does not know: the
+labels, the loss or the network of a task.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from rnntext.checkpoint import NGRAMS
 from rnntext.training.data.epochs import BucketedEpochs
 from rnntext.training.data.store import Array
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import Ranks
 from rnntext.training.engine.objective import epoch_batches, random_subset
-from rnntext.training.events import Metrics
+from rnntext.training.events import Metrics, NgramsLearned
 from rnntext.training.tasks.base import TaskObjective
 
 # Validation tokens that a quick evaluation reads. Fewer examples do not tell two checkpoints apart:
@@ -27,6 +30,31 @@ from rnntext.training.tasks.base import TaskObjective
 QUICK_TOKENS = 1_000_000
 # Validation tokens that are read to measure the speed of an evaluation.
 SAMPLE_TOKENS = 10_000
+
+
+class LinearHalf(ABC):
+    """A linear model whose scores are added to those of the network."""
+
+    texts: int  # that it was learned from
+
+    @abstractmethod
+    def restore(self, content: bytes) -> None:
+        """Continue with the model that `files` wrote."""
+
+    @abstractmethod
+    def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
+        """Return the file of the model, weighted as in an evaluation with these metrics."""
+
+    @property
+    @abstractmethod
+    def learns_from_all(self) -> bool:
+        """True if all training examples are learned from: of more of them than that, those of the
+        validation data would add nothing."""
+
+    @abstractmethod
+    def seconds_to_learn_again(self) -> float:
+        """Return how long it is expected to take to learn once more, from the validation data too.
+        A run that continues has not measured how long it takes to learn."""
 
 
 class LabelledObjective(TaskObjective):
@@ -43,11 +71,17 @@ class LabelledObjective(TaskObjective):
         seed: int,
         machine: Machine,
         ranks: Ranks,
+        half: LinearHalf | None,
+        held_out: bool,
     ) -> None:
         """`epochs`: batches of the training examples, which have `train_tokens` tokens;
-        `valid_lengths`: tokens of each validation example."""
+        `valid_lengths`: tokens of each validation example; `half`: the linear model that is added
+        to the network; `held_out`: the validation data were taken out of the data to learn from.
+        """
         self.seed, self.machine, self.ranks = seed, machine, ranks
         self._epochs, self._valid_lengths = epochs, valid_lengths
+        self._half, self._held_out = half, held_out
+        self._halves: dict[str, float] = {}  # see `halves`
         self._quick_indices = random_subset(valid_lengths, QUICK_TOKENS, seed)
         self._sample_indices = random_subset(valid_lengths, SAMPLE_TOKENS, seed)
         self.steps_per_epoch = epochs.count(np.random.default_rng([seed, 0]))
@@ -80,3 +114,41 @@ class LabelledObjective(TaskObjective):
     @abstractmethod
     def evaluate_examples(self, model: Any, indices: Sequence[int]) -> Metrics:
         """Return the metrics of the model on these validation examples."""
+
+    # The linear model
+
+    def prepare(self, files: Mapping[str, bytes]) -> Iterator[NgramsLearned]:
+        if self._half is None:
+            return
+        if NGRAMS in files:
+            self._half.restore(files[NGRAMS])
+            return
+        started = time.perf_counter()
+        alone = self.learn_half()
+        yield NgramsLearned(self._half.texts, alone, time.perf_counter() - started)
+
+    @abstractmethod
+    def learn_half(self) -> Metrics:
+        """Let the linear model learn; return its own metrics on the validation data."""
+
+    def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
+        return {} if self._half is None else self._half.files(metrics)
+
+    def finished_files(self) -> dict[str, bytes]:
+        return self.half_from_all_data() if self._learns_again() else self.files(self._halves)
+
+    @abstractmethod
+    def half_from_all_data(self) -> dict[str, bytes]:
+        """Return the file of the linear model, weighted as in the finished model, after it has
+        learned once more, from the training and the validation data together."""
+
+    def seconds_to_finish(self) -> float:
+        if self._half is None or not self._learns_again():
+            return 0.0
+        return self._half.seconds_to_learn_again()
+
+    def _learns_again(self) -> bool:
+        return self._held_out and self._half is not None and self._half.learns_from_all
+
+    def halves(self) -> dict[str, float]:
+        return self._halves

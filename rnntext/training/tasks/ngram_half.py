@@ -36,6 +36,7 @@ from rnntext.training.linear.ngrams import (
     largest_size,
     text_sizes,
 )
+from rnntext.training.tasks.labelled import LinearHalf
 
 # The metric that says how much the n-grams count for each unit that the network does, of a tagger
 # too (`word_half.py`).
@@ -62,7 +63,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class NgramHalf:
+class NgramHalf(LinearHalf):
     """The n-gram model of one run, and its logits on the validation data."""
 
     def __init__(
@@ -72,7 +73,7 @@ class NgramHalf:
         self.labels, self.multi_label = labels, multi_label
         # Of two labels of which one is right a single column tells the difference.
         self._columns = 1 if labels == 2 and not multi_label else labels
-        self.texts = 0  # that it was learned from
+        self.texts = 0
         self.seconds = 0.0  # that this took
         self._strength = STRENGTHS[0]
         self._tables: Tables | None = None
@@ -131,8 +132,6 @@ class NgramHalf:
 
     @property
     def learns_from_all(self) -> bool:
-        """True if all training texts are learned from: of more of them than that, those of the
-        validation data would add nothing."""
         return self.texts == len(self._train.rows)
 
     def learn_from_validation_too(
@@ -156,13 +155,10 @@ class NgramHalf:
         return {_TEXTS: texts, _STRENGTH: STRENGTHS.index(self._strength)}
 
     def seconds_to_learn_again(self) -> float:
-        """Return how long `learn_from_validation_too` is expected to take. A run that continues
-        has not measured how long it takes to learn."""
         size = float(text_sizes(self._train.rows.lengths()).sum())
         return _ONE_STRENGTH * max(self.seconds, size / SPEED)
 
     def restore(self, content: bytes) -> None:
-        """Continue with the model that `files` wrote."""
         self._tables = replace(Tables.parse(content), scale=1.0)
         notes = read_notes(content)
         # Files of earlier versions have no notes.
@@ -184,7 +180,6 @@ class NgramHalf:
         return NgramModel(replace(self._tables, scale=weight), self.labels)
 
     def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
-        """Return the file of the model, weighted as in an evaluation with these metrics."""
         if self._tables is None:
             return {}
         weighted = self.model(metrics.get(WEIGHT, 1.0)).tables

@@ -7,17 +7,15 @@ read in pieces. Does not know: optimizers or early stopping.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rnntext import metrics
-from rnntext.checkpoint import NGRAMS
 from rnntext.config import ModelConfig
 from rnntext.errors import DataError
 from rnntext.text.batches import buckets, pad
@@ -48,7 +46,7 @@ from rnntext.training.data.store import Array
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.engine.objective import shard_rows
-from rnntext.training.events import Metrics, NgramsLearned
+from rnntext.training.events import Metrics
 from rnntext.training.linear.chains import PathScores
 from rnntext.training.networks.crf import ConditionalRandomField, forbid_broken_spans
 from rnntext.training.networks.encoder import Network
@@ -97,14 +95,16 @@ class Tagging(LabelledObjective):
         machine: Machine,
         ranks: Ranks = SINGLE_PROCESS,
         sentence_count: int | None = None,
+        unseen: Sequence[str] = (),
         linear: WordHalf | None = None,
         held_out: bool = False,
         minutes: float | None = None,
     ) -> None:
         """`sentence_count`: number of sentences before long ones were split into the rows of
-        `train`; None: none was split. `linear`: the model whose scores are added; `held_out`:
-        the validation data were taken out of the data to learn from; `minutes`: the time budget of
-        the run."""
+        `train`; None: none was split. `unseen`: tags of the validation data that training lacks,
+        whose ids follow those of `labels`; they count as errors. `linear`: the model whose scores
+        are added; `held_out`: the validation data were taken out of the data to learn from;
+        `minutes`: the time budget of the run."""
         super().__init__(
             BucketedEpochs(train.ids, batch_size, batch_size * 256),
             len(train.ids.values),
@@ -112,14 +112,16 @@ class Tagging(LabelledObjective):
             seed=seed,
             machine=machine,
             ranks=ranks,
+            half=linear,
+            held_out=held_out,
         )
         self.train, self.valid, self.labels = train, valid, labels
+        self._gold_tags = (*labels, *unseen)
         self.sentence_count = len(train) if sentence_count is None else sentence_count
         self.max_length = max_length
         self.spans = metrics.is_span_tags(labels)
         self._shown = "f1" if self.spans else "accuracy"
-        self._linear, self._minutes, self._held_out = linear, minutes, held_out
-        self._halves: dict[str, float] = {}
+        self._linear, self._minutes = linear, minutes
         self.metric = self._shown if linear is None else LOSS
         self.higher_is_better = linear is None
 
@@ -161,40 +163,17 @@ class Tagging(LabelledObjective):
             f"{self.max_length:,} tokens: an empty line ends a sentence",
         )
 
-    def prepare(self, files: Mapping[str, bytes]) -> Iterator[NgramsLearned]:
-        if self._linear is None:
-            return
-        if NGRAMS in files:
-            self._linear.restore(files[NGRAMS])
-            return
-        started = time.perf_counter()
+    def learn_half(self) -> Metrics:
+        assert self._linear is not None  # noqa: S101
         self._linear.learn(self._minutes, self.seed)
         indices = self.evaluated_indices(quick=False)
         pieces = self._pieces(indices)
-        alone = self._metrics_of_scores(self._linear_scores(pieces), pieces, indices)
-        yield NgramsLearned(self._linear.sentences, alone, time.perf_counter() - started)
+        return self._metrics_of_scores(self._linear_scores(pieces), pieces, indices)
 
-    def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
-        return {} if self._linear is None else self._linear.files(metrics)
-
-    def finished_files(self) -> dict[str, bytes]:
-        if self._linear is None:
-            return {}
-        if not self._learns_again(self._linear):
-            return self._linear.files(self._halves)
+    def half_from_all_data(self) -> dict[str, bytes]:
+        assert self._linear is not None  # noqa: S101
         tags = [sentence.tags for sentence in self.valid]
         return self._linear.learn_from_validation_too(tags, self._halves[WEIGHT])
-
-    def seconds_to_finish(self) -> float:
-        if self._linear is None or not self._learns_again(self._linear):
-            return 0.0
-        return self._linear.seconds_to_learn_again()
-
-    def _learns_again(self, linear: WordHalf) -> bool:
-        return self._held_out and linear.learns_from_all
-
-    def halves(self) -> dict[str, float]:
-        return self._halves
 
     def final_metrics(self, model: Tagger, *, quick: bool) -> Metrics:
         """Weight the network's scores, in place, for the sum with those of the linear model, and
@@ -319,7 +298,7 @@ class Tagging(LabelledObjective):
     def metrics_of(self, predicted: Sequence[Sequence[str]], indices: Sequence[int]) -> Metrics:
         """Return the metrics of the predicted tags of validation sentences, given by their
         indices."""
-        gold = [[self.labels[tag] for tag in self.valid[i].tags] for i in indices]
+        gold = [[self._gold_tags[tag] for tag in self.valid[i].tags] for i in indices]
         return metrics.tagging_metrics(gold, predicted, self.spans)
 
 
@@ -457,6 +436,7 @@ class TaggerTask(Task[TaggedExamples]):
             machine=machine,
             ranks=ranks,
             sentence_count=data.summary.train,
+            unseen=data.unseen,
             linear=linear,
             held_out=options.valid is None,
             minutes=options.minutes,

@@ -24,6 +24,7 @@ from rnntext.training.data.examples import TaggedRows, TextRows, split_joined_wo
 from rnntext.training.data.store import Array
 from rnntext.training.linear.chains import Chains, PathScores
 from rnntext.training.linear.tagging import MAX_SCORES, MAX_TAGS, SPEED, TagLearner, most_words
+from rnntext.training.tasks.labelled import LinearHalf
 from rnntext.training.tasks.ngram_half import WEIGHT, one_thread
 from rnntext.word_features import Weights, WordModel
 
@@ -63,7 +64,7 @@ class Fitted(NamedTuple):
     log_loss: float  # of the sum: nats per word
 
 
-class WordHalf:
+class WordHalf(LinearHalf):
     """The linear model of one run."""
 
     def __init__(
@@ -78,7 +79,7 @@ class WordHalf:
         self._train, self._train_texts = train, train_texts
         self.valid_words, self._forbidden = valid_words, forbidden
         self.labels = len(forbidden.start)
-        self.sentences = 0  # that it was learned from
+        self.texts = 0
         self.seconds = 0.0  # that this took
         self._weights: Weights | None = None
         self._model: WordModel | None = None  # unscaled
@@ -98,7 +99,7 @@ class WordHalf:
         words, tags = self._read(chosen)
         with one_thread():
             self._take(TagLearner(words, np.concatenate(tags), self._forbidden).fit())
-        self.sentences = len(chosen)
+        self.texts = len(chosen)
         self.seconds = time.perf_counter() - started
 
     def _read(self, chosen: Array) -> tuple[list[list[str]], list[Array]]:
@@ -107,9 +108,7 @@ class WordHalf:
 
     @property
     def learns_from_all(self) -> bool:
-        """True if all training sentences are learned from: of more of them than that, those of the
-        validation data would add nothing."""
-        return self.sentences == len(self._train)
+        return self.texts == len(self._train)
 
     def learn_from_validation_too(
         self, valid_tags: Sequence[Array], weight: float
@@ -127,15 +126,12 @@ class WordHalf:
         return {NGRAMS: weights._replace(scale=weight).serialize(notes)}
 
     def seconds_to_learn_again(self) -> float:
-        """Return how long `learn_from_validation_too` is expected to take. A run that continues
-        has not measured how long it takes to learn."""
         scores = len(self._train.words.values) / 3 * self.labels
         return _AGAIN * max(self.seconds, scores / SPEED)
 
     def restore(self, content: bytes) -> None:
-        """Continue with the model that `files` wrote."""
         self._take(Weights.parse(content)._replace(scale=1.0))
-        self.sentences = read_notes(content).get(_SENTENCES, 0)
+        self.texts = read_notes(content).get(_SENTENCES, 0)
 
     def _take(self, weights: Weights) -> None:
         self._weights, self._model = weights, WordModel(weights, self.labels)
@@ -201,8 +197,7 @@ class WordHalf:
         return WordModel(self._weights._replace(scale=weight), self.labels)
 
     def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
-        """Return the file of the model, weighted as in an evaluation with these metrics."""
         if self._weights is None:
             return {}
         weighted = self._weights._replace(scale=metrics.get(WEIGHT, 1.0))
-        return {NGRAMS: weighted.serialize({_SENTENCES: self.sentences})}
+        return {NGRAMS: weighted.serialize({_SENTENCES: self.texts})}

@@ -201,3 +201,47 @@ def test_a_file_that_is_not_there_and_one_that_is_no_text(tmp_path: Path) -> Non
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match=r"--config .*binary is not a checkpoint"):
         repeated_options(tmp_path / "binary")
+
+
+@pytest.mark.parametrize(
+    ("section", "changed", "reason"),
+    [
+        ("options", {"epochs": -2, "minutes": None},
+         "--epochs must be a whole number from 1 to 1,000,000, not -2"),
+        ("options", {"dropout": 1}, "--dropout must be from 0 to 0.999, not 1"),
+        ("options", {"cell": "LSTM"}, "--cell is one of rnn, gru, lstm, not 'LSTM'"),
+        ("options", {"speed": 1}, "there is no option speed"),
+        ("options", {"seed": "7"},
+         "the file does not describe a training run (seed must be an integer, not \"7\")"),
+        ("options", {"part": [1, -2, 3]},
+         "part[1] must be a whole number from 0 to 1,099,511,627,776, not -2"),
+        ("options", {"plans": [[0, 5], [7, 9]]},
+         "plans[1] must be made during the plan before it, not after 7"),
+        ("results", {"steps": 0}, "--steps must be a whole number from 1 to 1,000,000,000, not 0"),
+        ("results", {"plans": [[0, 5], [3, 3]]}, "plans[1] must have steps left, not 3 of 3 taken"),
+    ],
+)  # fmt: skip
+def test_a_value_out_of_range_is_told_with_its_file(
+    section: str, changed: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    path = config_file(tmp_path / "config.json", OPTIONS["lm"])
+    content = json.loads(path.read_text("utf-8"))
+    part = content["training"]["options"] if section == "options" else content["results"]
+    part.update(changed)
+    path.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(UsageError) as caught:
+        repeated_options(path)
+    assert str(caught.value) == f"--config {path}: {reason}"
+
+
+def test_a_part_of_the_data_that_no_run_reads(tmp_path: Path) -> None:
+    path = config_file(tmp_path / "config.json", OPTIONS["lm"])
+    content = json.loads(path.read_text("utf-8"))
+    content["data"]["read"] = 2**63
+    path.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(UsageError) as caught:
+        repeated_options(path)
+    assert str(caught.value) == (
+        f"--config: {path} is damaged (data.read must be a whole number from 0 to "
+        f"1,099,511,627,776, not {2**63}): restore it or train it again"
+    )

@@ -461,6 +461,13 @@ def test_the_model_card_counts_near_duplicates_and_groups(
         "and white space; 7,890 of its groups also in training)\n"
         in place.read(checkpoint.MODEL_CARD).decode()
     )
+    summary = replace(SUMMARY, unseen_labels=2, unseen_count=3456)
+    saving._record = replace(RECORD, prepared=replace(PREPARED, summary=summary))
+    saving.save_model(SAVED, b"graph", {})
+    assert (
+        "567 for validation (12 of these also in training; 3,456 labels that training lacks, which "
+        "are errors)\n" in place.read(checkpoint.MODEL_CARD).decode()
+    )
 
 
 def test_the_card_of_a_model_without_labels_on_a_part_of_the_data(

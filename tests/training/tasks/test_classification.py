@@ -307,6 +307,94 @@ def test_an_epoch_of_documents() -> None:
     assert [int(i) for ids, *_ in other.batches(2) for i in ids[:, 0]] != orders[2]
 
 
+# Document 1 and 3 have a label that training lacks.
+UNSEEN = [[0], [4], [1], [3], [2]]
+UNSEEN_SETS = [[0, 1], [0, 4], [], [3], [2]]
+
+
+def with_unseen(*, multi: bool = False, **options: Any) -> Classification:
+    """An objective whose validation data have labels `x` and `y` that training lacks."""
+    rows = UNSEEN_SETS if multi else UNSEEN
+    valid = LabelledIds(list(DOCUMENTS), [np.array(row, np.int32) for row in rows])
+    train = LabelledIds(list(DOCUMENTS), [np.flatnonzero(row) for row in GOLD])
+    return Classification(
+        LabelledRows.of(train),
+        valid,
+        labels=LABELS,
+        unseen=("x", "y"),
+        multi_label=multi,
+        balanced=False,
+        batch_size=4,
+        max_length=50,
+        seed=0,
+        machine=CPU,
+        **options,
+    )
+
+
+def named(multi: bool) -> list[Any]:
+    names = [*LABELS, "x", "y"]
+    if multi:
+        return [{names[i] for i in row} for row in UNSEEN_SETS]
+    return [names[i] for (i,) in UNSEEN]
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_labels_that_training_lacks_are_errors_and_not_calibrated_on(multi: bool) -> None:
+    model, objective = random_model("classify", multi=multi), with_unseen(multi=multi)
+    logits = np.stack([logits_alone(model, ids) for ids in DOCUMENTS])
+    known = [0, 2, 4]
+    truth = np.array([[1, 1, 0], [0, 0, 0], [0, 0, 1]]) if multi else one_hot(0, 1, 2)
+    scaled = logits / fit_temperature(logits[known], truth, multi)
+    probabilities = 1 / (1 + np.exp(-scaled)) if multi else softmax(scaled)
+    expected = classification_metrics(named(multi), probabilities, LABELS, multi)
+    assert expected["labels"] == ["a", "b", "c", *(["y", "x"])]
+    check(objective, objective.evaluate(model), expected)
+    check(objective, objective.final_metrics(model, quick=False), expected)
+    after = np.stack([logits_alone(model, ids) for ids in DOCUMENTS])
+    np.testing.assert_allclose(after, scaled, rtol=1e-3)
+
+
+@pytest.mark.parametrize("multi", [False, True])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_quick_evaluation_of_labels_that_training_lacks_alone(
+    multi: bool, bidirectional: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = random_model("classify", multi=multi, bidirectional=bidirectional)
+    objective = with_unseen(multi=multi)
+    monkeypatch.setattr(objective, "_quick_indices", [1, 3])
+    before = np.stack([logits_alone(model, ids) for ids in DOCUMENTS])
+    for found in (
+        objective.evaluate(model, quick=True),
+        objective.final_metrics(model, quick=True),
+    ):
+        assert (found["accuracy"], found["log_loss"], found["ece"]) == (0.0, 0.0, 0.0)
+    after = np.stack([logits_alone(model, ids) for ids in DOCUMENTS])
+    np.testing.assert_allclose(after, before, rtol=1e-3)  # there is nothing to calibrate on
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_the_ngrams_leave_out_labels_that_training_lacks(multi: bool) -> None:
+    texts = ["good film", "bad film", "good", "bad", "so so"]
+    half = ngram_half.NgramHalf(TextRows.of(texts), texts, 3, multi)
+    objective = with_unseen(multi=multi, ngrams=half)
+    model = random_model("classify", multi=multi)
+    (event,) = objective.prepare({})
+    assert event.metrics["labels"] == ["a", "b", "c", "y", "x"]
+    logits = objective._all_logits(model, range(5))
+    known = [0, 2, 4]
+    truth = np.array([[1, 1, 0], [0, 0, 0], [0, 0, 1]]) if multi else one_hot(0, 1, 2)
+    weights = calibration.fit_mixture(logits[known], half.valid_logits[known], truth, multi)
+    total = (weights.first * logits + weights.second * half.valid_logits).astype(float)
+    probabilities = 1 / (1 + np.exp(-total)) if multi else softmax(total)
+    expected = classification_metrics(named(multi), probabilities, LABELS, multi)
+    for found in (objective.evaluate(model), objective.final_metrics(model, quick=False)):
+        assert {name: found[name] for name in ("accuracy", "labels", "per_label")} == {
+            name: expected[name] for name in ("accuracy", "labels", "per_label")
+        }
+        assert found["log_loss"] == pytest.approx(expected["log_loss"], rel=1e-3)
+
+
 def test_the_best_checkpoint_is_chosen_by_the_loss_or_by_a_metric_that_is_named() -> None:
     for select, higher in (("log_loss", False), ("accuracy", True), ("macro_f1", True)):
         objective = classification(DOCUMENTS, GOLD, select=select)

@@ -106,6 +106,31 @@ def test_a_long_sentence_is_tagged_in_pieces_and_measured_as_one() -> None:
     assert found != tagging(given).evaluate(model)
 
 
+@pytest.mark.parametrize("labels", [TAGS, ("ADJ", "NOUN", "VERB", "X", "DET")])
+def test_tags_that_training_lacks_are_errors(labels: tuple[str, ...]) -> None:
+    """Sentences of seven tags, of which the model has five."""
+    model, given = random_model("tag", labels), sentences(7)
+    unseen = ("B-z", "I-z") if labels == TAGS else ("new", "newer")
+    objective = Tagging(
+        TaggedRows.of(sentences(5)),
+        given,
+        labels=labels,
+        unseen=unseen,
+        max_length=512,
+        batch_size=3,
+        seed=0,
+        machine=CPU,
+    )
+    predicted = []
+    for sentence in given:
+        emissions = emissions_alone(model, sentence)
+        (path,) = viterbi(emissions[None], np.array([len(emissions)]), *scores_of(model))
+        predicted.append([labels[tag] for tag in path])
+    gold = [[(*labels, *unseen)[tag] for tag in sentence.tags] for sentence in given]
+    assert {tag for tags in gold for tag in tags} & set(unseen)
+    assert objective.evaluate(model) == tagging_metrics(gold, predicted, labels == TAGS)
+
+
 def ids_of_words(sentence: TaggedIds) -> list[list[int]]:
     ends = zip(sentence.first, sentence.last, strict=True)
     return [sentence.ids[first : last + 1].tolist() for first, last in ends]

@@ -68,7 +68,7 @@ def learned(**given: Any) -> WordHalf:
 
 def test_it_learns_from_the_words_of_the_training_sentences() -> None:
     half = learned()
-    assert half.sentences == len(SENTENCES)
+    assert half.texts == len(SENTENCES)
     found = half.scores([["cats", "bark"], ["dogs"]])
     assert [each.argmax(1).tolist() for each in found.emissions] == [[0, 1], [0]]
 
@@ -87,7 +87,7 @@ def test_a_timed_run_learns_from_a_part_that_its_seed_chooses(
     for seed in range(8):
         half = half_of()
         half.learn(0.1, seed)
-        assert 2 <= half.sentences < len(SENTENCES)
+        assert 2 <= half.texts < len(SENTENCES)
         found.add(half.files({})[NGRAMS])
     assert len(found) > 1
     assert asked == [(0.1, 2)] * 8
