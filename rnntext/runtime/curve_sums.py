@@ -49,14 +49,16 @@ class AnswerSums:
     def _add_labels(self, answers: Sequence[Answer], scores: Array) -> None:
         right = np.array([a.gold == a.predicted for a in answers], np.bool_)
         confidences = scores.max(axis=1)
-        self._sums.add_statements(confidences, right)
+        known = self._are_known([(str(a.gold),) for a in answers])
+        self._sums.add_statements(confidences[known], right[known])
         self._sums.add_answers(confidences, right)
         self._add_scores(scores, self._truth([(str(a.gold),) for a in answers]))
 
     def _add_sets(self, answers: Sequence[Answer], scores: Array) -> None:
         truth = self._truth([a.gold for a in answers])
         right = np.array([set(a.gold) == set(a.predicted) for a in answers], np.bool_)
-        self._sums.add_statements(scores.ravel(), truth.ravel())
+        known = self._are_known([a.gold for a in answers])
+        self._sums.add_statements(scores[known].ravel(), truth[known].ravel())
         self._sums.add_answers(np.maximum(scores, 1 - scores).min(axis=1), right)
         self._add_scores(scores, truth)
 
@@ -66,6 +68,10 @@ class AnswerSums:
         for row, labels in zip(truth, gold, strict=True):
             row[[self._column[label] for label in labels if label in self._column]] = True
         return truth
+
+    def _are_known(self, gold: Sequence[Sequence[str]]) -> Array:
+        """Which texts have only labels of the model, (N): a calibration leaves out the others."""
+        return np.array([all(label in self._column for label in each) for each in gold], np.bool_)
 
     def _add_scores(self, scores: Array, truth: Array) -> None:
         columns = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)

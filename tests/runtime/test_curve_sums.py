@@ -31,12 +31,13 @@ def points(curves: AnswerCurves, label: str) -> list[tuple[float, float]]:
 def test_one_label_by_hand() -> None:
     sums = AnswerSums(LABELS, multi_label=False)
     sums.add([answer("a", "a", 0.7, [0.7, 0.2, 0.1]), answer("b", "a", 0.5, [0.5, 0.4, 0.1])])
-    # The model does not know the last label: its answer is wrong, and no label is right.
+    # The model does not know the last label: its answer is wrong, no label is right, and the
+    # reliability leaves it out.
     sums.add([answer("new", "b", 0.8, [0.15, 0.8, 0.05])])
     found = sums.curves()
     assert (found.kind, found.answers) == (Kind.LABEL, 3)
-    assert [(each.statements, each.accuracy) for each in found.bins] == [(1, 0), (1, 1), (1, 0)]
-    assert found.ece == pytest.approx((0.5 + 0.3 + 0.8) / 3)
+    assert [(each.statements, each.accuracy) for each in found.bins] == [(1, 0), (1, 1)]
+    assert found.ece == pytest.approx((0.5 + 0.3) / 2)
     assert found.coverage.tolist() == [1 / 3, 2 / 3, 1]
     assert found.accuracy.tolist() == [0, 1 / 2, 1 / 3]
     assert [(each.label, each.support) for each in found.labels] == [("a", 1), ("b", 1)]
@@ -55,12 +56,12 @@ def test_several_labels_by_hand() -> None:
     assert (found.kind, found.answers) == (Kind.SET, 3)
     assert found.coverage.tolist() == [1 / 3, 2 / 3, 1]
     assert found.accuracy.tolist() == [0, 0, 1 / 3]
-    assert sum(each.statements for each in found.bins) == 9
+    assert sum(each.statements for each in found.bins) == 6
     confident = [(each.statements, each.accuracy) for each in found.bins if each.confidence > 0.5]
     assert confident == [(1, 1), (1, 0), (1, 1)]
     # What is true is a and b of the first text.
-    gap = 0.4 + 0.1 + 0.02 + 0.1 + 0.8 + 0.05 + 0.1 + 0.1 + 0.02
-    assert found.ece == pytest.approx(gap / 9)
+    gap = 0.4 + 0.1 + 0.02 + 0.1 + 0.8 + 0.05
+    assert found.ece == pytest.approx(gap / 6)
     assert points(found, "b") == [(1, 1), (1, 1 / 2), (1, 1 / 3)]
 
 
