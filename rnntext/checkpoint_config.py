@@ -102,6 +102,10 @@ class Progress:
         return _without_none({**asdict(self), "metrics": _numbers(self.metrics)})
 
 
+# The number of texts that the n-grams of a classifier or tagger were learned from, in `halves`.
+NGRAMS_TEXTS = "ngrams_texts"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
     """The section `results` of a finished run."""

@@ -205,7 +205,7 @@ def _training_options(given: dict[str, Any], config: Path | None) -> TrainingOpt
         if any(name in given for name in ("epochs", "steps", "minutes")):
             changes = {"epochs": None, "steps": None, "minutes": None, "plans": ()}
         if "minutes" in given or given.get("data", repeated.data) != repeated.data:
-            changes["part"] = None
+            changes |= {"part": None, "ngrams_texts": None}
         return repeated.merged({**changes, **given})
     if "data" not in given:
         raise UsageError("there is nothing to train on: name the data files")

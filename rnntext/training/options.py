@@ -399,6 +399,11 @@ class TrainingOptions:
     # (step, total steps) of each plan of a run with a time budget. Only --config sets it. Each plan
     # but the first was made during the plan before it, and each has steps left.
     plans: tuple[tuple[int, int], ...] = field(default=(), metadata=no_flag(changes_data=False))
+    # Number of training texts that the n-grams are learned from (None: what memory and the time
+    # budget allow). Only --config sets it.
+    ngrams_texts: int | None = field(
+        default=None, metadata=no_flag(changes_data=False, within=arguments.PART)
+    )
 
     def __post_init__(self) -> None:
         one_of("task", self.task, tuple(TASKS))

@@ -70,7 +70,7 @@ def test_flags_of_declarations() -> None:
     assert found["lowercase"].flags("lowercase") == "--lowercase/--no-lowercase"
     assert found["device"].metavar == "auto|cpu|cuda|mps"
     without_flag = {name for name, declaration in found.items() if not declaration.help_text}
-    assert without_flag == {"task", "data", "threads", "part", "plans"}
+    assert without_flag == {"task", "data", "threads", "part", "plans", "ngrams_texts"}
     assert all(d.panel for name, d in found.items() if name not in without_flag)
 
 

@@ -156,15 +156,17 @@ def table_sizes(ngrams: Sequence[int], columns: int) -> list[int]:
     return sizes
 
 
-def choose_texts(lengths: Array, most: int, seed: int) -> Array:
+def choose_texts(lengths: Array, size: int | None, most: int, seed: int) -> Array:
     """Return the indices of the texts to learn from, in order: all of them, or a random part of
-    about the size `most`. `lengths`: the characters of each text."""
+    about this size (None: of any) and at most so many texts. `lengths`: the characters of each
+    text."""
     sizes = text_sizes(lengths)
-    if sizes.sum() <= most:
+    if (size is None or sizes.sum() <= size) and len(sizes) <= most:
         return np.arange(len(lengths))
     order = np.random.default_rng(seed).permutation(len(lengths))
-    count = int(np.searchsorted(np.cumsum(sizes[order]), most)) + 1
-    return np.sort(order[:count])
+    if size is not None:
+        most = min(most, int(np.searchsorted(np.cumsum(sizes[order]), size)) + 1)
+    return np.sort(order[:most])
 
 
 def text_sizes(lengths: Array) -> Array:

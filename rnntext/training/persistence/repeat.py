@@ -10,7 +10,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from rnntext.checkpoint_config import CheckpointConfig, Results
+from rnntext.checkpoint_config import NGRAMS_TEXTS, CheckpointConfig, Results
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.training.options import TrainingOptions, flag_of
 
@@ -45,16 +45,22 @@ def repeated_options(config_file: Path) -> TrainingOptions:
         if options.minutes is None:
             return options
         plans = results.plans if isinstance(results, Results) and len(results.plans) > 1 else ()
-        return replace(options, minutes=None, steps=results.steps, plans=plans)
+        halves = results.halves if isinstance(results, Results) else {}
+        texts, steps = _whole(halves.get(NGRAMS_TEXTS)), results.steps
+        return replace(options, minutes=None, steps=steps, plans=plans, ngrams_texts=texts)
     except UsageError as error:
         raise UsageError(f"--config {config_file}: {error}") from None
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
 
 
 def command_of(options: TrainingOptions, directory: Path) -> str:
     """Return the shell command that starts this run."""
     words = ["rnntext", "train", options.task, "-o", str(directory)]
     for name, value in options.to_json().items():
-        if name in ("task", "data", "part", "plans"):
+        if name in ("task", "data", "part", "plans", "ngrams_texts"):
             continue
         if isinstance(value, bool):
             words.append(flag_of(name) if value else flag_of("no-" + name))

@@ -88,13 +88,15 @@ class Classification(LabelledObjective):
         ngrams: NgramHalf | None = None,
         held_out: bool = False,
         minutes: float | None = None,
+        ngrams_texts: int | None = None,
         select: str | None = None,
         unseen: Sequence[str] = (),
     ) -> None:
         """`unseen`: labels of the validation data that training lacks, whose ids follow those of
         `labels`; a document with one counts as an error, and not in a loss or a calibration.
         `ngrams`: the model whose logits are added; `held_out`: the validation data were taken out
-        of the data to learn from; `minutes`: the time budget of the run;
+        of the data to learn from; `minutes`: the time budget of the run; `ngrams_texts`: how many
+        texts the n-grams are learned from (None: what is possible in `minutes`);
         `select`: the metric of the best checkpoint (None: the loss of the network by itself, so
         that each half is trained to its own best: the loss of the sum hardly changes where one half
         is nearly right by itself, and the other would not be trained)."""
@@ -111,7 +113,7 @@ class Classification(LabelledObjective):
         self.train, self.valid, self.labels = train, valid, labels
         self._valid_labels = (*labels, *unseen)
         self._known = self._are_known(valid.labels)
-        self._ngrams, self._minutes = ngrams, minutes
+        self._ngrams, self._minutes, self._ngrams_texts = ngrams, minutes, ngrams_texts
         self.multi_label, self.max_length = multi_label, max_length
         self._documents = DocumentReader(machine, max_length)
         self.metric = select or (LOSS if ngrams is None else NETWORK_LOSS)
@@ -199,6 +201,7 @@ class Classification(LabelledObjective):
             self._loss_of_ngrams,
             self._minutes,
             self.seed,
+            self._ngrams_texts,
         )
         everything = self.evaluated_indices(quick=False)
         return self._metrics([(everything, torch.from_numpy(self._ngrams.valid_logits))])
@@ -486,6 +489,7 @@ class ClassifierTask(Task[LabelledExamples]):
             ngrams=ngrams,
             held_out=options.valid is None,
             minutes=options.minutes,
+            ngrams_texts=options.ngrams_texts,
             select=options.select,
             unseen=data.unseen,
         )

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from rnntext.checkpoint import NGRAMS
+from rnntext.checkpoint_config import NGRAMS_TEXTS
 from rnntext.training.data.epochs import BucketedEpochs
 from rnntext.training.data.store import Array
 from rnntext.training.engine.device import Machine
@@ -151,4 +152,5 @@ class LabelledObjective(TaskObjective):
         return self._held_out and self._half is not None and self._half.learns_from_all
 
     def halves(self) -> dict[str, float]:
-        return self._halves
+        texts = {} if self._half is None else {NGRAMS_TEXTS: self._half.texts}
+        return {**self._halves, **texts}

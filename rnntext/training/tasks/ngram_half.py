@@ -91,15 +91,16 @@ class NgramHalf(LinearHalf):
         loss: Callable[[Tensor, Sequence[Array]], Tensor],
         minutes: float | None,
         seed: int,
+        texts: int | None = None,
     ) -> None:
         """Learn from the training texts. `labels_of`: the label indices of texts, given by their
-        numbers; `loss`: the summed loss of logits [N, labels] with these label indices."""
+        numbers; `loss`: the summed loss of logits [N, labels] with these label indices; `texts`:
+        how many texts (None: what is possible in `minutes`)."""
         started = time.perf_counter()
         lengths = self._train.rows.lengths()
-        chosen = choose_texts(lengths, largest_size(minutes), seed)
-        most = max(1, _MAX_LOGITS // self.labels)
-        if len(chosen) > most:
-            chosen = np.sort(np.random.default_rng(seed).choice(chosen, most, replace=False))
+        most = max(1, _MAX_LOGITS // self.labels) if texts is None else texts
+        size = largest_size(minutes) if texts is None else None
+        chosen = choose_texts(lengths, size, most, seed)
         learner = NgramLearner(map(self._train.read, in_parts(chosen)), self._columns)
         labels = labels_of(chosen)
         best = np.inf

@@ -99,12 +99,14 @@ class Tagging(LabelledObjective):
         linear: WordHalf | None = None,
         held_out: bool = False,
         minutes: float | None = None,
+        ngrams_texts: int | None = None,
     ) -> None:
         """`sentence_count`: number of sentences before long ones were split into the rows of
         `train`; None: none was split. `unseen`: tags of the validation data that training lacks,
         whose ids follow those of `labels`; they count as errors. `linear`: the model whose scores
         are added; `held_out`: the validation data were taken out of the data to learn from;
-        `minutes`: the time budget of the run."""
+        `minutes`: the time budget of the run; `ngrams_texts`: how many sentences `linear` is
+        learned from (None: what is possible in `minutes`)."""
         super().__init__(
             BucketedEpochs(train.ids, batch_size, batch_size * 256),
             len(train.ids.values),
@@ -121,7 +123,7 @@ class Tagging(LabelledObjective):
         self.max_length = max_length
         self.spans = metrics.is_span_tags(labels)
         self._shown = "f1" if self.spans else "accuracy"
-        self._linear, self._minutes = linear, minutes
+        self._linear, self._minutes, self._ngrams_texts = linear, minutes, ngrams_texts
         self.metric = self._shown if linear is None else LOSS
         self.higher_is_better = linear is None
 
@@ -165,7 +167,7 @@ class Tagging(LabelledObjective):
 
     def learn_half(self) -> Metrics:
         assert self._linear is not None  # noqa: S101
-        self._linear.learn(self._minutes, self.seed)
+        self._linear.learn(self._minutes, self.seed, self._ngrams_texts)
         indices = self.evaluated_indices(quick=False)
         pieces = self._pieces(indices)
         return self._metrics_of_scores(self._linear_scores(pieces), pieces, indices)
@@ -440,6 +442,7 @@ class TaggerTask(Task[TaggedExamples]):
             linear=linear,
             held_out=options.valid is None,
             minutes=options.minutes,
+            ngrams_texts=options.ngrams_texts,
         )
 
 

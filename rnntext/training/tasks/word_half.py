@@ -89,13 +89,16 @@ class WordHalf(LinearHalf):
         """Return True if so many tags can have a linear model."""
         return labels <= MAX_TAGS
 
-    def learn(self, minutes: float | None, seed: int) -> None:
-        """Learn from the training sentences, a random part of them where they are many."""
+    def learn(self, minutes: float | None, seed: int, sentences: int | None = None) -> None:
+        """Learn from so many training sentences (None: from all, or a random part of them where
+        they are many for memory or `minutes`)."""
         started = time.perf_counter()
         lengths = self._train.words.lengths() // 3
         chosen = np.random.default_rng(seed).permutation(len(lengths))
-        last = int(np.searchsorted(np.cumsum(lengths[chosen]), most_words(minutes, self.labels)))
-        chosen = np.sort(chosen[: last + 1])
+        if sentences is None:
+            most = most_words(minutes, self.labels)
+            sentences = int(np.searchsorted(np.cumsum(lengths[chosen]), most)) + 1
+        chosen = np.sort(chosen[:sentences])
         words, tags = self._read(chosen)
         with one_thread():
             self._take(TagLearner(words, np.concatenate(tags), self._forbidden).fit())

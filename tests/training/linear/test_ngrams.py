@@ -132,16 +132,26 @@ def test_texts_are_chosen_at_random_where_there_are_too_many(
 ) -> None:
     monkeypatch.setattr(ngrams, "_TEXT_SIZE", 3)
     lengths = np.full(100, 7)
-    assert choose_texts(lengths, 1000, 0).tolist() == list(range(100))
-    some = choose_texts(lengths, 999, 0).tolist()
+    assert choose_texts(lengths, 1000, 100, 0).tolist() == list(range(100))
+    some = choose_texts(lengths, 999, 100, 0).tolist()
     assert len(some) == 100
-    some = choose_texts(lengths, 300, 0).tolist()
+    some = choose_texts(lengths, 300, 100, 0).tolist()
     assert len(some) == 30
     assert some == sorted(set(some))
     assert some != list(range(30))
-    assert some == choose_texts(lengths, 300, 0).tolist()
-    assert some != choose_texts(lengths, 300, 1).tolist()
-    assert len(choose_texts(np.array([50, 50]), 1, 0)) == 1
+    assert some == choose_texts(lengths, 300, 100, 0).tolist()
+    assert some != choose_texts(lengths, 300, 100, 1).tolist()
+    assert len(choose_texts(np.array([50, 50]), 1, 100, 0)) == 1
+
+
+def test_so_many_texts_are_those_that_a_size_chose() -> None:
+    lengths = np.random.default_rng(0).integers(1, 999, size=50)
+    by_size = choose_texts(lengths, 9000, 50, 3).tolist()
+    assert 5 < len(by_size) < 45
+    assert choose_texts(lengths, None, len(by_size), 3).tolist() == by_size
+    assert choose_texts(lengths, 9000, 5, 3).tolist() == choose_texts(lengths, None, 5, 3).tolist()
+    assert len(choose_texts(lengths, None, 5, 3)) == 5
+    assert choose_texts(lengths, None, 50, 3).tolist() == list(range(50))
 
 
 def test_texts_are_read_in_parts() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,24 @@ def test_options_over_those_of_a_config(tmp_path: Path, monkeypatch: pytest.Monk
     assert (chosen.seed, chosen.epochs, chosen.steps, chosen.minutes) == (8, 2, None, None)
     assert chosen.data == OPTIONS["lm"].data
     assert chosen.lowercase is False
+
+
+def test_n_grams_are_learned_from_as_many_texts_unless_time_or_data_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halves = {"network_accuracy": 0.5, "ngrams_texts": 1234}
+    timed = replace(OPTIONS["classify"], minutes=2.0, steps=None)
+    path = config_file(tmp_path / "config.json", timed, halves=halves)
+    start = ["train", "classify", "--config", str(path), "-o", "new"]
+    for more, texts in (
+        ([], 1234),
+        (["--steps", "9"], 1234),
+        (["--minutes", "3"], None),
+        (["other.csv"], None),
+    ):
+        chosen, _ = parsed([*start, *more], monkeypatch)
+        assert chosen.ngrams_texts == texts
+        assert "ngrams-texts" not in command_of(chosen, tmp_path)
 
 
 @pytest.mark.parametrize(

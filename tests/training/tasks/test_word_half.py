@@ -93,6 +93,18 @@ def test_a_timed_run_learns_from_a_part_that_its_seed_chooses(
     assert asked == [(0.1, 2)] * 8
 
 
+def test_a_run_that_is_repeated_learns_from_the_same_sentences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, again = half_of(), half_of()
+    with monkeypatch.context() as patched:
+        patched.setattr(word_half, "most_words", lambda minutes, labels: 5)
+        first.learn(0.1, 7)
+    again.learn(None, 7, first.texts)
+    assert first.texts < len(SENTENCES)
+    assert again.files({}) == first.files({})
+
+
 def test_its_file_has_the_weight_of_the_evaluation() -> None:
     half = learned()
     assert half_of().files({}) == {}
@@ -307,7 +319,8 @@ def test_scaling_leaves_forbidden_paths_forbidden() -> None:
     assert after[2, 1] == FORBIDDEN_SCORE
     assert network.head.crf.start[1] == FORBIDDEN_SCORE
     assert after[0, 1].item() == pytest.approx(factor * before[0, 1].item())
-    assert objective.halves().keys() == {"network_f1", "ngrams_f1", WEIGHT}
+    assert objective.halves().keys() == {"network_f1", "ngrams_f1", "ngrams_texts", WEIGHT}
+    assert objective.halves()["ngrams_texts"] == len(SENTENCES)
 
 
 def test_what_was_held_out_is_learned_from_in_the_end() -> None:
