@@ -82,7 +82,7 @@ class CurveSums:
     def __init__(self, labels: Sequence[str]) -> None:
         self._labels = labels
         self._calibration = Calibration()
-        self._limits = curve_limits()
+        self._limits = curve_limits(1)
         self._thresholds = Thresholds(self._limits)
         self._scores = LabelScores(len(labels), curve_limits(len(labels)))
 

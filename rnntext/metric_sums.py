@@ -31,7 +31,7 @@ def rate(part: float, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
-def curve_limits(labels: int = 1) -> NDArray[np.float64]:
+def curve_limits(labels: int) -> NDArray[np.float64]:
     """The thresholds of a curve, rising: 0, those of THRESHOLDS, and others at equal distances in
     log odds, which lie close where the probabilities of a certain model do. Of many labels, each
     of which has a curve, they are fewer."""

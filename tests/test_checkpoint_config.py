@@ -252,6 +252,7 @@ def test_fields_that_older_versions_did_not_write() -> None:
         ),
         ("quantization.metrics", [], "quantization.metrics must be an object, not []"),
         ("data.labels.a", 1.5, "data.labels.a must be an integer, not 1.5"),
+        ("data.train", -1, "data.train must be a whole number from 0 to 1,099,511,627,776, not -1"),
         ("precision", "int4", "precision must be one of float32, int8"),
         ("tokenizer.more", 1, "tokenizer.more is unknown"),
     ],

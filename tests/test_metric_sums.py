@@ -112,7 +112,7 @@ def test_scores_of_labels() -> None:
 
 
 def test_the_thresholds_of_a_curve() -> None:
-    limits = curve_limits()
+    limits = curve_limits(1)
     assert limits[0] == 0
     assert (np.diff(limits) > 0).all()
     assert limits[-1] < 1

@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from rnntext.training.data.store import Array
 
-_ITERATIONS = 60
 _HISTORY = 8  # steps that L-BFGS remembers, each of the size of all weights
 # The search ends when a step changes the loss, or every weight, by less than this.
 _TOLERANCE = 1e-4
@@ -89,16 +88,17 @@ def fit(
     shapes: Sequence[tuple[int, ...]],
     loss: Callable[[Sequence[Tensor]], Tensor],
     rows: int,
+    iterations: int,
     initial: Sequence[Tensor] | None = None,
 ) -> list[Tensor]:
     """Return the weights of these shapes at which `loss`, plus half of the sum of their squares,
     is least (L-BFGS, Liu and Nocedal 1989). `rows`: examples in the loss, which is a sum;
-    `initial`: where the search begins (None: at 0)."""
+    `iterations`: at most; `initial`: where the search begins (None: at 0)."""
     begun = [torch.zeros(shape) for shape in shapes] if initial is None else initial
     weights = [weight.clone().requires_grad_() for weight in begun]
     search = torch.optim.LBFGS(
         weights,
-        max_iter=_ITERATIONS,
+        max_iter=iterations,
         history_size=_HISTORY,
         tolerance_grad=1e-4 * rows**0.5,
         tolerance_change=_TOLERANCE,

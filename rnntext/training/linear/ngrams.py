@@ -32,6 +32,7 @@ _MAX_WEIGHTS = 1 << 22
 MAX_LABELS = 256
 # Rows of a table for each n-gram: an n-gram that was never seen finds an empty row mostly.
 _ROWS_PER_NGRAM = 4
+_ITERATIONS = 60  # of the search for weights, at most
 _PART = 1024  # texts that are read together
 # The share of a time budget, and the size that is learned from in a second, all strengths tried.
 _SHARE, SPEED = 0.25, 700_000
@@ -117,7 +118,7 @@ class NgramLearner:
 
         shapes = [tuple(scale.shape) for scale in scales]
         *weights, bias = fit(
-            [*shapes, (self.columns,)], lambda found: loss(logits(found)), self.texts
+            [*shapes, (self.columns,)], lambda found: loss(logits(found)), self.texts, _ITERATIONS
         )
         tables = [
             self._table(rows, weight * scale, size)

@@ -34,10 +34,13 @@ MAX_TAGS = 256
 _MIN_COUNT = 2
 # Weights in all: 8 MB in float16.
 _MAX_WEIGHTS = 1 << 22
+# Of the search for weights, at most. With 60 those of Turkish and Chinese were 0.2 points less
+# accurate.
+_ITERATIONS = 100
 # Scores of words that are computed together, 67 MB in float32.
 MAX_SCORES = 1 << 24
 # The share of a time budget, and the scores of words that are learned from in a second.
-_SHARE, SPEED = 0.25, 100_000
+_SHARE, SPEED = 0.25, 70_000
 
 
 class TagLearner:
@@ -121,6 +124,7 @@ class TagLearner:
                 [*shapes, (labels,), (labels,), (labels, labels), (labels,)],
                 loss,
                 self._count,
+                _ITERATIONS,
                 None if initial is None else self._begin_with(initial),
             )
         )

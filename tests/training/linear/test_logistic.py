@@ -58,7 +58,7 @@ def test_the_weights_minimize_the_loss_and_half_of_their_squares() -> None:
     def loss(weights: list[torch.Tensor]) -> torch.Tensor:
         return (weights[0] - 3).square().sum() + (weights[1] + 1).square().sum()
 
-    first, second = fit([(2, 1), (1,)], loss, 10)
+    first, second = fit([(2, 1), (1,)], loss, 10, 60)
     np.testing.assert_allclose(first, [[2], [2]], rtol=1e-3)
     np.testing.assert_allclose(second, [-2 / 3], rtol=1e-3)
     assert not first.requires_grad
@@ -74,7 +74,7 @@ def test_a_logistic_regression_is_at_its_optimum() -> None:
         logits = features @ weights[0]
         return torch.nn.functional.binary_cross_entropy_with_logits(logits, truth, reduction="sum")
 
-    (found,) = fit([(5,)], loss, 60)
+    (found,) = fit([(5,)], loss, 60, 60)
     found.requires_grad_()
     (loss([found]) + found.square().sum() / 2).backward()
     assert found.grad is not None

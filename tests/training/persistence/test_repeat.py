@@ -191,6 +191,11 @@ def test_another_budget_does_without_the_old_plans(
         assert set(asked.values()) == {None}
 
 
+def test_a_run_that_kept_its_plan_is_repeated_by_its_steps_alone(tmp_path: Path) -> None:
+    path = config_file(tmp_path / "config.json", OPTIONS["lm"], plans=[[0, 1234]])
+    assert (repeated_options(path).plans, repeated_options(path).steps) == ((), 1234)
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -230,6 +230,9 @@ def test_the_finished_network_is_weighted_and_both_halves_are_measured(multi: bo
     halves = made.halves()
     assert halves[WEIGHT] == pytest.approx(weights.second)
     assert Tables.parse(made.files(halves)[NGRAMS]).scale == pytest.approx(weights.second)
+    # The validation data were not held out, so nothing more is learned from them.
+    assert made.finished_files() == made.files(halves)
+    assert made.seconds_to_finish() == 0
     total = weights.first * before + weights.second * made._ngrams.valid_logits
     assert found["ece"] == pytest.approx(
         classification_metrics(

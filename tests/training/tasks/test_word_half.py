@@ -241,6 +241,9 @@ def test_the_finished_model_says_what_its_evaluation_measured(max_length: int) -
     assert halves["network_accuracy"] != measured["accuracy"]
     # The network is weighted now, as the file is.
     (content,) = objective.files({**measured, **halves}).values()
+    # The validation data were not held out, so nothing more is learned from them.
+    assert objective.finished_files() == {NGRAMS: content}
+    assert objective.seconds_to_finish() == 0
     model = WordModel(Weights.parse(content), 2)
     trained = TrainedModel.from_session(network.config, TOKENIZER, Session(export(network), 1))
     assert objective.evaluate_runtime(trained, quick=False) == measured
