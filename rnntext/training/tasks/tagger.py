@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 from rnntext import metrics
 from rnntext.config import ModelConfig
 from rnntext.errors import DataError
-from rnntext.text.batches import buckets, pad
+from rnntext.text.batches import blocks, buckets, pad
 from rnntext.text.formats import DataOptions
 from rnntext.text.lines import text_files
 from rnntext.text.tokenizer import EncodedWords, Tokenizer
@@ -48,6 +48,7 @@ from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.engine.objective import shard_rows
 from rnntext.training.events import Metrics
 from rnntext.training.linear.chains import PathScores
+from rnntext.training.linear.tagging import MAX_SCORES
 from rnntext.training.networks.crf import ConditionalRandomField, forbid_broken_spans
 from rnntext.training.networks.encoder import Network
 from rnntext.training.networks.tagger import Tagger
@@ -78,6 +79,19 @@ class _TaggedBatch(NamedTuple):
     words: Tensor  # (B): number of words
     weight: float  # divisor of the summed loss: words in the batch of all ranks
     tokens: int  # in the batch of all ranks
+
+
+# Validation sentences that are scored together: by its index, the pieces of each.
+_Block = dict[int, list[TaggedIds]]
+
+
+@dataclass(slots=True)
+class _Predicted:
+    """The tags of sentences that each of the two models predicts, and their sum."""
+
+    network: list[list[str]] = field(default_factory=list)
+    linear: list[list[str]] = field(default_factory=list)
+    both: list[list[str]] = field(default_factory=list)
 
 
 class Tagging(LabelledObjective):
@@ -169,8 +183,10 @@ class Tagging(LabelledObjective):
         assert self._linear is not None  # noqa: S101
         self._linear.learn(self._minutes, self.seed, self._ngrams_texts)
         indices = self.evaluated_indices(quick=False)
-        pieces = self._pieces(indices)
-        return self._metrics_of_scores(self._linear_scores(pieces), pieces, indices)
+        predicted: list[list[str]] = []
+        for block in self._blocks(indices):
+            predicted += self._decode(self._linear_scores(block), block)
+        return self.metrics_of(predicted, indices)
 
     def half_from_all_data(self) -> dict[str, bytes]:
         assert self._linear is not None  # noqa: S101
@@ -183,20 +199,19 @@ class Tagging(LabelledObjective):
         indices = self.evaluated_indices(quick=quick)
         if self._linear is None:
             return self.evaluate_examples(model, indices)
-        pieces = self._pieces(indices)
-        network, linear = self._network_scores(model, pieces), self._linear_scores(pieces)
-        first, second, _ = self._fit_weights(network, linear, pieces)
-        _scale_scores(model, first, forbidden_paths(self.labels))
-        both = network.times(first).plus(linear.times(second))
-        total, of_network, alone = (
-            self._metrics_of_scores(scored, pieces, indices) for scored in (both, network, linear)
+        predicted = _Predicted()
+        fitted = self._predict(model, self._linear, indices, predicted)
+        _scale_scores(model, fitted.network, forbidden_paths(self.labels))
+        network, linear = (
+            self.metrics_of(each, indices)[self._shown]
+            for each in (predicted.network, predicted.linear)
         )
         self._halves = {
-            f"network_{self._shown}": of_network[self._shown],
-            f"ngrams_{self._shown}": alone[self._shown],
-            WEIGHT: second,
+            f"network_{self._shown}": network,
+            f"ngrams_{self._shown}": linear,
+            WEIGHT: fitted.linear,
         }
-        return total
+        return self.metrics_of(predicted.both, indices)
 
     def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
         from rnntext.runtime.tagger import Tagger as OnnxTagger
@@ -216,34 +231,53 @@ class Tagging(LabelledObjective):
         return self.metrics_of(predicted, indices)
 
     def evaluate_examples(self, model: Tagger, indices: Sequence[int]) -> Metrics:
-        pieces = self._pieces(indices)
-        network = self._network_scores(model, pieces)
-        measured = self._metrics_of_scores(network, pieces, indices)
+        predicted = _Predicted()
         if self._linear is None:
-            return measured
+            for block in self._blocks(indices):
+                predicted.network += self._decode(self._network_scores(model, block), block)
+            return self.metrics_of(predicted.network, indices)
+        fitted = self._predict(model, self._linear, indices, predicted)
         # Both are scaled by one number in the finished model: here the network's is left as it is.
-        linear = self._linear_scores(pieces)
-        first, second, log_loss = self._fit_weights(network, linear, pieces)
-        both = network.times(first).plus(linear.times(second))
         return {
-            **self._metrics_of_scores(both, pieces, indices),
-            f"network_{self._shown}": measured[self._shown],
-            LOSS: log_loss,
-            WEIGHT: second / first,
+            **self.metrics_of(predicted.both, indices),
+            f"network_{self._shown}": self.metrics_of(predicted.network, indices)[self._shown],
+            LOSS: fitted.log_loss,
+            WEIGHT: fitted.linear / fitted.network,
         }
 
-    def _pieces(self, indices: Sequence[int]) -> list[tuple[int, TaggedIds]]:
-        """Return the pieces of validation sentences, each with the index of its sentence."""
-        return [(i, piece) for i in indices for piece in self.valid[i].pieces(self.max_length)]
+    def _predict(
+        self, model: Tagger, linear: WordHalf, indices: Sequence[int], predicted: _Predicted
+    ) -> Fitted:
+        """Add the tags that the network, the linear model and their sum predict for validation
+        sentences. Return the weights of the sum: those of the first block, for the scores of all
+        sentences might fill memory."""
+        fitted: Fitted | None = None
+        for block in self._blocks(indices):
+            network, other = self._network_scores(model, block), self._linear_scores(block)
+            if fitted is None:
+                tags = [piece.tags for pieces in block.values() for piece in pieces]
+                fitted = linear.fit_weights(network, other, tags)
+            both = network.times(fitted.network).plus(other.times(fitted.linear))
+            predicted.network += self._decode(network, block)
+            predicted.linear += self._decode(other, block)
+            predicted.both += self._decode(both, block)
+        assert fitted is not None  # noqa: S101
+        return fitted
 
-    def _network_scores(self, model: Tagger, pieces: Sequence[tuple[int, TaggedIds]]) -> Scored:
-        """Return the scores of the network."""
+    def _blocks(self, indices: Sequence[int]) -> Iterator[_Block]:
+        """Divide validation sentences into consecutive blocks whose scores fit into memory."""
+        sizes = np.array([len(self.valid[i].tags) for i in indices]) * len(self.labels)
+        for part in blocks(sizes, MAX_SCORES):
+            yield {i: list(self.valid[i].pieces(self.max_length)) for i in indices[part]}
+
+    def _network_scores(self, model: Tagger, block: _Block) -> Scored:
         model.eval()
+        pieces = [piece for pieces in block.values() for piece in pieces]
         emissions: list[Array] = [np.empty(0)] * len(pieces)
-        lengths = np.array([len(piece.ids) for _, piece in pieces])
+        lengths = np.array([len(piece.ids) for piece in pieces])
         with torch.no_grad():
             for index in buckets(lengths, max_rows=256, max_tokens=1 << 15):
-                batch = self._tensors([pieces[i][1] for i in index])
+                batch = self._tensors([pieces[i] for i in index])
                 ids, token_counts, first, last, _, word_counts = batch
                 found = model(ids, token_counts, first, last).float().cpu().numpy()
                 for place, row, count in zip(index, found, word_counts.tolist(), strict=True):
@@ -254,37 +288,22 @@ class Tagging(LabelledObjective):
         start, transitions, end = (score.detach().cpu().numpy().copy() for score in paths)
         return Scored(emissions, (start, transitions, end))
 
-    def _linear_scores(self, pieces: Sequence[tuple[int, TaggedIds]]) -> Scored:
+    def _linear_scores(self, block: _Block) -> Scored:
         assert self._linear is not None  # noqa: S101
-        sentences: dict[int, list[TaggedIds]] = {}
-        for index, piece in pieces:
-            sentences.setdefault(index, []).append(piece)
-        return self._linear.scores(
-            [
-                words
-                for index, parts in sentences.items()
-                for words in words_of_pieces(self._linear.valid_words[index], parts)
-            ]
-        )
+        of_sentence = self._linear.valid_words
+        words = [w for i, pieces in block.items() for w in words_of_pieces(of_sentence[i], pieces)]
+        return self._linear.scores(words)
 
-    def _fit_weights(
-        self, network: Scored, linear: Scored, pieces: Sequence[tuple[int, TaggedIds]]
-    ) -> Fitted:
-        assert self._linear is not None  # noqa: S101
-        return self._linear.fit_weights(network, linear, [piece.tags for _, piece in pieces])
-
-    def _metrics_of_scores(
-        self, scored: Scored, pieces: Sequence[tuple[int, TaggedIds]], indices: Sequence[int]
-    ) -> Metrics:
-        """Return the metrics of validation sentences whose pieces have these scores."""
+    def _decode(self, scored: Scored, block: _Block) -> list[list[str]]:
+        """Return the tags of the sentences of a block, whose pieces have these scores."""
         crf = ConditionalRandomField(len(self.labels))
-        predicted: dict[int, list[str]] = {i: [] for i in indices}
-        lengths = np.array([len(piece.tags) for _, piece in pieces])
-        paths: list[Array] = [np.empty(0, np.int64)] * len(pieces)
+        lengths = np.array([len(each) for each in scored.emissions])
+        paths: list[Array] = [np.empty(0, np.int64)] * len(lengths)
+        rows_together = max(1, min(256, MAX_SCORES // len(self.labels) ** 2))
         with torch.no_grad():
             for name, score in zip(PathScores._fields, scored.paths, strict=True):
                 getattr(crf, name).copy_(torch.from_numpy(score))
-            for index in buckets(lengths, max_rows=256, max_tokens=1 << 15):
+            for index in buckets(lengths, max_rows=rows_together, max_tokens=1 << 15):
                 rows = [scored.emissions[i] for i in index]
                 padded = np.zeros((len(rows), max(map(len, rows)), len(self.labels)), np.float32)
                 for row, each in zip(padded, rows, strict=True):
@@ -293,9 +312,10 @@ class Tagging(LabelledObjective):
                 decoded = crf.decode(torch.from_numpy(padded), counts).numpy()
                 for place, path in zip(index, decoded, strict=True):
                     paths[place] = path[: lengths[place]]
-        for (sentence, _), path in zip(pieces, paths, strict=True):
-            predicted[sentence] += [self.labels[tag] for tag in path]
-        return self.metrics_of(list(predicted.values()), indices)
+        path_of = iter(paths)
+        return [
+            [self.labels[tag] for _ in pieces for tag in next(path_of)] for pieces in block.values()
+        ]
 
     def metrics_of(self, predicted: Sequence[Sequence[str]], indices: Sequence[int]) -> Metrics:
         """Return the metrics of the predicted tags of validation sentences, given by their

@@ -154,6 +154,9 @@ class WordHalf(LinearHalf):
         """Find the weights of both models with which these tags of sentences are likeliest."""
         # Sentences with a tag that the model lacks tell nothing; of many, the first are enough.
         chosen = [number for number, each in enumerate(tags) if each.max() < self.labels]
+        if not chosen:
+            half = float(np.exp(_PRIOR_MEAN))
+            return Fitted(half, half, 0.0)
         words = np.cumsum([len(tags[number]) for number in chosen])
         chosen = chosen[: int(np.searchsorted(words, MAX_SCORES // self.labels)) + 1]
         gold = [tags[number] for number in chosen]

@@ -21,6 +21,7 @@ from rnntext.training.linear.chains import Chains, PathScores
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.tagger import Tagger
 from rnntext.training.onnx.from_network import export
+from rnntext.training.tasks import tagger as tagger_module
 from rnntext.training.tasks import word_half
 from rnntext.training.tasks.ngram_half import WEIGHT
 from rnntext.training.tasks.tagger import LOSS, Tagging, forbidden_paths
@@ -185,6 +186,37 @@ def test_sentences_with_a_tag_that_the_model_lacks_do_not_count() -> None:
     longer = [Scored([*each.emissions, extra], each.paths) for each in models]
     half = half_of()
     assert half.fit_weights(*longer, with_unseen) == half.fit_weights(*models, tags)
+
+
+def test_without_a_sentence_to_learn_from_both_count_alike() -> None:
+    tags = [np.array([0, 2]), np.array([2])]
+    models = [scored([np.array([0, 1]), np.array([1])], size, 1) for size in (2, 1)]
+    assert half_of().fit_weights(*models, tags) == pytest.approx((0.5, 0.5, 0))
+
+
+def test_sentences_are_scored_in_blocks_that_fit_into_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    objective, network = objective_of(), random_tagger()
+    list(objective.prepare({}))
+    whole = objective.evaluate(network)
+    fitted = objective._predict(network, objective._linear, range(6), tagger_module._Predicted())
+    monkeypatch.setattr(tagger_module, "MAX_SCORES", 8)
+    blocks = list(objective._blocks(range(6)))
+    assert [list(block) for block in blocks] == [[0, 1], [2, 3], [4], [5]]
+    # The weights are those of the first block, unless it is told otherwise.
+    monkeypatch.setattr(WordHalf, "fit_weights", lambda *_: fitted)
+    assert objective.evaluate(network) == whole
+    alone = Tagging(
+        objective.train,
+        objective.valid,
+        labels=PLAIN,
+        max_length=512,
+        batch_size=3,
+        seed=0,
+        machine=CPU,
+    )
+    assert alone.evaluate(network)["accuracy"] == whole["network_accuracy"]
 
 
 def test_a_broken_span_in_the_data_does_not_silence_the_models() -> None:
