@@ -16,13 +16,14 @@ import re
 import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from rnntext.ngrams import hash_pairs, hash_words, read_tensors, write_tensors
+from rnntext.text.chunk_cache import append
 
 Array = npt.NDArray[Any]
 
@@ -151,7 +152,8 @@ class WordIndex:
 
     def words(self, start: int = 0) -> list[str]:
         """Return the words from number `start` on."""
-        return list(self._numbers)[start:]
+        newest_first = islice(reversed(self._numbers), len(self) - start)
+        return list(newest_first)[::-1]
 
     def read(self, sentences: Iterable[Sequence[str]]) -> Array:
         """Return the numbers of the words of sentences one after the other, with REACH empty words
@@ -213,25 +215,27 @@ class _ScoredWords:
     def __init__(self, model: WordModel) -> None:
         self._model = model
         self.index = WordIndex()
+        self._count = 0  # words that are scored; the arrays have spare room
         self.lower: Array = np.zeros(0, np.uint32)
         # (words, offsets, tags)
         self.scores: Array = np.zeros((0, len(OFFSETS), model.tags), np.float32)
 
     def read(self, sentences: Iterable[Sequence[str]]) -> Array:
         numbers = self.index.read(sentences)
-        if len(self.index) > len(self.lower):
-            forms = Forms(self.index.words(len(self.lower)))
+        if len(self.index) > self._count:
+            forms = Forms(self.index.words(self._count))
             count = len(forms.lower)
             new = np.stack(
                 [self._model.sums(*forms.features(offset), count) for offset in OFFSETS], axis=1
             )
-            self.scores = np.concatenate([self.scores, new])
-            self.lower = np.concatenate([self.lower, forms.lower])
+            self.scores = append(self.scores, self._count, new)
+            self.lower = append(self.lower, self._count, forms.lower)
+            self._count += count
         return numbers
 
     @property
     def is_full(self) -> bool:
-        return self.scores.size > _MAX_SCORES
+        return self._count * len(OFFSETS) * self._model.tags > _MAX_SCORES
 
 
 class WordModel:
@@ -263,7 +267,7 @@ class WordModel:
             except BaseException:  # after Ctrl-C some words have a number but no scores
                 self._words = _ScoredWords(self)
                 raise
-            # What is added later does not change these arrays.
+            # What is added later does not change the rows of these words.
             scores, lower = self._words.scores, self._words.lower
             if self._words.is_full:
                 self._words = _ScoredWords(self)

@@ -107,9 +107,9 @@ class _ChunkTable:
         sizes = np.fromiter(map(len, encoded), np.int64, len(encoded))
         ends = self._id_count + np.cumsum(sizes)
         ids = np.fromiter(chain.from_iterable(encoded), np.int32)
-        self._starts = _append(self._starts, self._chunk_count, ends - sizes)
-        self._sizes = _append(self._sizes, self._chunk_count, sizes)
-        self._ids = _append(self._ids, self._id_count, ids)
+        self._starts = append(self._starts, self._chunk_count, ends - sizes)
+        self._sizes = append(self._sizes, self._chunk_count, sizes)
+        self._ids = append(self._ids, self._id_count, ids)
         self._chunk_count += len(new_chunks)
         self._id_count += len(ids)
         for chunk in new_chunks:
@@ -133,13 +133,14 @@ class _ChunkIndex(dict[str, int]):
         return index
 
 
-def _append(
+def append(
     array: npt.NDArray[Scalar], length: int, values: npt.NDArray[Scalar]
 ) -> npt.NDArray[Scalar]:
-    """Write `values` behind the first `length` items; reallocate at twice the size if needed."""
+    """Write `values` behind the first `length` rows; reallocate at twice the size if needed. What
+    others see of the first rows does not change."""
     stop = length + len(values)
     if stop > len(array):
-        old, array = array, np.empty(max(stop, 2 * len(array)), array.dtype)
+        old, array = array, np.empty((max(stop, 2 * len(array)), *array.shape[1:]), array.dtype)
         array[:length] = old[:length]
     array[length:stop] = values
     return array
