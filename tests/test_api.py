@@ -36,8 +36,8 @@ def kinds_of(annotations: object) -> dict[str, str]:
 def test_the_keywords_are_the_options() -> None:
     """Every option of the command line is a keyword of the same type."""
     options = kinds_of(TrainingOptions)
-    # Arguments by position, and two that only repeat a run in minutes.
-    for name in ("task", "data", "part", "plans"):
+    # Arguments by position, and those that only repeat a run in minutes.
+    for name in ("task", "data", "part", "plans", "ngrams_texts"):
         del options[name]
     # None and not given are the same.
     assert {n: k.replace("Optional", "") for n, k in kinds_of(TrainingKeywords).items()} == options
@@ -143,8 +143,13 @@ def test_evaluate_is_the_command(run: Shell, classifier: Path) -> None:
 def test_evaluate_gives_what_the_command_gives(
     run: Shell, classifier: Path, tagger: Path, lm: Path, tmp_path: Path
 ) -> None:
-    for model, name in ((classifier, "reviews.csv"), (tagger, "tagged.conllu")):
-        data, more = CORPORA / name, ("--errors", 3, "--threads", 1)
+    # So that every model makes mistakes: no text is right for both rows, no noun is PUNCT.
+    reviews, tags = tmp_path / "wrong.csv", tmp_path / "wrong.conllu"
+    reviews.write_text("text,label\n" + "some text,pos\nsome text,neg\n" * 3, "utf-8")
+    text = (CORPORA / "tagged.conllu").read_text("utf-8")
+    tags.write_text(text.replace("\tNOUN\t", "\tPUNCT\t"), "utf-8")
+    for model, data in ((classifier, reviews), (tagger, tags)):
+        more = ("--errors", 3, "--threads", 1)
         asked = ("evaluate", "-m", model, data, *more, "--json")
         files = ("-o", tmp_path / "a.svg", "--predictions", tmp_path / "a.jsonl")
         (wanted,) = run(*asked, *files).done().objects

@@ -73,7 +73,8 @@ def line(words: Words, out: Path, but: str = "") -> list[str]:
         elif "--model" in param.opts:
             line += ["-m", MISSING]
         elif "--output" in param.opts:
-            line += ["-o", str(out)]
+            # A picture has another name than a graph.
+            line += ["-o", str(out.with_suffix(".svg") if words == ("evaluate",) else out)]
     return line
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def test_a_closed_terminal_saves_the_run(tmp_path: Path) -> None:
     words = ["train", "lm", str(tmp_path / "text.txt"), "-o", str(out), "--steps", "1000000"]
     process, terminal = pty.fork()
     if process == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup, and so inherited
         os.execv(sys.executable, [sys.executable, "-m", "rnntext", *words, *SMALL])  # noqa: S606
     shown = b""
     while b"loss" not in shown:  # of a step
