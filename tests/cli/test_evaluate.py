@@ -174,11 +174,18 @@ def test_many_labels_have_no_matrix(run: Shell, classifier: Path, tmp_path: Path
 
 
 def test_the_worst_mistakes_are_those_of_classify(
-    run: Shell, classifier: Path, tagger: Path, lm: Path
+    run: Shell, classifier: Path, tagger: Path, lm: Path, tmp_path: Path
 ) -> None:
-    data = CORPORA / "reviews.csv"
-    with data.open(encoding="utf-8", newline="") as file:
+    with (CORPORA / "reviews.csv").open(encoding="utf-8", newline="") as file:
         reviews = list(csv.DictReader(file))
+    # Some labels are wrong, so that a classifier that has learned all of them makes mistakes.
+    for review in reviews[:40]:
+        review["label"] = {"pos": "neg", "neg": "pos"}[review["label"]]
+    data = tmp_path / "reviews.csv"
+    with data.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["text", "label"])
+        writer.writeheader()
+        writer.writerows(reviews)
     answers = run("classify", "-m", classifier, *ONE, "--text-column", "text", data).done().lines
     given = [line.split("\t") for line in answers]
     wrong = [
@@ -186,6 +193,7 @@ def test_the_worst_mistakes_are_those_of_classify(
         for row, (label, p) in zip(reviews, given, strict=True)
         if label != row["label"]
     ]
+    assert wrong
     args = ("evaluate", "-m", classifier, *ONE, "--errors", 10_000, data)
     (found,) = run(*args, "--json").done().objects
     surest = sorted((each["probability"] for each in wrong), reverse=True)
