@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from rnntext.answer_curves import AnswerCurves
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import UsageError
-from rnntext.evaluation import Extras
+from rnntext.evaluation import Extras, evaluate_with
+from rnntext.plotting import answer_figure
+from rnntext.runtime import evaluate
+from rnntext.runtime.answers import Answer, Mistake
 from rnntext.runtime.model import TrainedModel
+from rnntext.text.formats import DataOptions
 from rnntext.text.tokenizer import Tokenizer
 
 DIRECTORY = Path("model")
@@ -69,3 +76,26 @@ def test_a_language_model_has_none(extras: Extras, flag: str) -> None:
     with pytest.raises(UsageError, match=f"^{flag} is for a classifier or a tagger: model is a"):
         extras.check(model_of("lm"), DIRECTORY, [])
     Extras().check(model_of("lm"), DIRECTORY, [])
+
+
+def test_the_picture_is_of_the_answers_that_were_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answers(
+        model: object, data: object, options: object, **given: Any
+    ) -> tuple[dict[str, float], list[Mistake]]:
+        assert (given["mistakes"], given["predictions"]) == (3, None)
+        given["watch"]([Answer("a", 1, {}, "a", "b", 0.75, scores=np.array([0.25, 0.75]))])
+        return {"accuracy": 0.0}, []
+
+    def draw(curves: AnswerCurves, title: str, file_format: str) -> bytes:
+        return f"{title} {file_format} {curves.answers} {curves.ece}".encode()
+
+    monkeypatch.setattr(evaluate, "evaluate_answers", answers)
+    monkeypatch.setattr(answer_figure, "render_answers", draw)
+    picture = tmp_path / "p.svg"
+    found = evaluate_with(
+        Extras(3, picture=picture), model_of("classify"), "mine", ["data"], DataOptions()
+    )
+    assert found == ({"accuracy": 0.0}, [])
+    assert picture.read_text("utf-8") == "mine svg 1 0.75"
