@@ -15,23 +15,21 @@ fastText's row needs the package fasttext.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import importlib.util
 import json
 import random
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
+from comparison import compare, print_table, run_sets
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
@@ -53,21 +51,11 @@ Predict = Callable[[list[str]], list[str]]
 
 def main() -> None:
     """Print a table for each set."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--sets", default="sst2,sst2-500,imdb-500,imdb-2000,tickets")
-    parser.add_argument("--minutes", type=float, help="of rnntext's runs; without: until it stops")
-    parser.add_argument("--seeds", type=int, default=3)
-    words = [*sys.argv[1:], "--"]
-    end = words.index("--")
-    given, train_options = parser.parse_args(words[:end]), words[end + 1 : -1]
-    budget = [] if given.minutes is None else ["--minutes", str(given.minutes)]
-    for name in given.sets.split(","):
-        measure(given.data, name, given.seeds, [*budget, *train_options])
+    run_sets(__doc__, "sst2,sst2-500,imdb-500,imdb-2000,tickets", measure)
 
 
 def measure(data: Path, name: str, seeds: int, options: list[str]) -> None:
-    """Print the accuracy and macro F1 of each peer on one set: mean and standard deviation."""
+    """Print the accuracy and macro F1 of each peer on one set."""
     peers: dict[str, Callable[[Split, int], Predict]] = {
         "TF-IDF, logistic regression": lambda split, seed: tfidf(split),
         "naive Bayes words + characters": lambda split, seed: weighted(split),
@@ -75,29 +63,17 @@ def measure(data: Path, name: str, seeds: int, options: list[str]) -> None:
     }
     if importlib.util.find_spec("fasttext") is not None:
         peers["fastText, pairs of words"] = fasttext
-    scores: dict[str, list[tuple[float, float, float]]] = {peer: [] for peer in peers}
-    for seed in range(seeds):
-        split = read(data, name, seed)
+
+    def judge(split: Split, found: list[str]) -> tuple[float, float]:
         gold = [label for label, _ in split.test]
-        for peer, learn in peers.items():
-            started = time.perf_counter()
-            predict = learn(split, seed)
-            seconds = time.perf_counter() - started
-            found = predict([text for _, text in split.test])
-            accuracy = float(np.mean([a == b for a, b in zip(found, gold, strict=True)]))
-            scores[peer].append((accuracy, f1_score(gold, found, average="macro"), seconds))
-    print(f"\n{name}: {len(split.train):,} to learn from, {len(split.test):,} held out")
-    print("| | accuracy | macro F1 | seconds |\n| --- | --- | --- | --- |")
-    for peer, rows in scores.items():
-        accuracy, f1, seconds = zip(*rows, strict=True)
-        print(f"| {peer} | {spread(accuracy)} | {spread(f1)} | {statistics.mean(seconds):.0f} |")
-    sys.stdout.flush()
+        accuracy = float(np.mean([a == b for a, b in zip(found, gold, strict=True)]))
+        return accuracy, f1_score(gold, found, average="macro")
 
-
-def spread(values: tuple[float, ...]) -> str:
-    """Mean and standard deviation in per cent."""
-    deviation = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * statistics.mean(values):.1f}{deviation}"
+    splits = [read(data, name, seed) for seed in range(seeds)]
+    scores = compare(peers, splits, lambda split: [text for _, text in split.test], judge)
+    learned, held_out = len(splits[0].train), len(splits[0].test)
+    title = f"{name}: {learned:,} to learn from, {held_out:,} held out"
+    print_table(title, ["accuracy", "macro F1"], scores, 1)
 
 
 # Data

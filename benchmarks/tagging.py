@@ -14,18 +14,16 @@ held out is seen by neither. Needs python-crfsuite.
 
 from __future__ import annotations
 
-import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pycrfsuite
+from comparison import compare, print_table, run_sets
 
 from rnntext.metrics import is_span_tags, tagging_metrics
 from rnntext.text.formats import DataOptions
@@ -46,49 +44,26 @@ class Split(NamedTuple):
 
 def main() -> None:
     """Print a table for each set."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--sets", default="ewt,conll,fr,tr,vi,zh,ja")
-    parser.add_argument("--minutes", type=float, help="of rnntext's runs; without: until it stops")
-    parser.add_argument("--seeds", type=int, default=3)
-    words = [*sys.argv[1:], "--"]
-    end = words.index("--")
-    given, train_options = parser.parse_args(words[:end]), words[end + 1 : -1]
-    budget = [] if given.minutes is None else ["--minutes", str(given.minutes)]
-    for name in given.sets.split(","):
-        measure(given.data, name, given.seeds, [*budget, *train_options])
+    run_sets(__doc__, "ewt,conll,fr,tr,vi,zh,ja", measure)
 
 
 def measure(data: Path, name: str, seeds: int, options: list[str]) -> None:
-    """Print the accuracy, or the F1 of spans, of both on one set: mean and standard deviation."""
+    """Print the accuracy, or the F1 of spans, of both on one set."""
     peers: dict[str, Callable[[Split, int], Predict]] = {
         "CRFsuite": lambda split, seed: crfsuite(split),
         "rnntext": lambda split, seed: rnntext(split, seed, options),
     }
-    scores: dict[str, list[tuple[float, float]]] = {peer: [] for peer in peers}
-    for seed in range(seeds):
-        split = read(data, name, seed)
-        gold = [tags for _, tags in split.test]
-        spans = is_span_tags({tag for tags in gold for tag in tags})
-        for peer, learn in peers.items():
-            started = time.perf_counter()
-            predict = learn(split, seed)
-            seconds = time.perf_counter() - started
-            found = predict([words for words, _ in split.test])
-            measured = tagging_metrics(gold, found, spans)
-            scores[peer].append((measured["f1" if spans else "accuracy"], seconds))
-    print(f"\n{name}: {len(split.train):,} sentences to learn from, {len(split.test):,} held out")
-    print(f"| | {'F1' if spans else 'accuracy'} | seconds |\n| --- | --- | --- |")
-    for peer, rows in scores.items():
-        rates, seconds_of = zip(*rows, strict=True)
-        print(f"| {peer} | {spread(rates)} | {statistics.mean(seconds_of):.0f} |")
-    sys.stdout.flush()
+    splits = [read(data, name, seed) for seed in range(seeds)]
+    spans = is_span_tags({tag for _, tags in splits[0].test for tag in tags})
 
+    def judge(split: Split, found: list[list[str]]) -> tuple[float]:
+        measured = tagging_metrics([tags for _, tags in split.test], found, spans)
+        return (measured["f1" if spans else "accuracy"],)
 
-def spread(values: tuple[float, ...]) -> str:
-    """Mean and standard deviation in per cent."""
-    deviation = f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{100 * statistics.mean(values):.2f}{deviation}"
+    scores = compare(peers, splits, lambda split: [words for words, _ in split.test], judge)
+    learned, held_out = len(splits[0].train), len(splits[0].test)
+    title = f"{name}: {learned:,} sentences to learn from, {held_out:,} held out"
+    print_table(title, ["F1" if spans else "accuracy"], scores, 2)
 
 
 def read(data: Path, name: str, seed: int) -> Split:
