@@ -218,7 +218,8 @@ class Tagging(LabelledObjective):
 
         indices = self.evaluated_indices(quick=quick)
         sentences = [self.valid[i] for i in indices]
-        words: Sequence[Sequence[str]] = [range(len(s.tags)) for s in sentences]  # type: ignore[misc]
+        # Without a linear model the words are only counted.
+        words: Sequence[Sequence[str]] = [[""] * len(s.tags) for s in sentences]
         if self._linear is not None:
             words = [self._linear.valid_words[i] for i in indices]
             weighted = self._linear.model(self._halves[WEIGHT])
