@@ -58,6 +58,7 @@ class TrainingKeywords(TypedDict, total=False):
     min_frequency: int
     lowercase: bool
     init: str
+    direction: str
     epochs: int
     steps: int
     minutes: float

@@ -25,6 +25,8 @@ SHOWN_LABELS = 20  # of a model with more, for a reader's eyes
 FORBIDDEN_SCORE = -1e4
 # The value of padding in max pooling, and its initial value. Hidden states are at least -1.
 POOLING_FLOOR = -1e4
+# Prefix of the weights of a language model's second encoder, which no graph has.
+BACKWARD_WEIGHTS = "backward_encoder."
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,9 @@ class ModelConfig:
     multi_label: bool = False
     # Maximum length of a sequence, in tokens; a longer document is read in windows.
     max_length: int = 0
+    # A language model has a second encoder of the same sizes, which reads from the end of a text.
+    # Nothing that runs the model uses it; `--init` does.
+    backward_encoder: bool = False
 
     def __post_init__(self) -> None:
         one_of("task", self.task, tuple(TASKS))
@@ -86,9 +91,14 @@ class ModelConfig:
             at_least("max_length", self.max_length, 1)
         if has_labels != bool(self.labels):
             raise UsageError("a classifier and a tagger have labels, a language model has none")
+        if self.backward_encoder and (has_labels or self.encoder.bidirectional):
+            raise UsageError("only a language model has a second encoder, which reads backwards")
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "labels": list(self.labels)}
+        fields = {**asdict(self), "labels": list(self.labels)}
+        if not self.backward_encoder:
+            del fields["backward_encoder"]  # versions that do not know it can read the model
+        return fields
 
     @classmethod
     def from_json(cls, value: object, path: str | Path = "config.json") -> Self:

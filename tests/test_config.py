@@ -15,6 +15,7 @@ MODELS = [
     ModelConfig("lm", EncoderConfig("gru", 11, 4, 6, 2, False)),
     ModelConfig("classify", ENCODER, ("naïve", "café", "你好", "🙂"), True, 400),
     ModelConfig("tag", EncoderConfig("rnn", 5, 4, 3, 1, True), ("O", "B-x"), False, 512),
+    ModelConfig("lm", EncoderConfig("gru", 11, 4, 6, 2, False), backward_encoder=True),
 ]
 
 
@@ -23,6 +24,11 @@ def test_a_configuration_survives_json(config: ModelConfig) -> None:
     again = ModelConfig.from_json(json.loads(json.dumps(config.to_json())))
     assert again == config
     assert hash(again) == hash(config)
+
+
+def test_a_field_that_older_versions_do_not_know_is_written_where_it_is_needed() -> None:
+    written = ["backward_encoder" in config.to_json() for config in MODELS]
+    assert written == [False, False, False, True]
 
 
 def test_sizes() -> None:
@@ -67,6 +73,7 @@ def test_an_invalid_encoder_is_refused(change: dict[str, Any], named: str) -> No
         {"labels": ["a", 3]},
         {"multi_label": None},
         {"max_length": True},
+        {"backward_encoder": True},  # only a language model has one
         {"more": 1},
     ],
 )

@@ -54,6 +54,7 @@ def describe(directory: Path) -> dict[str, Any]:
         "hidden": encoder.hidden_size,
         "embed": encoder.embed_size,
         "bidirectional": encoder.bidirectional,
+        **({"direction": "both"} if model.backward_encoder else {}),
         "parameters": config.parameters,
         "bytes": sum(file["size"] for file in found.config["files"].values()),
         "precision": config.precision,

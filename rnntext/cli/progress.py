@@ -160,11 +160,14 @@ class Progress:
         self._task_name, self._labels = event.model.task, frozenset(event.model.labels)
         details = "".join(f", {detail}" for detail in event.details)
         processes = f", {event.processes} processes" if event.processes > 1 else ""
+        direction = " bidirectional" if encoder.bidirectional else ""
+        if event.model.backward_encoder:
+            direction = " and another that reads backward"
         self.print_line(
             f"{summary.train:,} {summary.unit} to train on, {summary.valid:,} to validate on; "
             f"{encoder.cell} {encoder.num_layers}x{encoder.hidden_size}"
-            f"{' bidirectional' if encoder.bidirectional else ''}, {event.tokenizer} vocabulary "
-            f"of {encoder.vocab_size:,}, {event.parameters:,} parameters; {event.machine}, "
+            f"{direction}, {event.tokenizer} vocabulary of {encoder.vocab_size:,}, "
+            f"{event.parameters:,} parameters; {event.machine}, "
             f"{event.threads} threads{details}{processes}"
         )
         self.print_line(_encoded(event.encoded))

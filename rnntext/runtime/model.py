@@ -17,7 +17,7 @@ import numpy.typing as npt
 from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
 from rnntext.checkpoint_config import CheckpointConfig
-from rnntext.config import ModelConfig
+from rnntext.config import BACKWARD_WEIGHTS, ModelConfig
 from rnntext.errors import CheckpointError, DataError
 from rnntext.held_file import HeldFile, damaged
 from rnntext.runtime.session import Session
@@ -189,7 +189,11 @@ def _open_graph(
 def _open_generation_graph(found: Checkpoint, precision: str, threads: int | None) -> Session:
     """Open the graph that samples text by itself. In float32 it has no matrices of its own: they
     are those of the weights."""
-    matrices = [name for name, shape in found.shapes.items() if len(shape) == 2]
+    matrices = [
+        name
+        for name, shape in found.shapes.items()
+        if len(shape) == 2 and not name.startswith(BACKWARD_WEIGHTS)
+    ]
     weights = checkpoint.load_tensors(found, matrices) if precision == "float32" else {}
     graph = found.held(checkpoint.GENERATION)
     return Session(graph, threads, intra_op=True, weights=weights)

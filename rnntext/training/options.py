@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PRESETS = ("tiny", "small", "medium", "large")
 TOKENIZERS = ("bpe", "word", "char", "byte")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+FORWARD, BOTH = "forward", "both"  # directions of a language model
 SELECTORS = ("log_loss", "accuracy", "macro_f1")  # metrics of a classifier
 
 # Sections of the help of `train`.
@@ -244,6 +245,14 @@ class TrainingOptions:
         changes_data=False,
         within=arguments.WIDTH,
         set_by_init=True,
+    )
+    direction: str = option(
+        FORWARD,
+        "Read forward, or with a second encoder backward too, for what --init starts from it.",
+        panel=MODEL,
+        changes_data=False,
+        tasks=("lm",),
+        choices=(FORWARD, BOTH),
     )
     tokenizer: str | None = option(
         None,

@@ -54,7 +54,7 @@ from rnntext.training.memory_needs import (
 from rnntext.training.networks.encoder import Network
 from rnntext.training.networks.size import network_size
 from rnntext.training.onnx.from_network import export, numpy_weights, verify
-from rnntext.training.options import TrainingOptions
+from rnntext.training.options import BOTH, TrainingOptions
 from rnntext.training.persistence import resume as resuming
 from rnntext.training.persistence.destination import Destination
 from rnntext.training.persistence.pretrained import PretrainedEncoder
@@ -376,7 +376,14 @@ def _choose_model(
         num_layers=recipe.layers,
         bidirectional=recipe.bidirectional,
     )
-    config = ModelConfig(options.task, encoder, data.labels, options.multi_label, recipe.max_length)
+    config = ModelConfig(
+        options.task,
+        encoder,
+        data.labels,
+        options.multi_label,
+        recipe.max_length,
+        backward_encoder=options.direction == BOTH,
+    )
     return recipe, config
 
 

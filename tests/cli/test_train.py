@@ -314,6 +314,20 @@ def test_a_language_model_starts_another(task: str, run: Shell, lm: Path, tmp_pa
     run(task, "-m", tmp_path / "m", "--text", SAMPLE).done()
 
 
+def test_a_language_model_with_two_encoders_starts_both_directions(
+    run: Shell, tmp_path: Path
+) -> None:
+    """It answers as any other, with the weights of its first encoder alone."""
+    base, args = tmp_path / "base", ("--steps", 2, "--threads", "1", "-q")
+    run("train", "lm", CORPORA / "stories.txt", "-o", base, "--direction", "both", *args).done()
+    assert run("info", base).pairs["direction"] == "both"
+    run("score", "-m", base, "--text", SAMPLE).done()
+    run("export", base, "-o", tmp_path / "base.onnx").done()
+    reviews = CORPORA / "reviews.csv"
+    run("train", "classify", reviews, "-o", tmp_path / "m", "--init", base, *args).done()
+    assert load(tmp_path / "m").config["model"]["encoder"]["bidirectional"]
+
+
 # Repeating a run
 
 

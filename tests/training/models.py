@@ -32,8 +32,10 @@ def random_model(
     multi: bool = False,
     *,
     bidirectional: bool | None = None,
+    backward: bool = False,
 ) -> Any:
-    """`bidirectional`: None is as the task has it."""
+    """`bidirectional`: None is as the task has it; `backward`: a language model with a second
+    encoder."""
     both = task != "lm" if bidirectional is None else bidirectional
     config = ModelConfig(
         task,
@@ -41,6 +43,7 @@ def random_model(
         () if task == "lm" else tuple(labels),
         multi,
         max_length=99,
+        backward_encoder=backward,
     )
     model: Network = build_network(config).eval()
     rng = np.random.default_rng(1)  # PyTorch's generator draws other numbers in other builds

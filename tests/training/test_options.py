@@ -268,6 +268,7 @@ def test_budgets_exclude_each_other(given: dict[str, Any], message: str) -> None
     ("name", "value", "task"),
     [
         ("bptt", 5, "lm"),
+        ("direction", "both", "lm"),
         ("class_weights", "balanced", "classify"),
         ("multi_label", True, "classify"),
         ("tag_column", "upos", "tag"),

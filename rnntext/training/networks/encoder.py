@@ -101,6 +101,33 @@ class RecurrentLayer(nn.Module):
         return torch.cat([outputs, backward], dim=-1), parts  # (T, B, 2H)
 
 
+def make_layers(config: EncoderConfig) -> nn.ModuleList:
+    """Make the recurrent layers, of which the first reads embeddings."""
+    widths = [config.embed_size] + [config.output_size] * (config.num_layers - 1)
+    return nn.ModuleList(RecurrentLayer(config, width) for width in widths)
+
+
+def run_layers(
+    layers: nn.ModuleList,
+    dropout: LockedDropout,
+    x: Tensor,
+    state: State | None,
+    reversed_steps: Tensor | None,
+) -> tuple[Tensor, State]:
+    """x (T, B, I), forward state with parts (layers, B, H), reversed_steps (T, B, 1) -> outputs of
+    the last layer (T, B, directions * H), forward state after step T. Dropout follows each layer.
+    """
+    final_states: list[State] = []  # of each layer
+    for index, layer in enumerate(layers):
+        layer_state = (
+            None if state is None else tuple(part[index : index + 1].contiguous() for part in state)
+        )
+        x, final_state = layer(x, layer_state, reversed_steps)
+        final_states.append(final_state)
+        x = dropout(x)
+    return x, tuple(torch.cat(parts) for parts in zip(*final_states, strict=True))
+
+
 class RecurrentEncoder(nn.Module):
     """Embeddings and recurrent layers: one output vector for each token id."""
 
@@ -112,8 +139,7 @@ class RecurrentEncoder(nn.Module):
         self.token_dropout = TokenDropout(token_dropout)
         self.input_dropout = LockedDropout(dropout / 2)
         self.dropout = LockedDropout(dropout)
-        widths = [config.embed_size] + [config.output_size] * (config.num_layers - 1)
-        self.layers = nn.ModuleList(RecurrentLayer(config, width) for width in widths)
+        self.layers = make_layers(config)
 
     def scale_dropout(self, scale: float) -> None:
         """Multiply the dropout probabilities by `scale` from now on."""
@@ -128,17 +154,7 @@ class RecurrentEncoder(nn.Module):
         x = self.embedding(ids.t())  # (T, B, E)
         x = self.input_dropout(self.token_dropout(x))
         reversed_steps = _reversed_steps(ids, lengths) if self.config.bidirectional else None
-        final_states: list[State] = []  # of each layer
-        for index, layer in enumerate(self.layers):
-            layer_state = (
-                None
-                if state is None
-                else tuple(part[index : index + 1].contiguous() for part in state)
-            )
-            x, final_state = layer(x, layer_state, reversed_steps)
-            final_states.append(final_state)
-            x = self.dropout(x)
-        return x, tuple(torch.cat(parts) for parts in zip(*final_states, strict=True))
+        return run_layers(self.layers, self.dropout, x, state, reversed_steps)
 
 
 def _reversed_steps(ids: Tensor, lengths: Tensor | None) -> Tensor:

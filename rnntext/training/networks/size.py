@@ -36,9 +36,10 @@ def network_size(config: ModelConfig) -> NetworkSize:
     widths = [encoder.embed_size] + [encoder.output_size] * (encoder.num_layers - 1)
     # Of one direction: input and recurrent matrices, and PyTorch's two biases.
     layers = sum(gates * hidden * (width + hidden + 2) for width in widths)
+    encoders = 2 if config.backward_encoder else 1
     return NetworkSize(
         encoder.vocab_size * encoder.embed_size,
-        encoder.directions * layers,
+        encoders * encoder.directions * layers,
         task_module("training.networks", config.task).head_parameters(config),
-        encoder.embed_size + encoder.num_layers * encoder.output_size * (gates + 1),
+        encoders * (encoder.embed_size + encoder.num_layers * encoder.output_size * (gates + 1)),
     )

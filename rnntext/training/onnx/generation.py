@@ -31,7 +31,7 @@ import numpy as np
 from onnx import TensorProto
 
 from rnntext import checkpoint
-from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.config import BACKWARD_WEIGHTS, EncoderConfig, ModelConfig
 from rnntext.probabilities import softmax
 from rnntext.training.onnx import int8
 from rnntext.training.onnx.cells import AddExternal, Cell
@@ -64,7 +64,11 @@ def difference(model: LanguageModel, generator: np.random.Generator) -> float:
     config, rows, steps, temperature = model.config.encoder, 3, 20, 0.8
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     (graph,) = generation_files(model.config, weights).values()
-    matrices = {name: array for name, array in weights.items() if array.ndim == 2}
+    matrices = {
+        name: array
+        for name, array in weights.items()
+        if array.ndim == 2 and not name.startswith(BACKWARD_WEIGHTS)
+    }
     session = Session(graph, threads=1, weights=matrices)
     shape = (config.num_layers, rows, config.hidden_size)
     state = [generator.uniform(-1, 1, shape).astype(np.float32) for _ in config.state_names]

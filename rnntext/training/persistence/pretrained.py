@@ -16,13 +16,16 @@ from torch import Tensor
 
 from rnntext import checkpoint
 from rnntext.checkpoint_config import CheckpointConfig
-from rnntext.config import EncoderConfig
+from rnntext.config import BACKWARD_WEIGHTS, EncoderConfig
 from rnntext.errors import UsageError
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.networks.encoder import Network
 from rnntext.training.options import TrainingOptions
 from rnntext.training.recipes import Recipe
 from rnntext.training.tasks.base import InitDirection, get_task
+
+_LAYERS = "encoder.layers."
+_BACKWARD_LAYERS = BACKWARD_WEIGHTS + "layers."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,11 @@ class PretrainedEncoder:
                 f"--init {directory}: its encoder reads in both directions, and a language model "
                 "may not see what it predicts; start from a language model"
             )
-        names = [n for n in source.shapes if n.startswith("encoder.")]
+        names = [n for n in source.shapes if n.startswith(("encoder.", _BACKWARD_LAYERS))]
+        reads_both = encoder.bidirectional or config.model.backward_encoder
         return cls(
             encoder,
-            encoder.bidirectional
-            if direction is InitDirection.INHERIT
-            else direction is InitDirection.BOTH,
+            reads_both if direction is InitDirection.INHERIT else direction is InitDirection.BOTH,
             Tokenizer.load(source.read(checkpoint.TOKENIZER).decode(), config.tokenizer),
             checkpoint.load_tensors(source, names),
         )
@@ -71,13 +73,21 @@ class PretrainedEncoder:
     def copy_weights(self, model: Network) -> None:
         """Copy the weights into `model`. If only the new encoder is bidirectional, its forward
         direction computes exactly what this encoder computes: the input weights for the backward
-        direction's outputs are zero."""
+        direction's outputs are zero. Its backward direction computes what a second encoder of a
+        language model does, if there is one."""
         state = model.state_dict()
         for name, array in self.weights.items():
-            source = torch.from_numpy(array)
+            source, at_end = torch.from_numpy(array), False
+            if name not in state:
+                at_end = True
+                name = name.replace(_BACKWARD_LAYERS, _LAYERS)
+                name = name.replace(".forward_cell.", ".backward_cell.")
+                if name not in state:
+                    continue  # the new model reads forward alone
             target: Tensor = state[name]
             if target.shape != source.shape:
                 widened = torch.zeros_like(target)
-                widened[:, : source.shape[1]] = source
+                width = source.shape[1]
+                widened[:, slice(-width, None) if at_end else slice(width)] = source
                 source = widened
             target.copy_(source)

@@ -272,6 +272,8 @@ class Saver:
         prepared, options = self._record.prepared, self._record.options
         summary, encoder = prepared.summary, prepared.model.encoder
         direction = ", bidirectional" if encoder.bidirectional else ""
+        if prepared.model.backward_encoder:
+            direction = ", and another that reads backward, for `--init`"
         rows = [
             f"| {name} | {value:.4f} |" if isinstance(value, float) else f"| {name} | {value} |"
             for name, value in saved.metrics.items()

@@ -35,7 +35,7 @@ from rnntext.training.events import Metrics
 from rnntext.training.networks.encoder import State
 from rnntext.training.networks.language_model import LanguageModel
 from rnntext.training.networks.softmax import Softmax
-from rnntext.training.options import TrainingOptions
+from rnntext.training.options import BOTH, TrainingOptions
 from rnntext.training.recipes import Recipe, TokenizerDefaults
 from rnntext.training.tasks.base import InitDirection, Task, TaskObjective
 
@@ -62,11 +62,20 @@ _MAX_DEVICE_IDS = 1 << 26
 
 class _Columns:
     """A stream of ids divided into contiguous rows (rows, length), of which one rank reads the
-    rows `shard`."""
+    rows `shard`. `backward`: each row is read from its end."""
 
-    def __init__(self, stream: IdSequence, rows: int, shard: slice, machine: Machine) -> None:
+    def __init__(
+        self,
+        stream: IdSequence,
+        rows: int,
+        shard: slice,
+        machine: Machine,
+        *,
+        backward: bool = False,
+    ) -> None:
         self.length = len(stream) // rows
         self._stream, self._rows, self._shard = stream, rows, shard
+        self._backward = backward
         self._device = machine.device
         fits = machine.device.type != "cpu" and len(stream) <= _MAX_DEVICE_IDS
         self._block_length = self.length if fits else _READ_AHEAD // rows
@@ -77,8 +86,13 @@ class _Columns:
     def window(self, start: int, stop: int) -> Tensor:
         """Return ids (rows of the shard, stop - start)."""
         if not self._start <= start <= stop <= self._start + self._block.shape[1]:
-            end = max(stop, start + self._block_length)
-            block = contiguous_columns(self._stream, self._rows, start, end, self._shard)
+            end = min(self.length, max(stop, start + self._block_length))
+            first, last = (
+                (self.length - end, self.length - start) if self._backward else (start, end)
+            )
+            block = contiguous_columns(self._stream, self._rows, first, last, self._shard)
+            if self._backward:
+                block = block[:, ::-1]
             self._start = start
             self._block = torch.from_numpy(block.astype(np.int32)).to(self._device)
         return self._block[:, start - self._start : stop - self._start].long()
@@ -98,6 +112,8 @@ class _Windows(NamedTuple):
     targets: Tensor  # (B, T)
     resets: Tensor  # (B): True for a row that starts from a zero state
     dropout_scale: float
+    # Inputs and targets of a second encoder, from the last token to the first.
+    backward: tuple[Tensor, Tensor] | None
 
 
 class LanguageModelling(TaskObjective):
@@ -105,7 +121,9 @@ class LanguageModelling(TaskObjective):
     window to window (truncated back-propagation through time, Williams and Peng 1990).
 
     Dropout is scaled up linearly in the first `dropout_warmup_epochs` epochs (curriculum dropout,
-    Morerio et al. 2017): a model cannot overfit a text that it has read once.
+    Morerio et al. 2017): a model cannot overfit a text that it has read once. A second encoder
+    reads the stream from its end to its start, and predicts each token from those after it; the
+    metrics are those of the first.
     """
 
     metric = "perplexity"
@@ -126,9 +144,11 @@ class LanguageModelling(TaskObjective):
         machine: Machine,
         ranks: Ranks = SINGLE_PROCESS,
         dropout_warmup_epochs: int,
+        backward: bool = False,
     ) -> None:
         """`stream` and `valid`: ids of the training text and of each validation document, with an
         end-of-line token after each line. `counts`: frequency of each id in `stream`.
+        `backward`: the model has a second encoder.
         `valid_bytes`: bytes of the validation text; None if the tokenizer loses text."""
         self.bptt, self.seed, self.machine = bptt, seed, machine
         self.dropout_warmup_epochs = dropout_warmup_epochs
@@ -141,7 +161,11 @@ class LanguageModelling(TaskObjective):
                 "give a larger --batch-size or more text"
             )
         self.ranks, self.rows = ranks, rows
-        self.columns = _Columns(stream, rows, ranks.shard(rows), machine)
+        shard = ranks.shard(rows)
+        self.columns = _Columns(stream, rows, shard, machine)
+        self._backward_columns = (
+            _Columns(stream, rows, shard, machine, backward=True) if backward else None
+        )
         self.valid = [document for document in valid if len(document)]
         self._quick_indices = random_subset(
             [len(document) for document in self.valid], _QUICK_TOKENS, seed
@@ -167,11 +191,16 @@ class LanguageModelling(TaskObjective):
             resets = generator.random(self.rows) < _RESET_PROBABILITY
             if number >= start:
                 window = self.columns.window(begin, end + 1)
+                backward = None
+                if self._backward_columns is not None:
+                    reverse = self._backward_columns.window(begin, end + 1)
+                    backward = reverse[:, :-1], reverse[:, 1:]
                 yield _Windows(
                     inputs=window[:, :-1],
                     targets=window[:, 1:],
                     resets=torch.from_numpy(resets[shard]),
                     dropout_scale=self._dropout_scale(epoch + begin / length),
+                    backward=backward,
                 )
 
     def _dropout_scale(self, epochs: float) -> float:
@@ -181,22 +210,28 @@ class LanguageModelling(TaskObjective):
         return min(1.0, (epochs + 1) / self.dropout_warmup_epochs)
 
     def loss(self, model: LanguageModel, batch: _Windows) -> tuple[Tensor, int]:
-        inputs, targets, resets, dropout_scale = batch
-        model.encoder.scale_dropout(dropout_scale)
+        inputs, targets, resets, dropout_scale, backward = batch
+        model.scale_dropout(dropout_scale)
         state = self._state
         if state is not None and bool(resets.any()):
             keep = (~resets).to(state[0])[None, :, None]  # (1, B, 1)
             state = tuple(part * keep for part in state)
+        shard_rows, steps = targets.shape
+        parts = model.config.encoder.state_parts
         with self.machine.autocast():
-            hidden, state = model.hidden(inputs, state)
-        self._state = tuple(part.detach() for part in state)
+            hidden, carried = model.hidden(inputs, state and state[:parts])
+            if backward is not None:
+                inputs, more_targets = backward
+                more, more_carried = model.hidden_backward(inputs, state and state[parts:])
+                hidden, carried = torch.cat([hidden, more]), (*carried, *more_carried)
+                targets = torch.cat([targets, more_targets], dim=1)
+        self._state = tuple(part.detach() for part in carried)
         loss = self.softmax(
-            hidden.float().flatten(0, 1),  # (T * B, E)
+            hidden.float().flatten(0, 1),  # (T * B, E), of both encoders
             model.encoder.embedding.weight,
             model.head.bias,
             targets.t().flatten(),
         )
-        shard_rows, steps = targets.shape
         if shard_rows * self.ranks.size != self.rows:
             loss = loss * (shard_rows * self.ranks.size / self.rows)
         return loss, self.rows * steps
@@ -442,6 +477,7 @@ class LanguageModelTask(Task[TextExamples]):
             machine=machine,
             ranks=ranks,
             dropout_warmup_epochs=recipe.dropout_warmup_epochs,
+            backward=options.direction == BOTH,
         )
 
 

@@ -29,3 +29,12 @@ def test_sizes_are_those_of_the_network(
     assert found.layers == sum(n for name, n in counts.items() if ".layers." in name)
     assert found.head == sum(n for name, n in counts.items() if name.startswith("head."))
     assert found.parameters == sum(counts.values())
+
+
+@pytest.mark.parametrize("embed", [EMBED, HIDDEN])
+def test_a_second_encoder_counts(embed: int) -> None:
+    encoder = EncoderConfig("gru", VOCABULARY, embed, HIDDEN, 2, False)
+    one, two = ModelConfig("lm", encoder), ModelConfig("lm", encoder, backward_encoder=True)
+    size = network_size(two)
+    assert size.parameters == sum(p.numel() for p in build_network(two).parameters())
+    assert size.activations == 2 * network_size(one).activations

@@ -24,9 +24,10 @@ TOKENIZER = Tokenizer.train("char", ["naïve café 你好 🙂"] * 3, vocab_size
 RECIPE = Recipe("lstm", 1, 99, 98, False, 8, 0.01, 0.1, 0.0, 0, 9)
 
 
-def saved(directory: Path, task: str) -> Path:
-    """A model of the task with random weights; only a language model reads in one direction."""
-    model = random_model(task)
+def saved(directory: Path, task: str, *, backward: bool = False) -> Path:
+    """A model of the task with random weights; only a language model reads in one direction, or
+    `backward` with a second encoder."""
+    model = random_model(task, backward=backward)
     config = config_to_json(
         version="0.1.0",
         model=model.config,
@@ -76,6 +77,43 @@ def test_the_direction_of_the_new_encoder(
     assert (recipe.cell, recipe.layers, recipe.hidden, recipe.embed) == ("gru", 2, 6, 4)
     assert recipe.bidirectional == bidirectional
     assert (recipe.batch_size, recipe.dropout) == (RECIPE.batch_size, RECIPE.dropout)
+
+
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_both_directions_start_from_a_language_model_with_two_encoders(
+    task: str, tmp_path: Path
+) -> None:
+    """Each direction of the new encoder computes what one encoder of the old model did."""
+    old = random_model("lm", backward=True)
+    found = load(saved(tmp_path / "m", "lm", backward=True), task)
+    assert found.bidirectional
+    torch.manual_seed(5)
+    encoder = EncoderConfig("gru", V, 4, 6, 2, True)
+    new = build_network(ModelConfig(task, encoder, ("a", "b"), False, 9)).eval()
+    found.copy_weights(new)
+    ids = torch.from_numpy(np.random.default_rng(1).integers(1, V, size=(3, 7)))
+    with torch.no_grad():
+        outputs, _ = new.encoder(ids)
+        forward, _ = old.encoder(ids)
+        # Without its projection the second encoder gives states, of the last token first.
+        projection, old.backward_encoder.projection = old.backward_encoder.projection, None
+        backward, _ = old.hidden_backward(ids.flip(1))
+        old.backward_encoder.projection = projection
+    torch.testing.assert_close(outputs[..., :6], forward)
+    torch.testing.assert_close(outputs[..., 6:], backward.flip(0))
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_language_model_starts_from_one_with_two_encoders(backward: bool, tmp_path: Path) -> None:
+    found = load(saved(tmp_path / "m", "lm", backward=True), "lm")
+    assert not found.bidirectional
+    encoder = EncoderConfig("gru", V, 4, 6, 2, False)
+    new = build_network(ModelConfig("lm", encoder, backward_encoder=backward))
+    found.copy_weights(new)
+    old = random_model("lm", backward=True).state_dict()
+    copied = {name for name in new.state_dict() if ".layers." in name or "embedding" in name}
+    assert any(name.startswith("backward_encoder.") for name in copied) == backward
+    assert all(torch.equal(new.state_dict()[name], old[name]) for name in copied)
 
 
 @pytest.mark.parametrize("source", ["classify", "tag"])

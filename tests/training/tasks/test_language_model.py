@@ -41,6 +41,7 @@ def language(
     valid_bytes: int | None = None,
     dropout_warmup_epochs: int = 0,
     ranks: Ranks = SINGLE_PROCESS,
+    backward: bool = False,
 ) -> LanguageModelling:
     if stream is None:
         stream = np.random.default_rng(9).integers(V, size=333)
@@ -57,6 +58,7 @@ def language(
         machine=CPU,
         ranks=ranks,
         dropout_warmup_epochs=dropout_warmup_epochs,
+        backward=backward,
     )
 
 
@@ -124,7 +126,7 @@ def test_windows_cover_each_column_once_an_epoch(size: int, bptt: int, rows: int
         # Every token is an input once, and a target once unless it is the first of its column.
         assert np.array_equal(inputs.numpy(), columns[:, :-1])
         assert np.array_equal(targets.numpy(), columns[:, 1:])
-        for given, wanted, resets, _ in batches:
+        for given, wanted, resets, *_ in batches:
             assert given.shape == wanted.shape
             assert 1 <= given.shape[1] <= bptt
             assert resets.shape == (rows,)
@@ -230,9 +232,51 @@ def test_the_state_is_carried_from_window_to_window_without_its_gradient(
         assert number > 5
 
 
+@pytest.mark.parametrize("read_ahead", [1 << 18, 40])
+def test_a_second_encoder_learns_the_same_text_from_its_end(
+    read_ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss is the mean of both encoders' losses, each of whose states is carried along."""
+    monkeypatch.setattr(language_modelling, "_RESET_PROBABILITY", 0.0)
+    monkeypatch.setattr(language_modelling, "_READ_AHEAD", read_ahead)
+    stream = np.random.default_rng(9).integers(V, size=333)
+    objective, model = language(stream, backward=True), random_model("lm", backward=True)
+    columns = torch.from_numpy(stream[: 4 * 83].reshape(4, 83))
+    reverse = columns.flip(1)
+    read = 0
+    for number, batch in enumerate(objective.batches(1)):
+        loss, tokens = objective.loss(model, batch)
+        steps = batch.inputs.shape[1]
+        assert tokens == batch.inputs.numel()  # as of one encoder: of the text
+        if number in (0, 2, 5):
+            expected = []
+            with torch.no_grad():
+                for ids, hidden in ((columns, model.hidden), (reverse, model.hidden_backward)):
+                    state = hidden(ids[:, :read])[1] if read else None
+                    states, _ = hidden(ids[:, read : read + steps], state)
+                    logits = states @ model.encoder.embedding.weight.t() + model.head.bias
+                    targets = ids[:, read + 1 : read + steps + 1].t()
+                    expected.append(
+                        torch.nn.functional.cross_entropy(logits.reshape(-1, V), targets.flatten())
+                    )
+            assert float(loss.detach()) == pytest.approx(float(sum(expected)) / 2, rel=1e-5)
+        read += steps
+    assert read == 82
+
+
+def test_the_metrics_are_those_of_the_encoder_that_answers() -> None:
+    two, one = random_model("lm", backward=True), random_model("lm")
+    one.load_state_dict(
+        {name: two.state_dict()[name] for name in one.state_dict()}  # the rest is the second
+    )
+    valid = [np.arange(1, 9)]
+    assert language(valid=valid, backward=True).evaluate(two) == language(valid=valid).evaluate(one)
+
+
 def test_dropout_warms_up_over_the_first_epochs() -> None:
     """Epoch and position alone decide the share, so a resumed run has the same."""
-    model = build_network(ModelConfig("lm", EncoderConfig("gru", V, E, H, 2, False)), 0.6).train()
+    encoder = EncoderConfig("gru", V, E, H, 2, False)
+    model = build_network(ModelConfig("lm", encoder, backward_encoder=True), 0.6).train()
     assert isinstance(model, LanguageModel)
     objective = language(dropout_warmup_epochs=3)
     shares = [[batch.dropout_scale for batch in objective.batches(epoch)] for epoch in range(4)]
@@ -244,11 +288,13 @@ def test_dropout_warms_up_over_the_first_epochs() -> None:
     batch = next(objective.batches(0))
     objective.loss(model, batch)
     ones = torch.ones(1, 1, 100_000)
-    dropped = [
-        float((layer(ones) == 0).float().mean())
-        for layer in (model.encoder.input_dropout, model.encoder.dropout)
-    ]
-    assert dropped == pytest.approx([0.1, 0.2], abs=0.01)
+    assert model.backward_encoder is not None
+    for encoder_of_model in (model.encoder, model.backward_encoder):
+        dropped = [
+            float((layer(ones) == 0).float().mean())
+            for layer in (encoder_of_model.input_dropout, encoder_of_model.dropout)
+        ]
+        assert dropped == pytest.approx([0.1, 0.2], abs=0.01)
     assert {batch.dropout_scale for batch in language().batches(0)} == {1.0}
 
 
@@ -274,7 +320,7 @@ def test_some_columns_start_from_the_zero_state(monkeypatch: pytest.MonkeyPatch)
     assert loss_with([False] * 4) != pytest.approx(float(want), rel=1e-4)
 
     monkeypatch.setattr(language_modelling, "_RESET_PROBABILITY", 0.25)
-    flags = [flag for epoch in range(20) for b in objective.batches(epoch) for flag in b[2]]
+    flags = [flag for epoch in range(20) for b in objective.batches(epoch) for flag in b.resets]
     assert np.mean(flags) == pytest.approx(0.25, abs=0.05)
 
 
@@ -288,27 +334,29 @@ def test_a_first_window_is_read_from_the_zero_state_in_any_case() -> None:
     assert losses[0] == losses[1]
 
 
-def lstm() -> Any:
-    config = ModelConfig("lm", EncoderConfig("lstm", V, E, H, 2, False))
+def lstm(*, backward: bool) -> Any:
+    encoder = EncoderConfig("lstm", V, E, H, 2, False)
+    config = ModelConfig("lm", encoder, backward_encoder=backward)
     return build_network(config, 0.0).train()
 
 
-def test_a_run_continues_from_the_state_that_it_saved() -> None:
-    """An LSTM's state has two parts, which are not to be confused."""
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_run_continues_from_the_state_that_it_saved(backward: bool) -> None:
+    """An LSTM's state has two parts, which are not to be confused, and so do two encoders."""
     torch.manual_seed(2)
-    model, objective = lstm(), language()
+    model, objective = lstm(backward=backward), language(backward=backward)
     assert set(objective.state()) == {"softmax"}
     windows = objective.batches(0)
     for _ in range(3):
         objective.loss(model, next(windows))
     saved = objective.state()
     assert {name: tuple(part.shape) for name, part in saved.items() if name != "softmax"} == {
-        "0": (2, 4, H), "1": (2, 4, H),
-    }  # fmt: skip
+        str(part): (2, 4, H) for part in range(4 if backward else 2)
+    }
     wanted, _ = objective.loss(model, next(windows))
     # Drawn from, as by a sampled softmax.
     torch.rand(1, generator=objective.softmax.generator)
-    resumed = language()
+    resumed = language(backward=backward)
     torch.rand(1, generator=resumed.softmax.generator)
     resumed.restore(dict(reversed(saved.items())))
     batch = next(resumed.batches(0, 3))
