@@ -1,4 +1,4 @@
-"""Options for Typer made from the declarations of `training/options.py`.
+"""Options for Typer made from the declarations of training options (`training/declaration.py`).
 
 Knows: how a declaration becomes a flag, its help text and its section. Does not know: any option.
 """
@@ -15,7 +15,7 @@ import typer
 
 from rnntext.cli.signature import keyword
 from rnntext.cli.values import number_option, path_option
-from rnntext.training.options import Declaration, declarations
+from rnntext.training.declaration import Declaration, declarations
 
 
 class Declared:

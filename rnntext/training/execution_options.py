@@ -11,7 +11,8 @@ from pathlib import Path
 
 from rnntext import arguments
 from rnntext.errors import UsageError
-from rnntext.training.options import CHECKPOINTS, DATA, check_values, option
+from rnntext.training.declaration import check_values, option
+from rnntext.training.options import CHECKPOINTS, DATA
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import torch
 
 from rnntext.errors import TrainingError
+from rnntext.training.declaration import flag_of
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import Ranks
 from rnntext.training.engine.memory import require_memory
 from rnntext.training.networks.size import NetworkSize
-from rnntext.training.options import TrainingOptions, flag_of, has_option
+from rnntext.training.options import TrainingOptions, has_option
 from rnntext.training.recipes import Recipe
 from rnntext.training.tasks.base import TaskObjective
 

@@ -1,25 +1,24 @@
 """Options of a training run: each option's default, valid values and command-line declaration.
 
 Knows: the fields, their checks, their help texts and sections of the help, which of them change
-the encoded data, and their JSON. Does not know: how to choose values that the user left open
-(`recipes.py`), nor torch, files or the library that parses the command line.
+the encoded data, and their JSON. Does not know: what a declaration consists of (`declaration.py`),
+how to choose values that the user left open (`recipes.py`), nor torch, files or the library that
+parses the command line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, Self
 
 from rnntext import arguments
-from rnntext.arguments import Range, check_path
+from rnntext.arguments import check_path
 from rnntext.config import CELLS, one_of
 from rnntext.errors import UsageError
 from rnntext.json_fields import FieldError, read_record
 from rnntext.tasks import TASKS
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from rnntext.training.declaration import check_values, declarations, flag_of, no_flag, option
 
 PRESETS = ("tiny", "small", "medium", "large")
 TOKENIZERS = ("bpe", "word", "char", "byte")
@@ -33,67 +32,6 @@ MODEL = "Model"
 TOKENIZER = "Tokenizer"
 TRAINING = "Training"
 CHECKPOINTS = "Checkpoints and logs"
-
-
-class Declaration(NamedTuple):
-    """What the cache key, the checks and the command line need to know of an option."""
-
-    changes_data: bool  # the option changes which text is read or how it is encoded
-    help_text: str = ""  # empty: no flag is made from this declaration
-    metavar: str | None = None
-    panel: str = ""  # section of the help
-    tasks: tuple[str, ...] = tuple(TASKS)  # tasks that have the option
-    choices: tuple[str, ...] = ()
-    within: Range | None = None
-    is_path: bool = False
-    negatable: bool = False  # `--no-NAME` switches the option off
-    set_by_init: bool = False  # the model that --init names determines the value
-    ignored_elsewhere: bool = False  # other tasks accept the option, though they do not use it
-
-    def flags(self, name: str) -> str:
-        """The flags of the option `name` as Click writes them: `--seed`, `--cache/--no-cache`."""
-        return f"{flag_of(name)}/{flag_of(f'no_{name}')}" if self.negatable else flag_of(name)
-
-
-def option(
-    default: Any,
-    help_text: str,
-    *,
-    panel: str,
-    changes_data: bool,
-    metavar: str | None = None,
-    tasks: tuple[str, ...] = tuple(TASKS),
-    choices: tuple[str, ...] = (),
-    within: Range | None = None,
-    is_path: bool = False,
-    negatable: bool = False,
-    set_by_init: bool = False,
-    ignored_elsewhere: bool = False,
-) -> Any:
-    """A dataclass field that carries its `Declaration`; `metavar` defaults to the choices."""
-    declaration = Declaration(
-        changes_data, help_text, metavar or "|".join(choices) or None, panel, tasks, choices,
-        within, is_path, negatable, set_by_init, ignored_elsewhere,
-    )  # fmt: skip
-    return field(default=default, metadata={_DECLARATION: declaration})
-
-
-def no_flag(*, changes_data: bool, within: Range | None = None) -> dict[str, Declaration]:
-    """Metadata of a dataclass field for which the command line makes no flag."""
-    return {_DECLARATION: Declaration(changes_data, within=within)}
-
-
-def declarations(options: type) -> dict[str, Declaration]:
-    """The declarations of a dataclass of options by field name, in the order of the fields."""
-    return {item.name: item.metadata[_DECLARATION] for item in fields(options)}
-
-
-def flag_of(name: str) -> str:
-    """The flag that sets the option `name`."""
-    return "--" + name.replace("_", "-")
-
-
-_DECLARATION = "declaration"
 
 
 def has_option(task: str, name: str) -> bool:
@@ -429,9 +367,10 @@ class TrainingOptions:
         ]
         if len(budgets) > 1:
             raise UsageError(f"{' and '.join(budgets)} exclude each other: give one of them")
+        declared = declarations(type(self))
         for item in fields(self):
             name, value = item.name, getattr(self, item.name)
-            declaration: Declaration = item.metadata[_DECLARATION]
+            declaration = declared[item.name]
             refused = self.task not in declaration.tasks and not declaration.ignored_elsewhere
             if refused and value != item.default:
                 raise UsageError(f"{flag_of(name)} is for train {' and '.join(declaration.tasks)}")
@@ -477,20 +416,3 @@ def data_fields() -> tuple[str, ...]:
     """Names of the training options that change the encoded data: the key of its cache entry."""
     found = declarations(TrainingOptions)
     return tuple(name for name, declaration in found.items() if declaration.changes_data)
-
-
-def check_values(options: DataclassInstance) -> None:
-    """Raise UsageError for a value that is none of the choices or not within the range, and
-    for an empty path. None is valid where it is the default."""
-    for item in fields(options):
-        value = getattr(options, item.name)
-        declaration: Declaration = item.metadata[_DECLARATION]
-        if value is None and item.default is None:
-            continue
-        flag = flag_of(item.name)
-        if declaration.choices:
-            one_of(flag, value, declaration.choices)
-        if declaration.within is not None:
-            declaration.within.check(flag, value)
-        if declaration.is_path:
-            check_path(flag, value, declaration.metavar)

@@ -14,7 +14,7 @@ from rnntext.cli.commands import click_command
 from rnntext.cli.declared import Declared, Given
 from rnntext.cli.signature import expanded
 from rnntext.errors import UsageError
-from rnntext.training.options import no_flag, option
+from rnntext.training.declaration import no_flag, option
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rnntext.cli.main import COMMANDS
-from rnntext.training.options import TrainingOptions, declarations, flag_of
+from rnntext.training.declaration import declarations, flag_of
+from rnntext.training.options import TrainingOptions
 from tests.conftest import CORPORA, TINY, Outcome, Shell
 
 # Options of `train` that not all tasks have.

@@ -9,8 +9,9 @@ from typing import Any, get_type_hints
 import pytest
 
 from rnntext.errors import UsageError
+from rnntext.training.declaration import declarations, option
 from rnntext.training.execution_options import ExecutionOptions
-from rnntext.training.options import TrainingOptions, data_fields, declarations, option
+from rnntext.training.options import TrainingOptions, data_fields
 
 EVERYTHING = TrainingOptions(
     "classify",

@@ -34,8 +34,7 @@ from rnntext.training.execution_options import ExecutionOptions
 from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence import destination, resume
 from rnntext.training.run import run
-from rnntext.training.tasks import classifier as classification
-from rnntext.training.tasks import labelled
+from rnntext.training.tasks import classification, labelled
 from rnntext.training.tasks import language_model as language_modelling
 from tests.conftest import CORPORA
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from rnntext.checkpoint_config import NGRAMS_TEXTS, CheckpointConfig, Results
 from rnntext.errors import CheckpointError, UsageError
-from rnntext.training.options import TrainingOptions, flag_of
+from rnntext.training.declaration import flag_of
+from rnntext.training.options import TrainingOptions
 
 
 def repeated_options(config_file: Path) -> TrainingOptions:

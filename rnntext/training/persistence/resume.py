@@ -20,10 +20,11 @@ from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.json_fields import FieldError
 from rnntext.text.tokenizer import Tokenizer
+from rnntext.training.declaration import flag_of
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.engine.loop_state import LoopState
 from rnntext.training.events import Saved
-from rnntext.training.options import TrainingOptions, flag_of
+from rnntext.training.options import TrainingOptions
 from rnntext.training.recipes import Recipe
 
 TENSORS = checkpoint.TRAINING_STATE + "tensors.safetensors"

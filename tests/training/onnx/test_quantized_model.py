@@ -33,7 +33,7 @@ from rnntext.training.networks.build import build_network
 from rnntext.training.onnx.build import build
 from rnntext.training.onnx.from_network import numpy_weights
 from rnntext.training.onnx.quantized_model import quantize
-from rnntext.training.tasks.classifier import Classification
+from rnntext.training.tasks.classification import Classification
 from rnntext.training.tasks.language_model import LanguageModelling
 from rnntext.training.tasks.tagger import Tagging
 from tests.conftest import CORPORA, TINY, Outcome, Shell

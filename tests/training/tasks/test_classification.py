@@ -15,8 +15,10 @@ from rnntext.calibration import fit_temperature
 from rnntext.metrics import classification_metrics
 from rnntext.training.data.examples import LabelledIds, LabelledRows, TextRows
 from rnntext.training.networks.classifier import Classifier
-from rnntext.training.tasks import classifier, labelled, ngram_half
-from rnntext.training.tasks.classifier import TASK, Classification, LabelledExamples
+from rnntext.training.tasks import classification as classification_module
+from rnntext.training.tasks import labelled, ngram_half
+from rnntext.training.tasks.classification import Classification
+from rnntext.training.tasks.classifier import TASK, LabelledExamples
 from rnntext.training.tasks.document_reader import DocumentReader
 from tests.training.models import (
     CPU,
@@ -214,7 +216,7 @@ def test_validation_documents_are_read_in_blocks(
     model = random_model("classify", multi=multi)
     objective = classification(DOCUMENTS, GOLD, multi_label=multi, max_length=16)
     whole = objective._metrics(objective._logits_in_blocks(model, range(5)))
-    monkeypatch.setattr(classifier, "_BLOCK_LOGITS", 9)
+    monkeypatch.setattr(classification_module, "_BLOCK_LOGITS", 9)
     read: list[int] = []
     documents = DocumentReader(CPU, 16)
     logits = documents.logits

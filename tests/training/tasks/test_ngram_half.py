@@ -18,7 +18,7 @@ from rnntext.ngrams import NgramModel, Tables
 from rnntext.training.data.examples import LabelledIds, LabelledRows, TextRows
 from rnntext.training.linear.ngrams import Strength
 from rnntext.training.tasks import ngram_half
-from rnntext.training.tasks.classifier import Classification
+from rnntext.training.tasks.classification import Classification
 from rnntext.training.tasks.ngram_half import WEIGHT, NgramHalf
 from tests.training.models import CPU, DOCUMENTS, LABELS, Array, random_model, softmax
 
