@@ -12,6 +12,7 @@ A task has an entry in `TASKS`, and a module of the same name in each of these p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -29,6 +30,8 @@ class TaskInfo:
     has_labels: bool
     # Metrics that `plot` draws, in order of preference. A run logs at least the last.
     metrics: tuple[str, ...]
+    # The metric of an evaluation for each name that `--select` knows.
+    selectors: Mapping[str, str]
 
 
 TASKS = {
@@ -42,6 +45,7 @@ TASKS = {
             "Train a language model from text.",
             has_labels=False,
             metrics=("perplexity",),
+            selectors={"perplexity": "perplexity", "loss": "perplexity"},
         ),
         TaskInfo(
             "classify",
@@ -51,6 +55,13 @@ TASKS = {
             "Train a text classifier from labelled texts.",
             has_labels=True,
             metrics=("micro_f1", "accuracy"),
+            selectors={
+                "loss": "log_loss",
+                "log_loss": "log_loss",
+                "accuracy": "accuracy",
+                "macro_f1": "macro_f1",
+                "micro_f1": "micro_f1",
+            },
         ),
         TaskInfo(
             "tag",
@@ -60,6 +71,7 @@ TASKS = {
             "Train a tagger from tagged sentences.",
             has_labels=True,
             metrics=("f1", "accuracy"),
+            selectors={"loss": "tag_log_loss", "accuracy": "accuracy", "f1": "f1"},
         ),
     )
 }

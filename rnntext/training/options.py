@@ -24,7 +24,6 @@ PRESETS = ("tiny", "small", "medium", "large")
 TOKENIZERS = ("bpe", "word", "char", "byte")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 FORWARD, BOTH = "forward", "both"  # directions of a language model
-SELECTORS = ("log_loss", "accuracy", "macro_f1")  # metrics of a classifier
 
 # Sections of the help of `train`.
 DATA = "Data"
@@ -293,11 +292,11 @@ class TrainingOptions:
     )
     select: str | None = option(
         None,
-        "Validation metric that chooses the best weights and ends a run on a plateau.",
+        "Validation metric that chooses the best weights and ends a run on a plateau: loss, "
+        "accuracy, macro_f1 or micro_f1 of a classifier, f1 of spans, perplexity.",
+        metavar="METRIC",
         panel=TRAINING,
         changes_data=False,
-        tasks=("classify",),
-        choices=SELECTORS,
     )
     class_weights: str | None = option(
         None,
@@ -357,6 +356,11 @@ class TrainingOptions:
         for path in self.data:
             check_path("DATA", path)
         check_values(self)
+        one_of("--select", self.select, tuple(TASKS[self.task].selectors))
+        if self.select == "micro_f1" and not self.multi_label:
+            raise UsageError(
+                "--select micro_f1 is for --multi-label: with one label it is accuracy"
+            )
         for index, number in enumerate(self.part or ()):
             arguments.PART.check(f"part[{index}]", number)
         _check_plans(self.plans)
@@ -376,6 +380,11 @@ class TrainingOptions:
                 raise UsageError(f"{flag_of(name)} is for train {' and '.join(declaration.tasks)}")
             if value is not None and declaration.set_by_init and self.init is not None:
                 raise UsageError(f"{flag_of(name)} comes with --init's model: leave it out")
+
+    @property
+    def selected_metric(self) -> str | None:
+        """The metric of an evaluation that `select` names; None if it is left open."""
+        return None if self.select is None else TASKS[self.task].selectors[self.select]
 
     def to_json(self) -> dict[str, Any]:
         """The fields that differ from their defaults, and the task and data."""

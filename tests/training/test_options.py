@@ -283,6 +283,32 @@ def test_flags_of_one_task(name: str, value: Any, task: str) -> None:
             TrainingOptions(other, ("x",), **{name: value})
 
 
+@pytest.mark.parametrize(
+    ("task", "metrics"),
+    [
+        ("lm", {"loss": "perplexity", "perplexity": "perplexity"}),
+        (
+            "classify",
+            {"loss": "log_loss", "log_loss": "log_loss"}
+            | {name: name for name in ("accuracy", "macro_f1", "micro_f1")},
+        ),
+        ("tag", {"loss": "tag_log_loss", "accuracy": "accuracy", "f1": "f1"}),
+    ],
+)
+def test_the_metric_that_selects(task: str, metrics: dict[str, str]) -> None:
+    assert TrainingOptions(task, ("x",)).selected_metric is None
+    for name in ("loss", "log_loss", "accuracy", "macro_f1", "micro_f1", "f1", "perplexity", ""):
+        several = name == "micro_f1" and task == "classify"
+        if name in metrics:
+            options = TrainingOptions(task, ("x",), select=name, multi_label=several)
+            assert options.selected_metric == metrics[name]
+        else:
+            with pytest.raises(UsageError, match=rf"^--select is one of .*, not '{name}'$"):
+                TrainingOptions(task, ("x",), select=name)
+    with pytest.raises(UsageError, match=r"^--select micro_f1 is for --multi-label"):
+        TrainingOptions("classify", ("x",), select="micro_f1")
+
+
 def test_groups_are_for_examples() -> None:
     for task in ("classify", "tag"):
         assert TrainingOptions(task, ("x",), group_column="film").group_column == "film"

@@ -146,7 +146,7 @@ class ClassifierTask(Task[LabelledExamples]):
             held_out=options.valid is None,
             minutes=options.minutes,
             ngrams_texts=options.ngrams_texts,
-            select=options.select,
+            select=options.selected_metric,
             unseen=data.unseen,
         )
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rnntext import metrics
 from rnntext.config import ModelConfig
-from rnntext.errors import DataError
+from rnntext.errors import DataError, UsageError
 from rnntext.text.batches import blocks, buckets, pad
 from rnntext.text.formats import DataOptions
 from rnntext.text.lines import text_files
@@ -58,7 +58,7 @@ from rnntext.training.tasks.base import InitDirection, Task
 from rnntext.training.tasks.labelled import LabelledObjective
 from rnntext.training.tasks.ngram_half import WEIGHT
 from rnntext.training.tasks.sentence_schema import MAX_LENGTH, SentenceSchema
-from rnntext.training.tasks.word_half import Fitted, Scored, WordHalf
+from rnntext.training.tasks.word_half import Fitted, Scored, WordHalf, log_loss
 
 if TYPE_CHECKING:
     from rnntext.runtime.model import TrainedModel
@@ -114,13 +114,15 @@ class Tagging(LabelledObjective):
         held_out: bool = False,
         minutes: float | None = None,
         ngrams_texts: int | None = None,
+        select: str | None = None,
     ) -> None:
         """`sentence_count`: number of sentences before long ones were split into the rows of
         `train`; None: none was split. `unseen`: tags of the validation data that training lacks,
         whose ids follow those of `labels`; they count as errors. `linear`: the model whose scores
         are added; `held_out`: the validation data were taken out of the data to learn from;
         `minutes`: the time budget of the run; `ngrams_texts`: how many sentences `linear` is
-        learned from (None: what is possible in `minutes`)."""
+        learned from (None: what is possible in `minutes`); `select`: the metric of the best
+        checkpoint. Raises UsageError for `f1` where tags are not spans."""
         super().__init__(
             BucketedEpochs(train.ids, batch_size, batch_size * 256),
             len(train.ids.values),
@@ -138,8 +140,12 @@ class Tagging(LabelledObjective):
         self.spans = metrics.is_span_tags(labels)
         self._shown = "f1" if self.spans else "accuracy"
         self._linear, self._minutes, self._ngrams_texts = linear, minutes, ngrams_texts
-        self.metric = self._shown if linear is None else LOSS
-        self.higher_is_better = linear is None
+        if select == "f1" and not self.spans:
+            raise UsageError(
+                "--select f1 is for tags of spans, such as B-NAME and I-NAME: choose accuracy"
+            )
+        self.metric = select or (self._shown if linear is None else LOSS)
+        self.higher_is_better = self.metric != LOSS
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[_TaggedBatch]:
         """Yield this rank's rows of each batch."""
@@ -198,7 +204,7 @@ class Tagging(LabelledObjective):
         return the metrics of the sum."""
         indices = self.evaluated_indices(quick=quick)
         if self._linear is None:
-            return self.evaluate_examples(model, indices)
+            return self._metrics_of_network(model, indices, with_loss=False)
         predicted = _Predicted()
         fitted = self._predict(model, self._linear, indices, predicted)
         _scale_scores(model, fitted.network, forbidden_paths(self.labels))
@@ -234,9 +240,7 @@ class Tagging(LabelledObjective):
     def evaluate_examples(self, model: Tagger, indices: Sequence[int]) -> Metrics:
         predicted = _Predicted()
         if self._linear is None:
-            for block in self._blocks(indices):
-                predicted.network += self._decode(self._network_scores(model, block), block)
-            return self.metrics_of(predicted.network, indices)
+            return self._metrics_of_network(model, indices, with_loss=self.metric == LOSS)
         fitted = self._predict(model, self._linear, indices, predicted)
         # Both are scaled by one number in the finished model: here the network's is left as it is.
         return {
@@ -245,6 +249,20 @@ class Tagging(LabelledObjective):
             LOSS: fitted.log_loss,
             WEIGHT: fitted.linear / fitted.network,
         }
+
+    def _metrics_of_network(
+        self, model: Tagger, indices: Sequence[int], *, with_loss: bool
+    ) -> Metrics:
+        predicted: list[list[str]] = []
+        nats, words = 0.0, 0
+        for block in self._blocks(indices):
+            scored = self._network_scores(model, block)
+            predicted += self._decode(scored, block)
+            if with_loss:
+                of_block = log_loss(scored, _tags_of(block), len(self.labels))
+                nats, words = nats + of_block.nats, words + of_block.words
+        loss = {LOSS: nats / max(1, words)} if with_loss else {}
+        return {**self.metrics_of(predicted, indices), **loss}
 
     def _predict(
         self, model: Tagger, linear: WordHalf, indices: Sequence[int], predicted: _Predicted
@@ -256,8 +274,7 @@ class Tagging(LabelledObjective):
         for block in self._blocks(indices):
             network, other = self._network_scores(model, block), self._linear_scores(block)
             if fitted is None:
-                tags = [piece.tags for pieces in block.values() for piece in pieces]
-                fitted = linear.fit_weights(network, other, tags)
+                fitted = linear.fit_weights(network, other, _tags_of(block))
             both = network.times(fitted.network).plus(other.times(fitted.linear))
             predicted.network += self._decode(network, block)
             predicted.linear += self._decode(other, block)
@@ -336,6 +353,11 @@ def forbidden_paths(labels: Sequence[str]) -> PathScores:
     if metrics.is_span_tags(labels):
         forbid_broken_spans(crf, list(labels))
     return PathScores(crf.start.detach(), crf.transitions.detach(), crf.end.detach())
+
+
+def _tags_of(block: _Block) -> list[Array]:
+    """Return the tag indices of the pieces of a block."""
+    return [piece.tags for pieces in block.values() for piece in pieces]
 
 
 def _scale_scores(model: Tagger, factor: float, forbidden: PathScores) -> None:
@@ -464,6 +486,7 @@ class TaggerTask(Task[TaggedExamples]):
             held_out=options.valid is None,
             minutes=options.minutes,
             ngrams_texts=options.ngrams_texts,
+            select=options.selected_metric,
         )
 
 

@@ -64,6 +64,26 @@ class Fitted(NamedTuple):
     log_loss: float  # of the sum: nats per word
 
 
+class LogLoss(NamedTuple):
+    """The negative log-likelihood of tags."""
+
+    nats: float
+    words: int
+
+
+def log_loss(scored: Scored, tags: Sequence[Array], labels: int) -> LogLoss:
+    """Return the negative log-likelihood of these tags of sentences. Sentences with a tag of which
+    there is no score tell nothing and do not count."""
+    known = [number for number, each in enumerate(tags) if each.max() < labels]
+    if not known:
+        return LogLoss(0.0, 0)
+    gold = [tags[number] for number in known]
+    chains = Chains(list(map(len, gold)), np.concatenate(gold), labels)
+    emissions = torch.from_numpy(np.concatenate([scored.emissions[n] for n in known])).float()
+    nats = chains.loss(emissions, PathScores(*map(torch.from_numpy, scored.paths)))
+    return LogLoss(float(nats), chains.words)
+
+
 class WordHalf(LinearHalf):
     """The linear model of one run."""
 

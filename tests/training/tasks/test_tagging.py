@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from rnntext.config import EncoderConfig, ModelConfig
-from rnntext.errors import DataError
+from rnntext.errors import DataError, UsageError
 from rnntext.metrics import tagging_metrics
 from rnntext.runtime.crf import viterbi
 from rnntext.training.data.examples import TaggedIds, TaggedRows
 from rnntext.training.networks.tagger import Tagger
 from rnntext.training.recipes import Recipe
 from rnntext.training.tasks import labelled, tagger
-from rnntext.training.tasks.tagger import TASK, Tagging
+from rnntext.training.tasks.tagger import LOSS, TASK, Tagging
 from tests.training.models import (
     CPU,
     Array,
@@ -37,6 +37,7 @@ def tagging(
     labels: Sequence[str] = TAGS,
     batch_size: int = 3,
     max_length: int = 512,
+    select: str | None = None,
 ) -> Tagging:
     return Tagging(
         TaggedRows.of(train),
@@ -46,6 +47,7 @@ def tagging(
         batch_size=batch_size,
         seed=0,
         machine=CPU,
+        select=select,
     )
 
 
@@ -169,6 +171,45 @@ def test_tagging_loss_is_a_mean_over_words() -> None:
     assert total == pytest.approx(want, rel=1e-5)
 
 
+def test_a_metric_that_is_named_chooses_the_best_checkpoint() -> None:
+    for select, higher in (("accuracy", True), ("f1", True), (LOSS, False)):
+        objective = tagging(sentences(5), select=select)
+        assert (objective.metric, objective.higher_is_better) == (select, higher)
+        assert select in objective.evaluate(random_model("tag", TAGS))
+    with pytest.raises(UsageError, match=r"^--select f1 is for tags of spans"):
+        tagging(sentences(2), ("ADJ", "NOUN"), select="f1")
+
+
+@pytest.mark.parametrize("max_scores", [tagger.MAX_SCORES, 30])
+def test_the_loss_that_chooses_is_a_mean_over_words(
+    max_scores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no metric of the finished model. A sentence with a tag that training lacks tells
+    nothing."""
+    monkeypatch.setattr(tagger, "MAX_SCORES", max_scores)
+    model, given = random_model("tag", TAGS), sentences(5)
+    want, words = 0.0, 0
+    for sentence in given[1:]:
+        emissions = torch.from_numpy(emissions_alone(model, sentence))[None]
+        tags = torch.from_numpy(sentence.tags)[None]
+        likelihood = model.head.crf.log_likelihood(emissions, tags, torch.tensor([tags.shape[1]]))
+        want, words = want - float(likelihood.detach()), words + len(sentence.tags)
+    given[0].tags[0] = len(TAGS)
+    objective = Tagging(
+        TaggedRows.of(sentences(5)),
+        given,
+        labels=TAGS,
+        unseen=("B-z",),
+        max_length=512,
+        batch_size=3,
+        seed=0,
+        machine=CPU,
+        select=LOSS,
+    )
+    assert objective.evaluate(model)[LOSS] == pytest.approx(want / words, rel=1e-5)
+    assert LOSS not in objective.final_metrics(model, quick=False)
+
+
 def test_an_epoch_of_sentences() -> None:
     given = sentences(5) * 8
     objective = tagging(given)
@@ -202,7 +243,12 @@ def test_a_quick_evaluation_and_a_sample_read_a_part(monkeypatch: pytest.MonkeyP
     given = sentences(5)
     tokens = sum(len(sentence.ids) for sentence in given)
     objective, read = tagging(given), []
-    monkeypatch.setattr(objective, "metrics_of", lambda found, chosen: read.append(list(chosen)))
+
+    def measure(found: object, chosen: Sequence[int]) -> dict[str, float]:
+        read.append(list(chosen))
+        return {}
+
+    monkeypatch.setattr(objective, "metrics_of", measure)
     model = random_model("tag", TAGS)
     objective.evaluate(model, quick=True)
     share = objective.evaluate_sample(model)
