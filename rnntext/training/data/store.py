@@ -116,6 +116,39 @@ class RaggedArray:
         end = len(self) if stop is None else stop
         return np.diff(self._offsets[start : end + 1])
 
+    def size(self) -> int:
+        """Return the number of values in all rows."""
+        return len(self.values)
+
+    def select(self, index: Array) -> RaggedArray:
+        """Return the rows with these indices, in ascending order, as a ragged array."""
+        return _SelectedRows(self, index)
+
+
+class _SelectedRows(RaggedArray):
+    """Some rows of another ragged array; 8 bytes of memory for each."""
+
+    def __init__(self, rows: RaggedArray, index: Array) -> None:
+        super().__init__(rows.values, rows._offsets)
+        self._rows, self._index = rows, index
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, index: int) -> Array:
+        return self._rows[int(self._index[index])]
+
+    def lengths(self, start: int = 0, stop: int | None = None) -> Array:
+        index = self._index[start:stop]
+        if not len(index):
+            return np.zeros(0, np.int64)
+        first, last = int(index[0]), int(index[-1])
+        return np.asarray(self._rows.lengths(first, last + 1)[index - first])
+
+    def size(self) -> int:
+        steps = range(0, len(self), _WINDOW)
+        return sum(int(self.lengths(start, start + _WINDOW).sum()) for start in steps)
+
 
 class StreamWriter:
     """Writes the file of a `Stream`."""

@@ -78,7 +78,8 @@ def log_count_ratios(counts: Tensor, totals: Tensor) -> Tensor:
     """Return how much more likely each feature is within a class than outside, as a logarithm
     (naive Bayes; Wang and Manning 2012): [features, K].
 
-    counts: how often a feature is in each class, [features, K]; totals: in all, [features, 1].
+    counts: how often a feature is in each class, [features, K], in fractions where classes are
+    probabilities; totals: in all, [features, 1].
     """
     inside, outside = counts + 1, totals - counts + 1
     return (inside / inside.sum(0)).log() - (outside / outside.sum(0)).log()

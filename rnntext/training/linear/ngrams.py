@@ -99,8 +99,8 @@ class NgramLearner:
         self._pairs = Incidence(text_of_pair, pair_row, (texts, used[1]))
 
     def fit(self, truth: Tensor, loss: Callable[[Tensor], Tensor], strength: Strength) -> Tables:
-        """Learn the weights. `truth`: the classes of each text, 0 and 1, [texts, columns]; `loss`:
-        the summed loss of logits [texts, columns]."""
+        """Learn the weights. `truth`: the classes of each text, 0 and 1 or the probabilities that a
+        teacher gives, [texts, columns]; `loss`: the summed loss of logits [texts, columns]."""
         # One column is the difference of two, whose variances add.
         single = 2 if self.columns == 1 else 1
         variances = (strength.words, strength.words, strength.characters)
@@ -157,14 +157,20 @@ def table_sizes(ngrams: Sequence[int], columns: int) -> list[int]:
     return sizes
 
 
-def choose_texts(lengths: Array, size: int | None, most: int, seed: int) -> Array:
+def choose_texts(
+    lengths: Array, size: int | None, most: int, seed: int, labelled: int | None = None
+) -> Array:
     """Return the indices of the texts to learn from, in order: all of them, or a random part of
     about this size (None: of any) and at most so many texts. `lengths`: the characters of each
-    text."""
+    text; `labelled`: how many of them, the first, are taken before any other (None: all)."""
     sizes = text_sizes(lengths)
     if (size is None or sizes.sum() <= size) and len(sizes) <= most:
         return np.arange(len(lengths))
-    order = np.random.default_rng(seed).permutation(len(lengths))
+    first = len(lengths) if labelled is None else labelled
+    generator = np.random.default_rng(seed)
+    order = np.append(
+        generator.permutation(first), first + generator.permutation(len(lengths) - first)
+    )
     if size is not None:
         most = min(most, int(np.searchsorted(np.cumsum(sizes[order]), size)) + 1)
     return np.sort(order[:most])

@@ -122,6 +122,23 @@ def test_rows_are_what_was_written(chunks: list[list[list[int]]], start: int, st
             assert rows.lengths(start, stop).tolist() == lengths[start:stop]
 
 
+def test_selected_rows_are_those_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_WINDOW", 2)
+    chunks = [[[1, 2], [], [3]], [[4, 5, 6], [7], [8, 9, 10, 11]]]
+    rows = rows_of(chunks)
+    assert rows.size() == 11
+    some = rows.select(np.array([0, 1, 3, 5]))
+    expected = [[1, 2], [], [4, 5, 6], [8, 9, 10, 11]]
+    assert (len(some), some.size()) == (4, 9)
+    assert [row.tolist() for row in some] == expected
+    assert some[2].tolist() == expected[2]
+    assert some.lengths().tolist() == [2, 0, 3, 4]
+    assert some.lengths(1, 3).tolist() == [0, 3]
+    assert some.lengths(2).tolist() == [3, 4]
+    nothing = rows.select(np.array([], np.int64))
+    assert (len(nothing), nothing.size(), nothing.lengths().tolist()) == (0, 0, [])
+
+
 def test_numbers_are_counted_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "_WINDOW", 10)
     numbers: Array = np.random.default_rng(0).integers(6, size=37)

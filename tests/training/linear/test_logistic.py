@@ -52,6 +52,15 @@ def test_ratios_compare_smoothed_frequencies_inside_and_outside_a_class() -> Non
     assert second == pytest.approx(math.log((1 / 5) / (5 / 6)))
 
 
+def test_ratios_of_fractions_of_texts() -> None:
+    """A text that is of a class by half counts by half, on both sides."""
+    counts, totals = torch.tensor([[1.5], [0.0]]), torch.tensor([[4.0], [2.0]])
+    (first,), (second,) = log_count_ratios(counts, totals).tolist()
+    # Inside 2.5 and 1 of 3.5, outside 3.5 and 3 of 6.5.
+    assert first == pytest.approx(math.log((2.5 / 3.5) / (3.5 / 6.5)))
+    assert second == pytest.approx(math.log((1 / 3.5) / (3 / 6.5)))
+
+
 def test_the_weights_minimize_the_loss_and_half_of_their_squares() -> None:
     """Of (w - 3)^2 + (v + 1)^2 with the penalty the least is at two thirds of 3 and -1."""
 

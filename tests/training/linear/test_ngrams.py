@@ -154,6 +154,19 @@ def test_so_many_texts_are_those_that_a_size_chose() -> None:
     assert choose_texts(lengths, None, 50, 3).tolist() == list(range(50))
 
 
+def test_labelled_texts_are_taken_before_others() -> None:
+    lengths = np.full(100, 20)
+    few = choose_texts(lengths, None, 10, 0, labelled=30).tolist()
+    assert len(few) == 10
+    assert max(few) < 30
+    many = choose_texts(lengths, 300 * 50, 100, 0, labelled=30).tolist()
+    assert len(many) == 50
+    assert many[:30] == list(range(30))
+    assert many != list(range(50))
+    assert many == choose_texts(lengths, None, 50, 0, labelled=30).tolist()
+    assert choose_texts(lengths, None, 100, 0, labelled=30).tolist() == list(range(100))
+
+
 def test_texts_are_read_in_parts() -> None:
     parts = [part.tolist() for part in in_parts(np.arange(2049))]
     assert [len(part) for part in parts] == [1024, 1024, 1]
