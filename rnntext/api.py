@@ -69,6 +69,8 @@ class TrainingKeywords(TypedDict, total=False):
     ngrams: bool
     class_weights: str
     select: str
+    distil: str
+    unlabelled: Name | Sequence[Name]
     quantize: bool
     seed: int
     device: str
@@ -147,6 +149,8 @@ def train_events(
     began = time.perf_counter()  # before PyTorch is imported, which a time budget includes
     given: dict[str, Any] = dict(options)
     names = [field.name for field in fields(ExecutionOptions)]
+    if "unlabelled" in given:
+        given["unlabelled"] = tuple(_names("unlabelled", given["unlabelled"]))
     execution = ExecutionOptions(**{name: given.pop(name) for name in names if name in given})
     chosen = TrainingOptions(task, tuple(_names("data", data)), **given)
     directory = _path("output", output, "DIR")

@@ -52,6 +52,19 @@ class DataSummary:
     unseen_labels: int = 0
     unseen_label: str = ""
     unseen_count: int = 0
+    # Training texts without labels (`--unlabelled`): how many are encoded, how many were read, of
+    # which near duplicates of validation texts are left out, and the SHA-256 of those encoded.
+    # `characters` counts those of these texts too, `train` and `fingerprint` do not.
+    unlabelled: int = 0
+    unlabelled_read: int = 0
+    unlabelled_left_out: int = 0
+    unlabelled_fingerprint: str = ""
+    unlabelled_cut: bool = False  # the time budget allowed only for so many
+
+    @property
+    def unlabelled_part(self) -> tuple[int, int] | None:
+        """What repeats a run that had no time for all, see `TrainingOptions.unlabelled_part`."""
+        return (self.unlabelled_read, self.unlabelled) if self.unlabelled_cut else None
 
     @property
     def part(self) -> tuple[int, int, int] | None:
@@ -71,6 +84,15 @@ class DataRecord(DataSummary):
     valid_digest: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class DistillationRecord:
+    """From which teacher a model was distilled."""
+
+    teacher: str  # the name of its directory
+    digest: str  # SHA-256 of the files that its answers depend on
+    unlabelled: int  # texts without labels that the model learned from
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRecord:
     """The section `training`: how the model was trained, and on which machine."""
@@ -82,6 +104,13 @@ class TrainingRecord:
     processes: int = 1
     torch_version: str
     finished: bool = True
+    distilled: DistillationRecord | None = None
+
+    def unlabelled_texts(self, data: DataSummary) -> int | None:
+        """What repeats a run in which a teacher had no time to answer all texts that were encoded,
+        see `TrainingOptions.unlabelled_texts`."""
+        answered = data.unlabelled if self.distilled is None else self.distilled.unlabelled
+        return answered if answered < data.unlabelled else None
 
 
 # `config.json` holds the metrics that are single numbers. Older versions also wrote the tables.
@@ -240,7 +269,8 @@ class CheckpointConfig:
     def data(self) -> DataRecord:
         section = self._read("data", DataRecord)
         try:
-            for name in ("read", "train", "sampled"):  # see `DataSummary.part`
+            # See `DataSummary.part` and `unlabelled_part`.
+            for name in ("read", "train", "sampled", "unlabelled_read", "unlabelled"):
                 PART.check(f"data.{name}", getattr(section, name))
         except UsageError as error:
             raise self.damaged(error) from None
@@ -331,7 +361,7 @@ def config_to_json(
         **({} if quantization is None else {"quantization": quantization.to_json()}),
         "tokenizer": asdict(tokenizer),
         "data": asdict(data),
-        "training": asdict(training),
+        "training": _without_none(asdict(training)),
         "results": results.to_json(),
     }
 

@@ -37,8 +37,11 @@ def test_the_keywords_are_the_options() -> None:
     """Every option of the command line is a keyword of the same type."""
     options = kinds_of(TrainingOptions)
     # Arguments by position, and those that only repeat a run in minutes.
-    for name in ("task", "data", "part", "plans", "ngrams_texts"):
+    repeating = ("part", "plans", "ngrams_texts", "unlabelled_part", "unlabelled_texts")
+    for name in ("task", "data", *repeating):
         del options[name]
+    assert options["unlabelled"] == "tuple"  # of what one name or several make
+    options["unlabelled"] = kinds_of(TrainingKeywords)["unlabelled"]
     # None and not given are the same.
     assert {n: k.replace("Optional", "") for n, k in kinds_of(TrainingKeywords).items()} == options
     execution = kinds_of(RunKeywords).keys() - kinds_of(TrainingKeywords).keys()

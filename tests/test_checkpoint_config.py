@@ -16,6 +16,7 @@ from rnntext import checkpoint
 from rnntext.checkpoint_config import (
     CheckpointConfig,
     DataRecord,
+    DistillationRecord,
     Progress,
     Quantization,
     Results,
@@ -82,7 +83,7 @@ def config_of(task: str, *, finished: bool) -> dict[str, Any]:
         tokenizer=TOKENIZER.config,
         data=DataRecord(
             *("lines", 8, 2, 99, 0, "ab", {"a": 4, "b": 4}, 10, True, 0, False, 7, 6),
-            *(5, "new", 44, "cd"),
+            *(5, "new", 44, 33, 36, 3, "ef", True, "cd"),
         ),
         training=TrainingRecord(
             options=options.to_json(),
@@ -92,6 +93,7 @@ def config_of(task: str, *, finished: bool) -> dict[str, Any]:
             processes=1,
             torch_version="2.6",
             finished=finished,
+            distilled=DistillationRecord("sage", "d" * 64, 30),
         ),
         results=results if finished else Progress(20, 2.5, 3.5, METRICS, 10),
     )
@@ -128,11 +130,12 @@ def test_the_keys_and_their_order(tmp_path: Path) -> None:
     assert list(finished["data"]) == [
         *("unit", "train", "valid", "characters", "duplicates", "fingerprint", "labels", "read"),
         *("cut_short", "sampled", "sample_cut", "near_duplicates", "shared_groups"),
-        *("unseen_labels", "unseen_label", "unseen_count"),
-        "valid_digest",
+        *("unseen_labels", "unseen_label", "unseen_count", "unlabelled", "unlabelled_read"),
+        *("unlabelled_left_out", "unlabelled_fingerprint", "unlabelled_cut", "valid_digest"),
     ]
     assert list(finished["training"]) == [
         *("options", "recipe", "machine", "threads", "processes", "torch_version", "finished"),
+        "distilled",
     ]
     assert list(finished["results"]) == [
         *("metrics", "float32", "steps", "best_step", "epochs", "seconds", "tokens_per_second"),
@@ -218,6 +221,12 @@ def test_fields_that_older_versions_did_not_write() -> None:
         ("data", "unseen_labels"),
         ("data", "unseen_label"),
         ("data", "unseen_count"),
+        ("data", "unlabelled"),
+        ("data", "unlabelled_read"),
+        ("data", "unlabelled_left_out"),
+        ("data", "unlabelled_fingerprint"),
+        ("data", "unlabelled_cut"),
+        ("training", "distilled"),
         ("results", "reason"),
         ("data", "read"),
         ("data", "valid_digest"),
@@ -235,6 +244,8 @@ def test_fields_that_older_versions_did_not_write() -> None:
     assert (config.data.near_duplicates, config.data.shared_groups) == (0, None)
     assert (config.data.unseen_labels, config.data.unseen_label) == (0, "")
     assert config.data.unseen_count == 0
+    assert (config.data.unlabelled, config.data.unlabelled_part) == (0, None)
+    assert config.training.distilled is None
 
 
 @pytest.mark.parametrize(
@@ -291,7 +302,8 @@ def read_saved_run(directory: Path) -> None:
     if saved.finished:
         saved.result()
         return
-    saved.require_data(saved.config.data.fingerprint, saved.config.data.valid_digest)
+    data = saved.config.data
+    saved.require_same(data, data.valid_digest, saved.config.training.distilled)
     saved.describe_changes("cpu", 2, 1)
     assert saved.state()[1] == 2.5
     _ = (saved.recipe, saved.model, saved.tokenizer, saved.best, saved.log)

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -49,9 +49,15 @@ class Given(Declared):
 
     def build(self, values: dict[str, Any]) -> dict[str, Any]:
         given = {name: values.pop(name) for name in self._declarations}
-        return {name: value for name, value in given.items() if value is not None}
+        return {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in given.items()
+            if value is not None
+        }
 
     def _parameter(self, name: str, hint: Any, default: Any, option: Any) -> inspect.Parameter:
+        if get_origin(hint) is tuple:  # to Typer a list is an option that may be given repeatedly
+            hint = list[get_args(hint)[0]]  # type: ignore[misc]
         return keyword(name, Annotated[hint | None, option], None)
 
 

@@ -12,7 +12,7 @@ from rnntext.cli.values import path_argument
 from rnntext.config import listed
 
 if TYPE_CHECKING:
-    from rnntext.checkpoint_config import Progress, Results
+    from rnntext.checkpoint_config import DistillationRecord, Progress, Results
 
 
 @expanded
@@ -38,6 +38,10 @@ def _seconds_by_use(results: Results | Progress) -> dict[str, float]:
     return found if any(found.values()) else {}
 
 
+def _teacher_facts(taught: DistillationRecord) -> dict[str, Any]:
+    return {"distilled_from": taught.teacher, "unlabelled": taught.unlabelled}
+
+
 def describe(directory: Path) -> dict[str, Any]:
     """Facts about a checkpoint, by name. Raises CheckpointError."""
     from rnntext.checkpoint import load
@@ -46,7 +50,7 @@ def describe(directory: Path) -> dict[str, Any]:
     found = load(directory)
     config = CheckpointConfig.of(found)
     model, data, results = config.model, config.data, config.results
-    encoder = model.encoder
+    encoder, taught = model.encoder, config.training.distilled
     facts = {
         "task": model.task,
         "cell": encoder.cell,
@@ -64,6 +68,7 @@ def describe(directory: Path) -> dict[str, Any]:
         "trained_on": f"{data.train} {data.unit}",
         "validated_on": f"{data.valid} {data.unit}",
         "fingerprint": data.fingerprint,
+        **({} if taught is None else _teacher_facts(taught)),
         "finished": config.training.finished,
         "steps": results.steps,
         "epochs": results.epochs,

@@ -28,6 +28,7 @@ from rnntext.training.events import (
     Saved,
     Step,
     Stopped,
+    TeacherAnswered,
 )
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class Progress:
         match event:
             case Prepared():
                 self._show_prepared(event)
+            case TeacherAnswered():
+                self.print_line(
+                    f"the teacher {event.teacher} answered {event.texts:,} texts "
+                    f"({event.seconds:.0f} s)"
+                )
             case NgramsLearned():
                 self.print_line(
                     f"n-grams of {event.texts:,} texts, by themselves: {_metrics(event.metrics)} "
@@ -159,12 +165,14 @@ class Progress:
         summary, encoder = event.summary, event.model.encoder
         self._task_name, self._labels = event.model.task, frozenset(event.model.labels)
         details = "".join(f", {detail}" for detail in event.details)
+        unlabelled = f" and {summary.unlabelled:,} unlabelled" if summary.unlabelled_read else ""
         processes = f", {event.processes} processes" if event.processes > 1 else ""
         direction = " bidirectional" if encoder.bidirectional else ""
         if event.model.backward_encoder:
             direction = " and another that reads backward"
         self.print_line(
-            f"{summary.train:,} {summary.unit} to train on, {summary.valid:,} to validate on; "
+            f"{summary.train:,} {summary.unit}{unlabelled} to train on, {summary.valid:,} to "
+            "validate on; "
             f"{encoder.cell} {encoder.num_layers}x{encoder.hidden_size}"
             f"{direction}, {event.tokenizer} vocabulary of {encoder.vocab_size:,}, "
             f"{event.parameters:,} parameters; {event.machine}, "
@@ -198,6 +206,16 @@ class Progress:
                 f"{summary.unseen_labels:,} of the validation data's labels not found in training "
                 f"({summary.unseen_label!r}{more}): counted as errors, {summary.unseen_count:,} "
                 "in all"
+            )
+        if summary.unlabelled_left_out:
+            self.print_line(
+                f"{summary.unlabelled_left_out:,} unlabelled texts left out, which are validation "
+                f"{summary.unit} but for case, punctuation and white space"
+            )
+        if summary.unlabelled_cut:
+            self.print_line(
+                f"the time allows for the first {summary.unlabelled:,} of the unlabelled texts: "
+                "give more minutes to use all of them"
             )
         if summary.cut_short:
             self.print_line(

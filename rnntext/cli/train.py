@@ -206,6 +206,9 @@ def _training_options(given: dict[str, Any], config: Path | None) -> TrainingOpt
             changes = {"epochs": None, "steps": None, "minutes": None, "plans": ()}
         if "minutes" in given or given.get("data", repeated.data) != repeated.data:
             changes |= {"part": None, "ngrams_texts": None}
+        others = given.get("unlabelled", repeated.unlabelled) != repeated.unlabelled
+        if others or "part" in changes:
+            changes |= {"unlabelled_part": None, "unlabelled_texts": None}
         return repeated.merged({**changes, **given})
     if "data" not in given:
         raise UsageError("there is nothing to train on: name the data files")
@@ -262,6 +265,7 @@ def _facts(prepared: Prepared | None, end: Saved | StepTimed) -> dict[str, Any]:
         **({"near_duplicates": summary.near_duplicates} if summary.labels else {}),
         **({} if summary.shared_groups is None else {"shared_groups": summary.shared_groups}),
         **({"unseen_labels": summary.unseen_labels} if summary.unseen_labels else {}),
+        **({"unlabelled": summary.unlabelled} if summary.unlabelled_read else {}),
         "labels": summary.labels,
         "vocabulary": prepared.model.encoder.vocab_size,
         "parameters": prepared.parameters,

@@ -178,13 +178,13 @@ def _split_fasttext_line(line: str) -> tuple[list[str], str]:
 
 
 def _read_folders(path: str, options: DataOptions) -> Iterator[Labelled]:
-    folders = _entries(path, folders=True)
+    folders = _folders(path)
     for folder, label in folders.items():
         try:
             label.encode()
         except UnicodeEncodeError as error:
             raise DataError(f"{for_message(folder)}: the folder's name is not UTF-8") from error
-        for file in _entries(folder, folders=False):
+        for file in text_files_in(folder):
             blocks = read_line_blocks(file, options.decoding)
             text = file_text(blocks, source_name(file), options.max_line)
             yield Labelled(text, (label,), for_message(file), 1)
@@ -196,18 +196,19 @@ def _read_folders(path: str, options: DataOptions) -> Iterator[Labelled]:
 
 def files_of_classes(directory: str) -> Iterator[str]:
     """Yield the example files in a directory of one folder per class, in order."""
-    for folder in _entries(directory, folders=True):
-        yield from _entries(folder, folders=False)
+    for folder in _folders(directory):
+        yield from text_files_in(folder)
 
 
-def _entries(directory: str, *, folders: bool) -> Mapping[str, str]:
-    """Map paths to names of the folders, or of the .txt files, in `directory`, sorted by name."""
-    return {
-        entry.path: entry.name
+def _folders(directory: str) -> Mapping[str, str]:
+    """Map paths to names of the folders in `directory`, sorted by name."""
+    return {entry.path: entry.name for entry in visible_entries(directory) if entry.is_dir()}
+
+
+def text_files_in(directory: str) -> list[str]:
+    """Return the paths of the .txt files right in `directory`, sorted by name."""
+    return [
+        entry.path
         for entry in visible_entries(directory)
-        if (
-            entry.is_dir()
-            if folders
-            else entry.is_file() and entry.name.lower().endswith((".txt", ".txt.gz"))
-        )
-    }
+        if entry.is_file() and entry.name.lower().endswith((".txt", ".txt.gz"))
+    ]

@@ -91,4 +91,5 @@ def check_values(options: DataclassInstance) -> None:
         if declaration.within is not None:
             declaration.within.check(flag, value)
         if declaration.is_path:
-            check_path(flag, value, declaration.metavar)
+            for path in value if isinstance(value, tuple) else (value,):
+                check_path(flag, path, declaration.metavar)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnntext.checkpoint_config import DataSummary
+from rnntext.checkpoint_config import DataSummary, DistillationRecord
 from rnntext.config import ModelConfig
 from rnntext.training.recipes import Recipe
 
@@ -43,6 +43,16 @@ class Prepared:
     processes: int
     details: tuple[str, ...] = ()  # short phrases about how the run learns
     remarks: tuple[str, ...] = ()  # sentences about the data
+    distilled: DistillationRecord | None = None  # with --distil
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherAnswered:
+    """The teacher of --distil has answered all texts, before anything is learned from them."""
+
+    teacher: str  # its name
+    texts: int  # that it answered, validation texts included where these are learned from at last
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +187,7 @@ LoopEvent = Step | Evaluated | CheckpointDue | Finished
 Event = (
     LoopEvent
     | Prepared
+    | TeacherAnswered
     | NgramsLearned
     | Ready
     | Resumed

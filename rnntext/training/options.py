@@ -56,6 +56,16 @@ class TrainingOptions:
         changes_data=False,
         is_path=True,
     )
+    unlabelled: tuple[str, ...] = option(
+        (),
+        "Texts without labels, which the teacher of --distil answers; may be given several times.",
+        metavar="FILE",
+        panel=DATA,
+        # The cache key contains the contents of these files.
+        changes_data=False,
+        tasks=("classify",),
+        is_path=True,
+    )
     format: str | None = option(
         None,
         "Format of the data (otherwise detected).",
@@ -306,6 +316,15 @@ class TrainingOptions:
         tasks=("classify",),
         choices=("balanced",),
     )
+    distil: str | None = option(
+        None,
+        "Learn from the answers of this classifier too, the teacher.",
+        metavar="DIR",
+        panel=TRAINING,
+        changes_data=False,
+        tasks=("classify",),
+        is_path=True,
+    )
     ngrams: bool = option(
         True,
         "Add a linear model of words, pairs of words and characters.",
@@ -350,6 +369,16 @@ class TrainingOptions:
     ngrams_texts: int | None = field(
         default=None, metadata=no_flag(changes_data=False, within=arguments.PART)
     )
+    # Unlabelled texts read, and encoded, where the time budget did not allow for all. Only --config
+    # sets it.
+    unlabelled_part: tuple[int, int] | None = field(
+        default=None, metadata=no_flag(changes_data=True)
+    )
+    # Number of encoded unlabelled texts that are learned from (None: what the time budget allows).
+    # Only --config sets it.
+    unlabelled_texts: int | None = field(
+        default=None, metadata=no_flag(changes_data=False, within=arguments.PART)
+    )
 
     def __post_init__(self) -> None:
         one_of("task", self.task, tuple(TASKS))
@@ -361,8 +390,9 @@ class TrainingOptions:
             raise UsageError(
                 "--select micro_f1 is for --multi-label: with one label it is accuracy"
             )
-        for index, number in enumerate(self.part or ()):
-            arguments.PART.check(f"part[{index}]", number)
+        for name in ("part", "unlabelled_part"):
+            for index, number in enumerate(getattr(self, name) or ()):
+                arguments.PART.check(f"{name}[{index}]", number)
         _check_plans(self.plans)
         budgets = [
             flag_of(name)
@@ -380,6 +410,13 @@ class TrainingOptions:
                 raise UsageError(f"{flag_of(name)} is for train {' and '.join(declaration.tasks)}")
             if value is not None and declaration.set_by_init and self.init is not None:
                 raise UsageError(f"{flag_of(name)} comes with --init's model: leave it out")
+        if self.unlabelled and self.distil is None:
+            raise UsageError("--unlabelled needs --distil: name the classifier that answers them")
+        if self.distil is not None and self.class_weights is not None:
+            raise UsageError(
+                "--class-weights and --distil exclude each other: a teacher's answers have no one "
+                "class to weigh"
+            )
 
     @property
     def selected_metric(self) -> str | None:

@@ -166,15 +166,17 @@ def _train(
     began -= spent  # a time budget, and the seconds reported, count from the run's start
     setup = _set_up(options, began, execution.cache, saved_run, ranks)
     yield setup.prepared
-    directory = destination.directory
+    directory, digest = destination.directory, setup.validation_digest
+    if saved_run is not None:
+        saved_run.require_same(setup.prepared.summary, digest, setup.prepared.distilled)
     if ranks.is_main:
         shortage = destination.describe_shortage(setup.prepared.parameters)
         if shortage is not None:
             yield RoomShort(shortage)
         yield from setup.objective.prepare({} if saved_run is None else saved_run.files)
     preparation = time.perf_counter() - began - spent
-    digest = setup.validation_digest
-    _require_same_data(ranks, [setup.prepared.summary.fingerprint, digest])
+    summary = setup.prepared.summary
+    _require_same_data(ranks, [summary.fingerprint, summary.unlabelled_fingerprint, digest])
     yield Ready()
     partial = _is_final_evaluation_partial(setup)
     loop = Loop(
@@ -189,7 +191,6 @@ def _train(
         stop_asked=stop_asked,
     )
     if saved_run is not None and state is not None:
-        saved_run.require_data(setup.prepared.summary.fingerprint, digest)
         loop.restore(state)
         prepared = setup.prepared
         changed = saved_run.describe_changes(prepared.machine, prepared.threads, prepared.processes)
@@ -274,6 +275,7 @@ def _set_up(
     ranks: Ranks = SINGLE_PROCESS,
 ) -> _Setup:
     task = get_task(options.task)
+    task.check(options, ranks)
     threads = options.threads or max(1, usable_cores() // ranks.local_size)
     machine = choose_machine(options.device, threads)
     init = None
@@ -311,6 +313,7 @@ def _set_up(
         processes=ranks.size,
         details=objective.details(),
         remarks=objective.remarks(),
+        distilled=objective.distilled(),
     )
     return _Setup(options, task, data, model, objective, recipe, machine, prepared)
 
@@ -332,7 +335,7 @@ def _load(
 ) -> Data[Any]:
     """The data, prepared by rank 0. The other ranks use the same part of them where the time was
     short, and find on its machine the cache entry that it wrote."""
-    sources = (*options.data, *filter(None, [options.valid]))
+    sources = (*options.data, *filter(None, [options.valid]), *options.unlabelled)
     once = [source for source in sources if is_non_seekable(source)]
     if once and ranks.size > 1:
         raise UsageError(
@@ -365,7 +368,8 @@ def _choose_model(
     """The recipe and the model's configuration: those of a saved run, or chosen by the data."""
     if saved_run is not None:
         return saved_run.recipe, saved_run.model
-    recipe = task.choose_recipe(options, data.summary.characters, data.summary.train)
+    summary = data.summary
+    recipe = task.choose_recipe(options, summary.characters, summary.train + summary.unlabelled)
     if init is not None:
         recipe = init.adapt_recipe(recipe)
     encoder = EncoderConfig(

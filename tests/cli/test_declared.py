@@ -37,6 +37,15 @@ class Options:
     part: int = field(default=3, metadata=no_flag(changes_data=False))
 
 
+@dataclass(frozen=True)
+class Several:
+    """An option of several values."""
+
+    paths: tuple[str, ...] = option(
+        (), "Files.", panel="Data", changes_data=False, metavar="FILE", is_path=True
+    )
+
+
 def shown(group: Declared, task: str | None = None) -> list[tuple[Any, ...]]:
     """Flags, default, metavar, help and section of the options that the help shows."""
 
@@ -103,6 +112,23 @@ def test_all_options_make_an_instance() -> None:
     values["part"] = 9
     Declared(Options).build(values)
     assert values == {"part": 9}
+
+
+def test_an_option_of_several_values_is_given_repeatedly() -> None:
+    def run(*words: str) -> dict[str, Any]:
+        found: list[dict[str, Any]] = []
+
+        def command(given: Annotated[dict[str, Any], Given(Several)]) -> None:
+            found.append(given)
+
+        click_command(expanded(command), "command")(list(words), standalone_mode=False)
+        return found[0]
+
+    assert run() == {}
+    assert run("--paths", "a") == {"paths": ("a",)}
+    assert run("--paths", "a", "--paths", "b c") == {"paths": ("a", "b c")}
+    with pytest.raises(UsageError, match="--paths is empty"):
+        run("--paths", "a", "--paths", "")
 
 
 def test_given_options_are_told_from_defaults() -> None:

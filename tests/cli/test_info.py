@@ -12,6 +12,7 @@ import pytest
 from rnntext import checkpoint
 from rnntext.checkpoint_config import (
     DataRecord,
+    DistillationRecord,
     Progress,
     Quantization,
     Results,
@@ -95,6 +96,15 @@ def test_an_unfinished_model_without_labels(tmp_path: Path) -> None:
     expected |= {"steps": 4, "epochs": 0.5, "seconds": 1.5}
     del expected["labels"]
     assert facts == expected
+
+
+def test_a_distilled_model_names_its_teacher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = DistillationRecord("sage", "7" * 64, 2345)
+    monkeypatch.setattr(f"{__name__}.TRAINING", replace(TRAINING, distilled=record))
+    facts = describe(save(tmp_path / "m"))
+    assert (facts["distilled_from"], facts["unlabelled"]) == ("sage", 2345)
 
 
 def test_a_float32_model_that_was_measured_in_int8_too(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from rnntext.training.events import (
     RoomShort,
     Saved,
     Stopped,
+    TeacherAnswered,
 )
 from tests.cli import run_events
 from tests.cli.run_events import FINISHED, STEP
@@ -361,6 +362,25 @@ def test_n_grams_are_told_of_as_they_are_learned(lines: Lines) -> None:
     assert lines(NgramsLearned(1234, {"accuracy": 0.5, "log_loss": 1.0}, 7.4)) == [
         "n-grams of 1,234 texts, by themselves: accuracy 0.5 (7 s)"
     ]
+
+
+def test_distillation_is_told_of(lines: Lines) -> None:
+    assert lines(TeacherAnswered("sage", 12345, 7.4)) == [
+        "the teacher sage answered 12,345 texts (7 s)"
+    ]
+    summary = replace(
+        SUMMARY, unlabelled=3456, unlabelled_read=4567, unlabelled_left_out=11, unlabelled_cut=True
+    )
+    found = lines(replace(PREPARED, summary=summary))
+    assert f"{SUMMARY.train:,} {SUMMARY.unit} and 3,456 unlabelled to train on, " in found[0]
+    assert (
+        f"11 unlabelled texts left out, which are validation {SUMMARY.unit} but for case, "
+        "punctuation and white space"
+    ) in found
+    assert (
+        "the time allows for the first 3,456 of the unlabelled texts: give more minutes to use "
+        "all of them"
+    ) in found
 
 
 def test_labels_that_are_never_predicted_are_named(lines: Lines) -> None:

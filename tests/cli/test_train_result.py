@@ -82,6 +82,7 @@ def test_the_result_of_a_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "metrics" not in found
     assert "shared_groups" not in found
     assert "unseen_labels" not in found
+    assert "unlabelled" not in found
     prepared = replace(PREPARED, summary=replace(PREPARED.summary, shared_groups=0))
     reader = pipe(monkeypatch)
     print_result(prepared, TIMED, False)
@@ -90,6 +91,10 @@ def test_the_result_of_a_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = pipe(monkeypatch)
     print_result(prepared, TIMED, False)
     assert "\nunseen_labels\t3\n" in written(reader)
+    summary = replace(PREPARED.summary, unlabelled=0, unlabelled_read=2)
+    reader = pipe(monkeypatch)
+    print_result(replace(PREPARED, summary=summary), TIMED, False)
+    assert "\nunlabelled\t0\n" in written(reader)
     # Those of a language model are not counted.
     prepared = replace(PREPARED, summary=replace(PREPARED.summary, labels={}))
     reader = pipe(monkeypatch)

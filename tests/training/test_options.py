@@ -61,7 +61,7 @@ def test_fields_of_the_cache_key() -> None:
     assert data_fields() == (
         "task", "format", "text_column", "label_column", "tag_column", "multi_label",
         "label_separator", "group_column", "encoding", "encoding_errors", "split", "tokenizer",
-        "vocab_size", "min_frequency", "lowercase", "part",
+        "vocab_size", "min_frequency", "lowercase", "part", "unlabelled_part",
     )  # fmt: skip
 
 
@@ -71,7 +71,10 @@ def test_flags_of_declarations() -> None:
     assert found["lowercase"].flags("lowercase") == "--lowercase/--no-lowercase"
     assert found["device"].metavar == "auto|cpu|cuda|mps"
     without_flag = {name for name, declaration in found.items() if not declaration.help_text}
-    assert without_flag == {"task", "data", "threads", "part", "plans", "ngrams_texts"}
+    assert without_flag == {
+        "task", "data", "threads", "part", "plans", "ngrams_texts", "unlabelled_part",
+        "unlabelled_texts",
+    }  # fmt: skip
     assert all(d.panel for name, d in found.items() if name not in without_flag)
 
 
@@ -81,12 +84,44 @@ def test_flags_of_declarations() -> None:
         TrainingOptions("lm", ("x",)),
         EVERYTHING,
         TrainingOptions("tag", ("x", "y"), tag_column="4", init="d", steps=3),
+        TrainingOptions(
+            "classify",
+            ("x",),
+            distil="d",
+            unlabelled=("u", "v"),
+            unlabelled_part=(7, 5),
+            unlabelled_texts=0,
+        ),
     ],
 )
 def test_options_through_json(options: TrainingOptions) -> None:
     value = json.loads(json.dumps(options.to_json()))
     assert TrainingOptions.from_json(value) == options
-    assert all(value[name] == getattr(options, name) for name in value if name != "data")
+    lists = {"data", "unlabelled", "unlabelled_part"}
+    assert all(value[name] == getattr(options, name) for name in value.keys() - lists)
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "message"),
+    [
+        ("classify", {"unlabelled": ("u",)}, "--unlabelled needs --distil"),
+        (
+            "classify",
+            {"distil": "d", "class_weights": "balanced"},
+            "--class-weights and --distil exclude each other",
+        ),
+        ("lm", {"distil": "d"}, "--distil is for train classify"),
+        ("tag", {"distil": "d"}, "--distil is for train classify"),
+        ("tag", {"unlabelled": ("u",)}, "--unlabelled is for train classify"),
+        ("classify", {"distil": ""}, "--distil is empty: name a directory"),
+        ("classify", {"distil": "d", "unlabelled": ("u", "")}, "--unlabelled is empty"),
+        ("classify", {"distil": "d", "unlabelled_part": (1, -1)}, "unlabelled_part"),
+        ("classify", {"distil": "d", "unlabelled_texts": -1}, "--unlabelled-texts"),
+    ],
+)
+def test_options_of_distillation(task: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        TrainingOptions(task, ("x",), **options)
 
 
 def test_only_what_was_chosen_is_written() -> None:

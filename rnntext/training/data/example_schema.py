@@ -55,6 +55,13 @@ class ExampleSchema(ABC, Generic[Example]):
     def reader(self, paths: Sequence[str], reading: DataOptions) -> Callable[[], Iterator[Example]]:
         """A function that reads `paths` from the start each time it is called."""
 
+    def unlabelled_reader(
+        self, paths: Sequence[str], reading: DataOptions
+    ) -> Callable[[], Iterator[Example]]:
+        """A function that reads examples without labels from `paths`; of a task that has no option
+        `--unlabelled` nothing is read."""
+        return lambda: iter(())
+
     @abstractmethod
     def content(self, example: Example) -> tuple[str, ...]:
         """The input that is learned from; examples of equal content, or of contents that are near

@@ -46,7 +46,7 @@ from rnntext.training.options import TrainingOptions, data_fields
 
 # The version of a cache entry's content and of the rules that made it, those for splits and
 # vocabularies included: a new number makes old entries unused.
-_FORMAT = 7
+_FORMAT = 8
 
 # Reads of a megabyte that are digested even if a time budget is spent.
 _FREE_READS = 32
@@ -102,7 +102,7 @@ def load_data(
     budget is spent, a part of the data is used and stated; that part is not kept for other runs,
     nor is anything if not `keep`. Raises DataError for data that cannot be used.
     """
-    paths = [*options.data, *([] if options.valid is None else [options.valid])]
+    paths = [*options.data, *filter(None, [options.valid]), *options.unlabelled]
     with buffer_sources(paths, data_options(options), lambda: spent() > COPY_SHARE) as reading:
         before = _states(source, paths)
         data_key = _key(source, options, paths, reading, spent) if keep else None
@@ -190,6 +190,7 @@ def _key(
     settings |= {
         "versions": [_FORMAT, __version__, tokenizers.__version__],
         "seed": options.seed if options.valid is None else None,
+        "unlabelled": len(options.unlabelled),  # the last of the files
     }
     try:
         return cache.key_of(settings, _files(source, paths, reading), _digest_limit(spent))

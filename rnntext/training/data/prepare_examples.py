@@ -5,7 +5,8 @@ has, and which data cannot be learned from. Does not know: any one task (its Exa
 where the rows are stored.
 
 Validation examples are held in memory, training examples are not. The data are read up to four
-times: to scan them, to take the validation part, to learn a tokenizer, and to encode.
+times: to scan them, to take the validation part, to learn a tokenizer, and to encode. Training
+examples without labels, if there are any, follow those with labels, and have no targets.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Generic
 
 import numpy as np
@@ -45,6 +46,7 @@ from rnntext.training.data.prepare import (
 )
 from rnntext.training.data.store import id_type
 from rnntext.training.data.text_split import Overlap
+from rnntext.training.data.unlabelled import UnlabelledExamples
 from rnntext.training.options import TrainingOptions
 
 
@@ -83,7 +85,8 @@ def plan_examples(
     most_read, most_encoded = prepare.limits(options)
     splitter = ExampleSplitter() if reading.group_column is None else GroupSplitter()
     scan = _scan(schema, splitter, islice(read(), most_read), spent)
-    scan.cut = scan.cut or any(s.truncated for s in reading.buffered_sources.values())
+    copies = reading.buffered_sources
+    scan.cut |= any(copies[path].truncated for path in copies.keys() - {*options.unlabelled})
     labels = schema.label_set(scan.splitter.counts)
     _require_two_labels(options, labels)
     # The unread rest of a part may have a second example.
@@ -91,10 +94,15 @@ def plan_examples(
         _require_second_examples(scan)
     parts = _split(schema, options, reading, scan, read)
     unseen = _unseen_labels(schema, parts.valid, labels)
+    unlabelled = UnlabelledExamples(schema, options, reading, parts.valid, spent)
     learned = prepare.learn_tokenizer(
         options,
-        lambda: (line for example in parts.train() for line in schema.lines(example)),
-        parts.characters,
+        lambda: (
+            line
+            for example in chain(parts.train(), unlabelled.read())
+            for line in schema.lines(example)
+        ),
+        parts.characters + unlabelled.characters,
         schema.tokenizer_defaults,
         spent,
         given,
@@ -106,14 +114,15 @@ def plan_examples(
         has_groups = reading.group_column is not None
         encoder = _Encoder(schema, draft, tokenizer, labels, unseen, has_groups=has_groups)
         encoder.add_valid(parts.valid)
-        complete = encoder.add_train(islice(parts.train(), most_encoded), parts.count, spent)
+        labelled = islice(parts.train(), most_encoded)
+        complete = encoder.add_train(labelled, parts.count, unlabelled, spent)
         summary = encoder.summary(
             learned,
             read=len(scan.splitter),
-            cut_short=scan.cut or not complete or most_read is not None,
+            cut_short=scan.cut or encoder.labelled_cut or most_read is not None,
         )
         prepare.write_meta(draft, tokenizer, summary, labels=labels, unseen=list(unseen))
-        return complete and not (scan.cut or learned.sample_cut)
+        return complete and not (scan.cut or unlabelled.cut or learned.sample_cut)
 
     return write
 
@@ -214,6 +223,10 @@ class _Encoder(Generic[Example]):
         self._overlap, self._near_overlap, self._fingerprint = Overlap(), Overlap(), Fingerprint()
         self._label_counts: Counter[str] = Counter()
         self._valid_count = self._train_count = self._train_characters = 0
+        self.labelled_cut = False  # the time budget ended the encoding of examples with labels
+        # Of the examples without labels.
+        self._unlabelled_count = self._unlabelled_read = self._left_out = 0
+        self._unlabelled_cut, self._unlabelled_fingerprint = False, Fingerprint()
 
     def add_valid(self, examples: Sequence[Example]) -> None:
         self._valid_count = len(examples)
@@ -223,22 +236,39 @@ class _Encoder(Generic[Example]):
             self._shared_groups.add_valid({e.group for e in examples} - {None})
         self._write(VALID, [examples])
 
-    def add_train(self, examples: Iterable[Example], count: int, spent: ShareSpent) -> bool:
-        """Encode examples, `count` in all, until the time budget's share is spent; return True if
-        that was all of them."""
-        deadline = prepare.encode_deadline(spent)
-        complete = True
+    def add_train(
+        self,
+        examples: Iterable[Example],
+        count: int,
+        unlabelled: UnlabelledExamples[Example],
+        spent: ShareSpent,
+    ) -> bool:
+        """Encode examples, `count` in all, and then those without labels, each until the time
+        budget's share is spent; return True if that was all of them."""
 
-        def before_deadline() -> Iterator[list[Example]]:
-            nonlocal complete
+        def labelled_chunks() -> Iterator[list[Example]]:
+            deadline = prepare.encode_deadline(spent)
             for chunk in chunks(examples, self._schema.size):
                 self._count(chunk)
                 yield chunk
                 if self._train_count < count and spent() > deadline:
-                    complete = False
+                    self.labelled_cut = True
                     return
 
-        self._write(TRAIN, before_deadline())
+        def unlabelled_chunks() -> Iterator[list[Example]]:
+            deadline = prepare.encode_deadline(spent)
+            allowed = islice(unlabelled.read(), unlabelled.most_encoded)
+            for chunk in chunks(allowed, self._schema.size):
+                self._count_unlabelled(chunk)
+                yield chunk
+                if self._unlabelled_count < unlabelled.count and spent() > deadline:
+                    self._unlabelled_cut = True
+                    return
+
+        self._write(TRAIN, chain(labelled_chunks(), unlabelled_chunks()))
+        self._unlabelled_read, self._left_out = unlabelled.read_count, unlabelled.left_out
+        complete = not (self.labelled_cut or self._unlabelled_cut)
+        self._unlabelled_cut |= unlabelled.cut
         return complete
 
     def summary(self, learned: Learned, *, read: int, cut_short: bool) -> DataSummary:
@@ -260,6 +290,13 @@ class _Encoder(Generic[Example]):
             unseen_labels=len(self._unseen),
             unseen_label=next(iter(self._unseen), ""),
             unseen_count=self._unseen.total(),
+            unlabelled=self._unlabelled_count,
+            unlabelled_read=self._unlabelled_read,
+            unlabelled_left_out=self._left_out,
+            unlabelled_fingerprint=(
+                self._unlabelled_fingerprint.hexdigest() if self._unlabelled_count else ""
+            ),
+            unlabelled_cut=self._unlabelled_cut,
         )
 
     def _near_content(self, example: Example) -> int:
@@ -277,6 +314,12 @@ class _Encoder(Generic[Example]):
         for example in chunk:
             self._fingerprint.add(schema.content(example))
             self._fingerprint.add(schema.labels(example))
+
+    def _count_unlabelled(self, chunk: Sequence[Example]) -> None:
+        self._unlabelled_count += len(chunk)
+        self._train_characters += sum(map(self._schema.size, chunk))
+        for example in chunk:
+            self._unlabelled_fingerprint.add(self._schema.content(example))
 
     def _write(self, part: str, chunks_of_part: Iterable[Sequence[Example]]) -> None:
         ids = self._draft.rows(IDS + part, id_type(self._tokenizer.vocab_size))

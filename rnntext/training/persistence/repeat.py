@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rnntext.checkpoint_config import NGRAMS_TEXTS, CheckpointConfig, Results
 from rnntext.errors import CheckpointError, UsageError
-from rnntext.training.declaration import flag_of
+from rnntext.training.declaration import declarations, flag_of
 from rnntext.training.options import TrainingOptions
 
 
@@ -42,13 +42,20 @@ def repeated_options(config_file: Path) -> TrainingOptions:
         ) from None
     try:
         options = TrainingOptions.from_json(training.options)
-        options = replace(options, part=data.part)
+        options = replace(options, part=data.part, unlabelled_part=data.unlabelled_part)
         if options.minutes is None:
             return options
         plans = results.plans if isinstance(results, Results) and len(results.plans) > 1 else ()
         halves = results.halves if isinstance(results, Results) else {}
         texts, steps = _whole(halves.get(NGRAMS_TEXTS)), results.steps
-        return replace(options, minutes=None, steps=steps, plans=plans, ngrams_texts=texts)
+        return replace(
+            options,
+            minutes=None,
+            steps=steps,
+            plans=plans,
+            ngrams_texts=texts,
+            unlabelled_texts=training.unlabelled_texts(data),
+        )
     except UsageError as error:
         raise UsageError(f"--config {config_file}: {error}") from None
 
@@ -60,10 +67,13 @@ def _whole(number: float | None) -> int | None:
 def command_of(options: TrainingOptions, directory: Path) -> str:
     """Return the shell command that starts this run."""
     words = ["rnntext", "train", options.task, "-o", str(directory)]
+    declared = declarations(TrainingOptions)
     for name, value in options.to_json().items():
-        if name in ("task", "data", "part", "plans", "ngrams_texts"):
+        if name == "data" or not (declared[name].help_text or name == "threads"):
             continue
-        if isinstance(value, bool):
+        if isinstance(value, list):
+            words += [word for path in value for word in (flag_of(name), path)]
+        elif isinstance(value, bool):
             words.append(flag_of(name) if value else flag_of("no-" + name))
         else:
             words += [flag_of(name), str(value)]

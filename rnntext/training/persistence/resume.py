@@ -15,7 +15,7 @@ import torch
 
 from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
-from rnntext.checkpoint_config import CheckpointConfig
+from rnntext.checkpoint_config import CheckpointConfig, DataSummary, DistillationRecord
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.json_fields import FieldError
@@ -30,9 +30,9 @@ from rnntext.training.recipes import Recipe
 TENSORS = checkpoint.TRAINING_STATE + "tensors.safetensors"
 LOOP = checkpoint.TRAINING_STATE + "loop.json"
 
-# Options that may change: the paths of the data, whose content is compared by `require_data`, and
-# the hardware.
-_CHANGEABLE = ("data", "valid", "threads", "device")
+# Options that may change: the paths of the data and of a teacher, whose content is compared by
+# `require_same`, and the hardware.
+_CHANGEABLE = ("data", "valid", "unlabelled", "distil", "threads", "device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +103,28 @@ class SavedRun:
             threads=given.threads
             or (training.threads if processes == training.processes else None),
             device=self.options.device if given.device == "auto" else given.device,
+            unlabelled=given.unlabelled or self.options.unlabelled,
+            distil=given.distil or self.options.distil,
             part=data.part,
+            unlabelled_part=data.unlabelled_part,
+            unlabelled_texts=training.unlabelled_texts(data),
         )
 
-    def require_data(self, fingerprint: str, valid_digest: str) -> None:
-        """Raises UsageError if the data are not those that the run began with."""
-        data = self.config.data
+    def require_same(
+        self, summary: DataSummary, valid_digest: str, distilled: DistillationRecord | None
+    ) -> None:
+        """Raises UsageError if the data, or the teacher, are not those that the run began with."""
+        data, before = self.config.data, self.config.training.distilled
+        if distilled is not None and before is not None and distilled.digest != before.digest:
+            raise UsageError(
+                f"the teacher {distilled.teacher} is not the one of the run that {self.directory} "
+                f"holds (sha256 {before.digest[:12]} then, {distilled.digest[:12]} now): name that "
+                "one to go on, or start anew with --force"
+            )
         for part, now, then in (
-            ("training", fingerprint, data.fingerprint),
+            ("training", summary.fingerprint, data.fingerprint),
             ("validation", valid_digest, data.valid_digest),
+            ("unlabelled", summary.unlabelled_fingerprint, data.unlabelled_fingerprint),
         ):
             if now != then:
                 raise UsageError(

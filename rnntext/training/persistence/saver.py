@@ -250,6 +250,7 @@ class Saver:
                 processes=prepared.processes,
                 torch_version=torch.__version__,
                 finished=isinstance(results, Results),
+                distilled=prepared.distilled,
             ),
             results=results,
         )
@@ -287,6 +288,9 @@ class Saver:
         unseen = summary.unseen_count
         unknown = f"; {unseen:,} labels that training lacks, which are errors" if unseen else ""
         labels = listed([f"`{label}`" for label in prepared.model.labels])
+        teacher = prepared.distilled
+        unlabelled = 0 if teacher is None else teacher.unlabelled
+        more = f", also on {unlabelled:,} unlabelled texts" if unlabelled else ""
         lines = [
             f"# {saved.directory.name}",
             "",
@@ -300,6 +304,7 @@ class Saver:
             f"- data: {summary.train:,} {summary.unit}{part} for training, {summary.valid:,} for "
             f"validation ({summary.duplicates:,} of these also in training{nearly}{grouped}"
             f"{unknown})",
+            *([f"- distilled from `{teacher.teacher}`{more}"] if teacher else []),
             f"- fingerprint of the training data: sha256 {summary.fingerprint}",
             f"- run: {saved.steps:,} steps, {saved.epochs:.1f} epochs, {saved.seconds:.0f} s on "
             f"{prepared.machine}; it ended because {saved.reason}",

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from torch import Tensor
 
+from rnntext.checkpoint_config import DistillationRecord
 from rnntext.config import ModelConfig
 from rnntext.tasks import task_module
 from rnntext.training.data.loading import Data, ExampleSource
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import Ranks
 from rnntext.training.engine.objective import Objective
-from rnntext.training.events import Metrics, NgramsLearned
+from rnntext.training.events import Metrics, NgramsLearned, TeacherAnswered
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network
 from rnntext.training.options import TrainingOptions
@@ -52,9 +53,9 @@ class TaskObjective(Objective, ABC):
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from the tensors that `state` returned."""
 
-    def prepare(self, files: Mapping[str, bytes]) -> Iterator[NgramsLearned]:
-        """Learn what does not take part in the steps, before the first of them, or take it from
-        the files of a run that continues. Only the main rank is asked."""
+    def prepare(self, files: Mapping[str, bytes]) -> Iterator[TeacherAnswered | NgramsLearned]:
+        """Let a teacher answer, and learn what does not take part in the steps, before the first of
+        them, or take it from the files of a run that continues. Only the main rank is asked."""
         return iter(())
 
     def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
@@ -95,6 +96,10 @@ class TaskObjective(Objective, ABC):
     def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
         """Return the same metrics as `evaluate`, of an ONNX model."""
 
+    def distilled(self) -> DistillationRecord | None:
+        """Return from which teacher the model is distilled; None if there is none."""
+        return None
+
     def details(self) -> tuple[str, ...]:
         """Return short phrases about how the model is trained, shown before the first step."""
         return ()
@@ -111,6 +116,9 @@ class Task(ExampleSource[Examples], ABC, Generic[Examples]):
     sizes: ClassVar[dict[str, tuple[int, int, int]]]  # preset -> layers, hidden, embed
     tokenizer_defaults: ClassVar[TokenizerDefaults]
     init_direction: ClassVar[InitDirection]
+
+    def check(self, options: TrainingOptions, ranks: Ranks) -> None:
+        """Raise RnntextError for options that the task cannot serve, before the data are read."""
 
     @abstractmethod
     def validation_digest(self, examples: Examples) -> str:

@@ -8,7 +8,7 @@ know: files, defaults (`classifier.py`), how documents are read by a network
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from rnntext import calibration, metrics
 from rnntext.calibration import Weights
+from rnntext.checkpoint_config import DistillationRecord
 from rnntext.text.batches import blocks, window_counts
 from rnntext.training.data.epochs import BucketedEpochs
 from rnntext.training.data.examples import LabelledIds, LabelledRows, one_hot
@@ -25,11 +26,12 @@ from rnntext.training.data.store import Array, counts_of
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.engine.objective import shard_rows
-from rnntext.training.events import Metrics
+from rnntext.training.events import Metrics, NgramsLearned, TeacherAnswered
 from rnntext.training.networks.classifier import Classifier
+from rnntext.training.tasks.distillation import Distillation
 from rnntext.training.tasks.document_reader import DocumentReader
 from rnntext.training.tasks.labelled import LabelledObjective
-from rnntext.training.tasks.ngram_half import WEIGHT, NgramHalf
+from rnntext.training.tasks.ngram_half import WEIGHT, NgramHalf, Truth
 
 if TYPE_CHECKING:
     from rnntext.runtime.model import TrainedModel
@@ -44,7 +46,8 @@ _NO_IDS = np.zeros(0, np.int64)
 class _LabelledBatch(NamedTuple):
     ids: Tensor  # (B, T)
     lengths: Tensor  # (B)
-    labels: Tensor  # (B), indices; of several labels (B, labels), 0 and 1
+    # (B), indices; of several labels (B, labels), 0 and 1; distilled (B, labels), probabilities
+    labels: Tensor
     weight: float  # divisor of the summed loss; of the batch of all ranks
     tokens: int  # of the batch of all ranks
 
@@ -71,6 +74,7 @@ class Classification(LabelledObjective):
         ngrams_texts: int | None = None,
         select: str | None = None,
         unseen: Sequence[str] = (),
+        distillation: Distillation | None = None,
     ) -> None:
         """`unseen`: labels of the validation data that training lacks, whose ids follow those of
         `labels`; a document with one counts as an error, and not in a loss or a calibration.
@@ -79,10 +83,12 @@ class Classification(LabelledObjective):
         texts the n-grams are learned from (None: what is possible in `minutes`);
         `select`: the metric of the best checkpoint (None: the loss of the network by itself, so
         that each half is trained to its own best: the loss of the sum hardly changes where one half
-        is nearly right by itself, and the other would not be trained)."""
+        is nearly right by itself, and the other would not be trained); `distillation`: what the
+        targets are made of, of the rows of `train` that have no labels too (None: of the labels).
+        """
         super().__init__(
             BucketedEpochs(train.ids, batch_size, batch_size * max_length, max_length),
-            len(train.ids.values),
+            train.ids.size(),
             [len(ids) for ids in valid.ids],
             seed=seed,
             machine=machine,
@@ -94,6 +100,7 @@ class Classification(LabelledObjective):
         self._valid_labels = (*labels, *unseen)
         self._known = self._are_known(valid.labels)
         self._ngrams, self._minutes, self._ngrams_texts = ngrams, minutes, ngrams_texts
+        self._distillation = distillation
         self.multi_label, self.max_length = multi_label, max_length
         self._documents = DocumentReader(machine, max_length)
         self.metric = select or (LOSS if ngrams is None else NETWORK_LOSS)
@@ -122,21 +129,39 @@ class Classification(LabelledObjective):
             ]
             yield _LabelledBatch(
                 *self._documents.tensors(rows, round_width=True),
-                labels=self._targets(documents.labels[shard]),
+                labels=self._targets(index[shard], documents.labels[shard]),
                 weight=self._total_weight(documents.labels) if counts else math.inf,
                 tokens=int(np.minimum(lengths, self.max_length).sum()),
             )
 
-    def _targets(self, labels: Sequence[Array]) -> Tensor:
+    def _targets(self, index: Array, labels: Sequence[Array]) -> Tensor:
         """Return the labels of a batch, as `_LabelledBatch` holds them."""
-        targets = one_hot(labels, len(self.labels)) if self.multi_label else _only(labels)
-        return torch.from_numpy(targets).to(self.machine.device)
+        truth = labels if self._distillation is None else self._distillation.targets(index, labels)
+        return self._tensor(truth).to(self.machine.device)
+
+    def _tensor(self, truth: Truth) -> Tensor:
+        """Return label indices, or probabilities, as the loss takes them."""
+        if isinstance(truth, np.ndarray):
+            return torch.from_numpy(truth)
+        return torch.from_numpy(
+            one_hot(truth, len(self.labels)) if self.multi_label else _only(truth)
+        )
+
+    def prepare(self, files: Mapping[str, bytes]) -> Iterator[TeacherAnswered | NgramsLearned]:
+        if self._distillation is not None:
+            yield self._distillation.ask()
+        yield from super().prepare(files)
+
+    def distilled(self) -> DistillationRecord | None:
+        return None if self._distillation is None else self._distillation.record
 
     def remarks(self) -> tuple[str, ...]:
+        taught = () if self._distillation is None else self._distillation.remarks
         longest, count = self.max_length, self._count_longer_documents()
         if not count:
-            return ()
+            return taught
         return (
+            *taught,
             f"{count:,} documents have more than {longest:,} tokens: each pass reads a "
             f"window of {longest:,} of them, another each time",
         )
@@ -176,7 +201,7 @@ class Classification(LabelledObjective):
     def learn_half(self) -> Metrics:
         assert self._ngrams is not None  # noqa: S101
         self._ngrams.learn(
-            lambda index: self.train.read(index).labels,
+            self._truth_of_texts,
             self.valid.labels,
             self._loss_of_ngrams,
             self._minutes,
@@ -188,20 +213,24 @@ class Classification(LabelledObjective):
 
     def half_from_all_data(self) -> dict[str, bytes]:
         assert self._ngrams is not None  # noqa: S101
+        valid: Truth = self.valid.labels
+        if self._distillation is not None:
+            valid = self._distillation.valid_targets(self.valid.labels)
         return self._ngrams.learn_from_validation_too(
-            lambda index: self.train.read(index).labels,
-            self.valid.labels,
-            self._loss_of_ngrams,
-            self._halves[WEIGHT],
+            self._truth_of_texts, valid, self._loss_of_ngrams, self._halves[WEIGHT]
         )
 
-    def _loss_of_ngrams(self, logits: Tensor, labels: Sequence[Array]) -> Tensor:
-        if not self._known.all():
-            known = np.flatnonzero(self._are_known(labels))
-            logits, labels = logits[torch.from_numpy(known)], [labels[i] for i in known.tolist()]
-        targets = one_hot(labels, len(self.labels)) if self.multi_label else _only(labels)
+    def _truth_of_texts(self, index: Array) -> Truth:
+        """Return the truth of training texts, given by their numbers."""
+        labels = self.train.read(index).labels
+        return labels if self._distillation is None else self._distillation.targets(index, labels)
+
+    def _loss_of_ngrams(self, logits: Tensor, truth: Truth) -> Tensor:
+        if not (isinstance(truth, np.ndarray) or self._known.all()):
+            known = np.flatnonzero(self._are_known(truth))
+            logits, truth = logits[torch.from_numpy(known)], [truth[i] for i in known.tolist()]
         weights = None if self.weights is None else self.weights.cpu()
-        return self._summed_loss(logits, torch.from_numpy(targets), weights)
+        return self._summed_loss(logits, self._tensor(truth), weights)
 
     def final_metrics(self, model: Classifier, *, quick: bool) -> Metrics:
         """Calibrate the model by temperature scaling, in place, or by the weights of the sum with

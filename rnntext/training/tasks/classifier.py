@@ -6,14 +6,16 @@ Knows: its examples and defaults. Does not know: the loss, the calibration or th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from rnntext.text.formats import DataOptions
-from rnntext.text.labelled import files_of_classes
+from rnntext.text.labelled import files_of_classes, text_files_in
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data.cache import Entry
 from rnntext.training.data.examples import LabelledIds, LabelledRows, TextRows, one_hot
@@ -28,28 +30,43 @@ from rnntext.training.data.prepare import (
     ShareSpent,
 )
 from rnntext.training.data.prepare_examples import plan_examples
+from rnntext.training.data.store import Array
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import Ranks
 from rnntext.training.options import TrainingOptions
 from rnntext.training.recipes import Recipe, TokenizerDefaults
 from rnntext.training.tasks.base import InitDirection, Task
 from rnntext.training.tasks.classification import Classification
+from rnntext.training.tasks.distillation import (
+    Distillation,
+    TrainedTeacher,
+    check_teacher,
+    choose_rows,
+    remarks,
+)
 from rnntext.training.tasks.document_schema import DocumentSchema
 from rnntext.training.tasks.ngram_half import NgramHalf
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledExamples:
-    """Encoded documents with their labels."""
+    """Encoded documents with their labels. Training documents without labels (`--unlabelled`) come
+    last and have no label indices."""
 
     train: LabelledRows
     valid: LabelledIds
     width: int  # number of labels, those that only validation has included
     train_texts: TextRows
     valid_texts: TextRows
+    labelled: int  # number of training documents with labels
+
+    def select(self, index: Array) -> LabelledExamples:
+        """Return these with only some training documents, by their numbers in ascending order."""
+        return replace(
+            self,
+            train=LabelledRows(self.train.ids.select(index), self.train.labels.select(index)),
+            train_texts=TextRows(self.train_texts.rows.select(index)),
+        )
 
 
 class ClassifierTask(Task[LabelledExamples]):
@@ -69,7 +86,8 @@ class ClassifierTask(Task[LabelledExamples]):
     init_direction = InitDirection.INHERIT
 
     def files(self, directory: str) -> Iterator[str]:
-        return files_of_classes(directory)
+        # A directory of `--unlabelled` has its texts right in it.
+        return chain(files_of_classes(directory), text_files_in(directory))
 
     def plan(
         self,
@@ -92,7 +110,12 @@ class ClassifierTask(Task[LabelledExamples]):
             len(entry.meta["labels"]) + len(entry.meta.get("unseen", ())),
             TextRows(entry.rows(TEXTS + TRAIN)),
             TextRows(entry.rows(TEXTS + VALID)),
+            len(train) - entry.meta["summary"]["unlabelled"],
         )
+
+    def check(self, options: TrainingOptions, ranks: Ranks) -> None:
+        if options.distil is not None:
+            check_teacher(options, ranks)
 
     def validation_digest(self, examples: LabelledExamples) -> str:
         # Of 0 and 1 for each label, as the runs of earlier versions recorded it.
@@ -126,11 +149,19 @@ class ClassifierTask(Task[LabelledExamples]):
         machine: Machine,
         ranks: Ranks,
     ) -> Classification:
-        examples, width = data.examples, len(data.labels)
+        width, held_out = len(data.labels), options.valid is None
+        has_ngrams = options.ngrams and NgramHalf.is_possible(width)
+        valid: list[str] = []
+        if has_ngrams:
+            valid = data.examples.valid_texts.read(range(len(data.examples.valid.ids)))
+        examples, distillation = data.examples, None
+        if options.distil is not None:
+            examples, distillation = distil(options, data, valid if held_out else [])
         ngrams = None
-        if options.ngrams and NgramHalf.is_possible(width):
-            valid = examples.valid_texts.read(range(len(examples.valid.ids)))
-            ngrams = NgramHalf(examples.train_texts, valid, width, options.multi_label)
+        if has_ngrams:
+            ngrams = NgramHalf(
+                examples.train_texts, valid, width, options.multi_label, examples.labelled
+            )
         return Classification(
             examples.train,
             examples.valid,
@@ -143,12 +174,39 @@ class ClassifierTask(Task[LabelledExamples]):
             machine=machine,
             ranks=ranks,
             ngrams=ngrams,
-            held_out=options.valid is None,
+            held_out=held_out,
             minutes=options.minutes,
             ngrams_texts=options.ngrams_texts,
             select=options.selected_metric,
             unseen=data.unseen,
+            distillation=distillation,
         )
+
+
+def distil(
+    options: TrainingOptions, data: Data[LabelledExamples], valid: Sequence[str]
+) -> tuple[LabelledExamples, Distillation]:
+    """Open the teacher. Return the examples that are learned from, and what their targets are made
+    of. `valid`: the validation texts, if they are learned from in the end."""
+    assert options.distil is not None  # noqa: S101
+    examples, labels = data.examples, data.labels
+    teacher = TrainedTeacher(Path(options.distil), labels, options.multi_label, options.threads)
+    rows = choose_rows(
+        teacher,
+        examples.train_texts,
+        examples.labelled,
+        minutes=options.minutes,
+        seed=options.seed,
+        unlabelled=options.unlabelled_texts,
+    )
+    if len(rows) < len(examples.train):
+        examples = examples.select(rows)
+    answered = len(rows) - examples.labelled
+    said = remarks(teacher.saved, options, data.summary, answered)
+    texts = examples.train_texts
+    return examples, Distillation(
+        teacher, texts, examples.labelled, len(labels), valid=valid, remarks=said
+    )
 
 
 TASK = ClassifierTask()

@@ -14,6 +14,7 @@ import numpy as np
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import Labelled, read_labelled
 from rnntext.text.tokenizer import Tokenizer
+from rnntext.text.unlabelled import read_unlabelled
 from rnntext.training.data.example_schema import EncodedRows, ExampleSchema
 from rnntext.training.recipes import TokenizerDefaults
 
@@ -31,6 +32,11 @@ class DocumentSchema(ExampleSchema[Labelled]):
         self, paths: Sequence[str], reading: DataOptions
     ) -> Callable[[], Iterator[Labelled]]:
         return partial(read_labelled, paths, reading)
+
+    def unlabelled_reader(
+        self, paths: Sequence[str], reading: DataOptions
+    ) -> Callable[[], Iterator[Labelled]]:
+        return partial(read_unlabelled, paths, reading)
 
     def content(self, example: Labelled) -> tuple[str, ...]:
         return (example.text,)

@@ -22,7 +22,7 @@ from rnntext.training.data.store import Array
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import Ranks
 from rnntext.training.engine.objective import epoch_batches, random_subset
-from rnntext.training.events import Metrics, NgramsLearned
+from rnntext.training.events import Metrics, NgramsLearned, TeacherAnswered
 from rnntext.training.tasks.base import TaskObjective
 
 # Validation tokens that a quick evaluation reads. Fewer examples do not tell two checkpoints apart:
@@ -118,7 +118,7 @@ class LabelledObjective(TaskObjective):
 
     # The linear model
 
-    def prepare(self, files: Mapping[str, bytes]) -> Iterator[NgramsLearned]:
+    def prepare(self, files: Mapping[str, bytes]) -> Iterator[TeacherAnswered | NgramsLearned]:
         if self._half is None:
             return
         if NGRAMS in files:

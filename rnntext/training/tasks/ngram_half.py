@@ -41,6 +41,8 @@ from rnntext.training.tasks.labelled import LinearHalf
 # The metric that says how much the n-grams count for each unit that the network does, of a tagger
 # too (`word_half.py`).
 WEIGHT = "ngrams_weight"
+# What is known of the labels of each text: their indices, or probabilities [texts, labels].
+Truth = Sequence[Array] | Array
 # What is noted in the file of a model: the number of texts, and which strength it has.
 _TEXTS, _STRENGTH = "texts", "strength"
 # The time to learn once more, as a share of that of trying all strengths.
@@ -63,13 +65,26 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def _joined(first: Truth, second: Truth) -> Truth:
+    if isinstance(first, np.ndarray):
+        return np.concatenate([first, np.asarray(second)])
+    return [*first, *second]
+
+
 class NgramHalf(LinearHalf):
     """The n-gram model of one run, and its logits on the validation data."""
 
     def __init__(
-        self, train: TextRows, valid: Sequence[str], labels: int, multi_label: bool
+        self,
+        train: TextRows,
+        valid: Sequence[str],
+        labels: int,
+        multi_label: bool,
+        labelled: int | None = None,
     ) -> None:
-        self._train, self._valid = train, valid
+        """`labelled`: how many training texts have labels, the first ones; others are left out
+        before them where there are too many (None: all have labels)."""
+        self._train, self._valid, self._labelled = train, valid, labelled
         self.labels, self.multi_label = labels, multi_label
         # Of two labels of which one is right a single column tells the difference.
         self._columns = 1 if labels == 2 and not multi_label else labels
@@ -86,21 +101,21 @@ class NgramHalf(LinearHalf):
 
     def learn(
         self,
-        labels_of: Callable[[Array], Sequence[Array]],
-        valid_labels: Sequence[Array],
-        loss: Callable[[Tensor, Sequence[Array]], Tensor],
+        labels_of: Callable[[Array], Truth],
+        valid_labels: Truth,
+        loss: Callable[[Tensor, Truth], Tensor],
         minutes: float | None,
         seed: int,
         texts: int | None = None,
     ) -> None:
-        """Learn from the training texts. `labels_of`: the label indices of texts, given by their
-        numbers; `loss`: the summed loss of logits [N, labels] with these label indices; `texts`:
-        how many texts (None: what is possible in `minutes`)."""
+        """Learn from the training texts. `labels_of`: the truth of texts, given by their numbers;
+        `loss`: the summed loss of logits [N, labels] with this truth; `texts`: how many texts
+        (None: what is possible in `minutes`)."""
         started = time.perf_counter()
         lengths = self._train.rows.lengths()
         most = max(1, _MAX_LOGITS // self.labels) if texts is None else texts
         size = largest_size(minutes) if texts is None else None
-        chosen = choose_texts(lengths, size, most, seed)
+        chosen = choose_texts(lengths, size, most, seed, self._labelled)
         learner = NgramLearner(map(self._train.read, in_parts(chosen)), self._columns)
         labels = labels_of(chosen)
         best = np.inf
@@ -117,11 +132,12 @@ class NgramHalf(LinearHalf):
     def _fit(
         self,
         learner: NgramLearner,
-        labels: Sequence[Array],
-        loss: Callable[[Tensor, Sequence[Array]], Tensor],
+        labels: Truth,
+        loss: Callable[[Tensor, Truth], Tensor],
         strength: Strength,
     ) -> Tables:
-        truth = torch.from_numpy(one_hot(labels, self.labels)[:, -self._columns :])
+        classes = labels if isinstance(labels, np.ndarray) else one_hot(labels, self.labels)
+        truth = torch.from_numpy(classes[:, -self._columns :])
 
         def loss_of(scores: Tensor) -> Tensor:
             if self._columns < self.labels:
@@ -137,9 +153,9 @@ class NgramHalf(LinearHalf):
 
     def learn_from_validation_too(
         self,
-        labels_of: Callable[[Array], Sequence[Array]],
-        valid_labels: Sequence[Array],
-        loss: Callable[[Tensor, Sequence[Array]], Tensor],
+        labels_of: Callable[[Array], Truth],
+        valid_labels: Truth,
+        loss: Callable[[Tensor, Truth], Tensor],
         weight: float,
     ) -> dict[str, bytes]:
         """Return the file of a model with logits multiplied by `weight`, which was learned from the
@@ -148,7 +164,7 @@ class NgramHalf(LinearHalf):
         everything = np.arange(len(self._train.rows))
         parts = chain(map(self._train.read, in_parts(everything)), [self._valid])
         learner = NgramLearner(parts, self._columns)
-        labels = [*labels_of(everything), *valid_labels]
+        labels = _joined(labels_of(everything), valid_labels)
         tables = self._fit(learner, labels, loss, self._strength)
         return {NGRAMS: replace(tables, scale=weight).serialize(self._notes(len(labels)))}
 

@@ -56,6 +56,9 @@ OPTIONS = {
         steps=300,
         class_weights="balanced",
     ),
+    "distilled": TrainingOptions(
+        "classify", ("x.tsv",), distil="models/the teacher", unlabelled=("u.txt", "it's.txt")
+    ),
     "tag": TrainingOptions("tag", ("a.conllu",), tag_column="xpos", init="models/my lm", epochs=4),
 }
 
@@ -160,6 +163,34 @@ def test_n_grams_are_learned_from_as_many_texts_unless_time_or_data_are_others(
         chosen, _ = parsed([*start, *more], monkeypatch)
         assert chosen.ngrams_texts == texts
         assert "ngrams-texts" not in command_of(chosen, tmp_path)
+
+
+def test_the_teacher_answers_as_many_texts_unless_time_or_texts_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = replace(OPTIONS["distilled"], minutes=2.0)
+    path = config_file(tmp_path / "config.json", timed)
+    content = json.loads(path.read_text("utf-8"))
+    content["training"]["distilled"] = {"teacher": "t", "digest": "", "unlabelled": 30}
+    content["data"] |= {"unlabelled": 40, "unlabelled_read": 50, "unlabelled_cut": True}
+    path.write_text(json.dumps(content), "utf-8")
+    start = ["train", "classify", "--config", str(path), "-o", "new"]
+    for more, texts, part in (
+        ([], 30, (50, 40)),
+        (["--steps", "9"], 30, (50, 40)),
+        (["--unlabelled", "u.txt", "--unlabelled", "it's.txt"], 30, (50, 40)),
+        (["--minutes", "3"], None, None),
+        (["other.csv"], None, None),
+        (["--unlabelled", "u.txt"], None, None),
+    ):
+        chosen, _ = parsed([*start, *more], monkeypatch)
+        assert (chosen.unlabelled_texts, chosen.unlabelled_part) == (texts, part), more
+        assert "unlabelled-" not in command_of(chosen, tmp_path)
+    # All that were encoded were answered.
+    content["data"] |= {"unlabelled": 30, "unlabelled_cut": False}
+    path.write_text(json.dumps(content), "utf-8")
+    chosen, _ = parsed(start, monkeypatch)
+    assert (chosen.unlabelled_texts, chosen.unlabelled_part) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from rnntext import checkpoint
 from rnntext.checkpoint_config import (
     CheckpointConfig,
     DataRecord,
+    DistillationRecord,
     Progress,
     TrainingRecord,
     config_to_json,
@@ -36,7 +39,13 @@ FILES = {
 }
 
 
-def config(*, cut_short: bool = False, finished: bool = False) -> dict[str, Any]:
+def config(
+    *,
+    cut_short: bool = False,
+    finished: bool = False,
+    distilled: DistillationRecord | None = None,
+    data: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
     training = TrainingRecord(
         options=OPTIONS.to_json(),
         recipe=Recipe("gru", 1, 6, 4, True, 8, 0.01, 0.1, 0.0, 0, 9).to_json(),
@@ -45,6 +54,7 @@ def config(*, cut_short: bool = False, finished: bool = False) -> dict[str, Any]
         processes=1,
         torch_version=str(torch.__version__),
         finished=finished,
+        distilled=distilled,
     )
     return config_to_json(
         version="0.1.0",
@@ -53,15 +63,32 @@ def config(*, cut_short: bool = False, finished: bool = False) -> dict[str, Any]
         quantization=None,
         tokenizer=TokenizerConfig("char"),
         data=DataRecord(
-            "sentences", 40, 10, 99, 0, "1" * 64, {"A": 4}, 50, cut_short, valid_digest="2" * 64
+            "sentences",
+            40,
+            10,
+            99,
+            0,
+            "1" * 64,
+            {"A": 4},
+            50,
+            cut_short,
+            valid_digest="2" * 64,
+            **data,
         ),
         training=training,
         results=Progress(20, 2.5, 3.5, None, None),
     )
 
 
-def saved_run(*, cut_short: bool = False, **files: bytes) -> SavedRun:
-    read = CheckpointConfig(Path("model"), config(cut_short=cut_short))
+def saved_run(
+    *,
+    cut_short: bool = False,
+    distilled: DistillationRecord | None = None,
+    data: Mapping[str, Any] = MappingProxyType({}),
+    **files: bytes,
+) -> SavedRun:
+    content = config(cut_short=cut_short, distilled=distilled, data=data)
+    read = CheckpointConfig(Path("model"), json.loads(json.dumps(content)))
     return SavedRun(Path("model"), read, OPTIONS, False, {**FILES, **files})
 
 
@@ -156,13 +183,60 @@ def test_a_part_of_the_data_is_read_again() -> None:
     assert run.merge_options(TrainingOptions("tag", ())).part == (50, 40, 0)
 
 
+TEACHER = DistillationRecord("sage", "7" * 64, 3)
+
+
 @pytest.mark.parametrize(
-    ("fingerprint", "digest", "part"), [("3", "2", "training"), ("1", "3", "validation")]
+    ("fingerprint", "digest", "unlabelled", "part"),
+    [
+        ("3", "2", "", "training"),
+        ("1", "3", "", "validation"),
+        ("1", "2", "4", "unlabelled"),
+    ],
 )
-def test_other_data_are_refused(fingerprint: str, digest: str, part: str) -> None:
-    saved_run().require_data("1" * 64, "2" * 64)
+def test_other_data_are_refused(fingerprint: str, digest: str, unlabelled: str, part: str) -> None:
+    run = saved_run()
+    run.require_same(run.config.data, "2" * 64, None)
+    summary = replace(
+        run.config.data,
+        fingerprint=fingerprint * 64,
+        unlabelled_fingerprint=unlabelled * 64,
+    )
     with pytest.raises(UsageError, match=f"the {part} data are not those of the run that model"):
-        saved_run().require_data(fingerprint * 64, digest * 64)
+        run.require_same(summary, digest * 64, None)
+
+
+def test_another_teacher_is_refused() -> None:
+    run = saved_run(distilled=TEACHER)
+    data = run.config.data
+    # The directory may have moved.
+    run.require_same(data, "2" * 64, replace(TEACHER, teacher="moved"))
+    with pytest.raises(UsageError, match="the teacher sage is not the one of the run that model"):
+        run.require_same(data, "2" * 64, replace(TEACHER, digest="8" * 64))
+
+
+def test_as_many_unlabelled_texts_are_learned_from_again() -> None:
+    def merged(**data: Any) -> TrainingOptions:
+        run = saved_run(distilled=TEACHER, data=data)
+        return run.merge_options(TrainingOptions("tag", ()))
+
+    for data, texts, part in (
+        ({"unlabelled": 3}, None, None),
+        ({"unlabelled": 5}, 3, None),
+        ({"unlabelled": 5, "unlabelled_read": 6, "unlabelled_cut": True}, 3, (6, 5)),
+    ):
+        options = merged(**data)
+        assert (options.unlabelled_texts, options.unlabelled_part) == (texts, part)
+
+
+def test_the_paths_of_a_teacher_and_of_its_texts_may_change() -> None:
+    saved = TrainingOptions("classify", ("a.csv",), distil="sage", unlabelled=("u.txt", "v.txt"))
+    run = replace(saved_run(), options=saved)
+    same = run.merge_options(TrainingOptions("classify", ()))
+    assert (same.distil, same.unlabelled) == ("sage", ("u.txt", "v.txt"))
+    given = replace(saved, distil="moved/sage", unlabelled=("u.txt.gz",))
+    moved = run.merge_options(given)
+    assert (moved.distil, moved.unlabelled) == ("moved/sage", ("u.txt.gz",))
 
 
 def test_changes_of_the_machine_are_described() -> None:

@@ -16,7 +16,7 @@ import torch
 
 import rnntext.training.persistence.saver as module
 from rnntext import __version__, checkpoint
-from rnntext.checkpoint_config import CheckpointConfig, DataSummary
+from rnntext.checkpoint_config import CheckpointConfig, DataSummary, DistillationRecord
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import CheckpointError
 from rnntext.text.tokenizer import Tokenizer
@@ -447,6 +447,20 @@ On the validation data:
 | bits | None |
 """
     )
+
+
+def test_a_distilled_model_names_its_teacher(place: Place, exports: list[float]) -> None:
+    saving = saver(place)
+    for texts, more in ((2345, ", also on 2,345 unlabelled texts"), (0, "")):
+        record = DistillationRecord("sage", "7" * 64, texts)
+        saving._record = replace(RECORD, prepared=replace(PREPARED, distilled=record))
+        saving.save_model(SAVED, b"graph", {})
+        assert f"\n- distilled from `sage`{more}\n" in place.read(checkpoint.MODEL_CARD).decode()
+        assert json.loads(place.read(checkpoint.CONFIG))["training"]["distilled"] == {
+            "teacher": "sage",
+            "digest": "7" * 64,
+            "unlabelled": texts,
+        }
 
 
 def test_the_model_card_counts_near_duplicates_and_groups(

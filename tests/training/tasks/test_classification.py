@@ -278,7 +278,9 @@ def test_the_digest_of_the_validation_data_is_that_of_earlier_versions() -> None
     labels = [np.array([1], np.int32), np.array([0, 2], np.int32)]
     valid = LabelledIds(ids, labels)
     texts = TextRows.of(["", ""])
-    found = TASK.validation_digest(LabelledExamples(LabelledRows.of(valid), valid, 3, texts, texts))
+    found = TASK.validation_digest(
+        LabelledExamples(LabelledRows.of(valid), valid, 3, texts, texts, 2)
+    )
     content = b"".join(np.int64(len(row)).tobytes() + row.astype(np.int64).tobytes() for row in ids)
     dense = np.array([[0, 1, 0], [1, 0, 1]], np.float32)
     assert found == hashlib.sha256(content + dense.tobytes()).hexdigest()

@@ -1,0 +1,482 @@
+"""Distillation: the targets of texts, which texts a teacher answers, and who can teach whom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rnntext import checkpoint
+from rnntext.checkpoint_config import (
+    CheckpointConfig,
+    DataRecord,
+    DataSummary,
+    Results,
+    TrainingRecord,
+    config_to_json,
+)
+from rnntext.config import EncoderConfig, ModelConfig, TokenizerConfig
+from rnntext.errors import CheckpointError, TrainingError, UsageError
+from rnntext.ngrams import NgramModel, Tables
+from rnntext.runtime import classifier as classifier_module
+from rnntext.runtime import model as model_module
+from rnntext.training.data.examples import LabelledIds, LabelledRows, TextRows
+from rnntext.training.engine.distributed import Ranks
+from rnntext.training.events import NgramsLearned, TeacherAnswered
+from rnntext.training.options import TrainingOptions
+from rnntext.training.tasks import distillation as distillation_module
+from rnntext.training.tasks.classification import Classification
+from rnntext.training.tasks.distillation import (
+    ANSWERS_SHARE,
+    TEACHER_WEIGHT,
+    Distillation,
+    TrainedTeacher,
+    check_teacher,
+    choose_rows,
+    remarks,
+)
+from rnntext.training.tasks.ngram_half import NgramHalf
+from tests.training.models import CPU, DOCUMENTS, LABELS, Array, random_model, softmax
+
+TEXTS = ["red apple", "a red rose", "green leaf", "blue sky", "the blue sea"]
+VALID = ["red sky", "green sea", "blue"]
+ANSWERS = {
+    text: softmax(np.random.default_rng(number).normal(0, 2, 3))
+    for number, text in enumerate((*TEXTS, *VALID))
+}
+
+
+class FixedTeacher:
+    """Gives each text the probabilities of a table."""
+
+    name, digest = "sage", "d" * 64
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def answers(self, texts: Sequence[str]) -> Array:
+        self.asked += texts
+        return np.stack([ANSWERS[text] for text in texts])
+
+
+def indices(*labels: int | None) -> list[Array]:
+    return [np.array([] if label is None else [label], np.int32) for label in labels]
+
+
+def made(labelled: int = 3, valid: Sequence[str] = (), **more: Any) -> Distillation:
+    return Distillation(FixedTeacher(), TextRows.of(TEXTS), labelled, 3, valid=valid, **more)
+
+
+# Targets
+
+
+def test_a_target_is_between_the_answer_and_the_label() -> None:
+    distillation = made()
+    event = distillation.ask()
+    assert (event.teacher, event.texts) == ("sage", 5)
+    found = distillation.targets(np.array([3, 1, 4]), indices(None, 2, None))
+    assert found.dtype == np.float32
+    expected = [
+        ANSWERS[TEXTS[3]],
+        TEACHER_WEIGHT * ANSWERS[TEXTS[1]] + (1 - TEACHER_WEIGHT) * np.array([0, 0, 1]),
+        ANSWERS[TEXTS[4]],
+    ]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert 0 < TEACHER_WEIGHT < 1
+
+
+def test_a_labelled_text_without_labels_is_not_an_unlabelled_one() -> None:
+    """With --multi-label a text may have no label: gold says so, and a teacher is half of it."""
+    distillation = made(labelled=3)
+    distillation.ask()
+    nothing, unlabelled = distillation.targets(np.array([2, 3]), indices(None, None))
+    np.testing.assert_allclose(nothing, TEACHER_WEIGHT * ANSWERS[TEXTS[2]], atol=1e-3)
+    np.testing.assert_allclose(unlabelled, ANSWERS[TEXTS[3]], atol=1e-3)
+
+
+def test_validation_texts_have_such_targets_too() -> None:
+    distillation = made(valid=VALID)
+    assert distillation.ask().texts == 8
+    found = distillation.valid_targets(indices(0, 1, 1))
+    expected = [
+        TEACHER_WEIGHT * ANSWERS[text] + (1 - TEACHER_WEIGHT) * np.eye(3)[label]
+        for text, label in zip(VALID, (0, 1, 1), strict=True)
+    ]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_all_texts_are_asked_in_parts_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnntext.training.linear.ngrams._PART", 2)
+    teacher = FixedTeacher()
+    distillation = Distillation(teacher, TextRows.of(TEXTS), 2, 3, valid=VALID)
+    distillation.ask()
+    assert teacher.asked == [*TEXTS, *VALID]
+    assert distillation.record.unlabelled == 3
+
+
+def test_answers_that_do_not_fit_into_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def free(limit: int) -> None:
+        monkeypatch.setattr("rnntext.training.engine.memory.free_memory", lambda device: limit)
+
+    free(2 * 3 * 8)
+    made(valid=VALID)
+    free(2 * 3 * 8 - 1)
+    with pytest.raises(TrainingError, match=r"the teacher's answers to 5 texts.*unlabelled"):
+        made(valid=VALID)
+
+
+# The objective
+
+
+def objective(*, multi: bool = False, labelled: int = 3, **changes: Any) -> Classification:
+    """Five documents with texts of their own, of which the first have labels."""
+    gold = indices(*(n if n < labelled else None for n in range(5)))
+    options: dict[str, Any] = {
+        "labels": LABELS, "multi_label": multi, "balanced": False, "batch_size": 8,
+        "max_length": 50, "seed": 0, "machine": CPU, "distillation": made(labelled, VALID),
+        "ngrams": None,
+    }  # fmt: skip
+    return Classification(
+        LabelledRows.of(LabelledIds(list(DOCUMENTS), gold)),
+        LabelledIds(DOCUMENTS[:3], indices(0, 1, 2)),
+        **{**options, **changes},
+    )
+
+
+def mixed(multi: bool = False) -> Array:
+    answers = np.stack([ANSWERS[text] for text in TEXTS])
+    gold = np.concatenate([np.eye(3), answers[3:]])
+    return np.asarray(TEACHER_WEIGHT * answers + (1 - TEACHER_WEIGHT) * gold)
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_the_loss_is_the_cross_entropy_with_the_targets(multi: bool) -> None:
+    training, model = objective(multi=multi), random_model("classify", multi=multi)
+    (event,) = training.prepare({})
+    assert isinstance(event, TeacherAnswered)
+    (batch,) = training.batches(0)
+    loss, _ = training.loss(model, batch)
+    with torch.no_grad():
+        logits = np.concatenate(
+            [
+                model(torch.from_numpy(ids)[None].long(), torch.tensor([len(ids)])).numpy()
+                for ids in DOCUMENTS
+            ]
+        ).astype(float)
+    targets = mixed()
+    if multi:
+        yes = 1 / (1 + np.exp(-logits))
+        nats = -(targets * np.log(yes) + (1 - targets) * np.log(1 - yes)).mean()
+    else:
+        nats = -(targets * np.log(softmax(logits))).sum(1).mean()
+    assert float(loss.detach()) == pytest.approx(nats, rel=2e-3)
+
+
+def test_in_a_dry_run_the_teacher_has_no_opinion() -> None:
+    training = objective()
+    (batch,) = training.batches(0)
+    rows = {tuple(row) for row in batch.labels.round(decimals=2).tolist()}
+    third = round(1 / 3, 2)
+    assert tuple(np.float32([third] * 3).tolist()) in rows
+    assert len(rows) == 4
+
+
+def test_it_tells_from_whom_it_learns() -> None:
+    training = objective(distillation=made(3, remarks=["beware"]))
+    record = training.distilled()
+    assert record is not None
+    assert asdict(record) == {"teacher": "sage", "digest": "d" * 64, "unlabelled": 2}
+    assert training.remarks() == ("beware",)
+    assert objective(distillation=None, labelled=5).distilled() is None
+
+
+# The n-grams
+
+
+def half(multi: bool = False) -> NgramHalf:
+    return NgramHalf(TextRows.of(TEXTS), VALID, 3, multi, 3)
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_n_grams_learn_from_the_same_targets(multi: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one-hot answers to unlabelled texts they are what labels would have made of them; what
+    they learn follows the answers."""
+    monkeypatch.setattr(distillation_module, "TEACHER_WEIGHT", 0.0)
+    monkeypatch.setitem(ANSWERS, TEXTS[3], np.eye(3)[0])
+    monkeypatch.setitem(ANSWERS, TEXTS[4], np.eye(3)[1])
+    taught = objective(multi=multi, ngrams=half(multi))
+    asked, learned = taught.prepare({})
+    assert isinstance(asked, TeacherAnswered)
+    assert isinstance(learned, NgramsLearned)
+    assert learned.texts == 5
+    gold = indices(0, 1, 2, 0, 1)
+    of_labels = NgramHalf(TextRows.of(TEXTS), VALID, 3, multi)
+    plain = objective(multi=multi, labelled=5, distillation=None, ngrams=of_labels)
+    plain.train = LabelledRows.of(LabelledIds(list(DOCUMENTS), gold))
+    list(plain.prepare({}))
+    assert taught._ngrams is not None
+    assert plain._ngrams is not None
+    np.testing.assert_allclose(taught._ngrams.valid_logits, plain._ngrams.valid_logits, atol=1e-3)
+
+
+def test_n_grams_give_back_the_answers_of_a_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a thousand texts are the same, their probabilities are those of the answers."""
+    texts = ["red"] * 1000 + ["blue"] * 1000
+    answers = {"red": np.array([0.7, 0.2, 0.1]), "blue": np.array([0.1, 0.3, 0.6])}
+    for text, answer in answers.items():
+        monkeypatch.setitem(ANSWERS, text, answer)
+    rows = TextRows.of(texts)
+    training = Classification(
+        LabelledRows.of(LabelledIds([DOCUMENTS[0]] * 2000, indices(*[None] * 2000))),
+        LabelledIds(DOCUMENTS[:2], indices(0, 2)),
+        labels=LABELS, multi_label=False, balanced=False, batch_size=8, max_length=50, seed=0,
+        machine=CPU, ngrams=NgramHalf(rows, ["red", "blue"], 3, False, 0),
+        distillation=Distillation(FixedTeacher(), rows, 0, 3),
+    )  # fmt: skip
+    list(training.prepare({}))
+    assert training._ngrams is not None
+    found = softmax(training._ngrams.valid_logits.astype(float))
+    np.testing.assert_allclose(found, [answers["red"], answers["blue"]], atol=0.03)
+
+
+def test_the_last_n_grams_learn_from_validation_texts_too() -> None:
+    def finished(**changes: Any) -> tuple[Tables, Classification]:
+        training = objective(ngrams=half(), **changes)
+        list(training.prepare({}))
+        training.final_metrics(random_model("classify"), quick=False)
+        return Tables.parse(training.finished_files()["ngrams.safetensors"]), training
+
+    apart, _ = finished(held_out=False)
+    together, first = finished(held_out=True)
+    files, again = finished(held_out=True)
+    assert (files.words == together.words).all()  # the same teacher gives the same bytes
+    assert first.halves() == again.halves()
+    one, two = (NgramModel(replace(t, scale=1.0), 3).logits(["sky"])[0] for t in (apart, together))
+    # "red sky" is of the first class by its label, and its answer counts as much.
+    assert two[0] - two.mean() != pytest.approx(one[0] - one.mean(), rel=0.01)
+
+
+# Which texts
+
+
+def rows_of(count: int) -> TextRows:
+    return TextRows.of([f"text number {n}" for n in range(count)])
+
+
+class TimedTeacher:
+    """A teacher that takes a second for each text; its clock is `now`."""
+
+    name, digest = "slow", "e" * 64
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def answers(self, texts: Sequence[str]) -> Array:
+        self.seconds += len(texts)
+        return np.zeros((len(texts), 3))
+
+    def now(self) -> float:
+        return self.seconds
+
+
+def chosen(count: int, labelled: int, **changes: Any) -> list[int]:
+    teacher = TimedTeacher()
+    options: dict[str, Any] = {"minutes": None, "seed": 0, "clock": teacher.now, **changes}
+    found: list[int] = choose_rows(teacher, rows_of(count), labelled, **options).tolist()
+    return found
+
+
+def test_without_a_time_budget_all_texts_are_answered() -> None:
+    assert chosen(100, 10) == list(range(100))
+
+
+def test_a_time_budget_allows_for_a_seeded_random_part() -> None:
+    # In 10 minutes of which the answers may take 3: 180 texts, 20 of which have labels.
+    found = chosen(500, 20, minutes=10)
+    assert found[:20] == list(range(20))
+    assert 175 <= len(found) <= 185  # texts are a little longer or shorter
+    assert ANSWERS_SHARE == 0.3
+    assert found == sorted(set(found))
+    assert found != list(range(len(found)))
+    assert found == chosen(500, 20, minutes=10)
+    assert found != chosen(500, 20, minutes=10, seed=1)
+    assert chosen(500, 20, minutes=100) == list(range(500))
+    # All labelled texts are answered, however long it takes.
+    assert chosen(500, 400, minutes=10) == list(range(400))
+    assert chosen(20, 20, minutes=0.01) == list(range(20))
+
+
+def test_a_part_is_repeated_by_its_number_and_asks_no_clock() -> None:
+    def clock() -> float:
+        raise AssertionError
+
+    found = chosen(500, 20, minutes=10)
+    again = chosen(500, 20, minutes=10, unlabelled=len(found) - 20, clock=clock)
+    assert again == found
+    assert chosen(500, 20, unlabelled=0, clock=clock) == list(range(20))
+    assert chosen(500, 20, unlabelled=999, clock=clock) == list(range(500))
+
+
+# Teachers
+
+
+class Answering:
+    """Stands for the classifier of the runtime."""
+
+    def __init__(self, model: Any) -> None:
+        self.labels = model.config.labels
+
+    def probabilities(self, texts: Sequence[str]) -> Array:
+        return np.tile(np.arange(1.0, 1 + len(self.labels)), (len(texts), 1))
+
+
+def opened(monkeypatch: pytest.MonkeyPatch, *labels: str, multi: bool = False) -> None:
+    encoder = EncoderConfig("gru", 9, 4, 6, 1, True)
+
+    class Model:
+        config = ModelConfig("classify", encoder, labels, multi, 9)
+        fingerprint, saved = "graph and n-grams", None
+
+    monkeypatch.setattr(model_module, "open_model", lambda *_: Model())
+    monkeypatch.setattr(classifier_module, "Classifier", Answering)
+
+
+def test_labels_are_mapped_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened(monkeypatch, "c", "a", "d", "b")
+    teacher = TrainedTeacher(Path("models/sage"), ("a", "b", "c", "d"), False, 1)
+    assert teacher.answers(["x", "y"]).tolist() == [[2, 4, 1, 3]] * 2
+    assert teacher.name == "sage"
+    assert len(teacher.digest) == 64
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (("a", "b"), "does not know 'c'"),
+        (("a", "b", "c", "x"), "the data do not have 'x'"),
+        (("a", "b", "x"), "does not know 'c', and the data do not have 'x'"),
+    ],
+)
+def test_a_teacher_of_other_labels_is_refused(
+    labels: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(monkeypatch, *labels)
+    with pytest.raises(UsageError, match=f"--distil sage: .*{message}"):
+        TrainedTeacher(Path("sage"), ("a", "b", "c"), False, 1)
+
+
+def test_too_many_labels_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = [f"l{n}" for n in range(257)]
+    opened(monkeypatch, *labels)
+    with pytest.raises(UsageError, match="at most 256 labels, not 257"):
+        TrainedTeacher(Path("sage"), labels, False, 1)
+    opened(monkeypatch, *labels[:256])
+    TrainedTeacher(Path("sage"), labels[:256], False, 1)
+
+
+WEIGHTS = checkpoint.serialize_tensors({"weight": np.zeros(2, np.float32)})
+SUMMARY = DataSummary("documents", 8, 2, 99, 0, "1" * 64, unlabelled=4, unlabelled_read=4)
+
+
+def described(task: str = "classify", multi: bool = False, **changes: Any) -> dict[str, Any]:
+    labels = () if task == "lm" else ("a", "b")
+    record = {"fingerprint": "1" * 64, "unlabelled": 0, **changes.pop("data", {})}
+    return config_to_json(
+        version="0.1.0",
+        model=ModelConfig(task, EncoderConfig("gru", 9, 4, 6, 1, task != "lm"), labels, multi, 9),
+        parameters=123,
+        quantization=None,
+        tokenizer=TokenizerConfig("char"),
+        data=DataRecord("documents", 8, 2, 99, 0, **record),
+        training=TrainingRecord(
+            options=changes.pop("options", {}), recipe={}, machine="cpu", threads=1,
+            torch_version="2.6",
+        ),
+        results=Results(
+            metrics={}, steps=1, best_step=1, epochs=1.0, seconds=1.0, tokens_per_second=1,
+            halves=changes.pop("halves", {}),
+        ),
+    )  # fmt: skip
+
+
+def options(**changes: Any) -> TrainingOptions:
+    return TrainingOptions("classify", ("a.csv",), **{"distil": "sage", **changes})
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "message"),
+    [
+        ({"task": "lm"}, {}, "it is a language model, and a classifier has to teach"),
+        ({"task": "tag"}, {}, "it is a tagger, and a classifier has to teach"),
+        ({"multi": True}, {}, "gives a text several labels: add --multi-label"),
+        ({}, {"multi_label": True}, "gives a text one label: leave --multi-label out"),
+    ],
+)
+def test_a_model_that_cannot_teach_is_refused_before_data_are_read(
+    config: dict[str, Any], changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    directory = tmp_path / "sage"
+    checkpoint.save(directory, {checkpoint.WEIGHTS: WEIGHTS}, described(**config), force=False)
+    with pytest.raises(UsageError, match=message):
+        check_teacher(options(distil=str(directory), **changes), Ranks())
+    with pytest.raises(CheckpointError):
+        check_teacher(options(distil=str(tmp_path / "missing")), Ranks())
+
+
+def test_several_processes_are_refused() -> None:
+    with pytest.raises(UsageError, match="--distil trains in one process, and this job has 2"):
+        check_teacher(options(), Ranks(1, 2))
+
+
+# Remarks
+
+
+def said(answered: int = 4, valid: str | None = None, **config: Any) -> list[str]:
+    content = json.loads(json.dumps(described(**config)))
+    saved = CheckpointConfig(Path("sage/config.json"), content)
+    return remarks(saved, options(valid=valid), SUMMARY, answered)
+
+
+def test_a_part_of_the_texts_is_told_of() -> None:
+    (part,) = said(answered=3)
+    assert part.startswith("a random 3 of the 4 unlabelled texts: ")
+    assert "30%" in part
+
+
+def test_a_teacher_that_has_not_seen_validation_texts_is_not_remarked_on(tmp_path: Path) -> None:
+    assert said() == []  # the same training data
+    assert said(halves={"ngrams_texts": 7}) == []  # from a part nothing is learned again
+    other = {"fingerprint": "2" * 64}
+    path = str(tmp_path / "dev.tsv")
+    assert said(data=other, options={"valid": path}, valid=path) == []
+    assert said(options={"valid": "x"}, halves={"ngrams_texts": 8}, valid="y") == []
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"data": {"fingerprint": "2" * 64}},
+        {"data": {"fingerprint": "2" * 64}, "options": {"valid": "x"}},
+        {"data": {"fingerprint": "2" * 64}, "options": {"valid": "x"}, "valid": "y"},
+    ],
+)
+def test_a_teacher_that_may_have_seen_validation_texts_is_remarked_on(
+    config: dict[str, Any],
+) -> None:
+    (sentence,) = said(**config)
+    assert "the teacher may have learned from validation texts" in sentence
+    assert "--seed" in sentence
+    assert "--valid" in sentence
+    assert remarks(None, options(), SUMMARY, 4) == [sentence]
+
+
+def test_n_grams_that_learned_from_validation_texts_in_the_end_are_remarked_on() -> None:
+    for data, texts in (({}, 8), ({"unlabelled": 5}, 13)):
+        (sentence,) = said(data=data, halves={"ngrams_texts": texts})
+        assert "the teacher's n-grams were learned from the validation texts too" in sentence
