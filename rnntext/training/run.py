@@ -111,6 +111,8 @@ def run(
     cause; the directory is then as it was, or as it was last saved.
     """
     began = time.perf_counter() if began is None else began
+    if options.distil is not None and Path(options.distil).resolve() == directory.resolve():
+        raise UsageError(f"{directory} holds the teacher: name another directory with -o")
     with (
         group(options.device) as ranks,
         explain_out_of_memory(smaller_batch(options)),

@@ -81,6 +81,41 @@ def test_a_student_is_repeated_and_resumed_to_the_same_bytes(
     same_bytes(whole, broken)
 
 
+def test_a_part_of_the_texts_is_learned_from(
+    folder: Path, teacher: Path, run: Shell, tmp_path: Path
+) -> None:
+    """As where a time budget allows for no more; a run that goes on takes the same ones."""
+    first, part, broken = tmp_path / "first", tmp_path / "part", tmp_path / "broken"
+    succeeded(run(*student(folder, teacher, first), timeout=300))
+    content = config(first)
+    content["training"]["options"]["unlabelled_texts"] = 20
+    (tmp_path / "config.json").write_text(json.dumps(content), "utf-8")
+    repeat = ["train", "classify", "--config", tmp_path / "config.json"]
+    found = succeeded(run(*repeat, "-o", part, timeout=300))
+    assert "a random 20 of the 60 unlabelled texts" in found.err
+    assert config(part)["training"]["distilled"]["unlabelled"] == 20
+    assert config(part)["data"]["unlabelled"] == 60
+    assert found.pairs["ngrams_texts"] == str(content["data"]["train"] + 20)
+    assert weights(part) != weights(first)
+    words = [*repeat, "-o", broken, "--save-every", 0]
+    killed = run(*words, before=at_save(3, KILL), timeout=300)
+    assert killed.status == -signal.SIGKILL, killed.err
+    succeeded(run("train", "classify", "-o", broken, "--resume", timeout=300))
+    same_bytes(part, broken)
+
+
+def test_several_labels_are_distilled(folder: Path, run: Shell, tmp_path: Path) -> None:
+    rows = [{"text": f"text {n} of naïve {n % 7}", "label": ["a", "b"][: n % 3]} for n in range(60)]
+    data = tmp_path / "several.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    start = ("train", "classify", data, "--multi-label", "--preset", "tiny", "--threads", 1)
+    succeeded(run(*start, "-o", tmp_path / "sage", "--steps", 4, timeout=300))
+    more = ("--distil", tmp_path / "sage", "--unlabelled", folder / "u.txt", "--steps", 6)
+    found = succeeded(run(*start, "-o", tmp_path / "m", *more, timeout=300))
+    assert "and 60 unlabelled to train on" in found.err
+    assert 0 <= float(found.pairs["micro_f1"]) <= 1
+
+
 def test_answers_and_unlabelled_texts_change_what_is_learned(
     folder: Path, teacher: Path, run: Shell, tmp_path: Path
 ) -> None:
@@ -159,6 +194,12 @@ def test_a_teacher_that_cannot_teach(
         2, "does not know 'maybe'", "the data do not have 'neg'", "needs the same labels"
     )
     run(*words, "--multi-label").failed(2, "one label")
+    before = sorted((path.name, path.read_bytes()) for path in teacher.iterdir() if path.is_file())
+    run("train", "classify", folder / "reviews.csv", "-o", teacher, "--distil", teacher, "--force",
+        ).failed(2, "holds the teacher", "-o")  # fmt: skip
+    assert before == sorted(
+        (path.name, path.read_bytes()) for path in teacher.iterdir() if path.is_file()
+    )
     run("train", "tag", folder / "tagged.conllu", "-o", out, "--distil", teacher).failed(
         2, "--distil is for train classify"
     )
