@@ -30,6 +30,7 @@ def test_each_line_that_is_not_blank_is_a_text(name: str, end: str, tmp_path: Pa
     assert texts(path) == TEXTS
     # How labelled data are read says nothing of lines.
     assert texts(path, format="fasttext", text_column="review", label_column="stars") == TEXTS
+    assert texts(path, format="parquet") == TEXTS
     (first, second, _) = read_unlabelled([str(path)], DataOptions())
     assert first == Labelled(TEXTS[0], (), str(path), 1)
     assert second.line == 4

@@ -96,8 +96,9 @@ def test_the_cache_knows_their_bytes(data: str, tmp_path: Path) -> None:
     assert not other.encoded.reused
     assert other.summary.unlabelled_fingerprint != first.summary.unlabelled_fingerprint
     # The same files in another role are other data.
-    assert not load(data, valid=data, keep=True).encoded.reused
     assert not load(data, data, keep=True).encoded.reused
+    twice = TrainingOptions("classify", (data, data), tokenizer="word", distil="teacher")
+    assert not load_data(twice, keep=True).encoded.reused
 
 
 def test_the_cache_knows_the_files_of_a_directory(data: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,11 @@ from rnntext.training.data.examples import LabelledIds, LabelledRows, TextRows
 from rnntext.training.engine.distributed import Ranks
 from rnntext.training.events import NgramsLearned, TeacherAnswered
 from rnntext.training.options import TrainingOptions
+from rnntext.training.run import _choose_model
 from rnntext.training.tasks import distillation as distillation_module
+from rnntext.training.tasks import ngram_half as ngram_half_module
 from rnntext.training.tasks.classification import Classification
+from rnntext.training.tasks.classifier import TASK
 from rnntext.training.tasks.distillation import (
     ANSWERS_SHARE,
     TEACHER_WEIGHT,
@@ -262,6 +266,41 @@ def test_the_last_n_grams_learn_from_validation_texts_too() -> None:
     assert two[0] - two.mean() != pytest.approx(one[0] - one.mean(), rel=0.01)
 
 
+def test_the_last_n_grams_are_given_the_targets_of_validation_texts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[Array] = []
+
+    def learn(self: NgramHalf, truth_of: Any, valid: Array, *_: object) -> dict[str, bytes]:
+        given.extend([truth_of(np.arange(5)), valid])
+        return {}
+
+    monkeypatch.setattr(NgramHalf, "learn_from_validation_too", learn)
+    training = objective(ngrams=half(), held_out=True)
+    list(training.prepare({}))
+    training.final_metrics(random_model("classify"), quick=False)
+    assert training.finished_files() == {}
+    np.testing.assert_allclose(given[0], mixed(), atol=1e-3)
+    answers = np.stack([ANSWERS[text] for text in VALID])
+    expected = TEACHER_WEIGHT * answers + (1 - TEACHER_WEIGHT) * np.eye(3)
+    np.testing.assert_allclose(given[1], expected, atol=1e-3)
+
+
+def test_of_too_many_texts_those_with_labels_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ngram_half_module, "_MAX_LOGITS", 9)
+    asked: list[list[int]] = []
+
+    def truth_of(index: Array) -> Array:
+        asked.append(index.tolist())
+        return np.eye(3, dtype=np.float32)
+
+    def loss(logits: torch.Tensor, truth: Any) -> torch.Tensor:
+        return (logits - logits.mean()).square().sum()
+
+    half().learn(truth_of, indices(0, 1, 2), loss, None, 0)
+    assert asked == [[0, 1, 2]]
+
+
 # Which texts
 
 
@@ -480,3 +519,15 @@ def test_n_grams_that_learned_from_validation_texts_in_the_end_are_remarked_on()
     for data, texts in (({}, 8), ({"unlabelled": 5}, 13)):
         (sentence,) = said(data=data, halves={"ngrams_texts": texts})
         assert "the teacher's n-grams were learned from the validation texts too" in sentence
+
+
+def test_unlabelled_texts_count_where_defaults_grow_with_the_data() -> None:
+    def batch_size(unlabelled: int) -> int:
+        summary = replace(SUMMARY, train=1990, characters=10**6, unlabelled=unlabelled)
+        data: Any = SimpleNamespace(
+            summary=summary, tokenizer=SimpleNamespace(vocab_size=9), labels=("a", "b")
+        )
+        recipe, _ = _choose_model(TASK, options(), data, None, None)
+        return recipe.batch_size
+
+    assert (batch_size(0), batch_size(20)) == (16, 32)
