@@ -172,6 +172,21 @@ def write_file(path: Path, content: bytes) -> None:
             temporary.unlink()
 
 
+def write_durably(path: Path, content: bytes) -> None:
+    """Write or replace a file atomically, and flush it and its name to the disk: after a crash or a
+    power cut it has the old content or the new. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        flush_directory(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def replaced_file(path: Path, option: str = "-o") -> Iterator[Callable[[bytes], None]]:
     """Yield a function that appends bytes to a file. The file takes the place of `path` by a rename

@@ -28,6 +28,7 @@ from rnntext.files import (
     replaced_file,
     sha256_of,
     temporary_file_error,
+    write_durably,
     write_error,
     write_file,
 )
@@ -379,3 +380,33 @@ def test_a_full_device_is_an_error_in_one_line() -> None:
     with pytest.raises(RnntextError, match=r"^cannot write /dev/full: No space left"):  # noqa: SIM117
         with replaced_file(Path("/dev/full")) as write:
             write(b"new")
+
+
+def test_a_durable_file_is_flushed_before_it_takes_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    for name in ("fsync", "replace"):
+        call = getattr(os, name)
+        monkeypatch.setattr(files.os, name, lambda *a, n=name, c=call: (done.append(n), c(*a)))
+    path = tmp_path / "search.json"
+    path.write_bytes(b"old")
+    write_durably(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert done == ["fsync", "replace", "fsync"]  # of the file, then of its name
+    assert os.listdir(tmp_path) == ["search.json"]
+
+
+def test_a_durable_file_that_cannot_be_written_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "search.json"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(files.os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_durably(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["search.json"]

@@ -39,7 +39,9 @@ class DeferredSignals:
 
     def defer(self) -> None:
         """Install the handlers. Ignored signals stay ignored: a shell ignores Ctrl-C for commands
-        in the background."""
+        in the background. Nothing changes if they are installed."""
+        if self._handlers:
+            return
         if threading.current_thread() is threading.main_thread():
             numbers = (n for n in _SIGNALS if signal.getsignal(n) is not signal.SIG_IGN)
             self._handlers = {number: signal.signal(number, self._handle) for number in numbers}

@@ -113,3 +113,10 @@ def test_an_ignored_signal_stays_ignored() -> None:
         signals.restore()
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_deferring_twice_is_deferring_once(deferred: DeferredSignals) -> None:
+    deferred.defer()
+    deferred.restore()
+    with pytest.raises(EndedError):
+        signal.raise_signal(signal.SIGTERM)
