@@ -83,6 +83,7 @@ class RunKeywords(TrainingKeywords, total=False):
 
     force: bool
     resume: bool
+    tune: float
     save_every: float
     cache: bool
     tensorboard: Name
@@ -115,7 +116,8 @@ def train(
     went.
 
     task: "lm", "classify" or "tag"; data: one or several files, directories or `hf:` names.
-    `force` replaces the model that `output` holds, `resume` continues the run that it holds.
+    `force` replaces the model that `output` holds, `resume` continues the run that it holds, `tune`
+    searches for better options than the defaults within so many minutes for everything.
     Raises RnntextError (see `rnntext.errors`) for whatever a user can cause, also where `stop`
     ended the run before its last step. `train_events` yields what happens on the way.
     """
@@ -153,9 +155,10 @@ def train_events(
         given["unlabelled"] = tuple(_names("unlabelled", given["unlabelled"]))
     execution = ExecutionOptions(**{name: given.pop(name) for name in names if name in given})
     chosen = TrainingOptions(task, tuple(_names("data", data)), **given)
+    execution.check_with(chosen)
     directory = _path("output", output, "DIR")
     require_training()
-    from rnntext.training.run import run
+    from rnntext.training.tuning import train as run
 
     events = run(chosen, directory, execution, stop_asked=stop, began=began)
     if execution.tensorboard is None:

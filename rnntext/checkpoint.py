@@ -43,14 +43,16 @@ GRAPH = "model.onnx"
 GENERATION = "generation.onnx"
 NGRAMS = "ngrams.safetensors"  # of a classifier, see `ngrams.py`
 METRICS = "metrics.jsonl"
+TUNING = "tuning.jsonl"  # the trials of a search, see `training/search.py`
 EVALUATION = "evaluation.json"
 MODEL_CARD = "README.md"
 TRAINING_STATE = "training-state/"  # a folder: its files are named "training-state/..."
 
 LOCK = ".lock"  # of the process that writes into the directory, see `claim.py`
+SEARCH = ".tuning"  # a folder: a search that is not finished, see `training/tuning.py`
 
 _NEXT = ".next"
-_TEMPORARY = re.compile(rf"\.next\.tmp-{OWNER}")
+_TEMPORARY = re.compile(rf"\.(?:next|tuning)\.tmp-{OWNER}")
 # A downloaded `config.json` is not trusted: it may name no absolute or hidden path and no "..".
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*")
 _CHUNK = 1 << 20
@@ -97,8 +99,8 @@ def check_target(directory: Path, force: bool) -> None:
     """Check before training that a checkpoint can be written to `directory`.
 
     Raises UsageError if it is not a directory, cannot be written, or is not empty; with `force` it
-    may hold a checkpoint, but nothing else. What a killed process left behind is ignored: the
-    temporary folder of a save, and a lock.
+    may hold a checkpoint and an unfinished search, but nothing else. What a killed process left
+    behind is ignored: the temporary folder of a save, and a lock.
     """
     if os.path.lexists(directory) and not os.path.isdir(directory):  # a file, a broken link
         raise UsageError(f"{directory} is not a directory: name another with -o")
@@ -110,12 +112,17 @@ def check_target(directory: Path, force: bool) -> None:
         raise UsageError(
             f"cannot use {directory}: {error.strerror}; name another with -o"
         ) from None
+    if SEARCH in names and not force:
+        raise UsageError(
+            f"{directory} holds a search that is not finished: add --resume to go on, --force to"
+            " start anew, or name another with -o"
+        )
     if names and not force:
         raise UsageError(
             f"{directory} exists and is not empty: add --force to replace it,"
             " or name another with -o"
         )
-    if names and not is_checkpoint(directory):
+    if set(names) - {SEARCH} and not is_checkpoint(directory):
         raise UsageError(
             f"{directory} holds files that are not an rnntext checkpoint, and --force does not"
             " replace those: name another with -o"

@@ -542,6 +542,19 @@ def test_a_checkpoint_is_replaced_only_when_forced(model: Path) -> None:
     check_target(model, True)
 
 
+def test_a_search_is_resumed_or_replaced(tmp_path: Path, model: Path) -> None:
+    alone = tmp_path / "alone"
+    for directory in (alone, model):
+        (directory / checkpoint.SEARCH).mkdir(parents=True)
+        assert refusal(directory, False) == (
+            f"{directory} holds a search that is not finished: add --resume to go on, --force to "
+            "start anew, or name another with -o"
+        )
+        check_target(directory, True)
+    (alone / "diary.txt").touch()
+    assert "are not an rnntext checkpoint" in refusal(alone, True)
+
+
 def test_a_persons_other_files_are_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine", "utf-8")
     assert "not empty" in refusal(tmp_path, False)

@@ -13,8 +13,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rnntext.cli.output import console, print_stderr, redirect_to_devnull
+from rnntext.cli.trials import changes, decision, outcome, plain_table, rich_table
 from rnntext.config import listed
 from rnntext.metrics import never_predicted
+from rnntext.training.declaration import flag_of
 from rnntext.training.events import (
     EncodedFiles,
     Evaluated,
@@ -26,9 +28,15 @@ from rnntext.training.events import (
     Resumed,
     RoomShort,
     Saved,
+    Searched,
+    SearchPlanned,
     Step,
     Stopped,
     TeacherAnswered,
+    TrialKept,
+    TrialStep,
+    Tried,
+    Trying,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +59,8 @@ class Progress:
         self._step: Step | None = None
         self._task_name = ""
         self._labels: Collection[str] | None = None
+        self._trials = 0  # of the search, in all
+        self._description = ""  # of the last model that was shown
         if not quiet and sys.stderr is not None and sys.stderr.isatty():
             self._bar = _make_bar()
 
@@ -109,13 +119,67 @@ class Progress:
                 self.print_line(reason)
             case NotSaved(reason=reason):
                 self.print_line(f"the state is not saved, training goes on: {reason}")
-            case Stopped(directory=directory, step=step):
+            case SearchPlanned() | Trying() | TrialStep() | Tried() | Searched() | TrialKept():
+                self._show_search(event)
+            case Stopped(directory=directory, step=step, trials=trials):
+                moment = f"step {step:,}"
+                if trials is not None:
+                    moment = f"{trials} trial{'' if trials == 1 else 's'} of the search"
                 self.print_line(
-                    f"stopped and saved after step {step:,}: the same command with --resume, or "
+                    f"stopped and saved after {moment}: the same command with --resume, or "
                     f"`rnntext train {self._task_name} --resume -o {directory}`, goes on"
                 )
             case Finished():
                 self._show_finished(event)
+
+    def _show_search(
+        self, event: SearchPlanned | Trying | TrialStep | Tried | Searched | TrialKept
+    ) -> None:
+        match event:
+            case SearchPlanned(trials=0, reason=reason):
+                self.print_line(f"{reason}: trained with the defaults and the options given")
+            case SearchPlanned(trials=trials, done=done, options=options):
+                self._trials = trials
+                names = listed([flag_of(name) for name in options])
+                after = f"; done already: {done}" if done else ""
+                self.print_line(f"a search of {trials} trials over {names}{after}")
+            case Trying():
+                if self._bar is not None and self._task is not None:
+                    self._bar.reset(self._task, total=None, detail=self._trying(event))
+            case TrialStep(step=step):
+                if self._bar is not None and self._task is not None:
+                    self._bar.update(self._task, completed=step.step, total=step.total_steps)
+            case Tried(trial=trial, target=target):
+                self.print_line(
+                    f"trial {trial.trial}/{self._trials}  {changes(trial.options)}: "
+                    f"{outcome(trial, target)}"
+                )
+            case Searched():
+                self._show_searched(event)
+            case TrialKept(trial=trial, target=target, final=final, error=error):
+                reached = error if final is None else f"it reached {target} {final:.4g}"
+                self.print_line(
+                    f"the final run is worse than trial {trial.trial} ({reached}): the model "
+                    f"of that trial is kept, with {target} {trial.metrics[target]:.4g}"
+                )
+
+    def _trying(self, event: Trying) -> str:
+        return f"trial {event.trial}/{self._trials}  {changes(event.options)}"
+
+    def _show_searched(self, event: Searched) -> None:
+        choice = event.choice
+        if self._bar is not None:
+            # The bar of the final run is a new one.
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+                self._bar.refresh()
+                self._task = None
+            self._bar.console.print(rich_table(event.table, choice.target))
+        else:
+            for line in plain_table(event.table, choice.target):
+                self.print_line(line)
+        self.print_line(decision(choice))
+        self.print_line(f"the final run has {event.minutes:.2g} minutes")
 
     def _show_finished(self, event: Finished) -> None:
         if event.partial_evaluation:
@@ -135,6 +199,11 @@ class Progress:
             )
 
     def _show_saved(self, event: Saved) -> None:
+        if any(row.chosen and row.options for row in event.trials or ()):
+            self.print_line(
+                "the validation data chose the options, so that their figures are a little better "
+                "than on other data: `rnntext evaluate` measures on such"
+            )
         if self._timed and event.training_seconds < event.seconds / 2:
             self.print_line(
                 f"only {event.training_seconds:.0f} of {event.seconds:.0f} seconds were training "
@@ -170,7 +239,7 @@ class Progress:
         direction = " bidirectional" if encoder.bidirectional else ""
         if event.model.backward_encoder:
             direction = " and another that reads backward"
-        self.print_line(
+        description = (
             f"{summary.train:,} {summary.unit}{unlabelled} to train on, {summary.valid:,} to "
             "validate on; "
             f"{encoder.cell} {encoder.num_layers}x{encoder.hidden_size}"
@@ -178,6 +247,17 @@ class Progress:
             f"{event.parameters:,} parameters; {event.machine}, "
             f"{event.threads} threads{details}{processes}"
         )
+        # The final run after a search has the same data, and maybe the same model.
+        if description != self._description:
+            self.print_line(description)
+        if not self._description:
+            self._show_data(event)
+        self._description = description
+        if self._bar is not None and self._task is None:
+            self._task = self._bar.add_task("training", total=None, detail="")
+
+    def _show_data(self, event: Prepared) -> None:
+        summary = event.summary
         self.print_line(_encoded(event.encoded))
         if summary.sampled:
             self.print_line(
@@ -222,8 +302,6 @@ class Progress:
                 f"the time allows for the first {summary.train:,} {summary.unit} of the training "
                 "data: give more minutes to use all of it"
             )
-        if self._bar is not None:
-            self._task = self._bar.add_task("training", total=None, detail="")
 
     def _show_step(self, event: Step) -> None:
         self._step = event

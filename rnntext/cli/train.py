@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 _BEGAN = time.perf_counter()
 
 _SUMMARIES = {name: task.summary for name, task in TASKS.items()}
-_BUDGET = "Without --epochs, --steps or --minutes the run goes on until validation stops improving."
+_BUDGET = (
+    "Without --epochs, --steps, --minutes or --tune the run goes on until validation stops "
+    "improving."
+)
 
 
 def _command(
@@ -71,11 +74,14 @@ def _command(
         given["data"] = tuple(data)
     elif execution.resume and config is None:
         given["data"] = ()  # the resumed run's data
-    options = _training_options(given, config)
+    options = _training_options(given, config, tuned=execution.tune is not None)
+    execution.check_with(options)
     if out is None and not dry_run:
         raise UsageError("name the new model's directory with -o DIR")
     if execution.resume and dry_run:
         raise UsageError("--resume and --dry-run exclude each other")
+    if execution.tune is not None and dry_run:
+        raise UsageError("--tune and --dry-run exclude each other")
     prepared, end = train(options, None if dry_run else out, execution, quiet=printing.quiet)
     if end is not None:
         try:
@@ -189,8 +195,11 @@ def _board(directory: Path) -> AbstractContextManager[TensorBoardLogger]:
     return closing(TensorBoardLogger(directory))
 
 
-def _training_options(given: dict[str, Any], config: Path | None) -> TrainingOptions:
-    """The given options, on top of those of the run that --config repeats."""
+def _training_options(
+    given: dict[str, Any], config: Path | None, *, tuned: bool = False
+) -> TrainingOptions:
+    """The given options, on top of those of the run that --config repeats. `tuned`: its budget is
+    replaced by that of a search."""
     if given.get("data"):
         refuse_terminal(given["data"])
     if config is not None:
@@ -202,9 +211,9 @@ def _training_options(given: dict[str, Any], config: Path | None) -> TrainingOpt
                 f"--config {config} is a run of train {repeated.task}, not of {given['task']}"
             )
         changes: dict[str, Any] = {}
-        if any(name in given for name in ("epochs", "steps", "minutes")):
+        if tuned or any(name in given for name in ("epochs", "steps", "minutes")):
             changes = {"epochs": None, "steps": None, "minutes": None, "plans": ()}
-        if "minutes" in given or given.get("data", repeated.data) != repeated.data:
+        if tuned or "minutes" in given or given.get("data", repeated.data) != repeated.data:
             changes |= {"part": None, "ngrams_texts": None}
         others = given.get("unlabelled", repeated.unlabelled) != repeated.unlabelled
         if others or "part" in changes:
@@ -221,6 +230,7 @@ def print_result(prepared: Prepared | None, end: Saved | StepTimed, json: bool) 
     if json:
         output.write(output.json_line(facts))
         return
+    facts.pop("trials", None)  # a table, which was shown on stderr
     metrics = facts.pop("metrics", {})
     labels, remark = facts.pop("labels", {}), ""
     if output.on_terminal():
@@ -252,6 +262,7 @@ def _facts(prepared: Prepared | None, end: Saved | StepTimed) -> dict[str, Any]:
             "evaluation_seconds": end.evaluation_seconds,
             "tokens_per_second": end.tokens_per_second,
             "parameters": end.parameters,
+            **({} if end.trials is None else {"trials": [row.to_json() for row in end.trials]}),
         }
     assert prepared is not None  # noqa: S101
     summary = prepared.summary
@@ -286,8 +297,8 @@ def _events(
 
         Claim(out, "training").check()  # takes no time, unlike the import of PyTorch
     require_training()
-    from rnntext.training import run
+    from rnntext.training import run, tuning
 
     if out is None:
         return run.dry_run(options, cache=execution.cache)
-    return run.run(options, out, execution, stop_asked=signals.received, began=began)
+    return tuning.train(options, out, execution, stop_asked=signals.received, began=began)

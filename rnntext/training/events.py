@@ -13,6 +13,7 @@ from typing import Any
 from rnntext.checkpoint_config import DataSummary, DistillationRecord
 from rnntext.config import ModelConfig
 from rnntext.training.recipes import Recipe
+from rnntext.training.search import Choice, Trial
 
 Metrics = dict[str, Any]
 
@@ -150,6 +151,7 @@ class Stopped:
 
     directory: Path
     step: int
+    trials: int | None = None  # finished so far, of a search that stopped before its final run
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,59 @@ class StepTimed:
 
     seconds_per_step: float
     seconds_per_epoch: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPlanned:
+    """A search over options has planned its trials, or is about to go on with them."""
+
+    trials: int  # in all; 0: there is no search
+    done: int  # trials of an interrupted search, which are not repeated
+    options: tuple[str, ...]  # that are searched
+    reason: str = ""  # why there is no search
+
+
+@dataclass(frozen=True, slots=True)
+class Trying:
+    """A trial of a search begins."""
+
+    trial: int  # its number, from 1
+    options: dict[str, Any]  # that differ from the defaults
+    minutes: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStep:
+    """A report of training steps of a trial."""
+
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A trial of a search has ended."""
+
+    trial: Trial
+    target: str  # the metric that is compared; empty before a trial is done
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """The search has ended, and the final run begins."""
+
+    table: tuple[Trial, ...]
+    choice: Choice
+    minutes: float  # of the final run
+
+
+@dataclass(frozen=True, slots=True)
+class TrialKept:
+    """The model of a trial is saved in place of that of the final run."""
+
+    trial: Trial
+    target: str
+    final: float | None  # the metric of the final run; None if it failed
+    error: str | None = None  # why it failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +236,7 @@ class Saved:
     training_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     halves: dict[str, float] = field(default_factory=dict)  # see `TaskObjective.halves`
+    trials: tuple[Trial, ...] | None = None  # of the search before the run; None without one
 
 
 LoopEvent = Step | Evaluated | CheckpointDue | Finished
@@ -195,5 +251,11 @@ Event = (
     | NotSaved
     | Stopped
     | StepTimed
+    | SearchPlanned
+    | Trying
+    | TrialStep
+    | Tried
+    | Searched
+    | TrialKept
     | Saved
 )

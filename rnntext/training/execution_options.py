@@ -1,4 +1,4 @@
-"""Options of how a training run is executed: saving, resuming, the cache, TensorBoard.
+"""Options of how a training run is executed: a search before it, saving, resuming, the cache.
 
 Knows: the fields and their declarations. Does not know: what a run computes (`options.py`), nor
 torch, files or the library that parses the command line.
@@ -11,16 +11,26 @@ from pathlib import Path
 
 from rnntext import arguments
 from rnntext.errors import UsageError
-from rnntext.training.declaration import check_values, option
-from rnntext.training.options import CHECKPOINTS, DATA
+from rnntext.training.declaration import check_values, flag_of, option
+from rnntext.training.options import CHECKPOINTS, DATA, TRAINING, TrainingOptions
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionOptions:
-    """Options of how a training run is executed; none of them changes what it computes.
+    """Options of how a training run is executed. None of them is recorded with the model: what a
+    search finds is recorded as if it had been given.
 
     Raises UsageError for values that are not valid.
     """
+
+    tune: float | None = option(
+        None,
+        "Search for better options than the defaults, within so many minutes for everything.",
+        metavar="MINUTES",
+        panel=TRAINING,
+        changes_data=False,
+        within=arguments.MINUTES,
+    )
 
     force: bool = option(
         False,
@@ -62,3 +72,11 @@ class ExecutionOptions:
         check_values(self)
         if self.force and self.resume:
             raise UsageError("--resume and --force exclude each other")
+
+    def check_with(self, options: TrainingOptions) -> None:
+        """Raise UsageError if the run has another budget than that of the search."""
+        if self.tune is None:
+            return
+        for name in ("epochs", "steps", "minutes"):
+            if getattr(options, name) is not None:
+                raise UsageError(f"--tune and {flag_of(name)} exclude each other: give one of them")

@@ -6,7 +6,7 @@ Knows: the order of things. Does not know: any one task, or consoles; it yields 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,7 +76,7 @@ _TIMED_SECONDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Setup:
+class Setup:
     """Everything that a run needs before its first step."""
 
     options: TrainingOptions
@@ -93,6 +93,16 @@ class _Setup:
         return self.task.validation_digest(self.data.examples)
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the runs of a search share, so that none of them reads the data again."""
+
+    data: Data[Any]
+    files: Mapping[str, bytes]  # the linear model that was learned from them, for `prepare`
+    published: Path  # the directory that the model card names
+    is_trial: bool = False
+
+
 def run(
     options: TrainingOptions,
     directory: Path,
@@ -100,6 +110,7 @@ def run(
     *,
     stop_asked: Callable[[], bool] = always_false,
     began: float | None = None,
+    shared: Shared | None = None,
 ) -> Iterator[Event]:
     """Train a model as `options` says and save it as `directory`.
 
@@ -107,8 +118,9 @@ def run(
     the result is reported again. Where `stop_asked` returns True the state is saved and the run
     ends. It is polled after each step: before `Ready` there is nothing to save, and to stop the run
     after the last step, the caller must also raise KeyboardInterrupt. `began` is the
-    `time.perf_counter` from which a time budget counts. Raises RnntextError for whatever a user can
-    cause; the directory is then as it was, or as it was last saved.
+    `time.perf_counter` from which a time budget counts; `shared`: of the runs of a search. Raises
+    RnntextError for whatever a user can cause; the directory is then as it was, or as it was last
+    saved.
     """
     began = time.perf_counter() if began is None else began
     if options.distil is not None and Path(options.distil).resolve() == directory.resolve():
@@ -136,13 +148,15 @@ def run(
                 return
         elif not options.data:
             raise UsageError(f"{directory} holds no run to go on with: name the data files")
-        yield from _train(options, destination, execution, saved_run, stop_asked, began, ranks)
+        yield from _train(
+            options, destination, execution, saved_run, stop_asked, began, ranks, shared
+        )
 
 
 def dry_run(options: TrainingOptions, *, cache: bool) -> Iterator[Event]:
     """Read the data and time a few steps; nothing is written but to the cache."""
     with explain_out_of_memory(smaller_batch(options)):
-        setup = _set_up(options, time.perf_counter(), cache)
+        setup = set_up(options, time.perf_counter(), cache)
         yield setup.prepared
         steps, started = 0, time.perf_counter()
         for batch in setup.objective.batches(0):
@@ -163,10 +177,11 @@ def _train(
     stop_asked: Callable[[], bool],
     began: float,
     ranks: Ranks,
+    shared: Shared | None,
 ) -> Iterator[Event]:
     state, spent = (None, 0.0) if saved_run is None else saved_run.state()
     began -= spent  # a time budget, and the seconds reported, count from the run's start
-    setup = _set_up(options, began, execution.cache, saved_run, ranks)
+    setup = set_up(options, began, execution.cache, saved_run, ranks, shared)
     yield setup.prepared
     directory, digest = destination.directory, setup.validation_digest
     if saved_run is not None:
@@ -175,7 +190,10 @@ def _train(
         shortage = destination.describe_shortage(setup.prepared.parameters)
         if shortage is not None:
             yield RoomShort(shortage)
-        yield from setup.objective.prepare({} if saved_run is None else saved_run.files)
+        files = {} if shared is None else shared.files
+        yield from setup.objective.prepare(files if saved_run is None else saved_run.files)
+        if shared is not None and shared.is_trial:
+            setup.objective.learn_once()
     preparation = time.perf_counter() - began - spent
     summary = setup.prepared.summary
     _require_same_data(ranks, [summary.fingerprint, summary.unlabelled_fingerprint, digest])
@@ -199,7 +217,14 @@ def _train(
         yield Resumed(loop.step, changed)
         state = None
     saver = Saver(
-        RunRecord(options, setup.prepared, setup.data.tokenizer, digest, setup.objective.files),
+        RunRecord(
+            options,
+            setup.prepared,
+            setup.data.tokenizer,
+            digest,
+            setup.objective.files,
+            directory if shared is None else shared.published,
+        ),
         setup.model,
         destination,
         execution,
@@ -269,13 +294,16 @@ def _save_state(saver: Saver, loop: Loop, stop: bool) -> Iterator[Event]:
 # Before the first step
 
 
-def _set_up(
+def set_up(
     options: TrainingOptions,
-    began: float,
+    began: float | None,
     cache: bool,
     saved_run: SavedRun | None = None,
     ranks: Ranks = SINGLE_PROCESS,
-) -> _Setup:
+    shared: Shared | None = None,
+) -> Setup:
+    """Read the data and build the model of a run. `began`: see `run`; None: there is time for all
+    of the data. Raises RnntextError."""
     task = get_task(options.task)
     task.check(options, ranks)
     threads = options.threads or max(1, usable_cores() // ranks.local_size)
@@ -288,7 +316,7 @@ def _set_up(
         tokenizer = saved_run.tokenizer
     # A resumed run reads the data that it began with, however late it is.
     spent = _share_spent(None if saved_run is not None else options.minutes, began)
-    data = _load(task, options, tokenizer, spent, cache, ranks)
+    data = shared.data if shared else _load(task, options, tokenizer, spent, cache, ranks)
     recipe, config = _choose_model(task, options, data, init, saved_run)
     size = network_size(config)
     require_model_memory(size, options, recipe, machine)
@@ -317,12 +345,12 @@ def _set_up(
         remarks=objective.remarks(),
         distilled=objective.distilled(),
     )
-    return _Setup(options, task, data, model, objective, recipe, machine, prepared)
+    return Setup(options, task, data, model, objective, recipe, machine, prepared)
 
 
-def _share_spent(minutes: float | None, began: float) -> ShareSpent:
+def _share_spent(minutes: float | None, began: float | None) -> ShareSpent:
     """Return a function that tells which share of the time budget is spent; 0 without one."""
-    if minutes is None:
+    if minutes is None or began is None:
         return lambda: 0.0
     return lambda: (time.perf_counter() - began) / (60 * minutes)
 
@@ -413,7 +441,7 @@ def _budget(options: TrainingOptions, began: float) -> Budget:
     )
 
 
-def _is_final_evaluation_partial(setup: _Setup) -> bool:
+def _is_final_evaluation_partial(setup: Setup) -> bool:
     """Return True if the time is too short to measure an int8 graph on all validation data."""
     minutes = setup.options.minutes
     if minutes is None or not setup.options.quantize:
@@ -422,7 +450,7 @@ def _is_final_evaluation_partial(setup: _Setup) -> bool:
     return seconds > MAX_EVALUATION_SHARE * 60 * minutes
 
 
-def _reserved_seconds(setup: _Setup, partial: bool) -> float:
+def _reserved_seconds(setup: Setup, partial: bool) -> float:
     """Seconds reserved for what follows the loop, the final evaluation apart."""
     reserve = _SAVING + _SAVING_PER_MILLION * setup.prepared.parameters / 1e6
     reserve += setup.objective.seconds_to_finish()
@@ -436,7 +464,7 @@ def _reserved_seconds(setup: _Setup, partial: bool) -> float:
 
 
 def _finish(
-    setup: _Setup, saver: Saver, finished: Finished, began: float, preparation: float
+    setup: Setup, saver: Saver, finished: Finished, began: float, preparation: float
 ) -> Saved:
     """Measure, export and save the trained model. `preparation`: seconds before the first step."""
     started = time.perf_counter()
@@ -471,7 +499,7 @@ def _finish(
     return replace(saved, seconds=time.perf_counter() - began)
 
 
-def _quantized(setup: _Setup, partial: bool) -> Quantized:
+def _quantized(setup: Setup, partial: bool) -> Quantized:
     # Imported here, because most runs do not need the runtime.
     from rnntext.training.onnx.quantized_model import quantize
 

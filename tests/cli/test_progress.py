@@ -25,9 +25,16 @@ from rnntext.training.events import (
     Resumed,
     RoomShort,
     Saved,
+    Searched,
+    SearchPlanned,
     Stopped,
     TeacherAnswered,
+    TrialKept,
+    TrialStep,
+    Tried,
+    Trying,
 )
+from rnntext.training.search import Choice, Trial
 from tests.cli import run_events
 from tests.cli.run_events import FINISHED, STEP
 from tests.cli.screens import pipe, screen, written
@@ -418,3 +425,84 @@ def test_an_accuracy_is_shown_with_its_interval(lines: Lines) -> None:
     metrics = {"accuracy": 0.8123, "accuracy_interval": [0.79, 0.83], "macro_f1": 0.5}
     (line,) = lines(replace(EVALUATED, metrics=metrics))
     assert "accuracy 0.8123 (±0.02)  macro_f1 0.5" in line
+
+
+DEFAULTS = Trial(1, 1, 0, {}, 0.12, 7.3, 197, 5, {"accuracy": 0.81}, 872)
+WIDE = replace(DEFAULTS, trial=2, candidate=1, options={"hidden": 96}, chosen=True)
+SEARCH: tuple[Event, ...] = (
+    PREPARED,
+    SearchPlanned(2, 1, ("lr", "batch_size")),
+    Trying(2, {"hidden": 96}, 0.12),
+    TrialStep(STEP),
+    Tried(WIDE, "accuracy"),
+    Searched((DEFAULTS, WIDE), Choice("accuracy", WIDE, WIDE, DEFAULTS, 0.013), 0.98),
+)
+
+
+def test_a_search(lines: Lines) -> None:
+    assert lines(*SEARCH)[2:] == [
+        "a search of 2 trials over --lr, --batch-size; done already: 1",
+        "trial 2/2  --hidden 96: accuracy 0.81  (197 steps, 7 s)",
+        "trial  minutes  options      steps  accuracy",
+        "1      0.12     defaults     197    0.81",
+        "2      0.12     --hidden 96  197    0.81      chosen",
+        "chosen: --hidden 96 (accuracy 0.81; the defaults for as long 0.81; standard error 0.013)",
+        "the final run has 0.98 minutes",
+    ]
+    assert lines(*SEARCH, quiet=True) == []
+
+
+def test_no_search(lines: Lines) -> None:
+    planned = SearchPlanned(0, 0, (), "0.05 minutes are too short for a search")
+    # The final run is of the same data and model.
+    assert lines(PREPARED, planned, PREPARED)[2:] == [
+        "0.05 minutes are too short for a search: trained with the defaults and the options given"
+    ]
+
+
+def test_the_final_run_may_have_another_model(lines: Lines) -> None:
+    shown = lines(PREPARED, replace(PREPARED, parameters=5))
+    assert len(shown) == 3
+    assert "5 parameters" in shown[2]
+
+
+def test_a_trial_is_kept(lines: Lines) -> None:
+    kept = TrialKept(WIDE, "accuracy", 0.8)
+    assert lines(kept, replace(kept, final=None, error="it diverged")) == [
+        f"the final run is worse than trial 2 ({reason}): the model of that trial is kept, with "
+        "accuracy 0.81"
+        for reason in ("it reached accuracy 0.8", "it diverged")
+    ]
+
+
+def test_found_options_flatter_the_figures(lines: Lines) -> None:
+    remark = "the validation data chose the options"
+    (line,) = lines(replace(SAVED, trials=(DEFAULTS, WIDE)))
+    assert line.startswith(remark)
+    assert lines(replace(SAVED, trials=(replace(DEFAULTS, chosen=True),))) == []
+
+
+def test_a_search_that_is_stopped(lines: Lines) -> None:
+    stopped = Stopped(Path("out"), 0, 3)
+    assert lines(PREPARED, stopped)[2:] == [
+        "stopped and saved after 3 trials of the search: the same command with --resume, or "
+        "`rnntext train tag --resume -o out`, goes on"
+    ]
+
+
+def test_a_search_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = screen(monkeypatch, "stderr", 250)
+    with Progress(quiet=False) as progress:
+        for event in SEARCH[:4]:
+            progress.show(event)
+    assert f"{'━' * 20} 20 trial 2/2  --hidden 96" in shown.shown
+    shown = screen(monkeypatch, "stderr", 250)
+    with Progress(quiet=False) as progress:
+        for event in (*SEARCH, PREPARED, STEP):
+            progress.show(event)
+    assert "trials of the search" in shown.shown
+    assert "│ --hidden 96 │" in shown.shown
+    # The bar is that of the final run alone.
+    last = shown.shown.rstrip().splitlines()[-1]
+    assert "epoch 2  loss 2.346" in last
+    assert "trial 2/2" not in shown.shown.split("trials of the search")[1]

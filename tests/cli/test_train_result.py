@@ -11,6 +11,7 @@ import rnntext.cli.output
 import rnntext.cli.train
 from rnntext.cli.commands import click_command
 from rnntext.cli.train import print_result
+from rnntext.training.search import Trial
 from tests.cli.run_events import PREPARED, SAVED, TIMED
 from tests.cli.screens import pipe, screen, written
 
@@ -33,6 +34,19 @@ def test_the_result_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
         "tokens_per_second\t99\n"
         "parameters\t98765\n"
     )
+
+
+def test_the_trials_of_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = Trial(1, 1, 0, {"lr": 0.002}, 0.1, metrics={"accuracy": 0.5})
+    reader = pipe(monkeypatch)
+    print_result(None, replace(SAVED, trials=(trial,)), True)
+    assert json.loads(written(reader))["trials"] == [trial.to_json()]
+    reader = pipe(monkeypatch)
+    print_result(None, replace(SAVED, trials=(trial,)), False)
+    plain = written(reader)
+    reader = pipe(monkeypatch)
+    print_result(None, SAVED, False)
+    assert plain == written(reader)
 
 
 def test_the_result_of_a_run_as_json(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -278,6 +278,15 @@ def test_resume_and_force_exclude_each_other() -> None:
         ExecutionOptions(resume=True, force=True)
 
 
+@pytest.mark.parametrize("budget", ["epochs", "steps", "minutes"])
+def test_a_search_has_the_only_budget(budget: str) -> None:
+    options = TrainingOptions("lm", ("x",), **{budget: 1})  # type: ignore[arg-type]
+    ExecutionOptions().check_with(options)
+    ExecutionOptions(tune=1.0).check_with(TrainingOptions("lm", ("x",)))
+    with pytest.raises(UsageError, match=rf"^--tune and --{budget} exclude each other: give one"):
+        ExecutionOptions(tune=1.0).check_with(options)
+
+
 def test_an_unknown_task() -> None:
     with pytest.raises(UsageError, match="task is one of lm, classify, tag, not 'talk'"):
         TrainingOptions("talk", ("x",))

@@ -26,6 +26,7 @@ from rnntext.training.engine.loop_state import LoopState
 from rnntext.training.events import Saved
 from rnntext.training.options import TrainingOptions
 from rnntext.training.recipes import Recipe
+from rnntext.training.search import Trial, trials_in
 
 TENSORS = checkpoint.TRAINING_STATE + "tensors.safetensors"
 LOOP = checkpoint.TRAINING_STATE + "loop.json"
@@ -80,31 +81,13 @@ class SavedRun:
         """Return the options to resume with in `processes` processes: the saved ones, with the
         data paths and the hardware from `given`. Raises UsageError if `given` sets another option
         to a different value."""
-        if given.task != self.options.task:
-            raise UsageError(
-                f"{self.directory} holds a run of train {self.options.task}, not of train "
-                f"{given.task}"
-            )
-        for field in fields(TrainingOptions):
-            old, new = getattr(self.options, field.name), getattr(given, field.name)
-            if field.name in _CHANGEABLE or new == field.default or new == old:
-                continue
-            was = f"with {old!r}" if old != field.default else f"without {flag_of(field.name)}"
-            raise UsageError(
-                f"{flag_of(field.name)} {new}: {self.directory} holds a run that was "
-                f"started {was}; leave it out to go on, or start anew with --force"
-            )
+        require_same_options(self.directory, self.options, given)
         data, training = self.config.data, self.config.training
         return replace(
-            self.options,
-            data=given.data or self.options.data,
-            valid=given.valid or self.options.valid,
+            merged_hardware(self.options, given),
             # The saved number of threads suited the saved number of processes.
             threads=given.threads
             or (training.threads if processes == training.processes else None),
-            device=self.options.device if given.device == "auto" else given.device,
-            unlabelled=given.unlabelled or self.options.unlabelled,
-            distil=given.distil or self.options.distil,
             part=data.part,
             unlabelled_part=data.unlabelled_part,
             unlabelled_texts=training.unlabelled_texts(data),
@@ -184,7 +167,48 @@ class SavedRun:
             training_seconds=results.training_seconds,
             evaluation_seconds=results.evaluation_seconds,
             halves=results.halves,
+            trials=self._trials(),
         )
+
+    def _trials(self) -> tuple[Trial, ...] | None:
+        table = self.files.get(checkpoint.TUNING)
+        if table is None:
+            return None
+        try:
+            return trials_in(table)
+        except FieldError as error:
+            raise self.config.damaged(f"{checkpoint.TUNING}: {error}") from None
+
+
+def require_same_options(directory: Path, saved: TrainingOptions, given: TrainingOptions) -> None:
+    """Raise UsageError if `given` sets an option of the run in `directory` to a different value
+    than `saved`, apart from those that may change."""
+    if given.task != saved.task:
+        raise UsageError(
+            f"{directory} holds a run of train {saved.task}, not of train {given.task}"
+        )
+    for field in fields(TrainingOptions):
+        old, new = getattr(saved, field.name), getattr(given, field.name)
+        if field.name in _CHANGEABLE or new == field.default or new == old:
+            continue
+        was = f"with {old!r}" if old != field.default else f"without {flag_of(field.name)}"
+        raise UsageError(
+            f"{flag_of(field.name)} {new}: {directory} holds a run that was "
+            f"started {was}; leave it out to go on, or start anew with --force"
+        )
+
+
+def merged_hardware(saved: TrainingOptions, given: TrainingOptions) -> TrainingOptions:
+    """Return the saved options with the hardware, and the paths of data and teacher, of `given`."""
+    return replace(
+        saved,
+        data=given.data or saved.data,
+        valid=given.valid or saved.valid,
+        unlabelled=given.unlabelled or saved.unlabelled,
+        distil=given.distil or saved.distil,
+        threads=given.threads or saved.threads,
+        device=saved.device if given.device == "auto" else given.device,
+    )
 
 
 def is_finished(directory: Path) -> bool:
@@ -232,7 +256,7 @@ def find_saved_run(directory: Path, ranks: Ranks = SINGLE_PROCESS) -> SavedRun |
         *(content["files"].keys() & {checkpoint.NGRAMS}),
     )
     if finished:
-        names = tuple(content["files"].keys() & {checkpoint.EVALUATION})
+        names = tuple(content["files"].keys() & {checkpoint.EVALUATION, checkpoint.TUNING})
     files = {
         name: ranks.broadcast_bytes(lambda name=name: opened[0].read(name))  # type: ignore[misc]
         for name in names

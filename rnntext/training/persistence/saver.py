@@ -60,6 +60,7 @@ class RunRecord:
     valid_digest: str
     # Returns the files that belong to a model with these metrics, see `TaskObjective.files`.
     task_files: Callable[[Mapping[str, Any]], dict[str, bytes]] = lambda metrics: {}
+    published: Path | None = None  # the directory that the model card names; None: that of the run
 
 
 class Saver:
@@ -275,6 +276,7 @@ class Saver:
         direction = ", bidirectional" if encoder.bidirectional else ""
         if prepared.model.backward_encoder:
             direction = ", and another that reads backward, for `--init`"
+        directory = self._record.published or saved.directory
         rows = [
             f"| {name} | {value:.4f} |" if isinstance(value, float) else f"| {name} | {value} |"
             for name, value in saved.metrics.items()
@@ -292,7 +294,7 @@ class Saver:
         unlabelled = 0 if teacher is None else teacher.unlabelled
         more = f", also on {unlabelled:,} unlabelled texts" if unlabelled else ""
         lines = [
-            f"# {saved.directory.name}",
+            f"# {directory.name}",
             "",
             f"A {TASKS[saved.task].title} trained with rnntext {__version__}.",
             "",
@@ -311,7 +313,7 @@ class Saver:
             "",
             "Trained with",
             "",
-            f"    {command_of(options, saved.directory)}",
+            f"    {command_of(options, directory)}",
             "",
             "On the validation data:",
             "",

@@ -25,6 +25,7 @@ from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network
 from rnntext.training.options import TrainingOptions
 from rnntext.training.recipes import Recipe, TokenizerDefaults
+from rnntext.training.search_space import Dimension
 
 if TYPE_CHECKING:
     from rnntext.runtime.model import TrainedModel
@@ -68,6 +69,10 @@ class TaskObjective(Objective, ABC):
         steps has learned from the validation data too, if these were held out of the data: the
         metrics stay those of a model that has not seen them."""
         return {}
+
+    def learn_once(self) -> None:
+        """Let `finished_files` return what was learned before the first step: nothing is learned
+        again at the end, as a trial of a search does not need it."""
 
     def seconds_to_finish(self) -> float:
         """Return how long `finished_files` is expected to take."""
@@ -116,6 +121,9 @@ class Task(ExampleSource[Examples], ABC, Generic[Examples]):
     sizes: ClassVar[dict[str, tuple[int, int, int]]]  # preset -> layers, hidden, embed
     tokenizer_defaults: ClassVar[TokenizerDefaults]
     init_direction: ClassVar[InitDirection]
+    search_space: ClassVar[tuple[Dimension, ...]]  # of `--tune`
+    # Metrics of an evaluation, of which a search without `--select` compares the first there is.
+    search_targets: ClassVar[tuple[str, ...]]
 
     def check(self, options: TrainingOptions, ranks: Ranks) -> None:
         """Raise RnntextError for options that the task cannot serve, before the data are read."""
@@ -146,6 +154,11 @@ class Task(ExampleSource[Examples], ABC, Generic[Examples]):
         preset = options.preset or self.choose_preset(options, characters)
         recipe = self.default_recipe(options, self.sizes[preset], characters, examples)
         return recipe.override(options)
+
+    def targets(self, options: TrainingOptions) -> tuple[str, ...]:
+        """Return the metrics of which a search compares the first that an evaluation has."""
+        selected = options.selected_metric
+        return self.search_targets if selected is None else (selected,)
 
     # Training
 

@@ -135,6 +135,9 @@ class LabelledObjective(TaskObjective):
     def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
         return {} if self._half is None else self._half.files(metrics)
 
+    def learn_once(self) -> None:
+        self._held_out = False
+
     def finished_files(self) -> dict[str, bytes]:
         return self.half_from_all_data() if self._learns_again() else self.files(self._halves)
 

@@ -37,6 +37,7 @@ from rnntext.training.networks.language_model import LanguageModel
 from rnntext.training.networks.softmax import Softmax
 from rnntext.training.options import BOTH, TrainingOptions
 from rnntext.training.recipes import Recipe, TokenizerDefaults
+from rnntext.training.search_space import BATCH, BPTT, DROPOUT, LAYERS, LEARNING_RATE, WIDTH
 from rnntext.training.tasks.base import InitDirection, Task, TaskObjective
 
 if TYPE_CHECKING:
@@ -396,6 +397,8 @@ class LanguageModelTask(Task[TextExamples]):
     }
     tokenizer_defaults = TokenizerDefaults(2.5)
     init_direction = InitDirection.FORWARD
+    search_space = (LEARNING_RATE, DROPOUT, WIDTH, LAYERS, BATCH, BPTT)
+    search_targets = ("perplexity",)
 
     def files(self, directory: str) -> Iterator[str]:
         return text_files(directory)

@@ -54,6 +54,7 @@ from rnntext.training.networks.encoder import Network
 from rnntext.training.networks.tagger import Tagger
 from rnntext.training.options import TrainingOptions
 from rnntext.training.recipes import Recipe, TokenizerDefaults
+from rnntext.training.search_space import OF_EXAMPLES
 from rnntext.training.tasks.base import InitDirection, Task
 from rnntext.training.tasks.labelled import LabelledObjective
 from rnntext.training.tasks.ngram_half import WEIGHT
@@ -392,6 +393,8 @@ class TaggerTask(Task[TaggedExamples]):
     }
     tokenizer_defaults = TokenizerDefaults(10.0)
     init_direction = InitDirection.BOTH
+    search_space = OF_EXAMPLES
+    search_targets = ("f1", "accuracy")
 
     def files(self, directory: str) -> Iterator[str]:
         return text_files(directory)

@@ -1,0 +1,103 @@
+"""The trials of a search as text: a line for each, a table, and what was chosen and why.
+
+Knows: the rows of a search's table. Does not know: where they are shown, or how a search is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rnntext.training.declaration import flag_of
+from rnntext.training.search import Choice, Trial
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# Metrics that are shown beside the one that is compared.
+_BESIDE = ("perplexity", "accuracy", "f1", "macro_f1")
+_HEADINGS = ("trial", "minutes", "options", "steps")
+
+
+def changes(options: Mapping[str, Any]) -> str:
+    """The options of a trial as flags."""
+    return " ".join(f"{flag_of(name)} {value}" for name, value in options.items()) or "defaults"
+
+
+def outcome(trial: Trial, target: str) -> str:
+    """What came of a trial, in a line."""
+    if trial.error is not None:
+        return f"failed: {trial.error}"
+    figures = [f"{name} {trial.metrics[name]:.4g}" for name in _shown([trial], target)]
+    return f"{'  '.join(figures)}  ({trial.steps:,} steps, {trial.seconds:.0f} s)"
+
+
+def table(trials: Sequence[Trial], target: str) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows. A row ends with `chosen`, `failed` or nothing."""
+    names = _shown(trials, target)
+    rows = []
+    for trial in trials:
+        figures = [f"{trial.metrics[n]:.4g}" if n in trial.metrics else "" for n in names]
+        note = "failed" if trial.error is not None else "chosen" if trial.chosen else ""
+        rows.append(
+            [
+                str(trial.trial),
+                f"{trial.minutes:.2g}",
+                changes(trial.options),
+                f"{trial.steps:,}",
+                *figures,
+                note,
+            ]
+        )
+    return [*_HEADINGS, *names, ""], rows
+
+
+def plain_table(trials: Sequence[Trial], target: str) -> list[str]:
+    """The table as lines with aligned columns."""
+    headings, rows = table(trials, target)
+    cells = [headings, *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
+def rich_table(trials: Sequence[Trial], target: str) -> Table:
+    """The table for a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    headings, rows = table(trials, target)
+    found = Table(title=Text("trials of the search"), title_justify="left")
+    for heading in headings:
+        found.add_column(heading, justify="left" if heading in ("options", "") else "right")
+    for row in rows:
+        found.add_row(*map(Text, row), style="bold" if row[-1] == "chosen" else "")
+    return found
+
+
+def decision(choice: Choice) -> str:
+    """Which options were chosen, beside those of the defaults, and why."""
+    target, best, default = choice.target, choice.best, choice.default
+    figure = f"{target} {choice.trial.metrics[target]:.4g}"
+    if default is None:
+        return f"chosen: {changes(choice.trial.options)} ({figure}; the defaults failed)"
+    error = f"{100 * choice.margin:.2g} %" if target == "perplexity" else f"{choice.margin:.2g}"
+    if choice.trial.candidate:
+        return (
+            f"chosen: {changes(choice.trial.options)} ({figure}; the defaults for as long "
+            f"{default.metrics[target]:.4g}; standard error {error})"
+        )
+    if best.candidate:
+        return (
+            f"the defaults stay: trial {best.trial} is better by less than a standard error "
+            f"({target} {best.metrics[target]:.4g}, the defaults for as long "
+            f"{default.metrics[target]:.4g}; standard error {error})"
+        )
+    return f"the defaults are the best ({figure})"
+
+
+def _shown(trials: Sequence[Trial], target: str) -> list[str]:
+    known = {name for trial in trials for name in trial.metrics}
+    return [name for name in dict.fromkeys((target, *_BESIDE)) if name in known]

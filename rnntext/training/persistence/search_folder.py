@@ -1,0 +1,159 @@
+"""The folder of a search inside the directory of its model, `DIR/.tuning`.
+
+Knows: the state of a search (`search.json`) with its table, the places of its runs, the figures in
+their logs, and how one of them takes its place in DIR. Does not know: which trial comes next, how
+options are chosen, or how a run is trained.
+
+The folder also holds the linear model that all runs share, `trial-N`, the trial that runs and the
+best one so far, and `final`, the final run. Each of these is an ordinary run in a directory of its
+own, which saves its state and can be resumed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rnntext import checkpoint
+from rnntext.errors import CheckpointError
+from rnntext.files import owner, write_durably, write_error
+from rnntext.json_fields import read_record
+from rnntext.training.persistence.destination import Destination
+from rnntext.training.search import Plan, Trial, table_of
+
+_STATE = "search.json"
+_TRIAL = "trial-"
+# Fields of a line of the log that are no metrics.
+_NO_METRICS = ("event", "step", "epoch", "loss", "seconds", "best")
+
+
+@dataclass(frozen=True, slots=True)
+class FinalRun:
+    """The options that a search found, and the minutes that were left for the run with them."""
+
+    minutes: float
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchState:
+    """The content of `search.json`."""
+
+    options: dict[str, Any]  # see `TrainingOptions`
+    tune: float  # minutes for everything
+    fingerprint: str  # of the training data
+    part: tuple[int, int, int] | None  # see `TrainingOptions`
+    plan: Plan | None  # None: there is no search
+    trials_until: float  # seconds from the start after which no trial begins
+    spent: float = 0.0  # seconds
+    table: tuple[Trial, ...] = ()
+    final: FinalRun | None = None
+
+
+class SearchFolder:
+    """The folder of the search in the model's directory `directory`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory, self.path = directory, directory / checkpoint.SEARCH
+        self.final = self.path / "final"  # the directory of the final run
+
+    def trial(self, number: int) -> Path:
+        """Return the directory of a trial."""
+        return self.path / f"{_TRIAL}{number}"
+
+    def has_search(self) -> bool:
+        """Return True if there is a search that is not finished."""
+        return (self.path / _STATE).is_file()
+
+    def has_saved_run(self) -> bool:
+        """Return True if a run in the folder has saved something."""
+        with contextlib.suppress(OSError):
+            return any(checkpoint.is_checkpoint(place) for place in self.path.iterdir())
+        return False
+
+    def create(self, files: Mapping[str, bytes]) -> None:
+        """Make the folder with the files that its runs share. Raises CheckpointError."""
+        try:
+            self.path.mkdir()
+            for name, content in files.items():
+                write_durably(self.path / name, content)
+        except OSError as error:
+            raise CheckpointError(write_error(self.path, error)) from error
+
+    def linear_model(self) -> dict[str, bytes]:
+        """Return the linear model that the runs share, by name; nothing without one."""
+        path = self.path / checkpoint.NGRAMS
+        return {checkpoint.NGRAMS: path.read_bytes()} if path.is_file() else {}
+
+    def read(self) -> SearchState:
+        """Raises CheckpointError."""
+        path = self.path / _STATE
+        try:
+            return read_record(SearchState, json.loads(path.read_bytes()))
+        except (OSError, ValueError, RecursionError) as error:
+            raise self.damaged(error) from None
+
+    def damaged(self, reason: object) -> CheckpointError:
+        """The error for a state that cannot be used."""
+        return CheckpointError(
+            f"{self.path / _STATE} is damaged ({reason}): start anew with --force"
+        )
+
+    def write(self, state: SearchState) -> None:
+        """Raises CheckpointError; the file is then what it was."""
+        path = self.path / _STATE
+        try:
+            write_durably(path, json.dumps(asdict(state), indent=1).encode())
+        except OSError as error:
+            raise CheckpointError(write_error(path, error)) from error
+
+    def keep_trial(self, best: Trial | None) -> None:
+        """Remove the directories of all trials but one."""
+        for place in self.path.glob(f"{_TRIAL}*"):
+            if best is None or place != self.trial(best.trial):
+                shutil.rmtree(place, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Remove the folder. It is renamed first, so that a process that is killed meanwhile leaves
+        no part of a search."""
+        aside = self.directory / f"{checkpoint.SEARCH}.tmp-{owner()}"
+        shutil.rmtree(aside, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.rename(self.path, aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def install(
+        self, place: Path, destination: Destination, table: tuple[Trial, ...], remark: str
+    ) -> None:
+        """Copy the finished run in `place` to the directory of the model, with the table, and with
+        a line in its model card. Raises CheckpointError."""
+        found = checkpoint.load(place)
+        files: dict[str, bytes | Path] = {n: found.file(n) for n in found.config["files"]}
+        if table:
+            files[checkpoint.TUNING] = table_of(table)
+            card = found.file(checkpoint.MODEL_CARD).read_text("utf-8")
+            card = card.replace("\n\nTrained with\n", f"\n- {remark}\n\nTrained with\n", 1)
+            files[checkpoint.MODEL_CARD] = card.encode()
+        destination.save_or_keep(files, found.config, force=True, noun="model")
+
+
+def best_metrics(place: Path) -> dict[str, float]:
+    """Return the figures of the best evaluation in the log of a run. They are read from the log
+    because a run that was resumed yields only its later evaluations."""
+    lines = map(json.loads, checkpoint.read_file(place, checkpoint.METRICS).splitlines())
+    best: Mapping[str, Any] = {}
+    for line in lines:
+        if line["event"] == "evaluation" and line["best"]:
+            best = line
+    return {
+        name: float(value)
+        for name, value in best.items()
+        if name not in _NO_METRICS and math.isfinite(value)
+    }

@@ -1,0 +1,534 @@
+"""A search with its final run, where a function takes the place of the runs: which are made, what
+is saved, how it is resumed, and which model is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnntext import checkpoint
+from rnntext.checkpoint_config import CheckpointConfig
+from rnntext.errors import CheckpointError, RnntextError, TrainingError, UsageError
+from rnntext.training import tuning
+from rnntext.training.events import (
+    Event,
+    Finished,
+    Prepared,
+    Ready,
+    Saved,
+    Searched,
+    SearchPlanned,
+    Stopped,
+    TrialKept,
+    Tried,
+)
+from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.options import TrainingOptions
+from rnntext.training.persistence.repeat import repeated_options
+from rnntext.training.persistence.search_folder import SearchFolder
+from rnntext.training.run import Shared
+from rnntext.training.search import trials_in
+from rnntext.training.tuning import Tuning
+from tests.conftest import CORPORA
+
+FINISHED = Finished(9, 1.0, 9, 1.0, 1.0, "the steps are done", 9, (), False)
+Figure = Callable[[TrainingOptions], float | Exception]
+
+
+class Clock:
+    """A clock that only runs move."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Runs:
+    """Takes the place of `run.run`: each run takes its minutes and saves a copy of the model
+    `template` with the accuracy that `figure` gives to its options."""
+
+    template: Path
+    figure: Figure
+    clock: Clock = field(default_factory=Clock)
+    slowness: float = 1.0  # seconds that pass for each that was planned
+    stop_at: int = 0  # the run that a stop is asked for; 0: none
+    kill_at: int = 0
+    made: list[tuple[str, TrainingOptions, Shared]] = field(default_factory=list)
+
+    def stop_asked(self) -> bool:
+        return 0 < self.stop_at <= len(self.made)
+
+    def __call__(
+        self,
+        options: TrainingOptions,
+        directory: Path,
+        execution: ExecutionOptions,
+        *,
+        stop_asked: Callable[[], bool],
+        began: float,
+        shared: Shared | None,
+    ) -> Iterator[Event]:
+        assert execution.resume
+        assert began == self.clock.now
+        assert shared is not None
+        assert options.minutes is not None
+        self.made.append((directory.name, options, shared))
+        accuracy = self.figure(options)
+        yield Ready()
+        if len(self.made) == self.kill_at:
+            raise SystemExit
+        if stop_asked():
+            save_copy(self.template, directory, options, 0.1, finished=False)
+            yield Stopped(directory, 5)
+            return
+        self.clock.now += 60 * options.minutes * self.slowness
+        if isinstance(accuracy, Exception):
+            raise accuracy
+        save_copy(self.template, directory, options, accuracy)
+        yield FINISHED
+        metrics = {"accuracy": accuracy, "per_label": {"a": {"support": 1000}}}
+        yield Saved(directory, options.task, metrics, 9, 9, 1.0, 7.0, 1.0, 1, "it is done")
+
+
+def save_copy(
+    template: Path,
+    directory: Path,
+    options: TrainingOptions,
+    accuracy: float,
+    *,
+    finished: bool = True,
+) -> None:
+    found = checkpoint.load(template)
+    files: dict[str, bytes | Path] = {name: found.file(name) for name in found.config["files"]}
+    lines: list[dict[str, Any]] = [
+        {"event": "evaluation", "best": False, "accuracy": 0.01, "step": 1},
+        {"event": "evaluation", "best": True, "accuracy": accuracy, "log_loss": 1.0, "step": 2},
+        {"event": "step", "loss": 1.0, "step": 3},
+        {"event": "evaluation", "best": False, "accuracy": 0.02, "step": 4},
+    ]
+    files[checkpoint.METRICS] = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    training = {**found.config["training"], "options": options.to_json(), "finished": finished}
+    config = {**found.config, "training": training}
+    checkpoint.save(directory, files, config, force=True)
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> TrainingOptions:
+    """Those of a small run without a linear model, which compares accuracies."""
+    lines = (CORPORA / "reviews.csv").read_text("utf-8").split("\n")[:60]
+    data = tmp_path / "reviews.csv"
+    data.write_text("\n".join(lines) + "\n", "utf-8")
+    return TrainingOptions(
+        "classify", (str(data),), ngrams=False, select="accuracy", threads=1, seed=3
+    )
+
+
+@dataclass
+class Search:
+    """Makes searches in a directory."""
+
+    options: TrainingOptions
+    directory: Path
+    template: Path
+
+    def runs(self, figure: Figure, **changes: Any) -> Runs:
+        return Runs(self.template, figure, **changes)
+
+    def __call__(
+        self, runs: Runs, options: TrainingOptions | None = None, **execution: Any
+    ) -> list[Event]:
+        chosen = ExecutionOptions(**{"tune": 40.0, **execution})
+        began = runs.clock.now
+        search = Tuning(
+            options or self.options,
+            self.directory,
+            chosen,
+            runs.stop_asked,
+            began,
+            run=runs,
+            clock=runs.clock,
+        )
+        return list(search.events())
+
+    @property
+    def config(self) -> CheckpointConfig:
+        return CheckpointConfig.of(checkpoint.load(self.directory))
+
+
+@pytest.fixture
+def search(options: TrainingOptions, tmp_path: Path, classifier: Path) -> Search:
+    return Search(options, tmp_path / "model", classifier)
+
+
+def wider_is_better(options: TrainingOptions) -> float:
+    """The accuracy of a run: the better, the more hidden units; longer runs are a little better."""
+    assert options.minutes is not None
+    return min(0.99, 0.5 + (options.hidden or 64) / 500 + options.minutes / 1000)
+
+
+def test_the_best_options_are_those_of_the_model(search: Search) -> None:
+    runs = search.runs(wider_is_better)
+    events = search(runs)
+    kinds = [type(event) for event in events]
+    assert kinds[:3] == [Prepared, SearchPlanned, Ready]
+    assert kinds.count(Ready) == kinds.count(Finished) == 1  # those of trials are theirs
+    assert (kinds[-3], kinds[-1]) == (Searched, Saved) or kinds[-2:] == [Finished, Saved]
+    trials = [options for name, options, _ in runs.made if name != "final"]
+    widest = max((options.hidden or 64, n) for n, options in enumerate(trials))[0]
+    name, final, shared = runs.made[-1]
+    assert (name, final.hidden, shared.is_trial) == ("final", widest, False)
+    assert len({id(shared.data) for _, _, shared in runs.made}) == 1  # read once
+    assert all(shared.is_trial for _, _, shared in runs.made[:-1])
+    found = TrainingOptions.from_json(search.config.training.options)
+    assert found == final
+    assert not (search.directory / checkpoint.SEARCH).exists()
+    assert not (search.directory / checkpoint.LOCK).exists()
+    # --config repeats the final run, with the options as if they had been given.
+    repeated = repeated_options(search.directory / checkpoint.CONFIG)
+    assert (repeated.hidden, repeated.minutes) == (widest, None)
+
+
+def test_the_first_trial_is_the_defaults_and_halving_decides_the_rest(search: Search) -> None:
+    runs = search.runs(wider_is_better)
+    events = search(runs)
+    (planned,) = (event for event in events if isinstance(event, SearchPlanned))
+    assert (planned.trials, planned.done) == (14, 0)
+    assert planned.options == ("lr", "dropout", "hidden", "layers", "batch_size")
+    trials = [event.trial for event in events if isinstance(event, Tried)]
+    assert [(t.trial, t.round) for t in trials] == [
+        *((n, 1) for n in range(1, 9)), *((n, 2) for n in range(9, 13)), (13, 3), (14, 3),
+    ]  # fmt: skip
+    assert [t.candidate for t in trials if t.round == 3] == [0, max(trials, key=hidden).candidate]
+    assert replace(runs.made[0][1], minutes=None, part=None) == search.options
+    minutes = [t.minutes for t in trials]
+    assert minutes[-1] == pytest.approx(4 * minutes[0], rel=1e-3)
+    assert trials[0].answers == 1000
+    assert trials[0].metrics == {"accuracy": runs.figure(runs.made[0][1]), "log_loss": 1.0}
+
+
+def hidden(trial: Any) -> int:
+    return int(trial.options.get("hidden", 64))
+
+
+def test_the_table_stays_with_the_model(search: Search) -> None:
+    events = search(search.runs(wider_is_better))
+    last = events[-1]
+    assert isinstance(last, Saved)
+    assert last.directory == search.directory
+    table = trials_in(checkpoint.read_file(search.directory, checkpoint.TUNING))
+    assert last.trials == table
+    assert [row.trial for row in table if row.chosen] == [14]
+    assert checkpoint.TUNING in search.config.content["files"]
+    card = checkpoint.read_file(search.directory, checkpoint.MODEL_CARD).decode()
+    assert "- options: found by a search of 14 trials over --lr, " in card
+    assert "compared accuracy on the validation data" in card
+    assert card.index("found by a search") < card.index("Trained with")
+    # A finished search is reported again, without a run.
+    execution = ExecutionOptions(tune=40.0, resume=True)
+    (again,) = tuning.train(search.options, search.directory, execution)
+    assert isinstance(again, Saved)
+    assert again.trials == table
+
+
+def test_the_budget_is_for_everything(search: Search) -> None:
+    runs = search.runs(wider_is_better)
+    search(runs)
+    assert 39 < (runs.clock.now - 1000) / 60 <= 40
+    final = runs.made[-1][1].minutes
+    assert final is not None
+    assert 19 < final < 21  # half of the time
+
+
+def test_late_trials_do_not_take_the_final_run_its_time(search: Search) -> None:
+    runs = search.runs(wider_is_better, slowness=2.0)
+    events = search(runs)
+    assert sum(isinstance(event, Tried) for event in events) < 14
+    final = runs.made[-1][1].minutes
+    assert final is not None
+    assert final >= 40 * 0.4 - 1
+    assert isinstance(events[-1], Saved)
+
+
+def test_the_defaults_stay_where_a_gain_may_be_chance(search: Search) -> None:
+    """The standard error of 0.8 of 1,000 answers is 0.013."""
+
+    def figure(options: TrainingOptions) -> float:
+        return 0.81 if options.hidden else 0.8
+
+    runs = search.runs(figure)
+    (searched,) = (event for event in search(runs) if isinstance(event, Searched))
+    assert searched.choice.trial.candidate == 0
+    assert searched.choice.best.candidate > 0
+    final = runs.made[-1][1]
+    assert replace(final, minutes=None, part=None) == search.options
+    card = checkpoint.read_file(search.directory, checkpoint.MODEL_CARD).decode()
+    # The final run is worse than the trial that may be better by chance: that is kept, and said.
+    assert "options: found by a search of 14 trials" in card
+
+
+def test_what_the_user_gave_is_in_every_run(search: Search) -> None:
+    given = replace(search.options, lr=0.005, hidden=24)
+    runs = search.runs(wider_is_better)
+    search(runs, given)
+    assert {(made.lr, made.hidden) for _, made, _ in runs.made} == {(0.005, 24)}
+    assert len({made.dropout for _, made, _ in runs.made}) > 1
+
+
+def test_a_trial_that_fails_is_a_row(search: Search) -> None:
+    def figure(options: TrainingOptions) -> float | Exception:
+        diverges = (options.hidden or 64) > 64
+        return TrainingError("the loss stopped being a number") if diverges else 0.5
+
+    runs = search.runs(figure)
+    events = search(runs)
+    failed = [event.trial for event in events if isinstance(event, Tried) and event.trial.error]
+    assert failed
+    assert {row.error for row in failed} == {"the loss stopped being a number"}
+    assert isinstance(events[-1], Saved)
+    assert (runs.made[-1][1].hidden or 64) <= 64
+
+
+def test_nothing_is_left_where_every_trial_fails(search: Search) -> None:
+    runs = search.runs(lambda options: TrainingError("it diverged"))
+    with pytest.raises(TrainingError, match="every trial of the search failed: it diverged"):
+        search(runs)
+    assert not search.directory.exists()
+
+
+def test_trouble_with_the_disk_ends_the_search(search: Search) -> None:
+    runs = search.runs(lambda options: CheckpointError("no space"))
+    with pytest.raises(CheckpointError, match="no space"):
+        search(runs)
+    assert len(runs.made) == 1
+    assert not search.directory.exists()
+
+
+def test_one_trial_is_kept_at_a_time(search: Search) -> None:
+    kept: list[list[str]] = []
+    folder = search.directory / checkpoint.SEARCH
+
+    def figure(options: TrainingOptions) -> float:
+        kept.append(sorted(place.name for place in folder.glob("trial-*")))
+        return wider_is_better(options)
+
+    search(search.runs(figure))
+    assert kept[0] == []
+    assert all(len(names) == 1 for names in kept[1:])
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 9, 14])
+def test_a_stopped_search_goes_on(search: Search, tmp_path: Path, stop_at: int) -> None:
+    whole = search.runs(wider_is_better)
+    expected = search(whole)[-1]
+    broken = replace(search, directory=tmp_path / "broken")
+    first = broken.runs(wider_is_better, stop_at=stop_at)
+    *_, last = broken(first)
+    assert isinstance(last, Stopped)
+    assert (last.directory, last.trials) == (broken.directory, stop_at - 1)
+    assert not checkpoint.is_checkpoint(broken.directory)
+    with pytest.raises(UsageError, match="search that is not finished: add --resume"):
+        broken(broken.runs(wider_is_better))
+    second = broken.runs(wider_is_better)
+    found = broken(second, resume=True)[-1]
+    names = [name for name, _, _ in second.made]
+    assert names == [name for name, _, _ in whole.made[stop_at - 1 :]]
+    assert isinstance(expected, Saved)
+    assert isinstance(found, Saved)
+    assert found.trials is not None
+    assert expected.trials is not None
+    assert [row.options for row in found.trials] == [row.options for row in expected.trials]
+    assert [row.metrics for row in found.trials] == [row.metrics for row in expected.trials]
+
+
+def test_time_that_was_spent_counts(search: Search) -> None:
+    search(search.runs(wider_is_better, stop_at=9))
+    runs = search.runs(wider_is_better)
+    search(runs, resume=True)
+    # Eight of fourteen trials, a third of the time for them, which is half of all.
+    assert (runs.clock.now - 1000) / 60 == pytest.approx(40 * 5 / 6, abs=0.5)
+
+
+def test_a_killed_search_goes_on(search: Search) -> None:
+    with pytest.raises(SystemExit):
+        search(search.runs(wider_is_better, kill_at=4))
+    runs = search.runs(wider_is_better)
+    events = search(runs, replace(search.options, data=()), resume=True, tune=None)
+    assert [name for name, _, _ in runs.made][:2] == ["trial-4", "trial-5"]
+    assert isinstance(events[-1], Saved)
+
+
+def test_killed_between_a_trial_and_its_row(search: Search) -> None:
+    """The model of the trial is there, and its row is not."""
+    with pytest.raises(SystemExit):
+        search(search.runs(wider_is_better, kill_at=4))
+    place = SearchFolder(search.directory).trial(4)
+    save_copy(search.template, place, search.options, 0.999)
+    runs = search.runs(wider_is_better)
+    last = search(runs, resume=True)[-1]
+    assert isinstance(last, Saved)
+    assert last.trials is not None
+    assert last.trials[3].metrics["accuracy"] == wider_is_better(runs.made[0][1])
+
+
+def test_a_stopped_final_run_goes_on(search: Search) -> None:
+    first = search.runs(wider_is_better, stop_at=15)
+    *_, last = search(first)
+    assert isinstance(last, Stopped)
+    assert (last.step, last.trials) == (5, None)
+    second = search.runs(wider_is_better)
+    events = search(second, resume=True)
+    assert [name for name, _, _ in second.made] == ["final"]
+    assert second.made[0][1] == first.made[-1][1]  # to the minutes
+    assert not any(isinstance(event, Searched) for event in events)
+    assert isinstance(events[-1], Saved)
+
+
+def test_a_search_without_a_finished_trial_leaves_nothing(search: Search) -> None:
+    with pytest.raises(SystemExit):
+        search(search.runs(wider_is_better, kill_at=1))
+    assert not search.directory.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "execution", "message"),
+    [
+        ({"lr": 0.5}, {}, "--lr 0.5: .* started without --lr"),
+        ({"seed": 4}, {}, "--seed 4: .* started with 3"),
+        ({}, {"tune": 41.0}, "--tune 41: .* started with 40; leave it out"),
+        ({"data": "other.csv"}, {}, "the training data are not those of the search"),
+    ],
+)
+def test_a_search_goes_on_with_its_options_alone(
+    search: Search, changes: dict[str, Any], execution: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    search(search.runs(wider_is_better, stop_at=3))
+    if "data" in changes:
+        other = tmp_path / "other.csv"
+        other.write_text((CORPORA / "reviews.csv").read_text("utf-8"), "utf-8")
+        changes = {"data": (str(other),)}
+    with pytest.raises(UsageError, match=message):
+        search(
+            search.runs(wider_is_better),
+            replace(search.options, **changes),
+            resume=True,
+            **execution,
+        )
+    runs = search.runs(wider_is_better)
+    search(runs, resume=True)
+    assert runs.made[0][0] == "trial-3"
+
+
+def test_a_damaged_state_is_refused(search: Search) -> None:
+    search(search.runs(wider_is_better, stop_at=3))
+    path = search.directory / checkpoint.SEARCH / "search.json"
+    path.write_text('{"options": 3}')
+    with pytest.raises(CheckpointError, match=r"search.json is damaged .*--force"):
+        search(search.runs(wider_is_better), resume=True)
+    assert path.exists()
+    assert isinstance(search(search.runs(wider_is_better), force=True)[-1], Saved)
+
+
+def test_the_old_model_stays_until_there_is_a_new_one(search: Search) -> None:
+    save_copy(search.template, search.directory, search.options, 0.3)
+    with pytest.raises(UsageError, match="not empty: add --force"):
+        search(search.runs(wider_is_better))
+    before = search.config.content
+    search(search.runs(wider_is_better, stop_at=9), force=True)
+    assert search.config.content == before
+    search(search.runs(wider_is_better), resume=True)
+    assert search.config.content != before
+
+
+@pytest.mark.parametrize("final", [0.4, TrainingError("it diverged")])
+def test_a_final_run_that_is_worse_is_not_kept(search: Search, final: float | Exception) -> None:
+    def figure(options: TrainingOptions) -> float | Exception:
+        assert options.minutes is not None
+        return final if options.minutes > 15 else wider_is_better(options)
+
+    runs = search.runs(figure)
+    events = search(runs)
+    (kept,) = (event for event in events if isinstance(event, TrialKept))
+    assert kept.final == (final if isinstance(final, float) else None)
+    assert kept.error == (None if isinstance(final, float) else "it diverged")
+    best = runs.made[kept.trial.trial - 1][1]
+    assert TrainingOptions.from_json(search.config.training.options) == best
+    assert kept.trial.metrics["accuracy"] == wider_is_better(best)
+    last = events[-1]
+    assert isinstance(last, Saved)
+    assert last.directory == search.directory
+    assert last.metrics["majority"] > 0  # those of the model that is saved, not of the final run
+
+
+def test_a_final_run_that_is_equal_is_kept(search: Search) -> None:
+    runs = search.runs(lambda options: 0.8)
+    events = search(runs)
+    assert not any(isinstance(event, TrialKept) for event in events)
+    found = TrainingOptions.from_json(search.config.training.options)
+    assert found == runs.made[-1][1]
+    card = checkpoint.read_file(search.directory, checkpoint.MODEL_CARD).decode()
+    assert "- options: the defaults; a search of 14 trials over --lr, " in card
+
+
+@pytest.mark.parametrize(
+    ("tune", "changes", "reason"),
+    [
+        (0.05, {}, "0.05 minutes are too short for a search"),
+        (
+            40.0,
+            {"lr": 0.1, "dropout": 0.1, "preset": "tiny", "batch_size": 4},
+            "every option that a search would change was given",
+        ),
+    ],
+)
+def test_no_search(search: Search, tune: float, changes: dict[str, Any], reason: str) -> None:
+    runs = search.runs(wider_is_better)
+    options = replace(search.options, **changes)
+    events = search(runs, options, tune=tune)
+    (planned,) = (event for event in events if isinstance(event, SearchPlanned))
+    assert (planned.trials, planned.reason) == (0, reason)
+    ((name, final, _),) = runs.made
+    assert (name, replace(final, minutes=None, part=None)) == ("final", options)
+    assert final.minutes == pytest.approx(tune, abs=0.01)
+    last = events[-1]
+    assert isinstance(last, Saved)
+    assert last.trials == ()
+    assert checkpoint.TUNING not in search.config.content["files"]
+    card = checkpoint.read_file(search.directory, checkpoint.MODEL_CARD).decode()
+    assert "search" not in card
+
+
+def test_several_processes_are_refused(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="--tune runs in a single process"):
+        search(search.runs(wider_is_better))
+    assert not search.directory.exists()
+
+
+def test_a_run_without_a_search_is_not_resumed_with_one(search: Search) -> None:
+    save_copy(search.template, search.directory, search.options, 0.3, finished=False)
+    execution = ExecutionOptions(tune=40.0, resume=True)
+    with pytest.raises(UsageError, match=r"--tune: .* began without a search"):
+        list(tuning.train(search.options, search.directory, execution))
+
+
+def test_force_removes_a_search(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the new run has none: --resume would go on with the old search."""
+    search(search.runs(wider_is_better, stop_at=3))
+    monkeypatch.setattr(tuning.running, "run", lambda *args, **more: iter([FINISHED]))
+    events = tuning.train(search.options, search.directory, ExecutionOptions(force=True))
+    assert list(events) == [FINISHED]
+    assert not SearchFolder(search.directory).has_search()
+
+
+def test_budgets_exclude_each_other(search: Search) -> None:
+    options = replace(search.options, minutes=1.0)
+    with pytest.raises(RnntextError, match="--tune and --minutes exclude each other"):
+        list(tuning.train(options, search.directory, ExecutionOptions(tune=1.0)))
