@@ -83,17 +83,19 @@ def decision(choice: Choice) -> str:
     figure = f"{target} {choice.trial.metrics[target]:.4g}"
     if default is None:
         return f"chosen: {changes(choice.trial.options)} ({figure}; the defaults failed)"
-    error = f"{100 * choice.margin:.2g} %" if target == "perplexity" else f"{choice.margin:.2g}"
+    margin = f"{choice.margin:.2g}"
+    if target == "perplexity":  # its score is in nats, of which a hundredth is a percent
+        margin = f"{100 * choice.margin:.2g} %"
     if choice.trial.candidate:
         return (
             f"chosen: {changes(choice.trial.options)} ({figure}; the defaults for as long "
-            f"{default.metrics[target]:.4g}; standard error {error})"
+            f"{default.metrics[target]:.4g}; margin {margin})"
         )
     if best.candidate:
         return (
-            f"the defaults stay: trial {best.trial} is better by less than a standard error "
+            f"the defaults stay: trial {best.trial} is better by less than chance allows "
             f"({target} {best.metrics[target]:.4g}, the defaults for as long "
-            f"{default.metrics[target]:.4g}; standard error {error})"
+            f"{default.metrics[target]:.4g}; margin {margin})"
         )
     return f"the defaults are the best ({figure})"
 

@@ -122,19 +122,21 @@ def score(trial: Trial, target: str) -> float:
     return -value if target in _LOSSES else value
 
 
-def standard_error(trial: Trial, target: str) -> float:
-    """Return the standard error of a trial's score, on the scale of `score`.
+def margin_of(trial: Trial, target: str) -> float:
+    """Return by how much a score has to be better than that of this trial to be more than chance.
 
-    Of a rate p of n answers it is sqrt(p (1 - p) / n). Of a mean loss it is the loss over sqrt(n):
-    surprisals spread about as much as their mean, as those of an exponential distribution do. This
-    is also the standard error of the difference of two models whose errors correlate with 0.5, as
-    those of one kind trained on the same data do at least; a paired one would need the answers of
-    both models, which trials do not keep.
+    Of a rate p of n answers it is its standard error, sqrt(p (1 - p) / n), of a mean loss half of
+    the loss over sqrt(n). Two models of one kind err on the same examples, so that the standard
+    error of their difference (paired, which needs the answers of both) is smaller. Measured for two
+    sets of options: 0.6 of that of the accuracy, and 0.33 times the loss over sqrt(n), on 872
+    sentences of SST-2; 0.35 times it on 11,000 words, by a language model. So the margin is about
+    1.5 paired standard errors. The best of 7 candidates that are as good as the defaults is better
+    by 1.35 of them, on average.
     """
     n = max(1, trial.answers)
     found = score(trial, target)
     if target in _LOSSES:
-        return abs(found) / math.sqrt(n)
+        return abs(found) / (2 * math.sqrt(n))
     return math.sqrt(max(0.0, found * (1 - found)) / n)
 
 
@@ -200,9 +202,9 @@ class Search:
         if no trial is.
 
         The best of several figures on the same validation data is better than what it stands for.
-        So the defaults stay unless another trial is better by more than one standard error (the
-        rule of Breiman et al. 1984 for the size of a tree: the simplest within one standard error
-        of the best).
+        So the defaults stay unless another trial is better by more than a margin, see `margin_of`
+        (as the rule of Breiman et al. 1984 takes the simplest tree within one standard error of
+        the best).
         """
         target = self.target(table)
         done = [row for row in table if score(row, target) > -math.inf]
@@ -218,6 +220,6 @@ class Search:
         default = next((row for row in rows if row.candidate == 0), None)
         if default is None:
             return Choice(target, best, best, None, 0.0)
-        margin = standard_error(default, target)
+        margin = margin_of(default, target)
         is_better = score(best, target) - score(default, target) > margin
         return Choice(target, best if is_better else default, best, default, margin)

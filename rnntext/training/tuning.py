@@ -28,6 +28,7 @@ from rnntext.training import run as running
 from rnntext.training.declaration import flag_of
 from rnntext.training.engine.distributed import is_distributed
 from rnntext.training.engine.loop import always_false
+from rnntext.training.engine.memory import explain_out_of_memory
 from rnntext.training.events import (
     Event,
     Metrics,
@@ -45,6 +46,7 @@ from rnntext.training.events import (
     Trying,
 )
 from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.memory_needs import smaller_batch
 from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence import resume as resuming
 from rnntext.training.persistence.destination import Destination
@@ -200,7 +202,8 @@ class Tuning:
         return self._clock() - self._began
 
     def _search_and_train(self, destination: Destination) -> Iterator[Event]:
-        prepared = yield from self._prepare()
+        with explain_out_of_memory(smaller_batch(self._options)):
+            prepared = yield from self._prepare()
         if self._saved is None:
             self._begin(prepared)
         yield self._planned(prepared)

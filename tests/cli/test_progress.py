@@ -446,7 +446,7 @@ def test_a_search(lines: Lines) -> None:
         "trial  minutes  options      steps  accuracy",
         "1      0.12     defaults     197    0.81",
         "2      0.12     --hidden 96  197    0.81      chosen",
-        "chosen: --hidden 96 (accuracy 0.81; the defaults for as long 0.81; standard error 0.013)",
+        "chosen: --hidden 96 (accuracy 0.81; the defaults for as long 0.81; margin 0.013)",
         "the final run has 0.98 minutes",
     ]
     assert lines(*SEARCH, quiet=True) == []

@@ -50,12 +50,12 @@ def test_the_table_on_a_terminal() -> None:
 def test_why_options_are_chosen() -> None:
     choice = Choice("log_loss", WIDE, WIDE, DEFAULTS, 0.0142)
     assert decision(choice) == (
-        "chosen: --lr 0.002 --hidden 96 (log_loss 0.4; the defaults for as long 0.4196; standard "
-        "error 0.014)"
+        "chosen: --lr 0.002 --hidden 96 (log_loss 0.4; the defaults for as long 0.4196; margin "
+        "0.014)"
     )
     assert decision(replace(choice, trial=DEFAULTS)) == (
-        "the defaults stay: trial 2 is better by less than a standard error (log_loss 0.4, the "
-        "defaults for as long 0.4196; standard error 0.014)"
+        "the defaults stay: trial 2 is better by less than chance allows (log_loss 0.4, the "
+        "defaults for as long 0.4196; margin 0.014)"
     )
     best = replace(choice, trial=DEFAULTS, best=DEFAULTS)
     assert decision(best) == "the defaults are the best (log_loss 0.4196)"
@@ -64,4 +64,4 @@ def test_why_options_are_chosen() -> None:
     # The score of a perplexity is in nats: a hundredth is a percent.
     trials = [replace(t, metrics={"perplexity": n}) for t, n in ((WIDE, 88.0), (DEFAULTS, 92.0))]
     perplexity = Choice("perplexity", trials[0], trials[0], trials[1], 0.0123)
-    assert "standard error 1.2 %" in decision(perplexity)
+    assert "margin 1.2 %" in decision(perplexity)

@@ -13,9 +13,9 @@ from rnntext.training.search import (
     Plan,
     Search,
     Trial,
+    margin_of,
     plan_search,
     score,
-    standard_error,
     table_of,
     trials_in,
 )
@@ -116,18 +116,18 @@ def test_the_score_of_a_loss_is_larger_for_less() -> None:
     assert score(replace(trial, metrics={"accuracy": math.nan}), "accuracy") == -math.inf
 
 
-def test_standard_errors() -> None:
+def test_margins() -> None:
     trial = replace(
         row(1, 0, 0.8, answers=400), metrics={"accuracy": 0.8, "log_loss": 0.5, "perplexity": 7.0}
     )
-    assert standard_error(trial, "accuracy") == pytest.approx(0.02)  # sqrt(0.8 * 0.2 / 400)
-    assert standard_error(trial, "log_loss") == pytest.approx(0.025)
-    assert standard_error(trial, "perplexity") == pytest.approx(math.log(7) / 20)
-    assert standard_error(replace(trial, answers=0), "accuracy") == pytest.approx(0.4)
+    assert margin_of(trial, "accuracy") == pytest.approx(0.02)  # sqrt(0.8 * 0.2 / 400)
+    assert margin_of(trial, "log_loss") == pytest.approx(0.0125)
+    assert margin_of(trial, "perplexity") == pytest.approx(math.log(7) / 40)
+    assert margin_of(replace(trial, answers=0), "accuracy") == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize(("better", "chosen"), [(0.83, 0), (0.85, 3), (0.7, 0)])
-def test_the_defaults_stay_within_a_standard_error(better: float, chosen: int) -> None:
+def test_the_defaults_stay_within_the_margin(better: float, chosen: int) -> None:
     """The standard error of 0.8 of 100 answers is 0.04."""
     choice = SEARCH.choose([row(1, 0, 0.8), row(1, 3, better)])
     assert choice is not None

@@ -14,10 +14,13 @@ import pytest
 from rnntext import checkpoint
 from rnntext.checkpoint_config import CheckpointConfig
 from rnntext.errors import CheckpointError, RnntextError, TrainingError, UsageError
+from rnntext.ngrams import read_notes
+from rnntext.training import run as running
 from rnntext.training import tuning
 from rnntext.training.events import (
     Event,
     Finished,
+    NgramsLearned,
     Prepared,
     Ready,
     Saved,
@@ -532,3 +535,81 @@ def test_budgets_exclude_each_other(search: Search) -> None:
     options = replace(search.options, minutes=1.0)
     with pytest.raises(RnntextError, match="--tune and --minutes exclude each other"):
         list(tuning.train(options, search.directory, ExecutionOptions(tune=1.0)))
+
+
+def test_interrupted_while_the_model_is_moved(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its files are in place and after it: the search is there to go on with."""
+    runs = search.runs(wider_is_better)
+
+    def interrupt(*_: object) -> None:
+        runs.stop_at = 1
+        raise KeyboardInterrupt
+
+    for name in ("install", "discard"):
+        with monkeypatch.context() as patch:
+            # The first call of `discard` is before the search.
+            target = SearchFolder.discard
+            calls = iter([target] if name == "discard" else [])
+            patch.setattr(SearchFolder, name, lambda *a, calls=calls: next(calls, interrupt)(*a))
+            runs = search.runs(wider_is_better)
+            *_, last = search(runs, force=True)
+        assert isinstance(last, Stopped), name
+        assert SearchFolder(search.directory).has_search()
+        runs = search.runs(wider_is_better)
+        assert isinstance(search(runs, resume=True)[-1], Saved)
+        assert [made for made, _, _ in runs.made] == ["final"]
+        assert not SearchFolder(search.directory).path.exists()
+
+
+def test_ctrl_c_without_a_stop_is_no_event(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SearchFolder, "install", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        search(search.runs(wider_is_better))
+    assert SearchFolder(search.directory).has_search()
+
+
+def test_too_little_memory_is_a_line(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(tuning.running, "set_up", fail)
+    with pytest.raises(TrainingError, match=r"not enough memory .*--batch-size"):
+        search(search.runs(wider_is_better))
+
+
+def test_the_linear_model_is_learned_once(search: Search) -> None:
+    options = replace(search.options, ngrams=True)
+    runs = search.runs(wider_is_better, stop_at=3)
+    events = search(runs, options)
+    assert sum(isinstance(event, NgramsLearned) for event in events) == 1
+    (content,) = {shared.files[checkpoint.NGRAMS] for _, _, shared in runs.made}
+    resumed = search.runs(wider_is_better)
+    events = search(resumed, options, resume=True)
+    assert not any(isinstance(event, NgramsLearned) for event in events)
+    assert {shared.files[checkpoint.NGRAMS] for _, _, shared in resumed.made} == {content}
+
+
+@pytest.mark.parametrize("is_trial", [True, False])
+def test_runs_that_share_the_data(options: TrainingOptions, tmp_path: Path, is_trial: bool) -> None:
+    """A real run: it reads and learns nothing anew, but the linear model from all texts at the end,
+    if it is no trial, and its model card names the directory where the model will be."""
+    chosen = replace(options, ngrams=True, steps=3)
+    setup = running.set_up(chosen, None, cache=False)
+    list(setup.objective.prepare({}))
+    summary = setup.data.summary
+    published = tmp_path / "published"
+    shared = Shared(setup.data, setup.objective.files({}), published, is_trial)
+    gone = replace(chosen, data=(str(tmp_path / "gone.csv"),))
+    events = list(running.run(gone, tmp_path / "m", shared=shared))
+    assert not any(isinstance(event, NgramsLearned) for event in events)
+    assert isinstance(events[-1], Saved)
+    texts = read_notes(checkpoint.read_file(tmp_path / "m", checkpoint.NGRAMS))["texts"]
+    assert texts == summary.train + (0 if is_trial else summary.valid)
+    card = checkpoint.read_file(tmp_path / "m", checkpoint.MODEL_CARD).decode()
+    assert card.startswith("# published\n")
+    assert f" -o {published} " in card
