@@ -12,7 +12,6 @@ runs. At the end the better of the final run and the best trial takes its place 
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
@@ -310,8 +309,6 @@ class Tuning:
     def _try(self, row: Trial, shared: Shared) -> Generator[Event, None, Trial | None]:
         """Run a trial; return its row, or None if it was stopped and has saved its state."""
         place = self._folder.trial(row.trial)
-        if resuming.is_finished(place):  # killed before its row was saved
-            shutil.rmtree(place, ignore_errors=True)
         options = replace(self._options, **row.options, minutes=row.minutes)
         yield Trying(row.trial, row.options, row.minutes)
         started = self._clock()
@@ -331,7 +328,7 @@ class Tuning:
         except TrainingError as error:
             seconds = round(self._clock() - started, 1)
             return replace(row, seconds=seconds, error=_reason(error, place))
-        # It was interrupted after its model was saved: it is run again.
+        # It was interrupted after its model was saved, which a resumed search finds.
         return None
 
     def _start(self, options: TrainingOptions, place: Path, shared: Shared) -> Iterator[Event]:
