@@ -80,3 +80,8 @@ class ExecutionOptions:
         for name in ("epochs", "steps", "minutes"):
             if getattr(options, name) is not None:
                 raise UsageError(f"--tune and {flag_of(name)} exclude each other: give one of them")
+        if options.distil is not None:
+            raise UsageError(
+                "--tune and --distil exclude each other: search without the teacher, then train "
+                "with the options that were found"
+            )

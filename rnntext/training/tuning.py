@@ -55,9 +55,9 @@ from rnntext.training.persistence.search_folder import (
     SearchState,
     best_metrics,
 )
-from rnntext.training.run import Shared
 from rnntext.training.search import Choice, Search, Trial, plan_search, score
 from rnntext.training.search_space import Changes, draw_candidates, searched
+from rnntext.training.setup import Shared, set_up
 from rnntext.training.tasks.base import get_task
 
 # The share of the time after the preparation that trials are planned for, and the share after which
@@ -235,7 +235,7 @@ class Tuning:
         timed = replace(self._options, minutes=self._minutes)
         # A resumed search reads the data that it began with, however late it is.
         began = self._began if self._saved is None else None
-        setup = running.set_up(timed, began, self._execution.cache)
+        setup = set_up(timed, began, self._execution.cache)
         summary = setup.data.summary
         if self._saved is not None and summary.fingerprint != self._saved.fingerprint:
             raise UsageError(

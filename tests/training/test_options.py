@@ -287,6 +287,13 @@ def test_a_search_has_the_only_budget(budget: str) -> None:
         ExecutionOptions(tune=1.0).check_with(options)
 
 
+def test_a_search_has_no_teacher() -> None:
+    options = TrainingOptions("classify", ("x",), distil="d")
+    ExecutionOptions().check_with(options)
+    with pytest.raises(UsageError, match=r"^--tune and --distil exclude each other: search"):
+        ExecutionOptions(tune=1.0).check_with(options)
+
+
 def test_an_unknown_task() -> None:
     with pytest.raises(UsageError, match="task is one of lm, classify, tag, not 'talk'"):
         TrainingOptions("talk", ("x",))

@@ -35,8 +35,8 @@ from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence import resume as resuming
 from rnntext.training.persistence.repeat import repeated_options
 from rnntext.training.persistence.search_folder import SearchFolder
-from rnntext.training.run import Shared
 from rnntext.training.search import trials_in
+from rnntext.training.setup import Shared, set_up
 from rnntext.training.tuning import Tuning
 from tests.conftest import CORPORA
 
@@ -584,7 +584,7 @@ def test_too_little_memory_is_a_line(search: Search, monkeypatch: pytest.MonkeyP
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(tuning.running, "set_up", fail)
+    monkeypatch.setattr(tuning, "set_up", fail)
     with pytest.raises(TrainingError, match=r"not enough memory .*--batch-size"):
         search(search.runs(wider_is_better))
 
@@ -606,7 +606,7 @@ def test_runs_that_share_the_data(options: TrainingOptions, tmp_path: Path, is_t
     """A real run: it reads and learns nothing anew, but the linear model from all texts at the end,
     if it is no trial, and its model card names the directory where the model will be."""
     chosen = replace(options, ngrams=True, steps=3)
-    setup = running.set_up(chosen, None, cache=False)
+    setup = set_up(chosen, None, cache=False)
     list(setup.objective.prepare({}))
     summary = setup.data.summary
     published = tmp_path / "published"

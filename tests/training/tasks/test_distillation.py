@@ -31,7 +31,7 @@ from rnntext.training.data.examples import LabelledIds, LabelledRows, TextRows
 from rnntext.training.engine.distributed import Ranks
 from rnntext.training.events import NgramsLearned, TeacherAnswered
 from rnntext.training.options import TrainingOptions
-from rnntext.training.run import _choose_model
+from rnntext.training.setup import _choose_model
 from rnntext.training.tasks import distillation as distillation_module
 from rnntext.training.tasks import ngram_half as ngram_half_module
 from rnntext.training.tasks.classification import Classification
