@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,13 @@ from rnntext.training.engine.loop_state import (
 from rnntext.training.engine.loss_meter import LossMeter
 from rnntext.training.engine.objective import Batch, Objective
 from rnntext.training.engine.optimizer import Optimizer, OptimizerConfig
-from rnntext.training.engine.schedule import Budget, ReduceOnPlateau, StepPlan, warmup_factor
+from rnntext.training.engine.schedule import (
+    Budget,
+    ReduceOnPlateau,
+    Stagnation,
+    StepPlan,
+    warmup_factor,
+)
 from rnntext.training.engine.time_plan import TimePlan
 from rnntext.training.events import CheckpointDue, Evaluated, Finished, LoopEvent, Step
 from rnntext.training.networks.encoder import Network
@@ -82,6 +88,7 @@ class Loop:
             clock=clock,
         )
         self._plateau = ReduceOnPlateau() if self._plan.ends_on_plateau else None
+        self._stagnation = Stagnation(higher_is_better=objective.higher_is_better)
         self._optimizer = Optimizer(model, settings)
         self._loss_module = ranks.wrap_ddp(_LossModule(model, objective), _device(model))
         self._losses = LossMeter(_device(model))
@@ -107,6 +114,8 @@ class Loop:
                 if self._plan.is_evaluated_after(self.step):
                     yield self._evaluate()
                 self._reason = self._reason_to_end(decision.out_of_time)
+                if not self._reason and self._plan.is_probed_after(self.step):
+                    yield self._probe()
                 if decision.save or decision.stop:
                     self._check_finite()
                     yield CheckpointDue(self.step, decision.stop)
@@ -152,6 +161,7 @@ class Loop:
             **self._best.state(),
             "evaluated_step": self._evaluated_step,
             "plateau": None if self._plateau is None else self._plateau.state(),
+            "stagnation": self._stagnation.state(),
             "losses": self._losses.state(self.ranks),
             "stepping": self._step_seconds,
             **self._time.state(),
@@ -174,6 +184,7 @@ class Loop:
         self._evaluated_step = values["evaluated_step"]
         if self._plateau is not None:
             self._plateau.restore(values["plateau"])
+        self._stagnation.restore(values["stagnation"])
         self._losses.restore(values["losses"])
         self._step_seconds = values["stepping"]
         self._time.restore(values, self.step)
@@ -204,7 +215,7 @@ class Loop:
         `save_due`; any rank may be asked to stop."""
         total = out_of_time = save = 0
         if self.ranks.is_main:
-            total = self._time.new_total(self.step)
+            total = self._time.new_total(self.step, stagnant=self._stagnation.reached)
             out_of_time = int(self._time.is_out_of_time())
             save = int(self._save_due())
         total, out_of_time, save, stop = self.ranks.all_reduce_max(
@@ -223,22 +234,38 @@ class Loop:
         return "the time is over" if out_of_time else ""
 
     def _evaluate(self) -> Evaluated:
+        return self._keep_if_best(self._measure(self._time.record_evaluation))
+
+    def _probe(self) -> Evaluated:
+        """Evaluate only to see whether validation still improves."""
+        found = self._measure(self._time.record_probe)
+        self._stagnation.update(float(found.metrics[self._objective.metric]))
+        return found
+
+    def _measure(self, record_seconds: Callable[[float], None]) -> Evaluated:
+        """Evaluate the averaged weights."""
         loss = self._mean_loss(self._losses.since_evaluation)
         self._optimizer.swap_average()
         self._check_finite()
         started = self._clock()
         metrics = self.ranks.broadcast(lambda: self._objective.evaluate(self._model, quick=True))
-        self._evaluated_step = self.step
-        self._time.record_evaluation(self._clock() - started)
+        record_seconds(self._clock() - started)
         self._model.train()
-        value = float(metrics[self._objective.metric])
+        self._optimizer.swap_average()
+        return Evaluated(self.step, self._epoch, loss, metrics, False, self._time.elapsed())
+
+    def _keep_if_best(self, found: Evaluated) -> Evaluated:
+        """Keep the averaged weights if the metrics that were found of them are the best."""
+        value = float(found.metrics[self._objective.metric])
+        self._evaluated_step = self.step
         improved = self._best.ends_plateau(value)
+        self._optimizer.swap_average()
         is_best = self._best.update(value, self.step, self._model)
         self._optimizer.swap_average()
         if self._plateau is not None and self._plateau.update(improved):
             # The smaller rate continues from the best weights.
             self._model.load_state_dict(self._best.weights)
-        return Evaluated(self.step, self._epoch, loss, metrics, is_best, self._time.elapsed())
+        return replace(found, best=is_best)
 
     def _step_event(self, norm: float) -> Step:
         loss = self._mean_loss(self._losses.since_report)

@@ -5,8 +5,9 @@ Knows: steps, epochs and factors of the learning rate. Does not know: models, da
 The schedule is a warm-up, a constant stretch and a linear decay. If the number of steps is known,
 the rate depends on the step and on that number alone, so `--steps` repeats a run that was given
 minutes. A timed run measures its own speed during the constant stretch and fixes its number of
-steps where that stretch ends. If the machine later becomes slower or much faster, the run plans
-another number, and the decay continues from the current rate to the new end.
+steps where that stretch ends: where the decay has to begin if all of the time is to be used, or
+earlier, where validation has stopped improving. If the machine later becomes slower or much faster,
+the run plans another number, and the decay continues from the current rate to the new end.
 """
 
 from __future__ import annotations
@@ -19,14 +20,20 @@ from typing import Any, Self
 # The rate is constant during this fraction of a run, then decays to _FINAL_FACTOR of its peak.
 _CONSTANT_FRACTION = 0.4
 _FINAL_FACTOR = 0.01
-# More epochs than this over the same text no longer improve the model, so a timed run stops there.
-MAX_EPOCHS = 30
 # A run with a known number of steps is evaluated after these fractions of it. None lies in the
-# constant stretch, where a timed run does not yet know its number of steps.
+# constant stretch, where a timed run does not yet know its number of steps: a run that repeats it
+# chooses among the same evaluations.
 EVALUATE_AT = (_CONSTANT_FRACTION, 0.55, 0.7, 0.85, 1.0)
 # Evaluations read at most this fraction of the tokens that the steps read: a short run over little
 # text skips the earlier evaluations.
 _MAX_EVALUATION_FRACTION = 0.1
+# In its constant stretch a timed run is evaluated once an epoch at most, to see whether validation
+# still improves, and less often where that would read more than this fraction of the tokens that
+# the steps read: without a backward pass a token takes a third of the time.
+_MAX_PROBED_FRACTION = 0.3
+# Validation has stopped improving if none of the last evaluations was better than the best before:
+# of this fraction of them, and of so many at least.
+_STAGNANT_FRACTION, _STAGNANT_EVALUATIONS = 0.3, 3
 # A run that ends on a plateau is evaluated once an epoch, but at least once in so many steps.
 _MAX_STEPS_BETWEEN_EVALUATIONS = 2000
 
@@ -97,6 +104,9 @@ class StepPlan:
         self._evaluation_steps: Collection[int] = ()
         total = budget.total_steps(steps_per_epoch)
         self.ends_on_plateau = total is None and budget.deadline is None
+        self._steps_between_probes = max(
+            steps_per_epoch, math.ceil(steps_per_quick_evaluation / _MAX_PROBED_FRACTION)
+        )
         if total is not None:
             self.add(0, total)
 
@@ -132,6 +142,12 @@ class StepPlan:
         if not self.ends_on_plateau:
             return step in self._evaluation_steps
         return step % min(self._steps_per_epoch, _MAX_STEPS_BETWEEN_EVALUATIONS) == 0
+
+    def is_probed_after(self, step: int) -> bool:
+        """Return True if a timed run that has no plan yet is to be evaluated after `step`, only to
+        see whether validation still improves."""
+        unplanned = self.total is None and not self.ends_on_plateau
+        return unplanned and step % self._steps_between_probes == 0
 
     def is_complete(self, step: int) -> bool:
         """Return True if no planned step is left."""
@@ -170,6 +186,37 @@ def evaluation_steps(total: int, steps_per_evaluation: float) -> frozenset[int]:
     count = math.floor(_MAX_EVALUATION_FRACTION * total / steps_per_evaluation)
     count = max(1, min(len(EVALUATE_AT), count))
     return frozenset(max(1, math.ceil(fraction * total)) for fraction in EVALUATE_AT[-count:])
+
+
+class Stagnation:
+    """Notices that validation has stopped improving in the constant stretch of a timed run."""
+
+    def __init__(self, *, higher_is_better: bool) -> None:
+        self._sign = 1.0 if higher_is_better else -1.0
+        self._best: float | None = None
+        self._count = self._since_best = 0
+
+    @property
+    def reached(self) -> bool:
+        """True if the last evaluations were no better than the best before."""
+        least = max(_STAGNANT_EVALUATIONS, _STAGNANT_FRACTION * self._count)
+        return self._since_best >= least
+
+    def update(self, value: float) -> None:
+        """Take in the metric of one evaluation."""
+        self._count += 1
+        self._since_best += 1
+        if self._best is None or self._sign * (value - self._best) > 0:
+            self._best, self._since_best = value, 0
+
+    def state(self) -> dict[str, Any]:
+        """Return the state that `restore` takes, as plain JSON."""
+        return {"best": self._best, "count": self._count, "since_best": self._since_best}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state."""
+        self._best, self._count = state["best"], state["count"]
+        self._since_best = state["since_best"]
 
 
 class ReduceOnPlateau:

@@ -4,9 +4,10 @@ Knows: the clock, how long steps and evaluations take, and how to plan the numbe
 that. Does not know: how a step is taken, or what its learning rate is. Only the main process plans,
 because the clocks of several processes differ.
 
-A timed run makes its first plan where the constant stretch of its learning rate ends. During the
-decay it compares the plan with the clock now and then, and plans again if the machine has become
-too slow for the plan, or so fast that much time would be left over.
+A timed run makes its first plan where the constant stretch of its learning rate ends, or where
+validation has stopped improving before that: more steps would not help, and the run ends before its
+deadline. During the decay it compares the plan with the clock now and then, and plans again if the
+machine has become too slow for the plan, or so fast that much time would be left over.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import Any
 from rnntext.training.engine.objective import Objective
 from rnntext.training.engine.schedule import (
     EVALUATE_AT,
-    MAX_EPOCHS,
     StepPlan,
     steps_before_decay,
     total_with_decay_from,
@@ -71,6 +71,7 @@ class TimePlan:
         self._quick_evaluation_seconds = 0.0  # expected for one quick evaluation
         self._last_evaluation_seconds: float | None = None  # kept for the evaluation after the loop
         self._partial_evaluation = partial_evaluation
+        self._stagnant = False  # the plan was made because validation has stopped improving
         # Step and seconds, without those of evaluations, when the plan was last made or checked.
         self._last_check: tuple[int, float] = (0, 0.0)
 
@@ -87,6 +88,10 @@ class TimePlan:
         # The steps since the last evaluation are evaluated once more.
         return self._seconds_for_steps(1) <= 0
 
+    def record_probe(self, seconds: float) -> None:
+        """Take in how long an evaluation before the first plan took."""
+        self.evaluation_seconds += seconds
+
     def record_evaluation(self, seconds: float) -> None:
         """Take in how long a quick evaluation took."""
         self._expect_evaluations(seconds)
@@ -100,12 +105,17 @@ class TimePlan:
             self._partial_evaluation = True
         return self._partial_evaluation
 
-    def new_total(self, step: int) -> int:
+    def new_total(self, step: int, *, stagnant: bool = False) -> int:
         """Return how many steps a timed run should take in all, if that changes after `step`;
-        otherwise 0."""
+        otherwise 0. `stagnant`: validation has stopped improving."""
         if not self._timed:
             return 0
         if self._plan.total is None:
+            if stagnant:
+                self._stagnant = True
+                self._time_sample()
+                self._last_check = (step, self._clock() - self.evaluation_seconds)
+                return total_with_decay_from(step)
             return self._first_total(step)
         return self._changed_total(step, self._plan.total)
 
@@ -115,6 +125,7 @@ class TimePlan:
             "evaluating": self.evaluation_seconds,
             "costs": [self._quick_evaluation_seconds, self._last_evaluation_seconds],
             "hurried": self._partial_evaluation,
+            "stagnant": self._stagnant,
             "seconds": self.elapsed(),
         }
 
@@ -123,15 +134,14 @@ class TimePlan:
         self.evaluation_seconds = state["evaluating"]
         self._quick_evaluation_seconds, self._last_evaluation_seconds = state["costs"]
         self._partial_evaluation = state["hurried"]
+        self._stagnant = state["stagnant"]
         self._began -= state["seconds"]
         self._last_check = (step, self._clock() - self.evaluation_seconds)
 
     def _first_total(self, step: int) -> int:
         """Return the number of steps in all if the constant stretch ends after `step`, else 0: the
         last moment to plan, when the speed is known best."""
-        most = MAX_EPOCHS * self._objective.steps_per_epoch
-        early = step < 3 or self.elapsed() < _FIRST_PLAN_AT * (self._deadline - self._began)
-        if early and step < steps_before_decay(most):
+        if step < 3 or self.elapsed() < _FIRST_PLAN_AT * (self._deadline - self._began):
             return 0
         if self._last_evaluation_seconds is None:
             self._time_sample()
@@ -140,7 +150,6 @@ class TimePlan:
         for evaluations in range(len(EVALUATE_AT), 0, -1):
             seconds = self._seconds_for_steps(evaluations)
             total = step + math.floor(_USED_FRACTION * seconds / seconds_per_step)
-            total = min(total, most)
             # Fewer evaluations leave time for more steps, and more steps allow more evaluations.
             if len(self._plan.evaluation_steps(total)) >= evaluations:
                 break
@@ -186,13 +195,14 @@ class TimePlan:
         if fitting < left:
             return step + max(1, math.floor(_USED_FRACTION_IF_LATE * fitting))
         # Near the end few steps are left to measure the speed, and the rate is low already.
-        if left < _WORTHWHILE_GROWTH * total:
+        if self._stagnant or left < _WORTHWHILE_GROWTH * total:
             return 0
-        longer = MAX_EPOCHS * self._objective.steps_per_epoch
         # A longer run has more evaluations; the second round counts those of the first.
+        longer = 0
         for _ in range(2):
             used = _USED_FRACTION * self._seconds_for_steps(evaluations)
-            longer = min(longer, step + math.floor(used / seconds_per_step))
+            more = step + math.floor(used / seconds_per_step)
+            longer = min(longer or more, more)
             evaluations = self._plan.evaluations_after(step, max(1, longer))
         return longer if longer > (1 + _WORTHWHILE_GROWTH) * total else 0
 

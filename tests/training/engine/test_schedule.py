@@ -11,6 +11,7 @@ from rnntext.training.engine.schedule import (
     Budget,
     LinearDecay,
     ReduceOnPlateau,
+    Stagnation,
     StepPlan,
     evaluation_steps,
     steps_before_decay,
@@ -187,6 +188,47 @@ def test_a_repeated_run_changes_its_plan_where_the_first_one_did() -> None:
     assert (plan.total, plan.plans) == (60, [(0, 60)])
     found = {step: plan.replayed_total(step) for step in range(60)}
     assert {step: total for step, total in found.items() if total} == {30: 45, 35: 40}
+
+
+@pytest.mark.parametrize(
+    ("epoch", "cost", "probed"),
+    [
+        (25, 1.0, [25, 50, 75, 100]),  # once an epoch
+        (5, 9.0, [30, 60, 90]),  # where steps read more than three times as much between them
+        (5, 9.1, [31, 62, 93]),
+    ],
+)
+def test_a_timed_run_is_evaluated_before_its_plan(
+    epoch: int, cost: float, probed: list[int]
+) -> None:
+    plan = StepPlan(Budget(deadline=9.0), epoch, cost)
+    assert [step for step in range(1, 101) if plan.is_probed_after(step)] == probed
+    plan.add(40, 100)
+    assert not any(map(plan.is_probed_after, range(1, 101)))
+    for budget in (Budget(), Budget(steps=99), Budget(epochs=3)):
+        others = StepPlan(budget, epoch, cost)
+        assert not any(map(others.is_probed_after, range(1, 101)))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_validation_stagnates_after_three_evaluations_or_three_tenths_of_all(sign: int) -> None:
+    def reached(values: list[float]) -> list[bool]:
+        stagnation = Stagnation(higher_is_better=sign > 0)
+        found = []
+        for value in values:
+            stagnation.update(sign * value)
+            found.append(stagnation.reached)
+            again = Stagnation(higher_is_better=sign > 0)
+            again.restore(stagnation.state())
+            stagnation = again
+        return found
+
+    assert reached([1, 2, 2, 1]) == [False] * 4
+    assert reached([1, 2, 2, 1, 0]) == [False] * 4 + [True]
+    assert reached([1, 2, 2, 1, 2.5, 0]) == [False] * 6  # an improvement counts anew
+    # Of twenty, six.
+    rising = [float(n) for n in range(14)]
+    assert reached([*rising, 0, 0, 0, 0, 0, 0]) == [False] * 19 + [True]
 
 
 def test_a_run_cuts_its_rate_three_times_after_two_evaluations_without_improvement_each() -> None:

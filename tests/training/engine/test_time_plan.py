@@ -11,7 +11,12 @@ from torch import Tensor, nn
 
 from rnntext.training.engine.loop import Loop
 from rnntext.training.engine.optimizer import OptimizerConfig
-from rnntext.training.engine.schedule import MAX_EPOCHS, Budget, StepPlan, evaluation_steps
+from rnntext.training.engine.schedule import (
+    Budget,
+    StepPlan,
+    evaluation_steps,
+    steps_before_decay,
+)
 from rnntext.training.engine.time_plan import TimePlan
 from rnntext.training.events import CheckpointDue, Evaluated, Finished, LoopEvent, Step
 from tests.training.engine.toy import SETTINGS, Toy, of_kind, run, same_bytes, toy_model
@@ -34,16 +39,50 @@ def test_a_deadline_is_kept_and_used(
     end = events[-1]
     assert end.reason == "the steps are done"
     # It was evaluated as often as a run of so many steps, at last at its end.
-    evaluated = [e.step for e in of_kind(events, Evaluated)]
+    evaluated = candidates(events)
     assert set(evaluated) == evaluation_steps(end.steps, objective.steps_per_quick_evaluation)
     assert evaluated[-1] == end.steps
     assert of_kind(events, Step)[-1].total_steps == end.steps
 
 
-def test_a_long_time_over_a_small_text_ends_after_so_many_passes() -> None:
-    objective = Toy(steps_per_epoch=5)
+def candidates(events: list[LoopEvent]) -> list[int]:
+    """The steps of the evaluations from the end of the constant stretch on."""
+    end = events[-1]
+    assert isinstance(end, Finished)
+    constant = steps_before_decay(end.plans[0][1])
+    return [e.step for e in of_kind(events, Evaluated) if e.step >= constant]
+
+
+def test_a_long_time_over_a_small_text_ends_where_validation_stopped_improving() -> None:
+    """It is evaluated each 20 steps, as an evaluation reads as much as six. The second is the best;
+    after three more, at step 100, the decay begins."""
+    objective = Toy(lambda n: max(0.5, 1 / (n + 1)), steps_per_epoch=5, cost=6.0)
     events, _ = run(objective, Budget(deadline=objective.clock.now + 10_000))
-    assert (events[-1].steps, events[-1].reason) == (5 * MAX_EPOCHS, "the steps are done")
+    end = events[-1]
+    assert isinstance(end, Finished)
+    assert (end.steps, end.reason, end.plans) == (252, "the steps are done", ((0, 252),))
+    before = [e for e in of_kind(events, Evaluated) if e.step <= 101]
+    assert [e.step for e in before] == [20, 40, 60, 80, 100]
+    # Those only show whether validation improves: a run that repeats this one does not have them.
+    assert not any(e.best for e in before)
+    assert end.best_step > 101
+    rates = {step.step: step.learning_rate for step in of_kind(events, Step)}
+    assert rates[100] == max(rates.values()) > rates[110] > rates[240]
+
+
+def test_a_run_of_the_same_steps_repeats_one_that_stopped_improving() -> None:
+    timed = Toy(lambda n: max(0.5, 1 / (n + 1)), steps_per_epoch=5, cost=6.0)
+    events, one = run(timed, Budget(deadline=timed.clock.now + 10_000))
+    _, two = run(Toy(lambda n: 0.5, steps_per_epoch=5, cost=6.0), Budget(steps=events[-1].steps))
+    assert same_bytes(one, two)
+
+
+def test_a_long_time_over_a_small_text_is_used_while_validation_improves() -> None:
+    objective = Toy(steps_per_epoch=5)
+    began = objective.clock.now
+    end = run(objective, Budget(deadline=began + 2000))[0][-1]
+    assert 1800 < objective.clock.now - began < 2000
+    assert end.steps > 1600
 
 
 @pytest.mark.parametrize(("last_pace", "remaining"), [(1.0, 10_000 - 10), (20_000.0, 0.0)])
@@ -148,7 +187,7 @@ def test_a_pace_that_differs_a_little_changes_no_plan() -> None:
 
 
 def test_an_evaluation_that_takes_less_than_was_expected_leaves_time_for_steps() -> None:
-    objective = Relieved(cost=60.0, share=0.1, steps_per_epoch=50)
+    objective = Relieved(cost=60.0, share=0.1, steps_per_epoch=1000)
     began = objective.clock.now
     events, _ = run(objective, Budget(deadline=began + 300))
     took = objective.clock.now - began
@@ -156,10 +195,11 @@ def test_an_evaluation_that_takes_less_than_was_expected_leaves_time_for_steps()
     assert 0.85 * 300 < took < 300 - objective.cost
 
 
-def test_time_that_a_small_text_has_no_use_for_adds_no_steps() -> None:
-    objective = Quickening(steps_per_epoch=5)
-    events, _ = run(objective, Budget(deadline=objective.clock.now + 250), reserve=10)
-    assert events[-1].steps == 5 * MAX_EPOCHS
+def test_time_that_is_of_no_use_adds_no_steps() -> None:
+    """The speed doubles at the hundredth step, where validation has stopped improving."""
+    objective = Doubling(lambda n: max(0.5, 1 / (n + 1)), steps_per_epoch=5, cost=6.0)
+    events, _ = run(objective, Budget(deadline=objective.clock.now + 1000), reserve=10)
+    assert (events[-1].steps, len(events[-1].plans)) == (252, 1)
 
 
 @pytest.mark.parametrize("saved", [4, 33, 140])
@@ -266,7 +306,7 @@ def test_where_evaluating_takes_long_there_is_less_of_it(seconds: int, evaluatio
     end = events[-1]
     assert isinstance(end, Finished)
     assert (end.reason, len(end.plans), end.partial_evaluation) == ("the steps are done", 1, False)
-    assert len(of_kind(events, Evaluated)) == evaluations
+    assert len(candidates(events)) == evaluations
 
 
 def test_where_all_validation_data_would_take_too_long_time_is_kept_for_a_part_of_them() -> None:
@@ -373,12 +413,21 @@ def test_speed_is_measured_from_a_tenth_of_the_time_and_three_steps_on() -> None
         assert time._model.training
 
 
-def test_a_small_text_is_planned_where_its_own_constant_stretch_ends() -> None:
-    for step, total in ((11, 0), (12, 30)):
-        objective = Toy(cost=2.0, steps_per_epoch=1)
-        time = time_plan(objective)
-        objective.clock.now += 1
-        assert time.new_total(step) == total
+def test_a_run_that_stopped_improving_is_planned_at_once_and_does_not_grow() -> None:
+    objective = Toy(cost=2.0, steps_per_epoch=1)
+    time = time_plan(objective)
+    objective.clock.now += 1
+    assert time.new_total(12) == 0
+    assert time.new_total(12, stagnant=True) == 30
+    time._plan.add(12, 30)
+    assert time.state()["stagnant"]
+    again = time_plan(objective, total=30)
+    again.restore(time.state(), 12)
+    for plan in (time, again):
+        assert plan.new_total(20, stagnant=True) == 0
+    # If the machine becomes slow, it comes down all the same.
+    objective.clock.now += 150
+    assert 20 < again.new_total(22, stagnant=True) < 30
 
 
 def first_plan(objective: Toy, seconds: float = SECONDS) -> tuple[int, int]:
@@ -437,7 +486,10 @@ def changed(
     `left`; `costs` of a quick evaluation and of the last one."""
     objective = objective or Toy(steps_per_epoch=1000)
     time = time_plan(objective, seconds + left, total=total)
-    state = {"evaluating": 0.0, "costs": list(costs), "hurried": False, "seconds": 33.0}
+    state = {
+        "evaluating": 0.0, "costs": list(costs), "hurried": False, "stagnant": False,
+        "seconds": 33.0,
+    }  # fmt: skip
     time.restore(state, since)
     assert time.elapsed() == 33
     objective.clock.now += seconds
@@ -473,7 +525,6 @@ def test_a_plan_grows_if_there_is_time_for_a_tenth_more() -> None:
     assert changed(50, 5.0, 95.0) == 50 + 178
     assert changed(50, 5.0, 62.0) == 166
     assert changed(50, 5.0, 61.5) == 0  # 165
-    assert changed(50, 5.0, 95.0, objective=Toy(steps_per_epoch=6)) == 6 * MAX_EPOCHS
     # Not in the last tenth.
     assert changed(135, 2.5, 95.0, since=130) == 135 + 178
     assert changed(136, 3.0, 95.0, since=130) == 0
@@ -491,12 +542,16 @@ def test_seconds_of_evaluations_still_to_come_are_no_seconds_for_steps() -> None
 def test_seconds_spent_in_evaluations_say_nothing_of_the_speed_of_steps() -> None:
     objective = Toy(steps_per_epoch=1000, cost=0.1)
     time = time_plan(objective, 150.0, total=150)
-    state = {"evaluating": 7.0, "costs": [0.0, 0.0], "hurried": False, "seconds": 33.0}
+    state = {
+        "evaluating": 7.0, "costs": [0.0, 0.0], "hurried": False, "stagnant": False,
+        "seconds": 33.0,
+    }  # fmt: skip
     time.restore(state, 40)
     objective.clock.now += 30
     time.record_evaluation(10.0)
     assert time.state() == {
-        "evaluating": 17.0, "costs": [10.0, 13.0], "hurried": False, "seconds": 63.0,
+        "evaluating": 17.0, "costs": [10.0, 13.0], "hurried": False, "stagnant": False,
+        "seconds": 63.0,
     }  # fmt: skip
     # Two seconds a step; 120 are left, 63 of them for evaluations.
     assert time.new_total(50) == 50 + 27
