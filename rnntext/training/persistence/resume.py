@@ -83,6 +83,8 @@ class SavedRun:
         to a different value."""
         require_same_options(self.directory, self.options, given)
         data, training = self.config.data, self.config.training
+        # However busy the machine is now, as many texts are learned from as then.
+        texts = None if training.distilled is None else training.distilled.unlabelled
         return replace(
             merged_hardware(self.options, given),
             # The saved number of threads suited the saved number of processes.
@@ -90,7 +92,7 @@ class SavedRun:
             or (training.threads if processes == training.processes else None),
             part=data.part,
             unlabelled_part=data.unlabelled_part,
-            unlabelled_texts=training.unlabelled_texts(data),
+            unlabelled_texts=texts,
         )
 
     def require_same(
@@ -115,6 +117,13 @@ class SavedRun:
                     f"holds (sha256 {then[:12]} then, {now[:12]} now): give the same to go on, or "
                     "start anew with --force"
                 )
+        texts = None if distilled is None else distilled.unlabelled
+        if before is not None and texts != before.unlabelled:
+            raise UsageError(
+                f"the run that {self.directory} holds learned from {before.unlabelled:,} "
+                f"unlabelled texts, and now there are {texts or 0:,}: give the same to go on, or "
+                "start anew with --force"
+            )
 
     def describe_changes(self, machine: str, threads: int, processes: int) -> str:
         """Describe what differs from the machine and software of the saved run; empty if

@@ -221,12 +221,24 @@ def test_as_many_unlabelled_texts_are_learned_from_again() -> None:
         return run.merge_options(TrainingOptions("tag", ()))
 
     for data, texts, part in (
-        ({"unlabelled": 3}, None, None),
+        # Of all texts it is their number too: a time budget would be asked again.
+        ({"unlabelled": 3}, 3, None),
         ({"unlabelled": 5}, 3, None),
         ({"unlabelled": 5, "unlabelled_read": 6, "unlabelled_cut": True}, 3, (6, 5)),
     ):
         options = merged(**data)
         assert (options.unlabelled_texts, options.unlabelled_part) == (texts, part)
+
+
+def test_a_run_without_a_teacher_has_no_number_of_texts() -> None:
+    assert saved_run().merge_options(TrainingOptions("tag", ())).unlabelled_texts is None
+
+
+def test_another_number_of_unlabelled_texts_is_refused() -> None:
+    run = saved_run(distilled=TEACHER)
+    data = run.config.data
+    with pytest.raises(UsageError, match="model holds learned from 3 unlabelled texts.* are 2"):
+        run.require_same(data, "2" * 64, replace(TEACHER, unlabelled=2))
 
 
 def test_the_paths_of_a_teacher_and_of_its_texts_may_change() -> None:
