@@ -91,6 +91,8 @@ class DistillationRecord:
     teacher: str  # the name of its directory
     digest: str  # SHA-256 of the files that its answers depend on
     unlabelled: int  # texts without labels that the model learned from
+    # Texts with labels that the time budget allowed no answers to, see `TrainingOptions.unanswered`
+    unanswered: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -375,8 +375,13 @@ class TrainingOptions:
         default=None, metadata=no_flag(changes_data=True)
     )
     # Number of encoded unlabelled texts that are learned from (None: what the time budget allows).
-    # Only --config sets it.
+    # Only --config and --resume set it.
     unlabelled_texts: int | None = field(
+        default=None, metadata=no_flag(changes_data=False, within=arguments.PART)
+    )
+    # Number of training and validation texts with labels that a teacher does not answer (None: what
+    # the time budget does not allow). Only --config and --resume set it.
+    unanswered: int | None = field(
         default=None, metadata=no_flag(changes_data=False, within=arguments.PART)
     )
 

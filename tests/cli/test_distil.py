@@ -92,7 +92,8 @@ def test_a_part_of_the_texts_is_learned_from(
     (tmp_path / "config.json").write_text(json.dumps(content), "utf-8")
     repeat = ["train", "classify", "--config", tmp_path / "config.json"]
     found = succeeded(run(*repeat, "-o", part, timeout=300))
-    assert "a random 20 of the 60 unlabelled texts" in found.err
+    assert "a random 20 of the 60 unlabelled texts, " in found.err
+    assert "as many as in the run that is repeated" in found.err
     assert config(part)["training"]["distilled"]["unlabelled"] == 20
     assert config(part)["data"]["unlabelled"] == 60
     assert found.pairs["ngrams_texts"] == str(content["data"]["train"] + 20)

@@ -47,6 +47,7 @@ def repeated_options(config_file: Path) -> TrainingOptions:
             return options
         plans = results.plans if isinstance(results, Results) and len(results.plans) > 1 else ()
         halves = results.halves if isinstance(results, Results) else {}
+        unanswered = training.distilled.unanswered if training.distilled else 0
         texts, steps = _whole(halves.get(NGRAMS_TEXTS)), results.steps
         return replace(
             options,
@@ -55,6 +56,7 @@ def repeated_options(config_file: Path) -> TrainingOptions:
             plans=plans,
             ngrams_texts=texts,
             unlabelled_texts=training.unlabelled_texts(data),
+            unanswered=unanswered or None,
         )
     except UsageError as error:
         raise UsageError(f"--config {config_file}: {error}") from None

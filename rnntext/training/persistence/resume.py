@@ -83,8 +83,8 @@ class SavedRun:
         to a different value."""
         require_same_options(self.directory, self.options, given)
         data, training = self.config.data, self.config.training
-        # However busy the machine is now, as many texts are learned from as then.
-        texts = None if training.distilled is None else training.distilled.unlabelled
+        # However busy the machine is now, the teacher answers as many texts as then.
+        taught = training.distilled
         return replace(
             merged_hardware(self.options, given),
             # The saved number of threads suited the saved number of processes.
@@ -92,7 +92,8 @@ class SavedRun:
             or (training.threads if processes == training.processes else None),
             part=data.part,
             unlabelled_part=data.unlabelled_part,
-            unlabelled_texts=texts,
+            unlabelled_texts=None if taught is None else taught.unlabelled,
+            unanswered=None if taught is None else taught.unanswered,
         )
 
     def require_same(
@@ -117,13 +118,14 @@ class SavedRun:
                     f"holds (sha256 {then[:12]} then, {now[:12]} now): give the same to go on, or "
                     "start anew with --force"
                 )
-        texts = None if distilled is None else distilled.unlabelled
-        if before is not None and texts != before.unlabelled:
-            raise UsageError(
-                f"the run that {self.directory} holds learned from {before.unlabelled:,} "
-                f"unlabelled texts, and now there are {texts or 0:,}: give the same to go on, or "
-                "start anew with --force"
-            )
+        for name in ("unlabelled", "unanswered"):
+            first, again = getattr(before, name, 0), getattr(distilled, name, 0)
+            if again != first:
+                raise UsageError(
+                    f"the teacher answers other texts than in the run that {self.directory} holds "
+                    f"({name}: {first:,} then, {again:,} now): give the same to go on, or start anew "
+                    "with --force"
+                )
 
     def describe_changes(self, machine: str, threads: int, processes: int) -> str:
         """Describe what differs from the machine and software of the saved run; empty if

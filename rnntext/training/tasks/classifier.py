@@ -42,8 +42,9 @@ from rnntext.training.tasks.distillation import (
     Distillation,
     TrainedTeacher,
     check_teacher,
-    choose_rows,
+    choose_texts,
     remarks,
+    seen_validation,
 )
 from rnntext.training.tasks.document_schema import DocumentSchema
 from rnntext.training.tasks.ngram_half import NgramHalf
@@ -193,21 +194,29 @@ def distil(
     assert options.distil is not None  # noqa: S101
     examples, labels = data.examples, data.labels
     teacher = TrainedTeacher(Path(options.distil), labels, options.multi_label, options.threads)
-    rows = choose_rows(
+    choice = choose_texts(
         teacher,
         examples.train_texts,
         examples.labelled,
+        valid,
         minutes=options.minutes,
         seed=options.seed,
         unlabelled=options.unlabelled_texts,
+        unanswered=options.unanswered,
     )
-    if len(rows) < len(examples.train):
-        examples = examples.select(rows)
-    answered = len(rows) - examples.labelled
-    said = remarks(teacher.saved, options, data.summary, answered)
-    texts = examples.train_texts
+    if len(choice.rows) < len(examples.train):
+        examples = examples.select(choice.rows)
+    said = remarks(options, data.summary, choice, examples.labelled + len(valid))
+    seen = seen_validation(teacher.saved, options, data.summary)
     return examples, Distillation(
-        teacher, texts, examples.labelled, len(labels), valid=valid, remarks=said
+        teacher,
+        examples.train_texts,
+        examples.labelled,
+        len(labels),
+        valid=valid,
+        unanswered=choice.unanswered,
+        seed=options.seed,
+        remarks=[*said, seen] if seen else said,
     )
 
 

@@ -16,7 +16,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ from rnntext.checkpoint_config import (
 from rnntext.config import listed
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.tasks import TASKS
-from rnntext.training.data.examples import TextRows, one_hot
+from rnntext.training.data.examples import TextRows, encode_text, one_hot
 from rnntext.training.data.store import Array
 from rnntext.training.engine.distributed import Ranks
 from rnntext.training.engine.memory import require_memory
@@ -42,10 +42,11 @@ from rnntext.training.options import TrainingOptions
 
 # What the teacher's answer counts in the target of a labelled text; the gold label counts the rest.
 TEACHER_WEIGHT = 0.5
-# The share of a time budget that the teacher's answers may take, and the number of texts on which
-# its speed is measured.
+# The share of a time budget that the teacher's answers may take.
 ANSWERS_SHARE = 0.3
-_PROBES = 64
+# The number of texts on which the teacher's speed is measured, and the share of a time budget after
+# which fewer have to do.
+_PROBES, _PROBING_SHARE = 64, 0.03
 # The size of a text is its number of bytes and this: short texts take time too.
 _TEXT_SIZE = 20
 
@@ -142,15 +143,18 @@ class Distillation:
         labels: int,
         *,
         valid: Sequence[str] = (),
+        unanswered: int = 0,
+        seed: int = 0,
         remarks: Sequence[str] = (),
     ) -> None:
         """`texts`: the training texts, of which the first `labelled` have gold labels; `valid`:
-        the validation texts, if they are learned from in the end; `remarks`: what a user should
-        know of the teacher. Raises TrainingError if memory is too small for the answers."""
+        the validation texts, if they are learned from in the end; `unanswered`: how many of all
+        these with labels, drawn with `seed`, the teacher has no time for; `remarks`: what a user
+        should know of the teacher. Raises TrainingError if memory is too small for the answers."""
         self._teacher, self._texts, self._valid = teacher, texts, valid
         self.labelled, self.remarks = labelled, tuple(remarks)
         count = len(texts.rows)
-        self.record = DistillationRecord(teacher.name, teacher.digest, count - labelled)
+        self.record = DistillationRecord(teacher.name, teacher.digest, count - labelled, unanswered)
         needed = 2.0 * labels * (count + len(valid))  # bytes
         what = f"the teacher's answers to {count:,} texts, of {labels} labels each,"
         require_memory(needed, torch.device("cpu"), what, "give fewer unlabelled texts")
@@ -158,80 +162,152 @@ class Distillation:
         # precision is nearer to a probability than a teacher is.
         self._answers = np.full((count, labels), 1 / labels, np.float16)
         self._valid_answers = np.full((len(valid), labels), 1 / labels, np.float16)
+        has_answer = np.ones(labelled + len(valid), np.bool_)
+        has_answer[_order_of_gold(len(has_answer), seed)[len(has_answer) - unanswered :]] = False
+        # What the answer counts in the target of each text; the gold label counts the rest.
+        shares = (TEACHER_WEIGHT * has_answer).astype(np.float32)
+        unlabelled = np.ones(count - labelled, np.float32)
+        self._shares = np.concatenate([shares[:labelled], unlabelled])
+        self._valid_shares = shares[labelled:]
+        self._asked = np.concatenate([has_answer[:labelled], unlabelled > 0])
+        self._valid_asked = has_answer[labelled:]
 
     def ask(self) -> TeacherAnswered:
-        """Let the teacher answer all texts. The same teacher gives the same answers."""
+        """Let the teacher answer the texts. The same teacher gives the same answers."""
         started = time.perf_counter()
-        for index in in_parts(np.arange(len(self._answers))):
+        asked, valid_asked = np.flatnonzero(self._asked), np.flatnonzero(self._valid_asked)
+        for index in in_parts(asked):
             self._answers[index] = self._teacher.answers(self._texts.read(index))
-        for index in in_parts(np.arange(len(self._valid))):
+        for index in in_parts(valid_asked):
             self._valid_answers[index] = self._teacher.answers([self._valid[i] for i in index])
-        texts = len(self._answers) + len(self._valid)
+        texts = len(asked) + len(valid_asked)
         return TeacherAnswered(self.record.teacher, texts, time.perf_counter() - started)
 
     def targets(self, index: Array, gold: Sequence[Array]) -> Array:
         """Return the targets of training texts, given by their numbers and the indices of their
         gold labels, none of which an unlabelled text has: probabilities (N, labels), float32."""
-        return _mixed(self._answers[index], gold, index < self.labelled)
+        return _mixed(self._answers[index], gold, self._shares[index])
 
     def valid_targets(self, gold: Sequence[Array]) -> Array:
         """Return the targets of the validation texts, like `targets`."""
-        return _mixed(self._valid_answers, gold, np.ones(len(gold), np.bool_))
+        return _mixed(self._valid_answers, gold, self._valid_shares)
 
 
-def _mixed(answers: Array, gold: Sequence[Array], has_gold: Array) -> Array:
-    """Return the mean of answers (N, labels) and gold labels, where there are gold labels."""
-    share = np.where(has_gold, np.float32(TEACHER_WEIGHT), np.float32(1))[:, None]
+def _mixed(answers: Array, gold: Sequence[Array], shares: Array) -> Array:
+    """Return the means of answers (N, labels), which count `shares` (N), and gold labels."""
+    share = shares[:, None]
     mixed = share * answers.astype(np.float32) + (1 - share) * one_hot(gold, answers.shape[1])
     return np.asarray(mixed, np.float32)
 
 
-def choose_rows(
+class Choice(NamedTuple):
+    """Which texts are learned from, and how many of them only by their labels."""
+
+    rows: Array  # the numbers of the training texts, in order
+    unanswered: int  # training and validation texts with labels that the teacher has no time for
+
+
+def choose_texts(
     teacher: Teacher,
     texts: TextRows,
     labelled: int,
+    valid: Sequence[str] = (),
     *,
     minutes: float | None,
     seed: int,
     unlabelled: int | None = None,
+    unanswered: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
-) -> Array:
-    """Return the numbers of the texts to learn from, in order: those with labels, which are the
-    first, and all others or a random part of them. `unlabelled`: how many others (None: as many as
-    the teacher is expected to answer in its share of `minutes`)."""
-    count = len(texts.rows)
+) -> Choice:
+    """Return which of the training texts to learn from: those with labels, which are the first
+    `labelled`, and all others or a random part of them. `valid`: see `Distillation`; `unlabelled`:
+    how many others, and `unanswered`: how many texts with labels get no answer (None: what the
+    teacher is expected to have time for in its share of `minutes`: first texts with labels)."""
+    count, with_labels = len(texts.rows), labelled + len(valid)
     order = labelled + np.random.default_rng(seed).permutation(count - labelled)
-    if unlabelled is None and minutes is not None and len(order):
+    if minutes is not None and (unlabelled is None or unanswered is None):
         sizes = np.asarray(texts.rows.lengths() + _TEXT_SIZE)
-        probes = order[:_PROBES]
-        some = texts.read(probes)
-        teacher.answers(some[:8])  # a model is slow at its first answers
-        started = clock()
-        teacher.answers(some)
-        speed = sizes[probes].sum() / max(clock() - started, 1e-9)
-        room = ANSWERS_SHARE * 60 * minutes * speed - sizes[:labelled].sum()
-        unlabelled = int(np.searchsorted(np.cumsum(sizes[order]), room, side="right"))
+        valid_sizes = np.array([len(encode_text(text)) + _TEXT_SIZE for text in valid], np.int64)
+        budget = 60 * minutes
+        probes = np.random.default_rng([seed, 1]).choice(count, min(count, _PROBES), replace=False)
+        speed, took = _speed(teacher, texts, sizes, probes, _PROBING_SHARE * budget, clock)
+        room = speed * (ANSWERS_SHARE * budget - took)
+        gold = np.concatenate([sizes[:labelled], valid_sizes])[_order_of_gold(with_labels, seed)]
+        if unanswered is None:
+            unanswered = with_labels - _fitting(gold, room)
+        if unlabelled is None:
+            unlabelled = _fitting(sizes[order], room - gold.sum())
+    unanswered = min(unanswered or 0, with_labels)
     if unlabelled is None or unlabelled >= len(order):
-        return np.arange(count)
-    return np.append(np.arange(labelled), np.sort(order[:unlabelled]))
+        return Choice(np.arange(count), unanswered)
+    return Choice(np.append(np.arange(labelled), np.sort(order[:unlabelled])), unanswered)
+
+
+def _order_of_gold(count: int, seed: int) -> Array:
+    """Return the order in which texts with labels are answered as far as time allows: training
+    texts and then validation texts, by their numbers."""
+    return np.random.default_rng([seed, 2]).permutation(count)
+
+
+def _fitting(sizes: Array, room: float) -> int:
+    """Return how many texts of these sizes, from the first on, have room."""
+    return int(np.searchsorted(np.cumsum(sizes), room, side="right"))
+
+
+def _speed(
+    teacher: Teacher,
+    texts: TextRows,
+    sizes: Array,
+    probes: Array,
+    limit: float,
+    clock: Callable[[], float],
+) -> tuple[float, float]:
+    """Return the size of the texts that the teacher answers in a second, measured on `probes`, and
+    the seconds that this took. After about `limit` seconds no more of them are answered."""
+    started, done, part = clock(), 0, 1
+    while True:
+        index = probes[done : done + part]
+        some, before = texts.read(index), clock()
+        teacher.answers(some)
+        now = clock()
+        speed = float(sizes[index].sum()) / max(now - before, 1e-9)
+        # A model is slow at its first answer, which tells nothing of the next, and answers many
+        # texts faster than one.
+        expected = 2 * (now - before) if done else 0.0
+        part = 2 * part if done else 1
+        done += len(index)
+        if done == len(probes) or now - started + expected > limit:
+            return speed, now - started
 
 
 def remarks(
-    saved: CheckpointConfig | None, options: TrainingOptions, summary: DataSummary, answered: int
+    options: TrainingOptions, summary: DataSummary, choice: Choice, with_labels: int
 ) -> list[str]:
-    """Return sentences about what a teacher has answered of the unlabelled texts, and about what it
-    has seen of the validation texts."""
+    """Return sentences about what a teacher has no time to answer. `with_labels`: training and
+    validation texts that have labels and are learned from."""
+    reason = f"its answers to all would take more than {ANSWERS_SHARE:.0%} of --minutes"
+    if options.minutes is None:
+        reason = "as many as in the run that is repeated"
     found = []
-    if answered < summary.unlabelled:
+    if choice.unanswered:
         found.append(
-            f"a random {answered:,} of the {summary.unlabelled:,} unlabelled texts: the teacher's "
-            f"answers to all would take more than {ANSWERS_SHARE:.0%} of the time"
+            f"the teacher answers {_part(with_labels - choice.unanswered, with_labels)} texts with "
+            f"labels, and the others are learned from by their labels alone: {reason}"
         )
-    seen = _seen_validation(saved, options, summary)
-    return [*found, seen] if seen else found
+    learned = len(choice.rows) - summary.train
+    if learned < summary.unlabelled:
+        found.append(
+            f"the teacher answers {_part(learned, summary.unlabelled)} unlabelled texts, and the "
+            f"others are not learned from: {reason}"
+        )
+    return found
 
 
-def _seen_validation(
+def _part(count: int, of: int) -> str:
+    return f"a random {count:,} of the {of:,}" if count else f"none of the {of:,}"
+
+
+def seen_validation(
     saved: CheckpointConfig | None, options: TrainingOptions, summary: DataSummary
 ) -> str:
     """Return a sentence if the teacher learned from validation texts, or may have; empty if it

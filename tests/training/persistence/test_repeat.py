@@ -171,7 +171,8 @@ def test_the_teacher_answers_as_many_texts_unless_time_or_texts_are_others(
     timed = replace(OPTIONS["distilled"], minutes=2.0)
     path = config_file(tmp_path / "config.json", timed)
     content = json.loads(path.read_text("utf-8"))
-    content["training"]["distilled"] = {"teacher": "t", "digest": "", "unlabelled": 30}
+    content["training"]["distilled"] = {"teacher": "t", "digest": "", "unlabelled": 30,
+                                        "unanswered": 6}  # fmt: skip
     content["data"] |= {"unlabelled": 40, "unlabelled_read": 50, "unlabelled_cut": True}
     path.write_text(json.dumps(content), "utf-8")
     start = ["train", "classify", "--config", str(path), "-o", "new"]
@@ -185,12 +186,17 @@ def test_the_teacher_answers_as_many_texts_unless_time_or_texts_are_others(
     ):
         chosen, _ = parsed([*start, *more], monkeypatch)
         assert (chosen.unlabelled_texts, chosen.unlabelled_part) == (texts, part), more
+        left = None if more in (["--minutes", "3"], ["other.csv"]) else 6
+        assert chosen.unanswered == left, more
         assert "unlabelled-" not in command_of(chosen, tmp_path)
+        assert "unanswered" not in command_of(chosen, tmp_path)
     # All that were encoded were answered.
     content["data"] |= {"unlabelled": 30, "unlabelled_cut": False}
+    content["training"]["distilled"]["unanswered"] = 0
     path.write_text(json.dumps(content), "utf-8")
     chosen, _ = parsed(start, monkeypatch)
     assert (chosen.unlabelled_texts, chosen.unlabelled_part) == (None, None)
+    assert chosen.unanswered is None
 
 
 @pytest.mark.parametrize(

@@ -215,30 +215,27 @@ def test_another_teacher_is_refused() -> None:
         run.require_same(data, "2" * 64, replace(TEACHER, digest="8" * 64))
 
 
-def test_as_many_unlabelled_texts_are_learned_from_again() -> None:
-    def merged(**data: Any) -> TrainingOptions:
-        run = saved_run(distilled=TEACHER, data=data)
-        return run.merge_options(TrainingOptions("tag", ()))
-
-    for data, texts, part in (
-        # Of all texts it is their number too: a time budget would be asked again.
-        ({"unlabelled": 3}, 3, None),
-        ({"unlabelled": 5}, 3, None),
-        ({"unlabelled": 5, "unlabelled_read": 6, "unlabelled_cut": True}, 3, (6, 5)),
+def test_a_teacher_answers_as_many_texts_again() -> None:
+    """Of all texts it is their number too: with a time budget a clock would be asked otherwise."""
+    for data, unanswered, part in (
+        ({"unlabelled": 3}, 0, None),
+        ({"unlabelled": 5}, 2, None),
+        ({"unlabelled": 5, "unlabelled_read": 6, "unlabelled_cut": True}, 0, (6, 5)),
     ):
-        options = merged(**data)
-        assert (options.unlabelled_texts, options.unlabelled_part) == (texts, part)
+        run = saved_run(distilled=replace(TEACHER, unanswered=unanswered), data=data)
+        options = run.merge_options(TrainingOptions("tag", ()))
+        assert (options.unlabelled_texts, options.unlabelled_part) == (3, part)
+        assert options.unanswered == unanswered
+    alone = saved_run().merge_options(TrainingOptions("tag", ()))
+    assert (alone.unlabelled_texts, alone.unanswered) == (None, None)
 
 
-def test_a_run_without_a_teacher_has_no_number_of_texts() -> None:
-    assert saved_run().merge_options(TrainingOptions("tag", ())).unlabelled_texts is None
-
-
-def test_another_number_of_unlabelled_texts_is_refused() -> None:
-    run = saved_run(distilled=TEACHER)
-    data = run.config.data
-    with pytest.raises(UsageError, match="model holds learned from 3 unlabelled texts.* are 2"):
-        run.require_same(data, "2" * 64, replace(TEACHER, unlabelled=2))
+@pytest.mark.parametrize("name", ["unlabelled", "unanswered"])
+def test_a_teacher_that_answers_another_number_of_texts_is_refused(name: str) -> None:
+    run = saved_run(distilled=replace(TEACHER, unanswered=3))
+    now = replace(TEACHER, **{"unlabelled": 3, "unanswered": 3, name: 2})
+    with pytest.raises(UsageError, match=rf"other texts than .* model holds \({name}: 3 then, 2 "):
+        run.require_same(run.config.data, "2" * 64, now)
 
 
 def test_the_paths_of_a_teacher_and_of_its_texts_may_change() -> None:

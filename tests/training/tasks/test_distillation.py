@@ -42,8 +42,10 @@ from rnntext.training.tasks.distillation import (
     Distillation,
     TrainedTeacher,
     check_teacher,
-    choose_rows,
+    Choice,
+    choose_texts,
     remarks,
+    seen_validation,
 )
 from rnntext.training.tasks.ngram_half import NgramHalf
 from tests.training.models import CPU, DOCUMENTS, LABELS, Array, random_model, softmax
@@ -113,6 +115,29 @@ def test_validation_texts_have_such_targets_too() -> None:
         for text, label in zip(VALID, (0, 1, 1), strict=True)
     ]
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_some_texts_have_a_label_and_no_answer() -> None:
+    """Of those with labels a seeded random part, validation texts included."""
+    left = set()
+    for seed in range(12):
+        teacher = FixedTeacher()
+        distillation = Distillation(
+            teacher, TextRows.of(TEXTS), 3, 3, valid=VALID, unanswered=4, seed=seed
+        )
+        assert distillation.ask().texts == len(teacher.asked) == 4
+        assert distillation.record.unanswered == 4
+        assert {*TEXTS[3:]} < {*teacher.asked}
+        train = distillation.targets(np.arange(5), indices(0, 1, 2, None, None))
+        found = np.concatenate([train, distillation.valid_targets(indices(0, 1, 2))])
+        for row, text, label in zip(found, [*TEXTS, *VALID], (0, 1, 2, 0, 0, 0, 1, 2), strict=True):
+            share = 1.0 if text in TEXTS[3:] else TEACHER_WEIGHT
+            if text not in teacher.asked:
+                share = 0.0
+                left.add(text)
+            expected = share * ANSWERS[text] + (1 - share) * np.eye(3)[label]
+            np.testing.assert_allclose(row, expected, atol=1e-3)
+    assert left == {*TEXTS[:3], *VALID}
 
 
 def test_all_texts_are_asked_in_parts_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +220,12 @@ def test_it_tells_from_whom_it_learns() -> None:
     training = objective(distillation=made(3, remarks=["beware"]))
     record = training.distilled()
     assert record is not None
-    assert asdict(record) == {"teacher": "sage", "digest": "d" * 64, "unlabelled": 2}
+    assert asdict(record) == {
+        "teacher": "sage",
+        "digest": "d" * 64,
+        "unlabelled": 2,
+        "unanswered": 0,
+    }
     assert training.remarks() == ("beware",)
     assert objective(distillation=None, labelled=5).distilled() is None
 
@@ -324,42 +354,72 @@ class TimedTeacher:
         return self.seconds
 
 
-def chosen(count: int, labelled: int, **changes: Any) -> list[int]:
+def choice(count: int, labelled: int, *, valid: int = 0, **changes: Any) -> Choice:
     teacher = TimedTeacher()
     options: dict[str, Any] = {"minutes": None, "seed": 0, "clock": teacher.now, **changes}
-    found: list[int] = choose_rows(teacher, rows_of(count), labelled, **options).tolist()
+    texts = [f"valid text {n}" for n in range(valid)]
+    found = choose_texts(teacher, rows_of(count), labelled, texts, **options)
+    minutes = options["minutes"]
+    if minutes is not None:  # what it measures is a small part of the time
+        assert teacher.seconds <= max(1, 0.03 * 60 * minutes)
     return found
 
 
+def chosen(count: int, labelled: int, **changes: Any) -> list[int]:
+    found = choice(count, labelled, **changes)
+    assert found.unanswered == 0
+    rows: list[int] = found.rows.tolist()
+    return rows
+
+
 def test_without_a_time_budget_all_texts_are_answered() -> None:
-    assert chosen(100, 10) == list(range(100))
+    assert chosen(100, 10, valid=5) == list(range(100))
 
 
 def test_a_time_budget_allows_for_a_seeded_random_part() -> None:
-    # In 10 minutes of which the answers may take 3: 180 texts, 20 of which have labels.
+    # In 10 minutes of which the answers may take 3, 16 seconds of them to measure: 164 texts, 20 of
+    # which have labels.
     found = chosen(500, 20, minutes=10)
     assert found[:20] == list(range(20))
-    assert 175 <= len(found) <= 185  # texts are a little longer or shorter
+    assert 159 <= len(found) <= 169  # texts are a little longer or shorter
     assert ANSWERS_SHARE == 0.3
     assert found == sorted(set(found))
     assert found != list(range(len(found)))
     assert found == chosen(500, 20, minutes=10)
     assert found != chosen(500, 20, minutes=10, seed=1)
     assert chosen(500, 20, minutes=100) == list(range(500))
-    # All labelled texts are answered, however long it takes.
-    assert chosen(500, 400, minutes=10) == list(range(400))
-    assert chosen(20, 20, minutes=0.01) == list(range(20))
+    assert chosen(20, 20, minutes=100) == list(range(20))
 
 
-def test_a_part_is_repeated_by_its_number_and_asks_no_clock() -> None:
+def test_validation_texts_take_time_too() -> None:
+    without, found = chosen(500, 20, minutes=10), chosen(500, 20, minutes=10, valid=60)
+    assert 55 <= len(without) - len(found) <= 65
+
+
+@pytest.mark.parametrize(("labelled", "valid"), [(500, 0), (400, 0), (20, 400)])
+def test_texts_with_labels_that_time_does_not_allow_for_get_no_answer(
+    labelled: int, valid: int
+) -> None:
+    found = choice(500, labelled, valid=valid, minutes=10)
+    assert found.rows.tolist() == list(range(labelled))  # they are all learned from
+    assert 159 <= labelled + valid - found.unanswered <= 169
+    hardly = choice(500, labelled, valid=valid, minutes=0.01)
+    assert hardly.unanswered == labelled + valid
+
+
+def test_a_choice_is_repeated_by_its_numbers_and_asks_no_clock() -> None:
     def clock() -> float:
         raise AssertionError
 
     found = chosen(500, 20, minutes=10)
-    again = chosen(500, 20, minutes=10, unlabelled=len(found) - 20, clock=clock)
-    assert again == found
+    numbers: dict[str, Any] = {"unlabelled": len(found) - 20, "unanswered": 0, "clock": clock}
+    assert chosen(500, 20, minutes=10, **numbers) == found
+    assert chosen(500, 20, minutes=10, **{**numbers, "unlabelled": 480}) == list(range(500))
     assert chosen(500, 20, unlabelled=0, clock=clock) == list(range(20))
     assert chosen(500, 20, unlabelled=999, clock=clock) == list(range(500))
+    again = choice(500, 400, minutes=10, unlabelled=0, unanswered=237, clock=clock)
+    assert (again.rows.tolist(), again.unanswered) == (list(range(400)), 237)
+    assert choice(500, 20, unanswered=999, clock=clock).unanswered == 20
 
 
 # Teachers
@@ -476,16 +536,36 @@ def test_several_processes_are_refused() -> None:
 # Remarks
 
 
-def said(answered: int = 4, valid: str | None = None, **config: Any) -> list[str]:
+def said(valid: str | None = None, **config: Any) -> list[str]:
     content = json.loads(json.dumps(described(**config)))
     saved = CheckpointConfig(Path("sage/config.json"), content)
-    return remarks(saved, options(valid=valid), SUMMARY, answered)
+    return [*filter(None, [seen_validation(saved, options(valid=valid), SUMMARY)])]
 
 
-def test_a_part_of_the_texts_is_told_of() -> None:
-    (part,) = said(answered=3)
-    assert part.startswith("a random 3 of the 4 unlabelled texts: ")
-    assert "30%" in part
+def told(unlabelled: int, unanswered: int = 0, **changes: Any) -> list[str]:
+    found = Choice(np.arange(8 + unlabelled), unanswered)
+    return remarks(options(**{"minutes": 3.0, **changes}), SUMMARY, found, 10)
+
+
+def test_texts_that_are_not_answered_are_told_of() -> None:
+    assert told(4) == []
+    reason = "its answers to all would take more than 30% of --minutes"
+    (part,) = told(3)
+    assert part == (
+        "the teacher answers a random 3 of the 4 unlabelled texts, and the others are not learned "
+        f"from: {reason}"
+    )
+    gold, none = told(0, 4)
+    assert gold == (
+        "the teacher answers a random 6 of the 10 texts with labels, and the others are learned "
+        f"from by their labels alone: {reason}"
+    )
+    assert none.startswith("the teacher answers none of the 4 unlabelled texts, and")
+
+
+def test_a_repeated_run_has_no_time_budget_that_would_be_a_reason() -> None:
+    for sentence in told(3, 4, minutes=None):
+        assert sentence.endswith(": as many as in the run that is repeated")
 
 
 def test_a_teacher_that_has_not_seen_validation_texts_is_not_remarked_on(tmp_path: Path) -> None:
@@ -512,7 +592,7 @@ def test_a_teacher_that_may_have_seen_validation_texts_is_remarked_on(
     assert "the teacher may have learned from validation texts" in sentence
     assert "--seed" in sentence
     assert "--valid" in sentence
-    assert remarks(None, options(), SUMMARY, 4) == [sentence]
+    assert seen_validation(None, options(), SUMMARY) == sentence
 
 
 def test_n_grams_that_learned_from_validation_texts_in_the_end_are_remarked_on() -> None:
