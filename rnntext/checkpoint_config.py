@@ -93,6 +93,8 @@ class DistillationRecord:
     unlabelled: int  # texts without labels that the model learned from
     # Texts with labels that the time budget allowed no answers to, see `TrainingOptions.unanswered`
     unanswered: int = 0
+    # The teacher has learned from validation texts, or may have; None: earlier versions did not say
+    seen_valid: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +157,9 @@ class Results:
     evaluation_seconds: float = 0.0
     # What the network and the n-grams of a classifier reach by themselves, and their weight.
     halves: dict[str, float] = field(default_factory=dict)
+    # The saved linear model has learned from the validation texts too, after the metrics were
+    # measured; None: earlier versions did not say.
+    learned_from_valid: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         numbers = {name: _numbers(getattr(self, name)) for name in ("metrics", "float32")}

@@ -236,6 +236,7 @@ class Saved:
     training_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     halves: dict[str, float] = field(default_factory=dict)  # see `TaskObjective.halves`
+    learned_from_valid: bool | None = None  # see `Results`
     trials: tuple[Trial, ...] | None = None  # of the search before the run; None without one
 
 

@@ -314,6 +314,7 @@ def _finish(
         plans=finished.plans,
         float_metrics=metrics if quantized else None,
         halves=setup.objective.halves(),
+        learned_from_valid=setup.objective.learns_from_validation(),
         preparation_seconds=preparation,
         training_seconds=finished.training_seconds,
         evaluation_seconds=finished.evaluation_seconds + ended - started,

@@ -64,6 +64,10 @@ def test_a_student_is_repeated_and_resumed_to_the_same_bytes(
     # The data were held out, and so the n-grams learn from validation texts too.
     assert f"the teacher sage answered {everything} texts" in found.err
     assert found.pairs["ngrams_texts"] == str(data["train"] + 60)
+    assert config(whole)["results"]["learned_from_valid"] is True
+    # So had those of the teacher.
+    assert config(whole)["training"]["distilled"]["seen_valid"] is True
+    assert "the teacher's n-grams were learned from the validation texts too" in found.err
     facts = run("info", whole).done().pairs
     assert (facts["distilled_from"], facts["unlabelled"]) == ("sage", "60")
     card = (whole / "README.md").read_text("utf-8")

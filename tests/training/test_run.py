@@ -122,6 +122,7 @@ def test_a_run_too_short_for_a_full_evaluation_evaluates_a_part(
     parts = saved.preparation_seconds, saved.training_seconds, saved.evaluation_seconds
     assert min(parts) >= 0
     assert sum(parts) <= saved.seconds
+    assert saved.learned_from_valid is False  # a file that was named is not learned from
 
 
 @pytest.mark.parametrize(

@@ -123,8 +123,8 @@ class SavedRun:
             if again != first:
                 raise UsageError(
                     f"the teacher answers other texts than in the run that {self.directory} holds "
-                    f"({name}: {first:,} then, {again:,} now): give the same to go on, or start anew "
-                    "with --force"
+                    f"({name}: {first:,} then, {again:,} now): give the same to go on, or start "
+                    "anew with --force"
                 )
 
     def describe_changes(self, machine: str, threads: int, processes: int) -> str:
@@ -178,6 +178,7 @@ class SavedRun:
             training_seconds=results.training_seconds,
             evaluation_seconds=results.evaluation_seconds,
             halves=results.halves,
+            learned_from_valid=results.learned_from_valid,
             trials=self._trials(),
         )
 

@@ -178,6 +178,7 @@ class Saver:
             training_seconds=round(saved.training_seconds, 1),
             evaluation_seconds=round(saved.evaluation_seconds, 1),
             halves=saved.halves,
+            learned_from_valid=saved.learned_from_valid,
         )
         files: dict[str, bytes | Path] = {
             **self._tokenizer_and_log(),

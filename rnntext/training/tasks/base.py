@@ -70,6 +70,10 @@ class TaskObjective(Objective, ABC):
         metrics stay those of a model that has not seen them."""
         return {}
 
+    def learns_from_validation(self) -> bool:
+        """Return True if a part of the model in `finished_files` learns from validation data."""
+        return False
+
     def learn_once(self) -> None:
         """Let `finished_files` return what was learned before the first step: nothing is learned
         again at the end, as a trial of a search does not need it."""

@@ -38,16 +38,10 @@ from rnntext.training.recipes import Recipe, TokenizerDefaults
 from rnntext.training.search_space import OF_EXAMPLES
 from rnntext.training.tasks.base import InitDirection, Task
 from rnntext.training.tasks.classification import LOSS, Classification
-from rnntext.training.tasks.distillation import (
-    Distillation,
-    TrainedTeacher,
-    check_teacher,
-    choose_texts,
-    remarks,
-    seen_validation,
-)
+from rnntext.training.tasks.distillation import Distillation, choose_texts, remarks
 from rnntext.training.tasks.document_schema import DocumentSchema
 from rnntext.training.tasks.ngram_half import NgramHalf
+from rnntext.training.tasks.teacher import TrainedTeacher, check_teacher, seen_validation
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +210,7 @@ def distil(
         valid=valid,
         unanswered=choice.unanswered,
         seed=options.seed,
+        seen_valid=bool(seen),
         remarks=[*said, seen] if seen else said,
     )
 

@@ -1,8 +1,8 @@
 """Distillation: a classifier also learns from the answers of another one, its teacher.
 
-Knows: which classifier can teach which, the targets that are made of its answers and the gold
-labels, how many unlabelled texts it has time to answer, and when it may have seen validation texts.
-Does not know: the loss, or the network that learns (`classification.py`).
+Knows: the targets that are made of its answers and the gold labels, and which texts it has time to
+answer. Does not know: who can teach (`teacher.py`), the loss, or the network that learns
+(`classification.py`).
 
 The method is that of Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network"
 (2015), at a temperature of 1: a teacher's answers are calibrated, and those to unlabelled texts say
@@ -11,34 +11,21 @@ more than the labels that they stand for.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from rnntext import checkpoint
-from rnntext.checkpoint_config import (
-    NGRAMS_TEXTS,
-    CheckpointConfig,
-    DataSummary,
-    DistillationRecord,
-    Results,
-)
-from rnntext.config import listed
-from rnntext.errors import CheckpointError, UsageError
-from rnntext.tasks import TASKS
+from rnntext.checkpoint_config import DataSummary, DistillationRecord
 from rnntext.training.data.examples import TextRows, encode_text, one_hot
 from rnntext.training.data.store import Array
-from rnntext.training.engine.distributed import Ranks
 from rnntext.training.engine.memory import require_memory
 from rnntext.training.events import TeacherAnswered
-from rnntext.training.linear.ngrams import MAX_LABELS, in_parts
+from rnntext.training.linear.ngrams import in_parts
 from rnntext.training.options import TrainingOptions
+from rnntext.training.tasks.teacher import Teacher
 
 # What the teacher's answer counts in the target of a labelled text; the gold label counts the rest.
 TEACHER_WEIGHT = 0.5
@@ -49,87 +36,6 @@ ANSWERS_SHARE = 0.3
 _PROBES, _PROBING_SHARE = 64, 0.03
 # The size of a text is its number of bytes and this: short texts take time too.
 _TEXT_SIZE = 20
-
-
-class Teacher(Protocol):
-    """Answers texts."""
-
-    name: str
-    digest: str  # SHA-256 of what its answers depend on
-
-    def answers(self, texts: Sequence[str]) -> Array:
-        """Return the probabilities of the student's labels, in their order: (N, labels)."""
-
-
-class TrainedTeacher:
-    """The classifier of a checkpoint, which answers as `rnntext classify` does."""
-
-    def __init__(
-        self, directory: Path, labels: Sequence[str], multi_label: bool, threads: int | None
-    ) -> None:
-        """`labels`: those of the student. Raises CheckpointError, and UsageError for a teacher of
-        other labels."""
-        from rnntext.runtime.classifier import Classifier
-        from rnntext.runtime.model import open_model
-
-        model = open_model(directory, "classify", threads)
-        self._classifier = Classifier(model)
-        _require_same_labels(directory, self._classifier.labels, labels)
-        _require_same_kind(directory, model.config.multi_label, multi_label)
-        self._order = [self._classifier.labels.index(label) for label in labels]
-        self.name, self.saved = name_of(directory), model.saved
-        self.digest = hashlib.sha256(model.fingerprint.encode()).hexdigest()
-
-    def answers(self, texts: Sequence[str]) -> Array:
-        return self._classifier.probabilities(texts)[:, self._order]
-
-
-def name_of(directory: Path) -> str:
-    """Return the name of a teacher: that of its directory."""
-    return directory.absolute().resolve().name
-
-
-def check_teacher(options: TrainingOptions, ranks: Ranks) -> None:
-    """Raise RnntextError, before the data are read, if the model of `--distil` cannot teach."""
-    assert options.distil is not None  # noqa: S101
-    directory = Path(options.distil)
-    if ranks.size > 1:
-        raise UsageError(
-            f"--distil trains in one process, and this job has {ranks.size}: start one, or leave "
-            "it out"
-        )
-    model = CheckpointConfig.of(checkpoint.load(directory, verify=())).model
-    if model.task != options.task:
-        raise UsageError(
-            f"--distil {directory}: it is a {TASKS[model.task].title}, and a classifier has to "
-            "teach a classifier"
-        )
-    _require_same_kind(directory, model.multi_label, options.multi_label)
-
-
-def _require_same_kind(directory: Path, taught: bool, multi_label: bool) -> None:
-    if taught != multi_label:
-        change = "leave --multi-label out" if multi_label else "add --multi-label"
-        several = "several labels" if taught else "one label"
-        raise UsageError(
-            f"--distil {directory}: the teacher gives a text {several}: {change}, or name another "
-            "teacher"
-        )
-
-
-def _require_same_labels(directory: Path, taught: Sequence[str], labels: Sequence[str]) -> None:
-    missing = [repr(label) for label in labels if label not in set(taught)]
-    surplus = [repr(label) for label in taught if label not in set(labels)]
-    if missing or surplus:
-        lacks = [f"the teacher does not know {listed(missing, 3)}"] if missing else []
-        lacks += [f"the data do not have {listed(surplus, 3)}"] if surplus else []
-        raise UsageError(
-            f"--distil {directory}: {', and '.join(lacks)}: a teacher needs the same labels"
-        )
-    if len(labels) > MAX_LABELS:
-        raise UsageError(
-            f"--distil serves at most {MAX_LABELS} labels, not {len(labels):,}: leave it out"
-        )
 
 
 class Distillation:
@@ -145,16 +51,20 @@ class Distillation:
         valid: Sequence[str] = (),
         unanswered: int = 0,
         seed: int = 0,
+        seen_valid: bool = False,
         remarks: Sequence[str] = (),
     ) -> None:
         """`texts`: the training texts, of which the first `labelled` have gold labels; `valid`:
         the validation texts, if they are learned from in the end; `unanswered`: how many of all
-        these with labels, drawn with `seed`, the teacher has no time for; `remarks`: what a user
-        should know of the teacher. Raises TrainingError if memory is too small for the answers."""
+        these with labels, drawn with `seed`, the teacher has no time for; `seen_valid`: see
+        `DistillationRecord`; `remarks`: what a user should know of the teacher. Raises
+        TrainingError if memory is too small for the answers."""
         self._teacher, self._texts, self._valid = teacher, texts, valid
         self.labelled, self.remarks = labelled, tuple(remarks)
         count = len(texts.rows)
-        self.record = DistillationRecord(teacher.name, teacher.digest, count - labelled, unanswered)
+        self.record = DistillationRecord(
+            teacher.name, teacher.digest, count - labelled, unanswered, seen_valid
+        )
         needed = 2.0 * labels * (count + len(valid))  # bytes
         what = f"the teacher's answers to {count:,} texts, of {labels} labels each,"
         require_memory(needed, torch.device("cpu"), what, "give fewer unlabelled texts")
@@ -305,37 +215,3 @@ def remarks(
 
 def _part(count: int, of: int) -> str:
     return f"a random {count:,} of the {of:,}" if count else f"none of the {of:,}"
-
-
-def seen_validation(
-    saved: CheckpointConfig | None, options: TrainingOptions, summary: DataSummary
-) -> str:
-    """Return a sentence if the teacher learned from validation texts, or may have; empty if it
-    did not."""
-    unknown = (
-        "the teacher may have learned from validation texts, and the metrics may then be too good: "
-        "train both on the same DATA with the same --seed, or with the same --valid"
-    )
-    try:
-        if saved is None or not saved.is_trained:
-            return unknown
-        training, data, results = saved.training, saved.data, saved.results
-    except CheckpointError:
-        return unknown
-    named = training.options.get("valid")
-    if isinstance(named, str) and options.valid is not None and _same(named, options.valid):
-        return ""
-    if data.fingerprint != summary.fingerprint:
-        return unknown
-    halves = results.halves if isinstance(results, Results) else {}
-    if named is None and halves.get(NGRAMS_TEXTS) == data.train + data.unlabelled:
-        # See `LabelledObjective.finished_files`.
-        return (
-            "the teacher's n-grams were learned from the validation texts too, in the end: for "
-            "metrics that are free of them give both runs the same --valid"
-        )
-    return ""
-
-
-def _same(first: str, second: str) -> bool:
-    return os.path.abspath(first) == os.path.abspath(second)

@@ -139,7 +139,9 @@ class LabelledObjective(TaskObjective):
         self._held_out = False
 
     def finished_files(self) -> dict[str, bytes]:
-        return self.half_from_all_data() if self._learns_again() else self.files(self._halves)
+        if self.learns_from_validation():
+            return self.half_from_all_data()
+        return self.files(self._halves)
 
     @abstractmethod
     def half_from_all_data(self) -> dict[str, bytes]:
@@ -147,11 +149,11 @@ class LabelledObjective(TaskObjective):
         learned once more, from the training and the validation data together."""
 
     def seconds_to_finish(self) -> float:
-        if self._half is None or not self._learns_again():
+        if self._half is None or not self.learns_from_validation():
             return 0.0
         return self._half.seconds_to_learn_again()
 
-    def _learns_again(self) -> bool:
+    def learns_from_validation(self) -> bool:
         return self._held_out and self._half is not None and self._half.learns_from_all
 
     def halves(self) -> dict[str, float]:

@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -452,15 +452,12 @@ On the validation data:
 def test_a_distilled_model_names_its_teacher(place: Place, exports: list[float]) -> None:
     saving = saver(place)
     for texts, more in ((2345, ", also on 2,345 unlabelled texts"), (0, "")):
-        record = DistillationRecord("sage", "7" * 64, texts)
+        record = DistillationRecord("sage", "7" * 64, texts, 3, True)
         saving._record = replace(RECORD, prepared=replace(PREPARED, distilled=record))
         saving.save_model(SAVED, b"graph", {})
         assert f"\n- distilled from `sage`{more}\n" in place.read(checkpoint.MODEL_CARD).decode()
-        assert json.loads(place.read(checkpoint.CONFIG))["training"]["distilled"] == {
-            "teacher": "sage",
-            "digest": "7" * 64,
-            "unlabelled": texts,
-        }
+        config = json.loads(place.read(checkpoint.CONFIG))
+        assert config["training"]["distilled"] == asdict(record)
 
 
 def test_the_model_card_counts_near_duplicates_and_groups(

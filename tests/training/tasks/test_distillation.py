@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,22 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from rnntext import checkpoint
 from rnntext.checkpoint_config import (
-    CheckpointConfig,
-    DataRecord,
     DataSummary,
-    Results,
-    TrainingRecord,
-    config_to_json,
 )
-from rnntext.config import EncoderConfig, ModelConfig, TokenizerConfig
-from rnntext.errors import CheckpointError, TrainingError, UsageError
+from rnntext.errors import TrainingError
 from rnntext.ngrams import NgramModel, Tables
-from rnntext.runtime import classifier as classifier_module
-from rnntext.runtime import model as model_module
 from rnntext.training.data.examples import LabelledIds, LabelledRows, TextRows
-from rnntext.training.engine.distributed import Ranks
 from rnntext.training.events import NgramsLearned, TeacherAnswered
 from rnntext.training.options import TrainingOptions
 from rnntext.training.setup import _choose_model
@@ -39,13 +27,10 @@ from rnntext.training.tasks.classifier import TASK
 from rnntext.training.tasks.distillation import (
     ANSWERS_SHARE,
     TEACHER_WEIGHT,
-    Distillation,
-    TrainedTeacher,
-    check_teacher,
     Choice,
+    Distillation,
     choose_texts,
     remarks,
-    seen_validation,
 )
 from rnntext.training.tasks.ngram_half import NgramHalf
 from tests.training.models import CPU, DOCUMENTS, LABELS, Array, random_model, softmax
@@ -225,6 +210,7 @@ def test_it_tells_from_whom_it_learns() -> None:
         "digest": "d" * 64,
         "unlabelled": 2,
         "unanswered": 0,
+        "seen_valid": False,
     }
     assert training.remarks() == ("beware",)
     assert objective(distillation=None, labelled=5).distilled() is None
@@ -291,6 +277,9 @@ def test_the_last_n_grams_learn_from_validation_texts_too() -> None:
     files, again = finished(held_out=True)
     assert (files.words == together.words).all()  # the same teacher gives the same bytes
     assert first.halves() == again.halves()
+    assert first.learns_from_validation()
+    first.learn_once()
+    assert not first.learns_from_validation()
     one, two = (NgramModel(replace(t, scale=1.0), 3).logits(["sky"])[0] for t in (apart, together))
     # "red sky" is of the first class by its label, and its answer counts as much.
     assert two[0] - two.mean() != pytest.approx(one[0] - one.mean(), rel=0.01)
@@ -422,124 +411,14 @@ def test_a_choice_is_repeated_by_its_numbers_and_asks_no_clock() -> None:
     assert choice(500, 20, unanswered=999, clock=clock).unanswered == 20
 
 
-# Teachers
+# What is told
 
 
-class Answering:
-    """Stands for the classifier of the runtime."""
-
-    def __init__(self, model: Any) -> None:
-        self.labels = model.config.labels
-
-    def probabilities(self, texts: Sequence[str]) -> Array:
-        return np.tile(np.arange(1.0, 1 + len(self.labels)), (len(texts), 1))
-
-
-def opened(monkeypatch: pytest.MonkeyPatch, *labels: str, multi: bool = False) -> None:
-    encoder = EncoderConfig("gru", 9, 4, 6, 1, True)
-
-    class Model:
-        config = ModelConfig("classify", encoder, labels, multi, 9)
-        fingerprint, saved = "graph and n-grams", None
-
-    monkeypatch.setattr(model_module, "open_model", lambda *_: Model())
-    monkeypatch.setattr(classifier_module, "Classifier", Answering)
-
-
-def test_labels_are_mapped_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened(monkeypatch, "c", "a", "d", "b")
-    teacher = TrainedTeacher(Path("models/sage"), ("a", "b", "c", "d"), False, 1)
-    assert teacher.answers(["x", "y"]).tolist() == [[2, 4, 1, 3]] * 2
-    assert teacher.name == "sage"
-    assert len(teacher.digest) == 64
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        (("a", "b"), "does not know 'c'"),
-        (("a", "b", "c", "x"), "the data do not have 'x'"),
-        (("a", "b", "x"), "does not know 'c', and the data do not have 'x'"),
-    ],
-)
-def test_a_teacher_of_other_labels_is_refused(
-    labels: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened(monkeypatch, *labels)
-    with pytest.raises(UsageError, match=f"--distil sage: .*{message}"):
-        TrainedTeacher(Path("sage"), ("a", "b", "c"), False, 1)
-
-
-def test_too_many_labels_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    labels = [f"l{n}" for n in range(257)]
-    opened(monkeypatch, *labels)
-    with pytest.raises(UsageError, match="at most 256 labels, not 257"):
-        TrainedTeacher(Path("sage"), labels, False, 1)
-    opened(monkeypatch, *labels[:256])
-    TrainedTeacher(Path("sage"), labels[:256], False, 1)
-
-
-WEIGHTS = checkpoint.serialize_tensors({"weight": np.zeros(2, np.float32)})
 SUMMARY = DataSummary("documents", 8, 2, 99, 0, "1" * 64, unlabelled=4, unlabelled_read=4)
-
-
-def described(task: str = "classify", multi: bool = False, **changes: Any) -> dict[str, Any]:
-    labels = () if task == "lm" else ("a", "b")
-    record = {"fingerprint": "1" * 64, "unlabelled": 0, **changes.pop("data", {})}
-    return config_to_json(
-        version="0.1.0",
-        model=ModelConfig(task, EncoderConfig("gru", 9, 4, 6, 1, task != "lm"), labels, multi, 9),
-        parameters=123,
-        quantization=None,
-        tokenizer=TokenizerConfig("char"),
-        data=DataRecord("documents", 8, 2, 99, 0, **record),
-        training=TrainingRecord(
-            options=changes.pop("options", {}), recipe={}, machine="cpu", threads=1,
-            torch_version="2.6",
-        ),
-        results=Results(
-            metrics={}, steps=1, best_step=1, epochs=1.0, seconds=1.0, tokens_per_second=1,
-            halves=changes.pop("halves", {}),
-        ),
-    )  # fmt: skip
 
 
 def options(**changes: Any) -> TrainingOptions:
     return TrainingOptions("classify", ("a.csv",), **{"distil": "sage", **changes})
-
-
-@pytest.mark.parametrize(
-    ("config", "changes", "message"),
-    [
-        ({"task": "lm"}, {}, "it is a language model, and a classifier has to teach"),
-        ({"task": "tag"}, {}, "it is a tagger, and a classifier has to teach"),
-        ({"multi": True}, {}, "gives a text several labels: add --multi-label"),
-        ({}, {"multi_label": True}, "gives a text one label: leave --multi-label out"),
-    ],
-)
-def test_a_model_that_cannot_teach_is_refused_before_data_are_read(
-    config: dict[str, Any], changes: dict[str, Any], message: str, tmp_path: Path
-) -> None:
-    directory = tmp_path / "sage"
-    checkpoint.save(directory, {checkpoint.WEIGHTS: WEIGHTS}, described(**config), force=False)
-    with pytest.raises(UsageError, match=message):
-        check_teacher(options(distil=str(directory), **changes), Ranks())
-    with pytest.raises(CheckpointError):
-        check_teacher(options(distil=str(tmp_path / "missing")), Ranks())
-
-
-def test_several_processes_are_refused() -> None:
-    with pytest.raises(UsageError, match="--distil trains in one process, and this job has 2"):
-        check_teacher(options(), Ranks(1, 2))
-
-
-# Remarks
-
-
-def said(valid: str | None = None, **config: Any) -> list[str]:
-    content = json.loads(json.dumps(described(**config)))
-    saved = CheckpointConfig(Path("sage/config.json"), content)
-    return [*filter(None, [seen_validation(saved, options(valid=valid), SUMMARY)])]
 
 
 def told(unlabelled: int, unanswered: int = 0, **changes: Any) -> list[str]:
@@ -566,39 +445,6 @@ def test_texts_that_are_not_answered_are_told_of() -> None:
 def test_a_repeated_run_has_no_time_budget_that_would_be_a_reason() -> None:
     for sentence in told(3, 4, minutes=None):
         assert sentence.endswith(": as many as in the run that is repeated")
-
-
-def test_a_teacher_that_has_not_seen_validation_texts_is_not_remarked_on(tmp_path: Path) -> None:
-    assert said() == []  # the same training data
-    assert said(halves={"ngrams_texts": 7}) == []  # from a part nothing is learned again
-    other = {"fingerprint": "2" * 64}
-    path = str(tmp_path / "dev.tsv")
-    assert said(data=other, options={"valid": path}, valid=path) == []
-    assert said(options={"valid": "x"}, halves={"ngrams_texts": 8}, valid="y") == []
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"data": {"fingerprint": "2" * 64}},
-        {"data": {"fingerprint": "2" * 64}, "options": {"valid": "x"}},
-        {"data": {"fingerprint": "2" * 64}, "options": {"valid": "x"}, "valid": "y"},
-    ],
-)
-def test_a_teacher_that_may_have_seen_validation_texts_is_remarked_on(
-    config: dict[str, Any],
-) -> None:
-    (sentence,) = said(**config)
-    assert "the teacher may have learned from validation texts" in sentence
-    assert "--seed" in sentence
-    assert "--valid" in sentence
-    assert seen_validation(None, options(), SUMMARY) == sentence
-
-
-def test_n_grams_that_learned_from_validation_texts_in_the_end_are_remarked_on() -> None:
-    for data, texts in (({}, 8), ({"unlabelled": 5}, 13)):
-        (sentence,) = said(data=data, halves={"ngrams_texts": texts})
-        assert "the teacher's n-grams were learned from the validation texts too" in sentence
 
 
 def test_unlabelled_texts_count_where_defaults_grow_with_the_data() -> None:
