@@ -53,7 +53,8 @@ class DataSummary:
     unseen_label: str = ""
     unseen_count: int = 0
     # Training texts without labels (`--unlabelled`): how many are encoded, how many were read, of
-    # which near duplicates of validation texts are left out, and the SHA-256 of those encoded.
+    # which near duplicates of validation texts, and texts of groups that validation has, are left
+    # out, and the SHA-256 of those encoded.
     # `characters` counts those of these texts too, `train` and `fingerprint` do not.
     unlabelled: int = 0
     unlabelled_read: int = 0

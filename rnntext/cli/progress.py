@@ -288,9 +288,11 @@ class Progress:
                 "in all"
             )
         if summary.unlabelled_left_out:
+            has_groups = summary.shared_groups is not None
+            of_groups = ", or of groups that validation has" if has_groups else ""
             self.print_line(
                 f"{summary.unlabelled_left_out:,} unlabelled texts left out, which are validation "
-                f"{summary.unit} but for case, punctuation and white space"
+                f"{summary.unit} but for case, punctuation and white space{of_groups}"
             )
         if summary.unlabelled_cut:
             self.print_line(

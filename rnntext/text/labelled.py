@@ -70,6 +70,16 @@ def read_labelled(
             raise DataError(f"{source_name(path)} has no examples in it: name a file that has")
 
 
+def has_fasttext(paths: Sequence[str], options: DataOptions, stdin: int = 0) -> bool:
+    """Return True if one of `paths` is read as lines of fastText."""
+    for path in paths:
+        if not os.path.isdir(path) and not is_hub_or_parquet(path, options):
+            head, _ = peek_lines(read_data_line_blocks(path, options, stdin))
+            if detect_labelled_format(path, options, head) == "fasttext":
+                return True
+    return False
+
+
 def _read_source(
     path: str, options: DataOptions, stdin: int, keep_rows: bool
 ) -> Iterator[Labelled]:
@@ -158,7 +168,7 @@ def _read_fasttext(
             if not line.strip():
                 continue
             where = f"{name}, line {number}"
-            labels, text = _split_fasttext_line(line)
+            labels, text = split_fasttext_line(line)
             if "" in labels or not (labels or options.multi_label):
                 raise DataError(f"{where} has no label: it must start with {FASTTEXT_PREFIX}NAME")
             if len(labels) > 1 and not options.multi_label:
@@ -166,7 +176,7 @@ def _read_fasttext(
             yield Labelled(text, tuple(dict.fromkeys(labels)), name, number)
 
 
-def _split_fasttext_line(line: str) -> tuple[list[str], str]:
+def split_fasttext_line(line: str) -> tuple[list[str], str]:
     """Return the labels at the start of `line`, and the text after them."""
     labels = []
     text = line.lstrip(" \t")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rnntext.errors import DataError, UsageError
@@ -21,19 +21,22 @@ from rnntext.text.tables import Row, missing_column
 NEEDS_EXTRA = "needs an extra that is not installed: pip install 'rnntext[train]'"
 
 
-def read_remote(path: str, columns: Mapping[str, str], split: str = "train") -> Iterator[Row]:
+def read_remote(
+    path: str, columns: Mapping[str, str], split: str = "train", optional: Sequence[str] = ()
+) -> Iterator[Row]:
     """Yield the rows of a `.parquet` file, `hf:NAME` or `hf:NAME:CONFIG`, numbered from 1.
 
-    `columns` maps each column to read to the option that names it. A class index becomes the class
+    `columns` maps each column to read to the option that names it; `optional` ones are read too
+    where there are such. A class index becomes the class
     name if the data have class names; -1, which the Hub uses for no label, becomes None. Raises
     UsageError without the `train` extra, DataError for data that cannot be read.
     """
     if path.startswith(HUB_PREFIX):
-        return _read_hub(path, columns, split)
-    return _read_parquet(path, columns)
+        return _read_hub(path, columns, split, optional)
+    return _read_parquet(path, columns, optional)
 
 
-def _read_parquet(path: str, columns: Mapping[str, str]) -> Iterator[Row]:
+def _read_parquet(path: str, columns: Mapping[str, str], optional: Sequence[str]) -> Iterator[Row]:
     name = source_name(path)
     if path == STDIN:
         raise DataError("Parquet cannot be read from standard input: name the file")
@@ -46,10 +49,10 @@ def _read_parquet(path: str, columns: Mapping[str, str]) -> Iterator[Row]:
     try:
         with ParquetFile(path) as file:
             schema = file.schema_arrow
-            _require_columns(columns, schema.names, name)
+            read = _require_columns(columns, optional, schema.names, name)
             metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
             features = metadata.get("info", {}).get("features") or {}
-            for batch in file.iter_batches(batch_size=1024, columns=list(columns)):
+            for batch in file.iter_batches(batch_size=1024, columns=read):
                 for fields in batch.to_pylist():
                     number += 1
                     yield _row_with_class_names(number, fields, features, name)
@@ -59,7 +62,9 @@ def _read_parquet(path: str, columns: Mapping[str, str]) -> Iterator[Row]:
         ) from error
 
 
-def _read_hub(path: str, columns: Mapping[str, str], split: str) -> Iterator[Row]:
+def _read_hub(
+    path: str, columns: Mapping[str, str], split: str, optional: Sequence[str]
+) -> Iterator[Row]:
     dataset_name, _, config = path.removeprefix(HUB_PREFIX).partition(":")
     if not dataset_name:
         raise UsageError(f"{path} names no data set: say hf:NAME or hf:NAME:CONFIG")
@@ -74,9 +79,9 @@ def _read_hub(path: str, columns: Mapping[str, str], split: str) -> Iterator[Row
         datasets.disable_progress_bars()
     try:
         dataset = datasets.load_dataset(dataset_name, config or None, split=split)
-        _require_columns(columns, dataset.column_names, path)
+        read = _require_columns(columns, optional, dataset.column_names, path)
         features = dataset.features.to_dict()
-        for number, fields in enumerate(dataset.select_columns(list(columns)), 1):
+        for number, fields in enumerate(dataset.select_columns(read), 1):
             yield _row_with_class_names(number, fields, features, path)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
@@ -84,10 +89,14 @@ def _read_hub(path: str, columns: Mapping[str, str], split: str) -> Iterator[Row
         ) from error
 
 
-def _require_columns(columns: Mapping[str, str], available: list[str], name: str) -> None:
+def _require_columns(
+    columns: Mapping[str, str], optional: Sequence[str], available: list[str], name: str
+) -> list[str]:
+    """Return the columns to read; raises DataError if one of `columns` is missing."""
     for column, option in columns.items():
         if column not in available:
             raise missing_column(name, column, option, available)
+    return [*columns, *(name for name in optional if name in available and name not in columns)]
 
 
 def _one_line(error: Exception) -> str:

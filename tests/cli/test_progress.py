@@ -384,6 +384,11 @@ def test_distillation_is_told_of(lines: Lines) -> None:
         f"11 unlabelled texts left out, which are validation {SUMMARY.unit} but for case, "
         "punctuation and white space"
     ) in found
+    grouped = lines(replace(PREPARED, summary=replace(summary, shared_groups=0)))
+    assert (
+        f"11 unlabelled texts left out, which are validation {SUMMARY.unit} but for case, "
+        "punctuation and white space, or of groups that validation has"
+    ) in grouped
     assert (
         "the time allows for the first 3,456 of the unlabelled texts: give more minutes to use "
         "all of them"

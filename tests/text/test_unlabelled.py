@@ -11,7 +11,7 @@ import pytest
 
 from rnntext.errors import DataError
 from rnntext.text.formats import DataOptions
-from rnntext.text.labelled import Labelled
+from rnntext.text.labelled import Labelled, has_fasttext
 from rnntext.text.unlabelled import read_unlabelled
 
 TEXTS = ["naïve café", "你好 🙂", "a,b\tc"]
@@ -48,6 +48,52 @@ def test_each_row_of_a_table_is_a_text(tmp_path: Path) -> None:
     assert texts(tsv, csv, text_column="review") == ["one", "naïve 你好", *expected]
     with pytest.raises(DataError, match=r"rows\.csv has no column 'text'.*--text-column"):
         texts(csv)
+
+
+def test_labels_of_fasttext_lines_are_no_part_of_a_text(tmp_path: Path) -> None:
+    path, mixed = tmp_path / "all.txt", tmp_path / "mixed.txt"
+    path.write_text(
+        "__label__a __label__b one\n\n__label__c\ttwo __label__d\n__label__e\n", "utf-8"
+    )
+    assert texts(path) == ["one", "two __label__d"]
+    # Of lines that are not all labelled only the labelled data can tell.
+    lines = ["__label__a one", "two", "", "__label__b three"]
+    mixed.write_text("\n".join(lines), "utf-8")
+    assert texts(mixed) == [line for line in lines if line]
+    found = read_unlabelled([str(mixed)], DataOptions(), fasttext=True)
+    assert [(e.text, e.line) for e in found] == [("one", 1), ("two", 2), ("three", 4)]
+
+
+def test_labelled_data_tell_whether_lines_may_have_labels(tmp_path: Path) -> None:
+    def has(content: str, name: str = "data", **options: Any) -> bool:
+        (tmp_path / name).write_text(content, "utf-8")
+        return has_fasttext([str(tmp_path), str(tmp_path / name)], DataOptions(**options))
+
+    assert has("__label__a one\n")
+    assert has("one\n", format="fasttext")
+    assert not has("label,text\na,__label__a one\n")
+    assert not has("__label__a,text\n", "data.csv")
+
+
+def test_a_group_is_read_where_there_is_a_column_of_them(tmp_path: Path) -> None:
+    table, other, lines = (tmp_path / name for name in ("a.jsonl", "b.csv", "c.txt"))
+    table.write_text('{"text": "one", "film": 7}\n{"text": "two"}\n', "utf-8")
+    other.write_text("text,film\nthree,x\nfour,\n", "utf-8")
+    lines.write_text("five\n", "utf-8")
+
+    def groups(**options: Any) -> list[str | None]:
+        paths = [*map(str, (table, other, lines))]
+        return [e.group for e in read_unlabelled(paths, DataOptions(**options))]
+
+    assert groups(group_column="film") == ["7", None, "x", None, None]
+    assert groups(group_column="author") == groups() == [None] * 5
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow")
+    path = tmp_path / "d.parquet"
+    parquet.write_table(pyarrow.table({"text": ["one"], "film": ["x"], "more": [1]}), path)
+    for column, group in (("film", "x"), ("author", None)):
+        (found,) = read_unlabelled([str(path)], DataOptions(group_column=column))
+        assert (found.text, found.group) == ("one", group)
 
 
 def test_each_file_of_a_directory_is_a_text(tmp_path: Path) -> None:

@@ -56,10 +56,10 @@ class ExampleSchema(ABC, Generic[Example]):
         """A function that reads `paths` from the start each time it is called."""
 
     def unlabelled_reader(
-        self, paths: Sequence[str], reading: DataOptions
+        self, paths: Sequence[str], labelled: Sequence[str], reading: DataOptions
     ) -> Callable[[], Iterator[Example]]:
-        """A function that reads examples without labels from `paths`; of a task that has no option
-        `--unlabelled` nothing is read."""
+        """A function that reads examples without labels from `paths`, whose format may be that of
+        the `labelled` files; of a task that has no option `--unlabelled` nothing is read."""
         return lambda: iter(())
 
     @abstractmethod

@@ -1,12 +1,12 @@
 """Training examples without labels, from files to the examples that are encoded.
 
-Knows: which of them are left out, because validation has them, and how many a time budget allows.
-Does not know: how they are encoded (`prepare_examples.py`), or who answers them.
+Knows: which of them are left out, because validation has them or their group, and how many a time
+budget allows. Does not know: how they are encoded (`prepare_examples.py`), or who answers them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import Generic
 
@@ -19,7 +19,8 @@ from rnntext.training.options import TrainingOptions
 
 
 class UnlabelledExamples(Generic[Example]):
-    """The examples of `--unlabelled` that are no near duplicates of validation examples.
+    """The examples of `--unlabelled` that are no near duplicates of validation examples, and of
+    no group that validation has.
 
     They are read once here, to count them, and again by each `read`; of the validation examples
     only fingerprints are held.
@@ -30,11 +31,12 @@ class UnlabelledExamples(Generic[Example]):
         schema: ExampleSchema[Example],
         options: TrainingOptions,
         reading: DataOptions,
-        valid: Iterable[Example],
+        valid: Collection[Example],
         spent: ShareSpent,
     ) -> None:
         self._schema = schema
         self._valid = {fingerprint(schema.content(example)) for example in valid}
+        self._groups = {example.group for example in valid} - {None}
         self.read_count = self.left_out = self.characters = 0
         # The time budget ended the scan, or an input was copied in part.
         self.cut = options.unlabelled_part is not None
@@ -42,7 +44,7 @@ class UnlabelledExamples(Generic[Example]):
         self.cut |= any(copies[path].truncated for path in options.unlabelled if path in copies)
         most, most_encoded = options.unlabelled_part or (0, 0)
         self.most_encoded = most_encoded or None
-        self._reader = schema.unlabelled_reader(options.unlabelled, reading)
+        self._reader = schema.unlabelled_reader(options.unlabelled, options.data, reading)
         if options.unlabelled:
             self._scan(most or None, spent)
 
@@ -69,4 +71,6 @@ class UnlabelledExamples(Generic[Example]):
         return (example for example in examples if not self._is_valid(example))
 
     def _is_valid(self, example: Example) -> bool:
+        if example.group in self._groups:
+            return True
         return fingerprint(self._schema.content(example)) in self._valid

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from rnntext.text.formats import DataOptions
-from rnntext.text.labelled import Labelled, read_labelled
+from rnntext.text.labelled import Labelled, has_fasttext, read_labelled
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.text.unlabelled import read_unlabelled
 from rnntext.training.data.example_schema import EncodedRows, ExampleSchema
@@ -34,9 +34,10 @@ class DocumentSchema(ExampleSchema[Labelled]):
         return partial(read_labelled, paths, reading)
 
     def unlabelled_reader(
-        self, paths: Sequence[str], reading: DataOptions
+        self, paths: Sequence[str], labelled: Sequence[str], reading: DataOptions
     ) -> Callable[[], Iterator[Labelled]]:
-        return partial(read_unlabelled, paths, reading)
+        fasttext = bool(paths) and has_fasttext(labelled, reading)
+        return partial(read_unlabelled, paths, reading, fasttext=fasttext)
 
     def content(self, example: Labelled) -> tuple[str, ...]:
         return (example.text,)

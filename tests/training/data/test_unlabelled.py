@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,49 @@ def test_near_duplicates_of_validation_texts_are_left_out(data: str, tmp_path: P
     assert texts(loaded)[54:] == [MORE[0], train, MORE[1]]
     summary = loaded.summary
     assert (summary.unlabelled, summary.unlabelled_read, summary.unlabelled_left_out) == (3, 5, 2)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_texts_of_groups_that_validation_has_are_left_out(named: bool, tmp_path: Path) -> None:
+    def rows(name: str, films: range, start: int, **more: str) -> str:
+        found = [
+            {"text": f"{SAMPLE} {start + n}", "label": "np"[n % 2], "film": f"f{n % len(films)}"}
+            for n in range(10 * len(films))
+        ]
+        return write(tmp_path / name, *(json.dumps({**row, **more}) for row in found))
+
+    data = rows("d.jsonl", range(20), 0)
+    options: dict[str, Any] = {"group_column": "film"}
+    if named:
+        options["valid"] = rows("v.jsonl", range(3), 900)
+    valid = load(data, **options).examples.valid_texts
+    of_valid = valid.read(range(len(valid.rows)))
+    films = {"f0", "f1", "f2"}
+    if not named:
+        films = {f"f{int(text.rsplit(' ', 1)[1]) % 20}" for text in of_valid}
+        assert 0 < len(films) < 20
+    more = rows("u.jsonl", range(20), 5000)
+    found = load(data, more, write(tmp_path / "u.txt", *MORE), **options)
+    expected = [
+        row["text"]
+        for row in map(json.loads, Path(more).read_text("utf-8").splitlines())
+        if row["film"] not in films
+    ]
+    # A file without the column says nothing of groups.
+    assert texts(found)[found.examples.labelled :] == [*expected, *MORE]
+    assert found.summary.unlabelled_left_out == 10 * len(films)
+    # Without the option the column is one like any other.
+    assert load(data, more).summary.unlabelled_left_out == 0
+
+
+def test_the_format_of_the_labelled_data_tells_of_labels_in_lines(tmp_path: Path) -> None:
+    rows = [f"__label__{'np'[n % 2]} {SAMPLE} {n}" for n in range(60)]
+    data, more = write(tmp_path / "d.txt", *rows), [MORE[0], f"__label__n {MORE[1]}"]
+    loaded = load(data, write(tmp_path / "more.txt", *more))
+    assert texts(loaded)[54:] == MORE[:2]
+    assert "__label__" not in loaded.tokenizer.to_json()
+    csv = table(tmp_path / "d.jsonl", [(row[11:], row[9]) for row in rows])
+    assert texts(load(csv, str(tmp_path / "more.txt")))[54:] == more
 
 
 def test_the_cache_knows_their_bytes(data: str, tmp_path: Path) -> None:
