@@ -150,9 +150,9 @@ def train_events(
 
     began = time.perf_counter()  # before PyTorch is imported, which a time budget includes
     given: dict[str, Any] = dict(options)
-    names = [field.name for field in fields(ExecutionOptions)]
     if "unlabelled" in given:
         given["unlabelled"] = tuple(_names("unlabelled", given["unlabelled"]))
+    names = [field.name for field in fields(ExecutionOptions)]
     execution = ExecutionOptions(**{name: given.pop(name) for name in names if name in given})
     chosen = TrainingOptions(task, tuple(_names("data", data)), **given)
     execution.check_with(chosen)

@@ -30,8 +30,14 @@ class TaskInfo:
     has_labels: bool
     # Metrics that `plot` draws, in order of preference. A run logs at least the last.
     metrics: tuple[str, ...]
-    # The metric of an evaluation for each name that `--select` knows.
+    # The metric of an evaluation for each name that `--select` shows.
     selectors: Mapping[str, str]
+
+    def selector(self, name: str) -> str | None:
+        """Return the one name, of those of a metric, that `config.json` has for what a user calls
+        `name`: one of `selectors`, or the metric's own name. None for other names."""
+        metric = self.selectors.get(name, name)
+        return next((known for known, of in self.selectors.items() if of == metric), None)
 
 
 TASKS = {
@@ -57,7 +63,6 @@ TASKS = {
             metrics=("micro_f1", "accuracy"),
             selectors={
                 "loss": "log_loss",
-                "log_loss": "log_loss",
                 "accuracy": "accuracy",
                 "macro_f1": "macro_f1",
                 "micro_f1": "micro_f1",

@@ -69,7 +69,7 @@ def _option(name: str, declaration: Declaration, task: str | None) -> Any:
         declare = path_option
     return declare(
         declaration.flags(name),
-        metavar=declaration.metavar,
+        metavar=declaration.metavar_of(task),
         help=declaration.help_text,
         hidden=task is not None and task not in declaration.tasks,
         rich_help_panel=declaration.panel,

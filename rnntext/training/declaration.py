@@ -6,7 +6,9 @@ Knows: the fields of a declaration, and the checks that follow from it. Does not
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import field, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnntext.arguments import Range, check_path
@@ -33,6 +35,11 @@ class Declaration(NamedTuple):
     negatable: bool = False  # `--no-NAME` switches the option off
     set_by_init: bool = False  # the model that --init names determines the value
     ignored_elsewhere: bool = False  # other tasks accept the option, though they do not use it
+    metavars: Mapping[str, str] = MappingProxyType({})  # in the help of each task
+
+    def metavar_of(self, task: str | None) -> str | None:
+        """The metavar in the help of a task; None: of no one task."""
+        return self.metavar if task is None else self.metavars.get(task, self.metavar)
 
     def flags(self, name: str) -> str:
         """The flags of the option `name` as Click writes them: `--seed`, `--cache/--no-cache`."""
@@ -53,11 +60,12 @@ def option(
     negatable: bool = False,
     set_by_init: bool = False,
     ignored_elsewhere: bool = False,
+    metavars: Mapping[str, str] = MappingProxyType({}),
 ) -> Any:
     """A dataclass field that carries its `Declaration`; `metavar` defaults to the choices."""
     declaration = Declaration(
         changes_data, help_text, metavar or "|".join(choices) or None, panel, tasks, choices,
-        within, is_path, negatable, set_by_init, ignored_elsewhere,
+        within, is_path, negatable, set_by_init, ignored_elsewhere, metavars,
     )  # fmt: skip
     return field(default=default, metadata={_DECLARATION: declaration})
 

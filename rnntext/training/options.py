@@ -302,9 +302,9 @@ class TrainingOptions:
     )
     select: str | None = option(
         None,
-        "Validation metric that chooses the best weights and ends a run on a plateau: loss, "
-        "accuracy, macro_f1 or micro_f1 of a classifier, f1 of spans, perplexity.",
+        "Validation metric that chooses the best weights and ends a run on a plateau.",
         metavar="METRIC",
+        metavars={name: "|".join(task.selectors) for name, task in TASKS.items()},
         panel=TRAINING,
         changes_data=False,
     )
@@ -390,7 +390,11 @@ class TrainingOptions:
         for path in self.data:
             check_path("DATA", path)
         check_values(self)
-        one_of("--select", self.select, tuple(TASKS[self.task].selectors))
+        if self.select is not None:
+            task = TASKS[self.task]
+            known = task.selector(self.select)
+            one_of("--select", known or self.select, tuple(task.selectors))
+            object.__setattr__(self, "select", known)
         if self.select == "micro_f1" and not self.multi_label:
             raise UsageError(
                 "--select micro_f1 is for --multi-label: with one label it is accuracy"

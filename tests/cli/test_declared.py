@@ -26,8 +26,9 @@ class Options:
     )
     cache: bool = option(True, "Keep it.", panel="Data", changes_data=True, negatable=True)
     tag_column: str = option(
-        "upos", "A column.", panel="Data", changes_data=True, metavar="NAME", tasks=("tag",)
-    )
+        "upos", "A column.", panel="Data", changes_data=True, metavar="NAME", tasks=("tag",),
+        metavars={"tag": "upos|xpos"},
+    )  # fmt: skip
     size: int | None = option(
         None, "A size.", panel="Model", changes_data=False, metavar="N", within=Range(int, 1, 9)
     )
@@ -81,6 +82,14 @@ def test_options_of_other_tasks_are_hidden() -> None:
     assert "--tag-column" in flags(None)
     assert flags("lm") == [flag for flag in flags(None) if flag != "--tag-column"]
     assert flags("tag") == flags(None)
+
+
+def test_a_metavar_may_be_that_of_the_task() -> None:
+    def metavar(task: str | None) -> str:
+        (found,) = (option[2] for option in shown(Declared(Options), task) if "--tag" in option[0])
+        return str(found)
+
+    assert (metavar("tag"), metavar(None)) == ("upos|xpos", "NAME")
 
 
 @pytest.mark.parametrize(

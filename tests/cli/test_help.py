@@ -53,6 +53,16 @@ def test_train_shows_the_options_of_the_task(task: str, run: Shell) -> None:
     assert {flag_of(name) for name, d in everything if d.help_text and task in d.tasks} < shown
 
 
+def test_select_shows_the_metrics_of_the_task(run: Shell) -> None:
+    for task, metrics in (
+        ("lm", "perplexity|loss"),
+        ("tag", "loss|accuracy|f1"),
+        ("classify", "loss|accuracy|macro_f1|micro_f1"),
+    ):
+        words = run("train", task, "--help").done().text.split()
+        assert words[words.index("--select") + 1] == metrics
+
+
 def test_train_names_the_tasks(run: Shell) -> None:
     found = run("train", "--help").done()
     assert [line.split()[0] for line in found.text.partition("Commands:\n")[2].splitlines()] == [

@@ -73,7 +73,7 @@ def test_flags_of_declarations() -> None:
     without_flag = {name for name, declaration in found.items() if not declaration.help_text}
     assert without_flag == {
         "task", "data", "threads", "part", "plans", "ngrams_texts", "unlabelled_part",
-        "unlabelled_texts",
+        "unlabelled_texts", "unanswered",
     }  # fmt: skip
     assert all(d.panel for name, d in found.items() if name not in without_flag)
 
@@ -358,6 +358,19 @@ def test_the_metric_that_selects(task: str, metrics: dict[str, str]) -> None:
                 TrainingOptions(task, ("x",), select=name)
     with pytest.raises(UsageError, match=r"^--select micro_f1 is for --multi-label"):
         TrainingOptions("classify", ("x",), select="micro_f1")
+
+
+@pytest.mark.parametrize(
+    ("task", "names", "one"),
+    [("classify", ("loss", "log_loss"), "loss"), ("lm", ("perplexity", "loss"), "perplexity")],
+)
+def test_names_of_one_metric_are_one_option(task: str, names: tuple[str, ...], one: str) -> None:
+    """A run that began with one of them goes on with another."""
+    for name in names:
+        made = TrainingOptions(task, ("x",), select=name)
+        read = TrainingOptions.from_json({"task": task, "data": ["x"], "select": name})
+        assert made.to_json()["select"] == one
+        assert made == read == TrainingOptions(task, ("x",)).merged({"select": name})
 
 
 def test_groups_are_for_examples() -> None:
