@@ -37,7 +37,9 @@ def test_the_keywords_are_the_options() -> None:
     """Every option of the command line is a keyword of the same type."""
     options = kinds_of(TrainingOptions)
     # Arguments by position, and those that only repeat a run in minutes.
-    repeating = ("part", "plans", "ngrams_texts", "unlabelled_part", "unlabelled_texts")
+    repeating = (
+        "part", "plans", "ngrams_texts", "unlabelled_part", "unlabelled_texts", "unanswered",
+    )  # fmt: skip
     for name in ("task", "data", *repeating):
         del options[name]
     assert options["unlabelled"] == "tuple"  # of what one name or several make

@@ -92,13 +92,18 @@ def test_a_part_of_the_texts_is_learned_from(
     first, part, broken = tmp_path / "first", tmp_path / "part", tmp_path / "broken"
     succeeded(run(*student(folder, teacher, first), timeout=300))
     content = config(first)
-    content["training"]["options"]["unlabelled_texts"] = 20
+    content["training"]["options"] |= {"unlabelled_texts": 20, "unanswered": 7}
     (tmp_path / "config.json").write_text(json.dumps(content), "utf-8")
     repeat = ["train", "classify", "--config", tmp_path / "config.json"]
     found = succeeded(run(*repeat, "-o", part, timeout=300))
     assert "a random 20 of the 60 unlabelled texts, " in found.err
     assert "as many as in the run that is repeated" in found.err
-    assert config(part)["training"]["distilled"]["unlabelled"] == 20
+    train, valid = (config(part)["data"][name] for name in ("train", "valid"))
+    gold = train + valid
+    assert f"a random {gold - 7} of the {gold} texts with labels, and the others" in found.err
+    assert f"the teacher sage answered {gold - 7 + 20} texts" in found.err
+    distilled = config(part)["training"]["distilled"]
+    assert (distilled["unlabelled"], distilled["unanswered"]) == (20, 7)
     assert config(part)["data"]["unlabelled"] == 60
     assert found.pairs["ngrams_texts"] == str(content["data"]["train"] + 20)
     assert weights(part) != weights(first)

@@ -147,7 +147,7 @@ def seen_validation(
     if taught is not None and taught.seen_valid:
         return (
             "the teacher's own teacher had learned from validation texts, or may have, "
-            f"{too_good}: give all these runs the same --valid"
+            f"{too_good}: give all three runs the same --valid, and none of its texts in DATA"
         )
     return ""
 
