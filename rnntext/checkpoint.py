@@ -49,10 +49,17 @@ MODEL_CARD = "README.md"
 TRAINING_STATE = "training-state/"  # a folder: its files are named "training-state/..."
 
 LOCK = ".lock"  # of the process that writes into the directory, see `claim.py`
-SEARCH = ".tuning"  # a folder: a search that is not finished, see `training/tuning.py`
+# A folder: a search that is not finished, see `training/tuning.py`. Without its state it is what a
+# killed process left behind.
+SEARCH = ".tuning"
+SEARCH_STATE = "search.json"
 
 _NEXT = ".next"
-_TEMPORARY = re.compile(rf"\.(?:next|tuning)\.tmp-{OWNER}")
+_TEMPORARY = re.compile(rf"\.(?:next|tuning|tuning\.old)\.tmp-{OWNER}")
+# What a search has in its folder.
+_OF_SEARCH = re.compile(
+    rf"(\.?{re.escape(SEARCH_STATE)}|\.?{re.escape(NGRAMS)})(\.\d+)?|trial-\d+|final"
+)
 # A downloaded `config.json` is not trusted: it may name no absolute or hidden path and no "..".
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*")
 _CHUNK = 1 << 20
@@ -100,18 +107,26 @@ def check_target(directory: Path, force: bool) -> None:
 
     Raises UsageError if it is not a directory, cannot be written, or is not empty; with `force` it
     may hold a checkpoint and an unfinished search, but nothing else. What a killed process left
-    behind is ignored: the temporary folder of a save, and a lock.
+    behind is ignored: the temporary folder of a save, a search without a state, and a lock.
     """
     if os.path.lexists(directory) and not os.path.isdir(directory):  # a file, a broken link
         raise UsageError(f"{directory} is not a directory: name another with -o")
     try:
-        names = [name for name in os.listdir(directory) if not _is_passing(name)]
+        names = {name for name in os.listdir(directory) if not _is_passing(name)}
+        foreign = _foreign_in_search(directory / SEARCH) if SEARCH in names else None
     except FileNotFoundError:
-        names = []
+        names, foreign = set(), None
     except OSError as error:  # also a name too long, or a parent that is a file
         raise UsageError(
             f"cannot use {directory}: {error.strerror}; name another with -o"
         ) from None
+    if foreign is not None:
+        raise UsageError(
+            f"{foreign} is not part of a search, and a run would remove it: move it, or name"
+            " another directory with -o"
+        )
+    if SEARCH in names and not (directory / SEARCH / SEARCH_STATE).is_file():
+        names.remove(SEARCH)
     if SEARCH in names and not force:
         raise UsageError(
             f"{directory} holds a search that is not finished: add --resume to go on, --force to"
@@ -122,7 +137,7 @@ def check_target(directory: Path, force: bool) -> None:
             f"{directory} exists and is not empty: add --force to replace it,"
             " or name another with -o"
         )
-    if set(names) - {SEARCH} and not is_checkpoint(directory):
+    if names - {SEARCH} and not is_checkpoint(directory):
         raise UsageError(
             f"{directory} holds files that are not an rnntext checkpoint, and --force does not"
             " replace those: name another with -o"
@@ -199,6 +214,15 @@ def _is_safe(name: str) -> bool:
 
 def _is_passing(name: str) -> bool:
     return name == LOCK or _TEMPORARY.fullmatch(name) is not None
+
+
+def _foreign_in_search(folder: Path) -> Path | None:
+    """Return what stands in the place of a search, or in its folder, and is not part of one; None
+    if nothing does. Raises OSError."""
+    if folder.is_symlink() or not folder.is_dir():
+        return folder
+    names = sorted(os.listdir(folder))
+    return next((folder / name for name in names if not _OF_SEARCH.fullmatch(name)), None)
 
 
 def is_checkpoint(directory: Path) -> bool:

@@ -546,6 +546,7 @@ def test_a_search_is_resumed_or_replaced(tmp_path: Path, model: Path) -> None:
     alone = tmp_path / "alone"
     for directory in (alone, model):
         (directory / checkpoint.SEARCH).mkdir(parents=True)
+        (directory / checkpoint.SEARCH / checkpoint.SEARCH_STATE).touch()
         assert refusal(directory, False) == (
             f"{directory} holds a search that is not finished: add --resume to go on, --force to "
             "start anew, or name another with -o"
@@ -553,6 +554,30 @@ def test_a_search_is_resumed_or_replaced(tmp_path: Path, model: Path) -> None:
         check_target(directory, True)
     (alone / "diary.txt").touch()
     assert "are not an rnntext checkpoint" in refusal(alone, True)
+
+
+def test_a_search_without_a_state_is_ignored(tmp_path: Path) -> None:
+    search = tmp_path / checkpoint.SEARCH
+    search.mkdir()
+    check_target(tmp_path, False)
+    for name in ("final", "trial-12", "ngrams.safetensors", ".search.json.77"):
+        (search / name).touch()
+    check_target(tmp_path, False)
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_a_persons_files_in_the_place_of_a_search(tmp_path: Path, force: bool) -> None:
+    search = tmp_path / checkpoint.SEARCH
+    search.mkdir()
+    (search / "trial-one").touch()
+    assert refusal(tmp_path, force) == (
+        f"{search / 'trial-one'} is not part of a search, and a run would remove it: move it, or "
+        "name another directory with -o"
+    )
+    (search / "trial-one").unlink()
+    search.rmdir()
+    search.touch()
+    assert f"{search} is not part of a search" in refusal(tmp_path, force)
 
 
 def test_a_persons_other_files_are_never_replaced(tmp_path: Path) -> None:

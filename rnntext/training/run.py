@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnntext import checkpoint
 from rnntext.claim import Claim
 from rnntext.errors import CheckpointError, TrainingError, UsageError
 from rnntext.training.engine.distributed import Ranks, group
@@ -36,9 +35,7 @@ from rnntext.training.events import (
     Stopped,
 )
 from rnntext.training.execution_options import ExecutionOptions
-from rnntext.training.memory_needs import (
-    smaller_batch,
-)
+from rnntext.training.memory_needs import smaller_batch
 from rnntext.training.onnx.from_network import export, numpy_weights, verify
 from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence import resume as resuming
@@ -91,11 +88,7 @@ def run(
         destination = Destination(directory, Claim(directory, "training"))
         # A run that is finished is only reported, which needs no claim.
         if ranks.is_main and not (resume and resuming.is_finished(directory)):
-            destination.claim.check()  # a better reason than the files that it wrote
-            checkpoint.check_target(directory, execution.force or resume)
-            stack.enter_context(destination.claim)
-            if not resume:  # another run may have ended meanwhile
-                checkpoint.check_target(directory, execution.force)
+            stack.enter_context(destination.claimed(force=execution.force, resume=resume))
         saved_run = resuming.find_saved_run(directory, ranks) if resume else None
         if saved_run is not None:
             options = saved_run.merge_options(options, ranks.size)

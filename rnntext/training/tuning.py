@@ -100,10 +100,13 @@ def train(
     if resumes or (execution.tune is not None and not _holds_run(directory, execution.resume)):
         yield from Tuning(options, directory, execution, stop_asked, began).events()
         return
-    if execution.force:
-        Claim(directory, "training").check()
-        folder.discard()
-    yield from running.run(options, directory, execution, stop_asked=stop_asked, began=began)
+    run = running.run(options, directory, execution, stop_asked=stop_asked, began=began)
+    for event in run:
+        if isinstance(event, Ready):
+            # The run holds the directory, and has data and a model to put in place of a search:
+            # the one that --force replaces, or what is left of one without a state.
+            folder.discard()
+        yield event
 
 
 def _holds_run(directory: Path, resume: bool) -> bool:
@@ -156,26 +159,24 @@ class Tuning:
             raise UsageError("--tune runs in a single process: start it without torchrun")
         resume, force = self._execution.resume, self._execution.force
         destination = Destination(self._directory, Claim(self._directory, "training"))
-        destination.claim.check()
-        checkpoint.check_target(self._directory, force or resume)
-        with ExitStack() as stack:
-            stack.enter_context(destination.claim)
-            checkpoint.check_target(self._directory, force or resume)
+        with destination.claimed(force=force, resume=resume), ExitStack() as stack:
             if resume and self._folder.has_search():
                 self._restore()
             elif not self._options.data:
                 raise UsageError(
                     f"{self._directory} holds no run to go on with: name the data files"
                 )
-            else:
-                self._folder.discard()
+            with explain_out_of_memory(smaller_batch(self._options)):
+                prepared = yield from self._prepare()
+            if self._saved is None:
+                self._begin(prepared)
+            # Until here the folder may hold an earlier search, which an error leaves there.
             stack.callback(self._discard_if_empty)
-            yield from self._search_and_train(destination)
+            yield from self._search_and_train(prepared, destination)
 
     def _discard_if_empty(self) -> None:
         """Remove the folder if nothing in it is worth going on with."""
-        tried = self._saved is not None and any(row.done for row in self._saved.table)
-        if not (tried or self._folder.has_saved_run()):
+        if not (any(row.done for row in self._state.table) or self._folder.has_saved_run()):
             self._folder.discard()
 
     def _restore(self) -> None:
@@ -200,11 +201,7 @@ class Tuning:
     def _elapsed(self) -> float:
         return self._clock() - self._began
 
-    def _search_and_train(self, destination: Destination) -> Iterator[Event]:
-        with explain_out_of_memory(smaller_batch(self._options)):
-            prepared = yield from self._prepare()
-        if self._saved is None:
-            self._begin(prepared)
+    def _search_and_train(self, prepared: _Prepared, destination: Destination) -> Iterator[Event]:
         yield self._planned(prepared)
         yield Ready()
         search = None
@@ -257,17 +254,16 @@ class Tuning:
     def _begin(self, prepared: _Prepared) -> None:
         spent = self._elapsed()
         left = 60 * self._minutes - spent
-        self._folder.create(prepared.shared.files)
-        self._save(
-            SearchState(
-                self._options.to_json(),
-                self._minutes,
-                prepared.fingerprint,
-                self._options.part,
-                plan_search(_TRIALS_SHARE * left, len(prepared.candidates)),
-                spent + _LATEST_SHARE * left,
-            )
+        self._saved = SearchState(
+            self._options.to_json(),
+            self._minutes,
+            prepared.fingerprint,
+            self._options.part,
+            plan_search(_TRIALS_SHARE * left, len(prepared.candidates)),
+            spent + _LATEST_SHARE * left,
+            spent,
         )
+        self._folder.create(prepared.shared.files, self._saved)
 
     def _planned(self, prepared: _Prepared) -> SearchPlanned:
         state = self._state

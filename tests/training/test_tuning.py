@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from rnntext import checkpoint
 from rnntext.checkpoint_config import CheckpointConfig
+from rnntext.claim import Claim
 from rnntext.errors import CheckpointError, RnntextError, TrainingError, UsageError
 from rnntext.ngrams import read_notes
 from rnntext.training import run as running
@@ -33,6 +35,7 @@ from rnntext.training.events import (
 from rnntext.training.execution_options import ExecutionOptions
 from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence import resume as resuming
+from rnntext.training.persistence import search_folder
 from rnntext.training.persistence.repeat import repeated_options
 from rnntext.training.persistence.search_folder import SearchFolder
 from rnntext.training.search import trials_in
@@ -529,13 +532,78 @@ def test_a_run_without_a_search_is_not_resumed_with_one(search: Search) -> None:
         list(tuning.train(search.options, search.directory, execution))
 
 
-def test_force_removes_a_search(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+def names_below(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("tune", [None, 40.0])
+@pytest.mark.parametrize("trouble", ["data", "a person's file", "another process"])
+def test_what_cannot_begin_removes_no_search(
+    search: Search, tmp_path: Path, tune: float | None, trouble: str
+) -> None:
+    search(search.runs(wider_is_better, stop_at=3))
+    options, holder = search.options, Claim(search.directory, "training")
+    message = "gone.csv"
+    if trouble == "data":
+        options = replace(options, data=(str(tmp_path / "gone.csv"),))
+    elif trouble == "another process":
+        message = "is in use"
+    else:
+        (search.directory / checkpoint.SEARCH / "notes.txt").write_text("mine")
+        message = "notes.txt is not part of a search"
+    with holder if trouble == "another process" else nullcontext():
+        before = names_below(search.directory)
+        execution = ExecutionOptions(force=True, tune=tune)
+        with pytest.raises(RnntextError, match=message):
+            list(tuning.train(options, search.directory, execution))
+        assert names_below(search.directory) == before
+    if trouble != "a person's file":
+        runs = search.runs(wider_is_better)
+        search(runs, resume=True)
+        assert runs.made[0][0] == "trial-3"
+
+
+def test_force_removes_a_search(search: Search) -> None:
     """Also where the new run has none: --resume would go on with the old search."""
     search(search.runs(wider_is_better, stop_at=3))
-    monkeypatch.setattr(tuning.running, "run", lambda *args, **more: iter([FINISHED]))
-    events = tuning.train(search.options, search.directory, ExecutionOptions(force=True))
-    assert list(events) == [FINISHED]
-    assert not SearchFolder(search.directory).has_search()
+    options = replace(search.options, steps=1)
+    last = list(tuning.train(options, search.directory, ExecutionOptions(force=True)))[-1]
+    assert isinstance(last, Saved)
+    assert last.trials is None
+    assert not SearchFolder(search.directory).path.exists()
+
+
+def test_killed_while_the_folder_is_made(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is there with its state or not at all, and an earlier search is there until then."""
+    write = search_folder.write_durably
+
+    def killed(path: Path, content: bytes) -> None:
+        if path.name == checkpoint.SEARCH_STATE:
+            raise SystemExit
+        write(path, content)
+
+    folder = SearchFolder(search.directory)
+    search(search.runs(wider_is_better, stop_at=3))
+    with monkeypatch.context() as patch:
+        patch.setattr(search_folder, "write_durably", killed)
+        with pytest.raises(SystemExit):
+            search(search.runs(wider_is_better), force=True)
+    assert folder.read().table
+    runs = search.runs(wider_is_better)
+    search(runs, resume=True)
+    assert runs.made[0][0] == "trial-3"
+
+
+def test_a_search_without_a_state_stands_in_no_way(search: Search) -> None:
+    folder = SearchFolder(search.directory)
+    (folder.path / "trial-1").mkdir(parents=True)
+    options = replace(search.options, steps=1)
+    execution = ExecutionOptions(resume=True)
+    assert isinstance(list(tuning.train(options, search.directory, execution))[-1], Saved)
+    assert not folder.path.exists()
+    folder.path.mkdir()
+    assert isinstance(search(search.runs(wider_is_better), force=True)[-1], Saved)
+    assert not folder.path.exists()
 
 
 def test_budgets_exclude_each_other(search: Search) -> None:
@@ -556,7 +624,7 @@ def test_interrupted_while_the_model_is_moved(
 
     for name in ("install", "discard"):
         with monkeypatch.context() as patch:
-            # The first call of `discard` is before the search.
+            # The first call of `discard` is when the search begins.
             target = SearchFolder.discard
             calls = iter([target] if name == "discard" else [])
             patch.setattr(SearchFolder, name, lambda *a, calls=calls: next(calls, interrupt)(*a))

@@ -12,7 +12,8 @@ import shlex
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,18 @@ class Destination:
 
     def __init__(self, directory: Path, claim: Claim) -> None:
         self.directory, self.claim = directory, claim
+
+    @contextmanager
+    def claimed(self, *, force: bool, resume: bool) -> Iterator[None]:
+        """Hold the directory while the `with` block runs, if a run may write there: `force`: in
+        place of what it holds, `resume`: it goes on with that. Raises UsageError as
+        `checkpoint.check_target` does, and CheckpointError if another process holds it."""
+        self.claim.check()  # a better reason than the files that it wrote
+        checkpoint.check_target(self.directory, force or resume)
+        with self.claim:
+            # Another run may have ended meanwhile.
+            checkpoint.check_target(self.directory, force or resume)
+            yield
 
     def save(
         self, files: Mapping[str, bytes | Path], config: Mapping[str, Any], *, force: bool

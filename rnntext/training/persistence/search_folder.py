@@ -23,12 +23,12 @@ from typing import Any
 
 from rnntext import checkpoint
 from rnntext.errors import CheckpointError
-from rnntext.files import owner, write_durably, write_error
+from rnntext.files import flush_directory, owner, write_durably, write_error
 from rnntext.json_fields import read_record
 from rnntext.training.persistence.destination import Destination
 from rnntext.training.search import Plan, Trial, table_of
 
-_STATE = "search.json"
+_STATE = checkpoint.SEARCH_STATE
 _TRIAL = "trial-"
 # Fields of a line of the log that are no metrics.
 _NO_METRICS = ("event", "step", "epoch", "loss", "seconds", "best")
@@ -78,14 +78,23 @@ class SearchFolder:
             return any(checkpoint.is_checkpoint(place) for place in self.path.iterdir())
         return False
 
-    def create(self, files: Mapping[str, bytes]) -> None:
-        """Make the folder with the files that its runs share. Raises CheckpointError."""
+    def create(self, files: Mapping[str, bytes], state: SearchState) -> None:
+        """Make the folder, with the files that its runs share and the state, in place of the one
+        that is there. It is there with all of that or not at all. Raises CheckpointError; an
+        earlier search is then what it was."""
+        made = self.directory / f"{checkpoint.SEARCH}.tmp-{owner()}"
+        shutil.rmtree(made, ignore_errors=True)
         try:
-            self.path.mkdir()
-            for name, content in files.items():
-                write_durably(self.path / name, content)
+            made.mkdir()
+            for name, content in {**files, _STATE: _content(state)}.items():
+                write_durably(made / name, content)
+            self.discard()
+            os.rename(made, self.path)
+            flush_directory(self.directory)
         except OSError as error:
             raise CheckpointError(write_error(self.path, error)) from error
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
 
     def linear_model(self) -> dict[str, bytes]:
         """Return the linear model that the runs share, by name; nothing without one."""
@@ -110,7 +119,7 @@ class SearchFolder:
         """Raises CheckpointError; the file is then what it was."""
         path = self.path / _STATE
         try:
-            write_durably(path, json.dumps(asdict(state), indent=1).encode())
+            write_durably(path, _content(state))
         except OSError as error:
             raise CheckpointError(write_error(path, error)) from error
 
@@ -123,7 +132,7 @@ class SearchFolder:
     def discard(self) -> None:
         """Remove the folder. It is renamed first, so that a process that is killed meanwhile leaves
         no part of a search."""
-        aside = self.directory / f"{checkpoint.SEARCH}.tmp-{owner()}"
+        aside = self.directory / f"{checkpoint.SEARCH}.old.tmp-{owner()}"
         shutil.rmtree(aside, ignore_errors=True)
         with contextlib.suppress(OSError):
             os.rename(self.path, aside)
@@ -142,6 +151,10 @@ class SearchFolder:
             card = card.replace("\n\nTrained with\n", f"\n- {remark}\n\nTrained with\n", 1)
             files[checkpoint.MODEL_CARD] = card.encode()
         destination.save_or_keep(files, found.config, force=True, noun="model")
+
+
+def _content(state: SearchState) -> bytes:
+    return json.dumps(asdict(state), indent=1).encode()
 
 
 def best_metrics(place: Path) -> dict[str, float]:
