@@ -127,6 +127,7 @@ class _Prepared(NamedTuple):
 
     shared: Shared
     fingerprint: str
+    valid_digest: str
     candidates: list[Changes]
     names: tuple[str, ...]  # of the options that are searched
 
@@ -234,11 +235,9 @@ class Tuning:
         began = self._began if self._saved is None else None
         setup = set_up(timed, began, self._execution.cache)
         summary = setup.data.summary
-        if self._saved is not None and summary.fingerprint != self._saved.fingerprint:
-            raise UsageError(
-                f"the training data are not those of the search that {self._directory} holds: give "
-                "the same to go on, or start anew with --force"
-            )
+        digest = setup.validation_digest
+        if self._saved is not None:
+            self._require_same_data(self._saved, summary.fingerprint, digest)
         yield setup.prepared
         files = {} if self._saved is None else self._folder.linear_model()
         yield from setup.objective.prepare(files)
@@ -247,9 +246,21 @@ class Tuning:
         return _Prepared(
             Shared(setup.data, setup.objective.files({}), self._directory, is_trial=True),
             summary.fingerprint,
+            digest,
             draw_candidates(dimensions, setup.recipe, _MOST_CANDIDATES, self._options.seed),
             tuple(dimension.option for dimension in dimensions),
         )
+
+    def _require_same_data(self, state: SearchState, fingerprint: str, valid_digest: str) -> None:
+        for part, now, then in (
+            ("training", fingerprint, state.fingerprint),
+            ("validation", valid_digest, state.valid_digest),
+        ):
+            if now != then:
+                raise UsageError(
+                    f"the {part} data are not those of the search that {self._directory} holds: "
+                    "give the same to go on, or start anew with --force"
+                )
 
     def _begin(self, prepared: _Prepared) -> None:
         spent = self._elapsed()
@@ -258,6 +269,7 @@ class Tuning:
             self._options.to_json(),
             self._minutes,
             prepared.fingerprint,
+            prepared.valid_digest,
             self._options.part,
             plan_search(_TRIALS_SHARE * left, len(prepared.candidates)),
             spent + _LATEST_SHARE * left,

@@ -416,16 +416,22 @@ def test_a_search_without_a_finished_trial_leaves_nothing(search: Search) -> Non
         ({"seed": 4}, {}, "--seed 4: .* started with 3"),
         ({}, {"tune": 41.0}, "--tune 41: .* started with 40; leave it out"),
         ({"data": "other.csv"}, {}, "the training data are not those of the search"),
+        ({"valid": "other.csv"}, {}, "the validation data are not those of the search"),
     ],
 )
 def test_a_search_goes_on_with_its_options_alone(
     search: Search, changes: dict[str, Any], execution: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
+    given = search.options
+    if "valid" in changes:
+        search.options = replace(given, valid=str(given.data[0]))
     search(search.runs(wider_is_better, stop_at=3))
+    other = tmp_path / "other.csv"
+    other.write_text((CORPORA / "reviews.csv").read_text("utf-8"), "utf-8")
     if "data" in changes:
-        other = tmp_path / "other.csv"
-        other.write_text((CORPORA / "reviews.csv").read_text("utf-8"), "utf-8")
         changes = {"data": (str(other),)}
+    if "valid" in changes:
+        changes = {"valid": str(other)}
     with pytest.raises(UsageError, match=message):
         search(
             search.runs(wider_is_better),

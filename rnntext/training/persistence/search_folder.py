@@ -49,6 +49,7 @@ class SearchState:
     options: dict[str, Any]  # see `TrainingOptions`
     tune: float  # minutes for everything
     fingerprint: str  # of the training data
+    valid_digest: str  # of the validation data
     part: tuple[int, int, int] | None  # see `TrainingOptions`
     plan: Plan | None  # None: there is no search
     trials_until: float  # seconds from the start after which no trial begins
