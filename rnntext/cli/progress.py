@@ -38,6 +38,7 @@ from rnntext.training.events import (
     Tried,
     Trying,
 )
+from rnntext.training.search import is_flattered
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -157,9 +158,10 @@ class Progress:
             case Searched():
                 self._show_searched(event)
             case TrialKept(trial=trial, target=target, final=final, error=error):
+                much = "" if final is None else " by more than chance"
                 reached = error if final is None else f"it reached {target} {final:.4g}"
                 self.print_line(
-                    f"the final run is worse than trial {trial.trial} ({reached}): the model "
+                    f"the final run is{much} worse than trial {trial.trial} ({reached}): the model "
                     f"of that trial is kept, with {target} {trial.metrics[target]:.4g}"
                 )
 
@@ -178,6 +180,9 @@ class Progress:
         else:
             for line in plain_table(event.table, choice.target):
                 self.print_line(line)
+        if event.left_out:
+            several = "trial was" if event.left_out == 1 else "trials were"
+            self.print_line(f"{event.left_out} {several} left out for lack of time")
         self.print_line(decision(choice))
         self.print_line(f"the final run has {event.minutes:.2g} minutes")
 
@@ -199,7 +204,7 @@ class Progress:
             )
 
     def _show_saved(self, event: Saved) -> None:
-        if any(row.chosen and row.options for row in event.trials or ()):
+        if is_flattered(event.trials or ()):
             self.print_line(
                 "the validation data chose the options, so that their figures are a little better "
                 "than on other data: `rnntext evaluate` measures on such"

@@ -33,12 +33,13 @@ def outcome(trial: Trial, target: str) -> str:
 
 
 def table(trials: Sequence[Trial], target: str) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows. A row ends with `chosen`, `failed` or nothing."""
+    """Headings and rows. A row ends with `failed`, `chosen`, `kept` (its model was saved in place
+    of that of the final run), both of these or nothing."""
     names = _shown(trials, target)
     rows = []
     for trial in trials:
         figures = [f"{trial.metrics[n]:.4g}" if n in trial.metrics else "" for n in names]
-        note = "failed" if trial.error is not None else "chosen" if trial.chosen else ""
+        notes = {"failed": not trial.done, "chosen": trial.chosen, "kept": trial.kept}
         rows.append(
             [
                 str(trial.trial),
@@ -46,7 +47,7 @@ def table(trials: Sequence[Trial], target: str) -> tuple[list[str], list[list[st
                 changes(trial.options),
                 f"{trial.steps:,}",
                 *figures,
-                note,
+                ", ".join(name for name, is_so in notes.items() if is_so),
             ]
         )
     return [*_HEADINGS, *names, ""], rows
@@ -73,7 +74,7 @@ def rich_table(trials: Sequence[Trial], target: str) -> Table:
     for heading in headings:
         found.add_column(heading, justify="left" if heading in ("options", "") else "right")
     for row in rows:
-        found.add_row(*map(Text, row), style="bold" if row[-1] == "chosen" else "")
+        found.add_row(*map(Text, row), style="bold" if row[-1] not in ("", "failed") else "")
     return found
 
 

@@ -203,6 +203,7 @@ class Searched:
     table: tuple[Trial, ...]
     choice: Choice
     minutes: float  # of the final run
+    left_out: int = 0  # planned trials for which there was no time
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ class Trial:
     answers: int = 0  # tokens, labels or spans that these figures are about
     error: str | None = None  # why it failed
     chosen: bool = False  # of the options that are chosen: the trial that decided
+    kept: bool = False  # its model is the one that was saved, not that of the final run
 
     @property
     def done(self) -> bool:
@@ -87,9 +88,9 @@ class Trial:
         return self.error is None
 
     def to_json(self) -> dict[str, Any]:
-        """The fields in order; `error` and `chosen` only where they say something."""
+        """The fields in order; the last three only where they say something."""
         content = asdict(self)
-        return {n: v for n, v in content.items() if v or n not in ("error", "chosen")}
+        return {n: v for n, v in content.items() if v or n not in ("error", "chosen", "kept")}
 
 
 def table_of(trials: Sequence[Trial]) -> bytes:
@@ -140,6 +141,30 @@ def margin_of(trial: Trial, target: str) -> float:
     return math.sqrt(max(0.0, found * (1 - found)) / n)
 
 
+def is_better(trial: Trial, other: Trial, target: str) -> bool:
+    """Return True if a trial is better than another by more than chance, or the other failed."""
+    reached = score(other, target)
+    return reached == -math.inf or score(trial, target) - reached > margin_of(other, target)
+
+
+def saved_options(table: Sequence[Trial]) -> dict[str, Any]:
+    """Return the options, beside those of the defaults, of the model that a search saved with this
+    table: of the trial that was kept, or else of the one that decided."""
+    rows = [row for row in table if row.kept] or [row for row in table if row.chosen]
+    return rows[0].options if rows else {}
+
+
+def is_flattered(table: Sequence[Trial]) -> bool:
+    """Return True if the figures of the saved model are the best of several on the same data, and
+    not simply those of the defaults."""
+    return bool(saved_options(table)) or any(row.kept for row in table)
+
+
+def _done(table: Sequence[Trial], target: str) -> list[Trial]:
+    """Return the trials that have a figure to compare."""
+    return [row for row in table if score(row, target) > -math.inf]
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What a search chose."""
@@ -183,9 +208,7 @@ class Search:
         if number == 1:
             return list(range(self.plan.candidates))
         target = self.target(table)
-        before = [
-            row for row in table if row.round == number - 1 and score(row, target) > -math.inf
-        ]
+        before = [row for row in _done(table, target) if row.round == number - 1]
         ranked = sorted(before, key=lambda row: -score(row, target))
         others = [row.candidate for row in ranked if row.candidate != 0]
         defaults = [0] if len(others) < len(ranked) else []
@@ -194,8 +217,17 @@ class Search:
     def best(self, table: Sequence[Trial]) -> Trial | None:
         """Return the trial with the best figure of all rounds, the earliest of equals."""
         target = self.target(table)
-        done = [row for row in table if score(row, target) > -math.inf]
-        return max(done, key=lambda row: score(row, target), default=None)
+        return max(_done(table, target), key=lambda row: score(row, target), default=None)
+
+    def missing(self, table: Sequence[Trial]) -> int:
+        """Return how many trials are still to come if none of them fails."""
+        following = self.next(table)
+        if following is None:
+            return 0
+        number, _ = following
+        here = len(self._entrants(table, number)) - sum(row.round == number for row in table)
+        later = self.plan.trials() - sum(self.plan.size(n) for n in range(1, number + 1))
+        return here + later
 
     def choose(self, table: Sequence[Trial]) -> Choice | None:
         """Choose among the trials of the last round in which the defaults and others are done; None
@@ -207,7 +239,7 @@ class Search:
         the best).
         """
         target = self.target(table)
-        done = [row for row in table if score(row, target) > -math.inf]
+        done = _done(table, target)
         if not done:
             return None
         rounds = sorted({row.round for row in done}, reverse=True)
@@ -220,6 +252,5 @@ class Search:
         default = next((row for row in rows if row.candidate == 0), None)
         if default is None:
             return Choice(target, best, best, None, 0.0)
-        margin = margin_of(default, target)
-        is_better = score(best, target) - score(default, target) > margin
-        return Choice(target, best if is_better else default, best, default, margin)
+        chosen = best if is_better(best, default, target) else default
+        return Choice(target, chosen, best, default, margin_of(default, target))

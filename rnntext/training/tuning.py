@@ -55,7 +55,15 @@ from rnntext.training.persistence.search_folder import (
     SearchState,
     best_metrics,
 )
-from rnntext.training.search import Choice, Search, Trial, plan_search, score
+from rnntext.training.search import (
+    Choice,
+    Search,
+    Trial,
+    is_better,
+    is_flattered,
+    plan_search,
+    saved_options,
+)
 from rnntext.training.search_space import Changes, draw_candidates, searched
 from rnntext.training.setup import Shared, set_up
 from rnntext.training.tasks.base import get_task
@@ -362,7 +370,8 @@ class Tuning:
         if final is None:
             final = self._decide(choice)
             if choice is not None:
-                yield Searched(self._state.table, choice, final.minutes)
+                left_out = 0 if search is None else search.missing(self._state.table)
+                yield Searched(self._state.table, choice, final.minutes, left_out)
         options = replace(self._options, **final.options, minutes=final.minutes)
         saved, failure = None, None
         try:
@@ -393,11 +402,12 @@ class Tuning:
                 found = resuming.find_saved_run(place)
                 assert found is not None  # noqa: S101
                 saved = found.result()
-            is_found = kept is not None or bool(final.options)
-            remark = _remark(self._state.table, choice, prepared.names, is_found)
-            self._folder.install(place, destination, self._state.table, remark)
+            number = 0 if kept is None else kept.trial.trial
+            table = tuple(replace(row, kept=row.trial == number) for row in self._state.table)
+            remark = _remark(table, choice, prepared.names, failure)
+            self._folder.install(place, destination, table, remark)
             self._folder.discard()
-            yield replace(saved, directory=self._directory, trials=self._state.table)
+            yield replace(saved, directory=self._directory, trials=table)
         except KeyboardInterrupt:
             if not (self._stop_asked() and self._folder.has_search()):
                 raise
@@ -414,7 +424,8 @@ class Tuning:
         return final
 
     def _better_trial(self, search: Search, failure: str | None) -> TrialKept | None:
-        """Return the best trial if the final run is worse, or failed for a reason."""
+        """Return the best trial if the final run is worse by more than chance, or failed for a
+        reason. The best of all trials is better than what it stands for, as in the search."""
         table = self._state.table
         best, target = search.best(table), search.target(table)
         if best is None:
@@ -422,7 +433,7 @@ class Tuning:
         if failure is not None:
             return TrialKept(best, target, None, failure)
         reached = replace(best, metrics=best_metrics(self._folder.final))
-        if score(best, target) <= score(reached, target):
+        if not is_better(best, reached, target):
             return None
         return TrialKept(best, target, reached.metrics.get(target))
 
@@ -452,16 +463,25 @@ def _reason(error: TrainingError, place: Path) -> str:
 
 
 def _remark(
-    table: Sequence[Trial], choice: Choice | None, names: Sequence[str], is_found: bool
+    table: Sequence[Trial], choice: Choice | None, names: Sequence[str], failure: str | None
 ) -> str:
-    """Return the line of the model card about the search. `is_found`: the model is not simply one
-    of the defaults, so that its metrics are those of the best of several."""
+    """Return the line of the model card about the search and the model that is saved. `failure`:
+    why the final run failed."""
     flags = ", ".join(map(flag_of, names))
     search = f"a search of {len(table)} trials over {flags} (`{checkpoint.TUNING}`)"
-    if not is_found:
-        return f"options: the defaults; {search} found none that are better by more than chance"
-    target = "" if choice is None else choice.target
-    return (
-        f"options: found by {search}, which compared {target} on the validation data: the metrics "
-        "below are a little better than on other data"
-    )
+    kept = next((row.trial for row in table if row.kept), None)
+    parts = [f"options: found by {search}"]
+    if not saved_options(table):
+        parts = [f"options: the defaults; {search} found none that are better by more than chance"]
+        if kept is not None:
+            parts = [f"options: the defaults, after {search}"]
+    if kept is not None:
+        reason = "was worse by more than chance" if failure is None else "failed"
+        parts.append(f"the model is that of trial {kept}, for the final run {reason}")
+    if is_flattered(table):
+        target = "" if choice is None else choice.target
+        parts.append(
+            f"{target} on the validation data was compared, so that the metrics below are a little "
+            "better than on other data"
+        )
+    return "; ".join(parts)

@@ -457,6 +457,13 @@ def test_a_search(lines: Lines) -> None:
     assert lines(*SEARCH, quiet=True) == []
 
 
+def test_trials_that_are_left_out(lines: Lines) -> None:
+    for count, line in ((1, "1 trial was left out"), (3, "3 trials were left out")):
+        shown = lines(*SEARCH[:-1], replace(SEARCH[-1], left_out=count))
+        assert f"{line} for lack of time" in shown
+    assert not any("left out" in line for line in lines(*SEARCH))
+
+
 def test_no_search(lines: Lines) -> None:
     planned = SearchPlanned(0, 0, (), "0.05 minutes are too short for a search")
     # The final run is of the same data and model.
@@ -474,9 +481,12 @@ def test_the_final_run_may_have_another_model(lines: Lines) -> None:
 def test_a_trial_is_kept(lines: Lines) -> None:
     kept = TrialKept(WIDE, "accuracy", 0.8)
     assert lines(kept, replace(kept, final=None, error="it diverged")) == [
-        f"the final run is worse than trial 2 ({reason}): the model of that trial is kept, with "
-        "accuracy 0.81"
-        for reason in ("it reached accuracy 0.8", "it diverged")
+        f"the final run is{much} worse than trial 2 ({reason}): the model of that trial is kept, "
+        "with accuracy 0.81"
+        for much, reason in (
+            (" by more than chance", "it reached accuracy 0.8"),
+            ("", "it diverged"),
+        )
     ]
 
 
@@ -484,7 +494,11 @@ def test_found_options_flatter_the_figures(lines: Lines) -> None:
     remark = "the validation data chose the options"
     (line,) = lines(replace(SAVED, trials=(DEFAULTS, WIDE)))
     assert line.startswith(remark)
-    assert lines(replace(SAVED, trials=(replace(DEFAULTS, chosen=True),))) == []
+    defaults = replace(DEFAULTS, chosen=True)
+    assert lines(replace(SAVED, trials=(defaults,))) == []
+    # What was chosen is that of the final run, which is not the model that is saved.
+    (line,) = lines(replace(SAVED, trials=(replace(WIDE, chosen=False, kept=True), defaults)))
+    assert line.startswith(remark)
 
 
 def test_a_search_that_is_stopped(lines: Lines) -> None:

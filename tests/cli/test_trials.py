@@ -36,6 +36,12 @@ def test_the_table_in_a_pipe() -> None:
     ]
 
 
+def test_the_row_of_the_model_that_is_saved() -> None:
+    rows = [replace(DEFAULTS, kept=True), WIDE, replace(WIDE, kept=True)]
+    notes = [line.split("  ")[-1] for line in plain_table(rows, "log_loss")[1:]]
+    assert notes == ["kept", "chosen", "chosen, kept"]
+
+
 def test_the_table_on_a_terminal() -> None:
     from rich.console import Console
 

@@ -13,8 +13,11 @@ from rnntext.training.search import (
     Plan,
     Search,
     Trial,
+    is_better,
+    is_flattered,
     margin_of,
     plan_search,
+    saved_options,
     score,
     table_of,
     trials_in,
@@ -137,6 +140,35 @@ def test_the_defaults_stay_within_the_margin(better: float, chosen: int) -> None
     assert choice.margin == pytest.approx(0.04)
 
 
+def test_better_by_more_than_chance() -> None:
+    other = row(1, 0, 0.8)
+    assert not is_better(row(1, 1, 0.84), other, "accuracy")
+    assert is_better(row(1, 1, 0.8401), other, "accuracy")
+    assert not is_better(row(1, 1, 0.7), other, "accuracy")
+    assert is_better(row(1, 1, 0.1), failed(1, 0), "accuracy")
+    for target in ("log_loss", "perplexity"):
+        assert is_better(replace(other, metrics={target: 9.0}), failed(1, 0), target)
+
+
+def test_the_options_of_the_model_that_is_saved() -> None:
+    chosen = replace(row(1, 1, 0.9), options={"lr": 0.1}, chosen=True)
+    kept = replace(row(1, 2, 0.9), options={"lr": 0.2}, kept=True)
+    defaults = row(1, 0, 0.9)
+    assert saved_options([defaults, chosen]) == {"lr": 0.1}
+    assert saved_options([defaults, chosen, kept]) == {"lr": 0.2}
+    assert saved_options([replace(defaults, chosen=True)]) == saved_options([]) == {}
+    assert is_flattered([chosen])
+    assert not is_flattered([replace(defaults, chosen=True)])
+    assert is_flattered([replace(defaults, kept=True)])  # the best of several
+
+
+def test_trials_for_which_there_is_no_time() -> None:
+    table = run_all(SEARCH, lambda number, candidate: row(number, candidate, FIGURES[candidate]))
+    assert [SEARCH.missing(table[:n]) for n in range(15)] == list(range(14, -1, -1))
+    # The one of two that is left is not tried again.
+    assert SEARCH.missing([failed(1, n) for n in range(1, 8)] + [row(1, 0, 0.5)]) == 0
+
+
 def test_a_choice_compares_trials_of_the_same_length() -> None:
     """Candidate 3 is best in a short trial; in the last round with the defaults 2 is."""
     table = [row(1, 0, 0.5), row(1, 3, 0.99), row(2, 0, 0.7), row(2, 2, 0.9)]
@@ -168,10 +200,12 @@ def test_a_table_through_its_file() -> None:
     table = (
         Trial(1, 1, 0, {}, 0.5, 29.5, 100, 1234, {"accuracy": 0.75}, 40, chosen=True),
         Trial(2, 1, 1, {"lr": 0.002, "hidden": 96}, 0.5, 3.0, error="it diverged: naïve 你好"),
+        Trial(3, 1, 2, {}, 0.5, kept=True),
     )
     content = table_of(table)
-    assert content.count(b"\n") == 2
+    assert content.count(b"\n") == 3
     assert b'"error"' not in content.splitlines()[0]
+    assert b'"kept"' not in content.splitlines()[0]
     assert trials_in(content) == table
 
 

@@ -31,6 +31,7 @@ from rnntext.training.events import (
     Stopped,
     TrialKept,
     Tried,
+    Trying,
 )
 from rnntext.training.execution_options import ExecutionOptions
 from rnntext.training.options import TrainingOptions
@@ -191,7 +192,7 @@ def test_the_best_options_are_those_of_the_model(search: Search) -> None:
     kinds = [type(event) for event in events]
     assert kinds[:3] == [Prepared, SearchPlanned, Ready]
     assert kinds.count(Ready) == kinds.count(Finished) == 1  # those of trials are theirs
-    assert (kinds[-3], kinds[-1]) == (Searched, Saved) or kinds[-2:] == [Finished, Saved]
+    assert kinds[3:] == [*[Trying, Tried] * 14, Searched, Finished, Saved]
     trials = [options for name, options, _ in runs.made if name != "final"]
     widest = max((options.hidden or 64, n) for n, options in enumerate(trials))[0]
     name, final, shared = runs.made[-1]
@@ -240,7 +241,7 @@ def test_the_table_stays_with_the_model(search: Search) -> None:
     assert checkpoint.TUNING in search.config.content["files"]
     card = checkpoint.read_file(search.directory, checkpoint.MODEL_CARD).decode()
     assert "- options: found by a search of 14 trials over --lr, " in card
-    assert "compared accuracy on the validation data" in card
+    assert "accuracy on the validation data was compared" in card
     assert card.index("found by a search") < card.index("Trained with")
     # A finished search is reported again, without a run.
     execution = ExecutionOptions(tune=40.0, resume=True)
@@ -261,7 +262,9 @@ def test_the_budget_is_for_everything(search: Search) -> None:
 def test_late_trials_do_not_take_the_final_run_its_time(search: Search) -> None:
     runs = search.runs(wider_is_better, slowness=2.0)
     events = search(runs)
-    assert sum(isinstance(event, Tried) for event in events) < 14
+    tried = sum(isinstance(event, Tried) for event in events)
+    (searched,) = (event for event in events if isinstance(event, Searched))
+    assert 0 < searched.left_out == 14 - tried
     final = runs.made[-1][1].minutes
     assert final is not None
     assert final >= 40 * 0.4 - 1
@@ -280,9 +283,38 @@ def test_the_defaults_stay_where_a_gain_may_be_chance(search: Search) -> None:
     assert searched.choice.best.candidate > 0
     final = runs.made[-1][1]
     assert replace(final, minutes=None, part=None) == search.options
+    # The final run is worse than the trial that may be better by chance, and is kept all the same.
+    assert TrainingOptions.from_json(search.config.training.options) == final
+    table = trials_in(checkpoint.read_file(search.directory, checkpoint.TUNING))
+    assert not any(row.kept for row in table)
     card = checkpoint.read_file(search.directory, checkpoint.MODEL_CARD).decode()
-    # The final run is worse than the trial that may be better by chance: that is kept, and said.
-    assert "options: found by a search of 14 trials" in card
+    assert "options: the defaults; a search of 14 trials" in card
+    assert "than on other data" not in card
+
+
+def test_a_trial_of_the_defaults_is_kept(search: Search) -> None:
+    """The options found made the final run much worse than a short trial of the defaults."""
+
+    def figure(options: TrainingOptions) -> float:
+        assert options.minutes is not None
+        if not options.hidden:
+            return 0.7
+        return 0.9 if options.minutes < 15 else 0.1
+
+    def first_is_best(options: TrainingOptions) -> float:
+        return 0.95 if len(runs.made) == 1 else figure(options)
+
+    runs = search.runs(first_is_best)
+    events = search(runs)
+    (kept,) = (event for event in events if isinstance(event, TrialKept))
+    table = trials_in(checkpoint.read_file(search.directory, checkpoint.TUNING))
+    assert [row.trial for row in table if row.kept] == [kept.trial.trial] == [1]
+    assert events[-1].trials == table  # type: ignore[union-attr]
+    assert [row.options for row in table if row.chosen] != [{}]
+    card = checkpoint.read_file(search.directory, checkpoint.MODEL_CARD).decode()
+    assert "- options: the defaults, after a search of 14 trials" in card
+    assert "the model is that of trial 1, for the final run was worse by more than chance" in card
+    assert "metrics below are a little better than on other data" in card
 
 
 def test_what_the_user_gave_is_in_every_run(search: Search) -> None:
