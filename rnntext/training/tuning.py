@@ -11,9 +11,10 @@ runs. At the end the better of the final run and the best trial takes its place 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -22,15 +23,13 @@ from typing import NamedTuple, Protocol
 from rnntext import checkpoint
 from rnntext.arguments import MINUTES
 from rnntext.claim import Claim
-from rnntext.errors import TrainingError, UsageError
+from rnntext.errors import CheckpointError, TrainingError, UsageError
 from rnntext.training import run as running
-from rnntext.training.declaration import flag_of
 from rnntext.training.engine.distributed import is_distributed
 from rnntext.training.engine.loop import always_false
 from rnntext.training.engine.memory import explain_out_of_memory
 from rnntext.training.events import (
     Event,
-    Metrics,
     NotSaved,
     Ready,
     RoomShort,
@@ -54,15 +53,15 @@ from rnntext.training.persistence.search_folder import (
     SearchFolder,
     SearchState,
     best_metrics,
+    remark_on,
 )
 from rnntext.training.search import (
     Choice,
     Search,
     Trial,
     is_better,
-    is_flattered,
     plan_search,
-    saved_options,
+    target_of,
 )
 from rnntext.training.search_space import Changes, draw_candidates, searched
 from rnntext.training.setup import Shared, set_up
@@ -72,6 +71,8 @@ from rnntext.training.tasks.base import get_task
 # no trial begins, where they took longer.
 _TRIALS_SHARE, _LATEST_SHARE = 0.5, 0.6
 _MOST_CANDIDATES = 16
+# Seconds of a trial after which the time that is spent is saved.
+_SPENT_EVERY = 5.0
 # Seconds reserved for moving the model to its place.
 _MOVING = 0.5
 
@@ -138,6 +139,7 @@ class _Prepared(NamedTuple):
     valid_digest: str
     candidates: list[Changes]
     names: tuple[str, ...]  # of the options that are searched
+    answers: Callable[[str], int]  # see `TaskObjective.answers`
 
 
 class Tuning:
@@ -203,9 +205,19 @@ class Tuning:
             )
         merged = resuming.merged_hardware(saved, self._options)
         self._options = replace(merged, part=state.part)
+        self._require_sound(state)
         self._minutes = state.tune
         self._began -= state.spent
         self._saved = state
+
+    def _require_sound(self, state: SearchState) -> None:
+        """Raise CheckpointError for a table with which the search cannot go on."""
+        candidates = 0 if state.plan is None else state.plan.candidates
+        for number, row in enumerate(state.table):
+            if row.done and target_of(self._targets, row.metrics) is None:
+                raise self._folder.damaged(f"table[{number}] has no {self._targets[0]}")
+            if row.candidate not in range(candidates):
+                raise self._folder.damaged(f"table[{number}] is not of a candidate")
 
     def _elapsed(self) -> float:
         return self._clock() - self._began
@@ -215,7 +227,7 @@ class Tuning:
         yield Ready()
         search = None
         if self._state.plan is not None:
-            search = Search(self._state.plan, self._task.targets(self._options))
+            search = Search(self._state.plan, self._targets)
             if self._state.final is None:
                 stopped = yield from self._try_all(search, prepared)
                 if stopped:
@@ -223,6 +235,10 @@ class Tuning:
                     yield Stopped(self._directory, 0, len(self._state.table))
                     return
         yield from self._train_and_save(search, prepared, destination)
+
+    @property
+    def _targets(self) -> tuple[str, ...]:
+        return self._task.targets(self._options)
 
     @property
     def _state(self) -> SearchState:
@@ -251,12 +267,18 @@ class Tuning:
         yield from setup.objective.prepare(files)
         self._options = replace(self._options, part=summary.part)
         dimensions = searched(self._task.search_space, self._options)
+        seed = self._options.seed
+        candidates = draw_candidates(dimensions, setup.recipe, _MOST_CANDIDATES, seed)
+        plan = None if self._saved is None else self._saved.plan
+        if plan is not None and plan.candidates > len(candidates):
+            raise self._folder.damaged(f"there are {len(candidates)} candidates")
         return _Prepared(
             Shared(setup.data, setup.objective.files({}), self._directory, is_trial=True),
             summary.fingerprint,
             digest,
-            draw_candidates(dimensions, setup.recipe, _MOST_CANDIDATES, self._options.seed),
+            candidates,
             tuple(dimension.option for dimension in dimensions),
+            setup.objective.answers,
         )
 
     def _require_same_data(self, state: SearchState, fingerprint: str, valid_digest: str) -> None:
@@ -313,7 +335,7 @@ class Tuning:
                 options=prepared.candidates[candidate],
                 minutes=round(seconds / 60, 4),
             )
-            tried = yield from self._try(row, prepared.shared)
+            tried = yield from self._try(row, prepared)
             if tried is None:
                 return True
             table = (*table, tried)
@@ -322,16 +344,17 @@ class Tuning:
             yield Tried(tried, search.target(table))
         return False
 
-    def _try(self, row: Trial, shared: Shared) -> Generator[Event, None, Trial | None]:
+    def _try(self, row: Trial, prepared: _Prepared) -> Generator[Event, None, Trial | None]:
         """Run a trial; return its row, or None if it was stopped and has saved its state."""
         place = self._folder.trial(row.trial)
         options = replace(self._options, **row.options, minutes=row.minutes)
         yield Trying(row.trial, row.options, row.minutes)
         started = self._clock()
         try:
-            for event in self._start(options, place, shared):
+            for event in self._start(options, place, prepared.shared):
                 match event:
                     case Step():
+                        self._save_spent()
                         yield TrialStep(event)
                     case NotSaved():
                         yield event
@@ -340,12 +363,36 @@ class Tuning:
                     case Stopped():
                         return None
                     case Saved():
-                        return _with_result(row, event, place)
+                        return self._result(row, event, place, prepared.answers)
         except TrainingError as error:
             seconds = round(self._clock() - started, 1)
             return replace(row, seconds=seconds, error=_reason(error, place))
         # It was interrupted after its model was saved, which a resumed search finds.
         return None
+
+    def _result(
+        self, row: Trial, saved: Saved, place: Path, answers: Callable[[str], int]
+    ) -> Trial:
+        """Return the row of a trial that is done."""
+        metrics, seconds = best_metrics(place), round(saved.seconds, 1)
+        target = target_of(self._targets, metrics)
+        if target is None:
+            error = f"no evaluation has a finite {self._targets[0]}"
+            return replace(row, seconds=seconds, error=error)
+        return replace(
+            row,
+            seconds=seconds,
+            steps=saved.steps,
+            parameters=saved.parameters,
+            metrics=metrics,
+            answers=answers(target),
+        )
+
+    def _save_spent(self) -> None:
+        """Save the time that a trial takes, which counts also if it is killed."""
+        if self._elapsed() - self._state.spent >= _SPENT_EVERY:
+            with contextlib.suppress(CheckpointError):  # the next time, or at the trial's end
+                self._save()
 
     def _start(self, options: TrainingOptions, place: Path, shared: Shared) -> Iterator[Event]:
         execution = ExecutionOptions(resume=True, save_every=self._execution.save_every)
@@ -404,7 +451,8 @@ class Tuning:
                 saved = found.result()
             number = 0 if kept is None else kept.trial.trial
             table = tuple(replace(row, kept=row.trial == number) for row in self._state.table)
-            remark = _remark(table, choice, prepared.names, failure)
+            target = "" if choice is None else choice.target
+            remark = remark_on(table, target, prepared.names, failure)
             self._folder.install(place, destination, table, remark)
             self._folder.discard()
             yield replace(saved, directory=self._directory, trials=table)
@@ -438,50 +486,6 @@ class Tuning:
         return TrialKept(best, target, reached.metrics.get(target))
 
 
-def _with_result(row: Trial, saved: Saved, place: Path) -> Trial:
-    metrics = best_metrics(place)
-    return replace(
-        row,
-        seconds=round(saved.seconds, 1),
-        steps=saved.steps,
-        parameters=saved.parameters,
-        metrics=metrics,
-        answers=_answers({**saved.metrics, **metrics}),
-    )
-
-
-def _answers(metrics: Metrics) -> int:
-    """Return how many tokens, labels or spans the metrics of an evaluation are about."""
-    if "per_label" in metrics:
-        return sum(scores["support"] for scores in metrics["per_label"].values())
-    return int(metrics.get("tokens", 0))
-
-
 def _reason(error: TrainingError, place: Path) -> str:
     """Return the message of a run without its directory, which is removed."""
     return str(error).removesuffix(f"; {place} keeps what was last saved")
-
-
-def _remark(
-    table: Sequence[Trial], choice: Choice | None, names: Sequence[str], failure: str | None
-) -> str:
-    """Return the line of the model card about the search and the model that is saved. `failure`:
-    why the final run failed."""
-    flags = ", ".join(map(flag_of, names))
-    search = f"a search of {len(table)} trials over {flags} (`{checkpoint.TUNING}`)"
-    kept = next((row.trial for row in table if row.kept), None)
-    parts = [f"options: found by {search}"]
-    if not saved_options(table):
-        parts = [f"options: the defaults; {search} found none that are better by more than chance"]
-        if kept is not None:
-            parts = [f"options: the defaults, after {search}"]
-    if kept is not None:
-        reason = "was worse by more than chance" if failure is None else "failed"
-        parts.append(f"the model is that of trial {kept}, for the final run {reason}")
-    if is_flattered(table):
-        target = "" if choice is None else choice.target
-        parts.append(
-            f"{target} on the validation data was compared, so that the metrics below are a little "
-            "better than on other data"
-        )
-    return "; ".join(parts)

@@ -3,7 +3,9 @@ is saved, how it is resumed, and which model is kept."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -28,8 +30,10 @@ from rnntext.training.events import (
     Saved,
     Searched,
     SearchPlanned,
+    Step,
     Stopped,
     TrialKept,
+    TrialStep,
     Tried,
     Trying,
 )
@@ -41,9 +45,11 @@ from rnntext.training.persistence.repeat import repeated_options
 from rnntext.training.persistence.search_folder import SearchFolder
 from rnntext.training.search import trials_in
 from rnntext.training.setup import Shared, set_up
+from rnntext.training.tasks.labelled import LabelledObjective
 from rnntext.training.tuning import Tuning
 from tests.conftest import CORPORA
 
+STEP = Step(1, None, 1, 1.0, 0.1, 1.0, 1.0, 1.0, 1.0, None)
 FINISHED = Finished(9, 1.0, 9, 1.0, 1.0, "the steps are done", 9, (), False)
 Figure = Callable[[TrainingOptions], float | Exception]
 
@@ -68,6 +74,8 @@ class Runs:
     slowness: float = 1.0  # seconds that pass for each that was planned
     stop_at: int = 0  # the run that a stop is asked for; 0: none
     kill_at: int = 0
+    reports: int = 10  # of steps
+    no_figures: bool = False  # the evaluations have none
     made: list[tuple[str, TrainingOptions, Shared]] = field(default_factory=list)
 
     def stop_asked(self) -> bool:
@@ -101,12 +109,14 @@ class Runs:
             save_copy(self.template, directory, options, 0.1, finished=False)
             yield Stopped(directory, 5)
             return
-        self.clock.now += 60 * options.minutes * self.slowness
+        for _ in range(self.reports):
+            self.clock.now += 60 * options.minutes * self.slowness / self.reports
+            yield STEP
         if isinstance(accuracy, Exception):
             raise accuracy
-        save_copy(self.template, directory, options, accuracy)
+        save_copy(self.template, directory, options, math.nan if self.no_figures else accuracy)
         yield FINISHED
-        metrics = {"accuracy": accuracy, "per_label": {"a": {"support": 1000}}}
+        metrics = {"accuracy": accuracy}
         yield Saved(directory, options.task, metrics, 9, 9, 1.0, 7.0, 1.0, 1, "it is done")
 
 
@@ -157,6 +167,11 @@ class Search:
     def __call__(
         self, runs: Runs, options: TrainingOptions | None = None, **execution: Any
     ) -> list[Event]:
+        return list(self.events(runs, options, **execution))
+
+    def events(
+        self, runs: Runs, options: TrainingOptions | None = None, **execution: Any
+    ) -> Iterator[Event]:
         chosen = ExecutionOptions(**{"tune": 40.0, **execution})
         began = runs.clock.now
         search = Tuning(
@@ -168,7 +183,7 @@ class Search:
             run=runs,
             clock=runs.clock,
         )
-        return list(search.events())
+        return search.events()
 
     @property
     def config(self) -> CheckpointConfig:
@@ -176,7 +191,11 @@ class Search:
 
 
 @pytest.fixture
-def search(options: TrainingOptions, tmp_path: Path, classifier: Path) -> Search:
+def search(
+    options: TrainingOptions, tmp_path: Path, classifier: Path, monkeypatch: pytest.MonkeyPatch
+) -> Search:
+    # As if there were more validation data, so that less is chance.
+    monkeypatch.setattr(LabelledObjective, "answers", lambda self, target: 1000)
     return Search(options, tmp_path / "model", classifier)
 
 
@@ -192,7 +211,8 @@ def test_the_best_options_are_those_of_the_model(search: Search) -> None:
     kinds = [type(event) for event in events]
     assert kinds[:3] == [Prepared, SearchPlanned, Ready]
     assert kinds.count(Ready) == kinds.count(Finished) == 1  # those of trials are theirs
-    assert kinds[3:] == [*[Trying, Tried] * 14, Searched, Finished, Saved]
+    trial = [Trying, *[TrialStep] * 10, Tried]
+    assert kinds[3:] == [*trial * 14, Searched, *[Step] * 10, Finished, Saved]
     trials = [options for name, options, _ in runs.made if name != "final"]
     widest = max((options.hidden or 64, n) for n, options in enumerate(trials))[0]
     name, final, shared = runs.made[-1]
@@ -399,6 +419,29 @@ def test_time_that_was_spent_counts(search: Search) -> None:
     assert (runs.clock.now - 1000) / 60 == pytest.approx(40 * 5 / 6, abs=0.5)
 
 
+def test_time_of_a_killed_trial_counts(search: Search) -> None:
+    """Though the trial itself has saved nothing."""
+    runs = search.runs(wider_is_better)
+    folder = SearchFolder(search.directory)
+    events = search.events(runs)
+    second = itertools.islice((e for e in events if isinstance(e, Trying)), 1, 2)
+    next(second)
+    began, spent = runs.clock.now, folder.read().spent
+    steps = 0
+    for event in events:
+        steps += isinstance(event, TrialStep)
+        if steps == 7:
+            break
+    assert runs.clock.now > began + 20
+    assert folder.read().spent - spent == pytest.approx(runs.clock.now - began, abs=5.1)
+
+
+def test_a_trial_without_figures_failed(search: Search) -> None:
+    runs = search.runs(wider_is_better, no_figures=True)
+    with pytest.raises(TrainingError, match="no evaluation has a finite accuracy"):
+        search(runs)
+
+
 def test_a_killed_search_goes_on(search: Search) -> None:
     with pytest.raises(SystemExit):
         search(search.runs(wider_is_better, kill_at=4))
@@ -419,7 +462,7 @@ def test_killed_between_a_trial_and_its_row(search: Search) -> None:
     assert isinstance(last, Saved)
     assert last.trials is not None
     assert last.trials[3].metrics["accuracy"] == 0.999
-    assert last.trials[3].answers > 0
+    assert last.trials[3].answers == 1000
 
 
 def test_a_stopped_final_run_goes_on(search: Search) -> None:
@@ -476,10 +519,46 @@ def test_a_search_goes_on_with_its_options_alone(
     assert runs.made[0][0] == "trial-3"
 
 
-def test_a_damaged_state_is_refused(search: Search) -> None:
+def damage(state: dict[str, Any], what: str) -> None:
+    row = state["table"][0]
+    match what:
+        case "type":
+            state["options"] = 3
+        case "option of a trial":
+            row["options"] = {"colour": "red"}
+        case "option of the final run":
+            state["final"] = {"minutes": 1.0, "options": {"colour": "red"}}
+        case "minutes":
+            state["final"] = {"minutes": -1.0, "options": {}}
+        case "metrics":
+            row["metrics"] = {}
+        case "candidate":
+            row["candidate"] = 8
+        case "candidates":
+            state["plan"]["candidates"] = 64
+        case "plan":
+            state["plan"] = None
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "type",
+        "option of a trial",
+        "option of the final run",
+        "minutes",
+        "metrics",
+        "candidate",
+        "candidates",
+        "plan",
+    ],
+)
+def test_a_damaged_state_is_refused(search: Search, what: str) -> None:
     search(search.runs(wider_is_better, stop_at=3))
     path = search.directory / checkpoint.SEARCH / "search.json"
-    path.write_text('{"options": 3}')
+    state = json.loads(path.read_bytes())
+    damage(state, what)
+    path.write_text(json.dumps(state))
     with pytest.raises(CheckpointError, match=r"search.json is damaged .*--force"):
         search(search.runs(wider_is_better), resume=True)
     assert path.exists()

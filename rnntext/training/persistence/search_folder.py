@@ -16,17 +16,19 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rnntext import checkpoint
-from rnntext.errors import CheckpointError
+from rnntext.errors import CheckpointError, UsageError
 from rnntext.files import flush_directory, owner, write_durably, write_error
 from rnntext.json_fields import read_record
+from rnntext.training.declaration import flag_of
+from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence.destination import Destination
-from rnntext.training.search import Plan, Trial, table_of
+from rnntext.training.search import Plan, Trial, is_flattered, saved_options, table_of
 
 _STATE = checkpoint.SEARCH_STATE
 _TRIAL = "trial-"
@@ -106,8 +108,13 @@ class SearchFolder:
         """Raises CheckpointError."""
         path = self.path / _STATE
         try:
-            return read_record(SearchState, json.loads(path.read_bytes()))
-        except (OSError, ValueError, RecursionError) as error:
+            state = read_record(SearchState, json.loads(path.read_bytes()))
+            final = state.final or FinalRun(state.tune)
+            for options in (*(row.options for row in state.table), final.options):
+                merged = {**state.options, **options, "minutes": final.minutes}
+                TrainingOptions.from_json(merged)
+            return state
+        except (OSError, ValueError, RecursionError, UsageError) as error:
             raise self.damaged(error) from None
 
     def damaged(self, reason: object) -> CheckpointError:
@@ -152,6 +159,30 @@ class SearchFolder:
             card = card.replace("\n\nTrained with\n", f"\n- {remark}\n\nTrained with\n", 1)
             files[checkpoint.MODEL_CARD] = card.encode()
         destination.save_or_keep(files, found.config, force=True, noun="model")
+
+
+def remark_on(
+    table: Sequence[Trial], target: str, names: Sequence[str], failure: str | None
+) -> str:
+    """Return the line of the model card about the search and the model that is saved. `names`: of
+    the options that were searched; `failure`: why the final run failed."""
+    flags = ", ".join(map(flag_of, names))
+    search = f"a search of {len(table)} trials over {flags} (`{checkpoint.TUNING}`)"
+    kept = next((row.trial for row in table if row.kept), None)
+    parts = [f"options: found by {search}"]
+    if not saved_options(table):
+        parts = [f"options: the defaults; {search} found none that are better by more than chance"]
+        if kept is not None:
+            parts = [f"options: the defaults, after {search}"]
+    if kept is not None:
+        reason = "was worse by more than chance" if failure is None else "failed"
+        parts.append(f"the model is that of trial {kept}, for the final run {reason}")
+    if is_flattered(table):
+        parts.append(
+            f"{target} on the validation data was compared, so that the metrics below are a little "
+            "better than on other data"
+        )
+    return "; ".join(parts)
 
 
 def _content(state: SearchState) -> bytes:

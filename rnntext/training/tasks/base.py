@@ -83,6 +83,11 @@ class TaskObjective(Objective, ABC):
         return 0.0
 
     @abstractmethod
+    def answers(self, target: str) -> int:
+        """Return how many answers the metric `target` of an evaluation on the way is about, which
+        says how much of it is chance."""
+
+    @abstractmethod
     def valid_tokens(self) -> int:
         """Return the number of tokens of the validation data."""
 

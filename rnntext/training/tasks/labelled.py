@@ -105,6 +105,9 @@ class LabelledObjective(TaskObjective):
         """Return the indices of the validation examples that an evaluation reads."""
         return self._quick_indices if quick else range(len(self._valid_lengths))
 
+    def answers(self, target: str) -> int:
+        return len(self.evaluated_indices(quick=True))
+
     def evaluate(self, model: Any, *, quick: bool = False) -> Metrics:
         return self.evaluate_examples(model, self.evaluated_indices(quick=quick))
 

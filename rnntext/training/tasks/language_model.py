@@ -262,6 +262,9 @@ class LanguageModelling(TaskObjective):
     def details(self) -> tuple[str, ...]:
         return ("sampled softmax",) if self.softmax.sampled else ()
 
+    def answers(self, target: str) -> int:
+        return sum(len(piece.ids) - 1 - piece.context for piece in self.pieces(quick=True))
+
     def valid_tokens(self) -> int:
         return sum(map(len, self.valid))
 

@@ -268,9 +268,8 @@ class Tagging(LabelledObjective):
     def _predict(
         self, model: Tagger, linear: WordHalf, indices: Sequence[int], predicted: _Predicted
     ) -> Fitted:
-        """Add the tags that the network, the linear model and their sum predict for validation
-        sentences. Return the weights of the sum: those of the first block, for the scores of all
-        sentences might fill memory."""
+        """Add what the network, the linear model and their sum predict for validation sentences.
+        Return the weights of the sum, fitted on the first block: the scores of all need memory."""
         fitted: Fitted | None = None
         for block in self._blocks(indices):
             network, other = self._network_scores(model, block), self._linear_scores(block)
@@ -336,9 +335,14 @@ class Tagging(LabelledObjective):
             [self.labels[tag] for _ in pieces for tag in next(path_of)] for pieces in block.values()
         ]
 
+    def answers(self, target: str) -> int:
+        tags = [self.valid[i].tags for i in self.evaluated_indices(quick=True)]
+        if target == "f1":
+            return sum(len(metrics.spans([self._gold_tags[tag] for tag in row])) for row in tags)
+        return sum(map(len, tags))
+
     def metrics_of(self, predicted: Sequence[Sequence[str]], indices: Sequence[int]) -> Metrics:
-        """Return the metrics of the predicted tags of validation sentences, given by their
-        indices."""
+        """Return the metrics of tags predicted for validation sentences, given by indices."""
         gold = [[self._gold_tags[tag] for tag in self.valid[i].tags] for i in indices]
         return metrics.tagging_metrics(gold, predicted, self.spans)
 
@@ -348,8 +352,7 @@ _MAX_TAGS = 10_000
 
 
 def forbidden_paths(labels: Sequence[str]) -> PathScores:
-    """Return what is added to the scores of paths: 0, and FORBIDDEN_SCORE where a path breaks the
-    rules of span tags."""
+    """Return what is added to scores of paths: FORBIDDEN_SCORE where they break rules, else 0."""
     crf = ConditionalRandomField(len(labels))
     if metrics.is_span_tags(labels):
         forbid_broken_spans(crf, list(labels))

@@ -193,6 +193,13 @@ def test_a_quick_evaluation_and_a_sample_read_a_part(monkeypatch: pytest.MonkeyP
     assert share == sample / 76
     assert objective.quick_fraction == quick / 76
     assert objective.steps_per_quick_evaluation == quick / (76 / objective.steps_per_epoch)
+    assert objective.answers("log_loss") == len(read[0])
+
+
+def test_answers_are_texts_however_many_labels_these_have() -> None:
+    objective = classification(DOCUMENTS, GOLD, multi_label=True)
+    for target in ("accuracy", "macro_f1", "micro_f1", "log_loss"):
+        assert objective.answers(target) == len(DOCUMENTS)
 
 
 @pytest.mark.parametrize("multi", [False, True])

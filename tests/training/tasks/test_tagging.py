@@ -258,6 +258,18 @@ def test_a_quick_evaluation_and_a_sample_read_a_part(monkeypatch: pytest.MonkeyP
     assert share == sample / tokens
     assert objective.quick_fraction == quick / tokens
     assert objective.steps_per_quick_evaluation == quick / (tokens / objective.steps_per_epoch)
+    assert objective.answers("accuracy") == sum(len(given[i].tags) for i in read[0])
+
+
+def test_answers_are_words_or_spans() -> None:
+    ids = np.arange(4)
+    given = [
+        TaggedIds(ids, ids, ids, np.array([0, 1, 2, 3])),
+        TaggedIds(ids, ids, ids, ids * 0 + 2),
+    ]
+    objective = tagging(given)  # two spans
+    found = [objective.answers(target) for target in ("f1", "accuracy", "tag_log_loss")]
+    assert found == [2, 8, 8]
 
 
 def test_too_many_tags_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
