@@ -226,7 +226,7 @@ class Saved:
     steps: int
     best_step: int
     epochs: float
-    seconds: float
+    seconds: float  # with a search, of that and the final run together
     tokens_per_second: float
     parameters: int
     reason: str  # why the loop ended

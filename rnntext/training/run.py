@@ -148,7 +148,7 @@ def _train(
     summary = setup.prepared.summary
     _require_same_data(ranks, [summary.fingerprint, summary.unlabelled_fingerprint, digest])
     yield Ready()
-    partial = _is_final_evaluation_partial(setup)
+    partial = is_final_evaluation_partial(setup)
     loop = Loop(
         setup.model,
         setup.objective,
@@ -261,7 +261,7 @@ def _budget(options: TrainingOptions, began: float) -> Budget:
     )
 
 
-def _is_final_evaluation_partial(setup: Setup) -> bool:
+def is_final_evaluation_partial(setup: Setup) -> bool:
     """Return True if the time is too short to measure an int8 graph on all validation data."""
     minutes = setup.options.minutes
     if minutes is None or not setup.options.quantize:

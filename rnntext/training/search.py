@@ -135,9 +135,9 @@ def margin_of(trial: Trial, target: str) -> float:
     Two models of one kind err on the same examples, so that the standard error of their difference
     (paired, which needs the answers of both) is smaller. Measured for two sets of options: 0.6 of
     that of the accuracy, and 0.33 times the loss over sqrt(n), on 872 sentences of SST-2; 0.35
-    times it on 11,000 words, by a language model. So the margin is about 1.5 paired standard errors.
-    The best of 7 candidates that are as good as the defaults is better
-    by 1.35 of them, on average.
+    times it on 11,000 words, by a language model. So the margin is about 1.5 paired standard
+    errors. The best of 7 candidates that are as good as the defaults is better by 1.35 of them, on
+    average.
     """
     n = max(1, trial.answers)
     found = score(trial, target)

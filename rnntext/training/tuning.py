@@ -44,6 +44,7 @@ from rnntext.training.events import (
     Trying,
 )
 from rnntext.training.execution_options import ExecutionOptions
+from rnntext.training.kept_trial import TrialFinisher
 from rnntext.training.memory_needs import smaller_batch
 from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence import resume as resuming
@@ -139,7 +140,8 @@ class _Prepared(NamedTuple):
     valid_digest: str
     candidates: list[Changes]
     names: tuple[str, ...]  # of the options that are searched
-    answers: Callable[[str], int]  # see `TaskObjective.answers`
+    finisher: TrialFinisher
+    seconds: float  # that it took, in this process
 
 
 class Tuning:
@@ -159,6 +161,7 @@ class Tuning:
     ) -> None:
         self._options, self._directory, self._execution = options, directory, execution
         self._stop_asked, self._began, self._run, self._clock = stop_asked, began, run, clock
+        self._started = began  # of this process
         self._folder = SearchFolder(directory)
         self._task = get_task(options.task)
         self._minutes = execution.tune or 0.0
@@ -205,19 +208,12 @@ class Tuning:
             )
         merged = resuming.merged_hardware(saved, self._options)
         self._options = replace(merged, part=state.part)
-        self._require_sound(state)
+        fault = state.fault(self._targets)
+        if fault is not None:
+            raise self._folder.damaged(fault)
         self._minutes = state.tune
         self._began -= state.spent
         self._saved = state
-
-    def _require_sound(self, state: SearchState) -> None:
-        """Raise CheckpointError for a table with which the search cannot go on."""
-        candidates = 0 if state.plan is None else state.plan.candidates
-        for number, row in enumerate(state.table):
-            if row.done and target_of(self._targets, row.metrics) is None:
-                raise self._folder.damaged(f"table[{number}] has no {self._targets[0]}")
-            if row.candidate not in range(candidates):
-                raise self._folder.damaged(f"table[{number}] is not of a candidate")
 
     def _elapsed(self) -> float:
         return self._clock() - self._began
@@ -261,7 +257,7 @@ class Tuning:
         summary = setup.data.summary
         digest = setup.validation_digest
         if self._saved is not None:
-            self._require_same_data(self._saved, summary.fingerprint, digest)
+            self._folder.require_same_data(self._saved, summary.fingerprint, digest)
         yield setup.prepared
         files = {} if self._saved is None else self._folder.linear_model()
         yield from setup.objective.prepare(files)
@@ -278,19 +274,9 @@ class Tuning:
             digest,
             candidates,
             tuple(dimension.option for dimension in dimensions),
-            setup.objective.answers,
+            TrialFinisher(setup, self._directory),
+            self._clock() - self._started,
         )
-
-    def _require_same_data(self, state: SearchState, fingerprint: str, valid_digest: str) -> None:
-        for part, now, then in (
-            ("training", fingerprint, state.fingerprint),
-            ("validation", valid_digest, state.valid_digest),
-        ):
-            if now != then:
-                raise UsageError(
-                    f"the {part} data are not those of the search that {self._directory} holds: "
-                    "give the same to go on, or start anew with --force"
-                )
 
     def _begin(self, prepared: _Prepared) -> None:
         spent = self._elapsed()
@@ -347,7 +333,9 @@ class Tuning:
     def _try(self, row: Trial, prepared: _Prepared) -> Generator[Event, None, Trial | None]:
         """Run a trial; return its row, or None if it was stopped and has saved its state."""
         place = self._folder.trial(row.trial)
-        options = replace(self._options, **row.options, minutes=row.minutes)
+        # Figures of float32 are compared, and a trial that is kept becomes int8 at the end.
+        changes = {**row.options, "minutes": row.minutes, "quantize": False}
+        options = replace(self._options, **changes)
         yield Trying(row.trial, row.options, row.minutes)
         started = self._clock()
         try:
@@ -363,16 +351,14 @@ class Tuning:
                     case Stopped():
                         return None
                     case Saved():
-                        return self._result(row, event, place, prepared.answers)
+                        return self._result(row, event, place, prepared)
         except TrainingError as error:
             seconds = round(self._clock() - started, 1)
             return replace(row, seconds=seconds, error=_reason(error, place))
         # It was interrupted after its model was saved, which a resumed search finds.
         return None
 
-    def _result(
-        self, row: Trial, saved: Saved, place: Path, answers: Callable[[str], int]
-    ) -> Trial:
+    def _result(self, row: Trial, saved: Saved, place: Path, prepared: _Prepared) -> Trial:
         """Return the row of a trial that is done."""
         metrics, seconds = best_metrics(place), round(saved.seconds, 1)
         target = target_of(self._targets, metrics)
@@ -385,7 +371,7 @@ class Tuning:
             steps=saved.steps,
             parameters=saved.parameters,
             metrics=metrics,
-            answers=answers(target),
+            answers=prepared.finisher.objective.answers(target),
         )
 
     def _save_spent(self) -> None:
@@ -420,7 +406,7 @@ class Tuning:
                 left_out = 0 if search is None else search.missing(self._state.table)
                 yield Searched(self._state.table, choice, final.minutes, left_out)
         options = replace(self._options, **final.options, minutes=final.minutes)
-        saved, failure = None, None
+        steps, failure = 0, None
         try:
             shared = replace(prepared.shared, is_trial=False)
             for event in self._start(options, self._folder.final, shared):
@@ -428,7 +414,7 @@ class Tuning:
                     case Ready():
                         pass
                     case Saved():
-                        saved = event
+                        steps = event.steps
                     case Stopped():
                         self._save()
                         yield replace(event, directory=self._directory)
@@ -440,26 +426,42 @@ class Tuning:
                 raise
             failure = _reason(error, self._folder.final)
         try:
-            place = self._folder.final
             kept = None if search is None else self._better_trial(search, failure)
             if kept is not None:
                 yield kept
-                place, saved = self._folder.trial(kept.trial.trial), None
-            if saved is None:
-                found = resuming.find_saved_run(place)
-                assert found is not None  # noqa: S101
-                saved = found.result()
-            number = 0 if kept is None else kept.trial.trial
-            table = tuple(replace(row, kept=row.trial == number) for row in self._state.table)
-            target = "" if choice is None else choice.target
-            remark = remark_on(table, target, prepared.names, failure)
-            self._folder.install(place, destination, table, remark)
+            saved = self._install(kept, choice, prepared, destination)
             self._folder.discard()
-            yield replace(saved, directory=self._directory, trials=table)
+            yield saved
         except KeyboardInterrupt:
             if not (self._stop_asked() and self._folder.has_search()):
                 raise
-            yield Stopped(self._directory, 0 if saved is None else saved.steps)
+            yield Stopped(self._directory, steps)
+
+    def _install(
+        self,
+        kept: TrialKept | None,
+        choice: Choice | None,
+        prepared: _Prepared,
+        destination: Destination,
+    ) -> Saved:
+        """Save the model of the final run, or of the trial that is kept, and say so."""
+        number = 0 if kept is None else kept.trial.trial
+        found = checkpoint.load(self._folder.trial(number) if number else self._folder.final)
+        changed: dict[str, bytes] = {}
+        config = found.config
+        if kept is not None:
+            changed, config = prepared.finisher.finish(found)
+        table = tuple(replace(row, kept=row.trial == number) for row in self._state.table)
+        target = "" if choice is None else choice.target
+        error = None if kept is None else kept.error
+        remark = remark_on(table, target, prepared.names, error)
+        times = {"seconds": self._elapsed(), "preparation_seconds": prepared.seconds}
+        rounded = {name: round(seconds, 1) for name, seconds in times.items()}
+        config = {**config, "results": {**config["results"], **rounded}}
+        self._folder.install(found, changed, config, destination, table, remark)
+        installed = resuming.find_saved_run(self._directory)
+        assert installed is not None  # noqa: S101
+        return replace(installed.result(), trials=table)
 
     def _decide(self, choice: Choice | None) -> FinalRun:
         """Save what the final run will be, so that it is the same where it is resumed."""

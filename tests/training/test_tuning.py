@@ -596,6 +596,35 @@ def test_a_final_run_that_is_worse_is_not_kept(search: Search, final: float | Ex
     assert last.metrics["majority"] > 0  # those of the model that is saved, not of the final run
 
 
+def test_a_trial_that_is_kept_is_finished(search: Search) -> None:
+    """Its linear model has learned from the validation part too, as that of a final run has."""
+
+    def figure(options: TrainingOptions) -> float:
+        assert options.minutes is not None
+        return 0.1 if options.minutes > 15 else 0.9
+
+    runs = search.runs(figure)
+    events = search(runs, replace(search.options, ngrams=True))
+    assert any(isinstance(event, TrialKept) for event in events)
+    summary = runs.made[0][2].data.summary
+    texts = read_notes(checkpoint.read_file(search.directory, checkpoint.NGRAMS))["texts"]
+    assert texts == summary.train + summary.valid
+
+
+def test_trials_are_of_float32(search: Search) -> None:
+    runs = search.runs(wider_is_better)
+    search(runs, replace(search.options, quantize=True))
+    assert [options.quantize for _, options, _ in runs.made] == [False] * 14 + [True]
+
+
+def test_the_seconds_are_those_of_everything(search: Search) -> None:
+    runs = search.runs(wider_is_better)
+    last = search(runs)[-1]
+    assert isinstance(last, Saved)
+    assert last.seconds == pytest.approx(runs.clock.now - 1000, abs=0.1)
+    assert search.config.final_results.seconds == last.seconds > 60 * 39
+
+
 def test_a_final_run_that_is_equal_is_kept(search: Search) -> None:
     runs = search.runs(lambda options: 0.8)
     events = search(runs)

@@ -278,11 +278,6 @@ class Saver:
         if prepared.model.backward_encoder:
             direction = ", and another that reads backward, for `--init`"
         directory = self._record.published or saved.directory
-        rows = [
-            f"| {name} | {value:.4f} |" if isinstance(value, float) else f"| {name} | {value} |"
-            for name, value in saved.metrics.items()
-            if isinstance(value, int | float | None)
-        ]
         part = " (the first of them: the time allowed for no more)" if summary.cut_short else ""
         near = summary.near_duplicates
         nearly = f", {near:,} more but for case, punctuation and white space" if near else ""
@@ -320,10 +315,19 @@ class Saver:
             "",
             "| metric | value |",
             "| --- | --- |",
-            *rows,
+            *metric_rows(saved.metrics),
             "",
         ]
         return "\n".join(lines)
+
+
+def metric_rows(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the rows of the model card's table of metrics."""
+    return [
+        f"| {name} | {value:.4f} |" if isinstance(value, float) else f"| {name} | {value} |"
+        for name, value in metrics.items()
+        if isinstance(value, int | float | None)
+    ]
 
 
 def _model_files(model: Network, graph: bytes, precision: str = "float32") -> dict[str, bytes]:

@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from rnntext import checkpoint
+from rnntext.checkpoint import Checkpoint
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.files import flush_directory, owner, write_durably, write_error
 from rnntext.json_fields import read_record
 from rnntext.training.declaration import flag_of
 from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence.destination import Destination
-from rnntext.training.search import Plan, Trial, is_flattered, saved_options, table_of
+from rnntext.training.search import Plan, Trial, is_flattered, saved_options, table_of, target_of
 
 _STATE = checkpoint.SEARCH_STATE
 _TRIAL = "trial-"
@@ -58,6 +59,17 @@ class SearchState:
     spent: float = 0.0  # seconds
     table: tuple[Trial, ...] = ()
     final: FinalRun | None = None
+
+    def fault(self, targets: Sequence[str]) -> str | None:
+        """Return why the search cannot go on with this table; None if it can. `targets`: metrics,
+        one of which each trial has."""
+        candidates = 0 if self.plan is None else self.plan.candidates
+        for number, row in enumerate(self.table):
+            if row.done and target_of(targets, row.metrics) is None:
+                return f"table[{number}] has no {targets[0]}"
+            if row.candidate not in range(candidates):
+                return f"table[{number}] is not of a candidate"
+        return None
 
 
 class SearchFolder:
@@ -123,6 +135,18 @@ class SearchFolder:
             f"{self.path / _STATE} is damaged ({reason}): start anew with --force"
         )
 
+    def require_same_data(self, state: SearchState, fingerprint: str, valid_digest: str) -> None:
+        """Raises UsageError if the data are not those that the search began with."""
+        for part, now, then in (
+            ("training", fingerprint, state.fingerprint),
+            ("validation", valid_digest, state.valid_digest),
+        ):
+            if now != then:
+                raise UsageError(
+                    f"the {part} data are not those of the search that {self.directory} holds: "
+                    "give the same to go on, or start anew with --force"
+                )
+
     def write(self, state: SearchState) -> None:
         """Raises CheckpointError; the file is then what it was."""
         path = self.path / _STATE
@@ -147,18 +171,25 @@ class SearchFolder:
         shutil.rmtree(aside, ignore_errors=True)
 
     def install(
-        self, place: Path, destination: Destination, table: tuple[Trial, ...], remark: str
+        self,
+        found: Checkpoint,
+        changed: Mapping[str, bytes],
+        config: Mapping[str, Any],
+        destination: Destination,
+        table: tuple[Trial, ...],
+        remark: str,
     ) -> None:
-        """Copy the finished run in `place` to the directory of the model, with the table, and with
-        a line in its model card. Raises CheckpointError."""
-        found = checkpoint.load(place)
+        """Copy a finished run to the directory of the model, with the table, and with a line in its
+        model card. `changed`: files in place of those of the run. Raises CheckpointError."""
         files: dict[str, bytes | Path] = {n: found.file(n) for n in found.config["files"]}
+        files |= changed
         if table:
             files[checkpoint.TUNING] = table_of(table)
-            card = found.file(checkpoint.MODEL_CARD).read_text("utf-8")
+            given = changed.get(checkpoint.MODEL_CARD)
+            card = (given or found.file(checkpoint.MODEL_CARD).read_bytes()).decode()
             card = card.replace("\n\nTrained with\n", f"\n- {remark}\n\nTrained with\n", 1)
             files[checkpoint.MODEL_CARD] = card.encode()
-        destination.save_or_keep(files, found.config, force=True, noun="model")
+        destination.save_or_keep(files, config, force=True, noun="model")
 
 
 def remark_on(

@@ -74,6 +74,10 @@ class TaskObjective(Objective, ABC):
         """Return True if a part of the model in `finished_files` learns from validation data."""
         return False
 
+    def restore_halves(self, halves: Mapping[str, float]) -> None:
+        """Let `finished_files` and the methods for an ONNX model be about another finished run of
+        the same data, whose objective returned these `halves`."""
+
     def learn_once(self) -> None:
         """Let `finished_files` return what was learned before the first step: nothing is learned
         again at the end, as a trial of a search does not need it."""

@@ -138,6 +138,9 @@ class LabelledObjective(TaskObjective):
     def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
         return {} if self._half is None else self._half.files(metrics)
 
+    def restore_halves(self, halves: Mapping[str, float]) -> None:
+        self._halves = {name: value for name, value in halves.items() if name != NGRAMS_TEXTS}
+
     def learn_once(self) -> None:
         self._held_out = False
 
