@@ -155,7 +155,6 @@ def train_events(
     names = [field.name for field in fields(ExecutionOptions)]
     execution = ExecutionOptions(**{name: given.pop(name) for name in names if name in given})
     chosen = TrainingOptions(task, tuple(_names("data", data)), **given)
-    execution.check_with(chosen)
     directory = _path("output", output, "DIR")
     require_training()
     from rnntext.training.tuning import train as run

@@ -75,7 +75,6 @@ def _command(
     elif execution.resume and config is None:
         given["data"] = ()  # the resumed run's data
     options = _training_options(given, config, tuned=execution.tune is not None)
-    execution.check_with(options)
     if out is None and not dry_run:
         raise UsageError("name the new model's directory with -o DIR")
     if execution.resume and dry_run:
