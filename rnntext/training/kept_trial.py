@@ -48,7 +48,10 @@ class TrialFinisher:
         tables = found.read(checkpoint.EVALUATION) if has_tables else None
         results = saved.results_with_tables(tables)
         self.objective.restore_halves(results.halves)
-        files, config = self.objective.finished_files(), dict(found.config)
+        learned = self.objective.learns_from_validation()
+        results = replace(results, learned_from_valid=learned)
+        files = self.objective.finished_files()
+        config = {**found.config, "results": results.to_json()}
         if not self._quantizes:
             return files, config
         weights = checkpoint.load_tensors(found, found.shapes)
