@@ -253,8 +253,10 @@ def test_the_help_of_a_task(capsys: pytest.CaptureFixture[str]) -> None:
         ("rnntext train c", ["classify"]),
         ("rnntext train -o m ", ["lm", "classify", "tag"]),
         ("rnntext train translate ", ["lm", "classify", "tag"]),
-        ("rnntext train tag --se", ["--seed"]),
-        ("rnntext train -o m tag --se", ["--seed"]),
+        ("rnntext train lm --dir", ["--direction"]),
+        ("rnntext train tag --see", ["--seed"]),
+        ("rnntext train -o m tag --see", ["--seed"]),
+        ("rnntext train tag --dir", []),
     ],
 )
 def test_completion(
