@@ -18,6 +18,8 @@ from rnntext.json_fields import FieldError, read_record
 from rnntext.tasks import TASKS
 
 CELLS = ("rnn", "gru", "lstm")
+# Blocks of rows in a cell's matrices: one for each gate and one for the candidate.
+GATED_BLOCKS = {"rnn": 1, "gru": 3, "lstm": 4}
 SHOWN_LABELS = 20  # of a model with more, for a reader's eyes
 
 # The CRF's score of a forbidden transition: its exponential is 0 beside others, and a sum of
@@ -68,6 +70,20 @@ class EncoderConfig:
     def state_names(self) -> tuple[str, ...]:
         """Names of these arrays in the ONNX graph."""
         return ("hidden", "cell") if self.cell == "lstm" else ("hidden",)
+
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the recurrent layers' weights, by their names in a checkpoint."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        rows = GATED_BLOCKS[self.cell] * self.hidden_size
+        directions = ("forward", "backward")[: self.directions]
+        for layer in range(self.num_layers):
+            width = self.output_size if layer else self.embed_size
+            for direction in directions:
+                name = f"encoder.layers.{layer}.{direction}_cell"
+                shapes[f"{name}.weight_ih_l0"] = (rows, width)
+                shapes[f"{name}.weight_hh_l0"] = (rows, self.hidden_size)
+                shapes[f"{name}.bias_ih_l0"] = shapes[f"{name}.bias_hh_l0"] = (rows,)
+        return shapes
 
 
 @dataclass(frozen=True, slots=True)

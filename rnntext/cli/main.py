@@ -31,6 +31,7 @@ COMMANDS = {
     "classify": "Label each record.",
     "tag": "Tag the words of each record.",
     "evaluate": "Measure a model on labelled data or text.",
+    "inspect": "Look inside a model: states, gates, memory, what decided an answer.",
     "info": "Describe a model: task, encoder, size, labels, data, results.",
     "export": "Write one ONNX file, or run in int8.",
     "plot": "Draw the training curves of one or several runs.",

@@ -7,7 +7,7 @@ tasks do with them.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
 from rnntext.checkpoint_config import CheckpointConfig
-from rnntext.config import BACKWARD_WEIGHTS, ModelConfig
+from rnntext.config import BACKWARD_WEIGHTS, EncoderConfig, ModelConfig
 from rnntext.errors import CheckpointError, DataError
 from rnntext.held_file import HeldFile, damaged
 from rnntext.runtime.session import Session
@@ -52,6 +52,8 @@ class TrainedModel:
     # Returns the linear model of n-grams whose scores are added to those of the graph, as made by
     # the task's `parse_linear`; None if there is none.
     ngrams: Callable[[], Any] = lambda: None
+    # Returns the network's weights in float32 by name; empty if the model was not opened with them.
+    weights: Callable[[], Mapping[str, Array]] = dict
     # The description of the checkpoint that was opened; None of a model that was not saved.
     saved: CheckpointConfig | None = None
 
@@ -93,15 +95,18 @@ def open_model(
     intra_op: bool = False,
     when_needed: bool = False,
     samples: bool = False,
+    weights: bool = False,
 ) -> TrainedModel:
     """Open a checkpoint and check that its files belong together. The model stays what it was,
     whatever becomes of the directory.
 
     `intra_op`: see `Session`. `when_needed`: the graph is opened and verified at its first use.
-    `samples`: a language model will sample text, for which it has another graph.
+    `samples`: a language model will sample text, for which it has another graph. `weights`: those
+    of the network will be looked at.
     Raises CheckpointError if `directory` is no checkpoint, is damaged, or is not of `task`.
     """
     keep = {checkpoint.GRAPH, checkpoint.NGRAMS, *(_SAMPLING if samples else ())}
+    keep |= {checkpoint.WEIGHTS} if weights else set()
     read_now = {checkpoint.TOKENIZER, *(() if when_needed else (checkpoint.GRAPH,))}
     found = checkpoint.load(directory, verify=read_now, keep=keep)
     saved = CheckpointConfig.of(found)
@@ -125,6 +130,8 @@ def open_model(
         model = replace(model, ngrams=call_once(lambda: _open_ngrams(found, config)))
         if not when_needed:
             model.ngrams()
+    if weights:
+        model = replace(model, weights=call_once(lambda: _load_weights(found, config.encoder)))
     if not samples or checkpoint.GENERATION not in found.config["files"]:
         return model
     generation = call_once(lambda: _open_generation_graph(found, saved.precision, threads))
@@ -184,6 +191,19 @@ def _open_graph(
     session = Session(graph, threads, intra_op=intra_op)
     _check_graph(graph.path, session, config)
     return session
+
+
+def _load_weights(found: Checkpoint, encoder: EncoderConfig) -> dict[str, Array]:
+    """Load what the graph consists of: all but a second encoder's weights. Raises CheckpointError
+    if the encoder's have not the shapes of its configuration."""
+    for name, shape in encoder.weight_shapes().items():
+        if found.shapes.get(name) != shape:
+            raise CheckpointError(
+                f"{found.file(checkpoint.WEIGHTS)} has {name} of {found.shapes.get(name)} and "
+                f"config.json says {shape}"
+            )
+    names = [name for name in found.shapes if not name.startswith(BACKWARD_WEIGHTS)]
+    return checkpoint.load_tensors(found, names)
 
 
 def _open_generation_graph(found: Checkpoint, precision: str, threads: int | None) -> Session:

@@ -6,12 +6,11 @@ compares the numbers with those of networks that are built.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from rnntext.config import ModelConfig
+from rnntext.config import GATED_BLOCKS, ModelConfig
 from rnntext.tasks import task_module
-
-_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +31,12 @@ def network_size(config: ModelConfig) -> NetworkSize:
     """The size of the network that `build_network` would build. The activations are a lower bound:
     the embedding, and for each layer its gates and its output."""
     encoder = config.encoder
-    hidden, gates = encoder.hidden_size, _GATES[encoder.cell]
-    widths = [encoder.embed_size] + [encoder.output_size] * (encoder.num_layers - 1)
-    # Of one direction: input and recurrent matrices, and PyTorch's two biases.
-    layers = sum(gates * hidden * (width + hidden + 2) for width in widths)
+    blocks = GATED_BLOCKS[encoder.cell]
+    layers = sum(map(math.prod, encoder.weight_shapes().values()))
     encoders = 2 if config.backward_encoder else 1
     return NetworkSize(
         encoder.vocab_size * encoder.embed_size,
-        encoders * encoder.directions * layers,
+        encoders * layers,
         task_module("training.networks", config.task).head_parameters(config),
-        encoders * (encoder.embed_size + encoder.num_layers * encoder.output_size * (gates + 1)),
+        encoders * (encoder.embed_size + encoder.num_layers * encoder.output_size * (blocks + 1)),
     )

@@ -1,0 +1,38 @@
+"""`rnntext inspect VIEW`: views into a trained model.
+
+Knows: which views there are. Does not know: any view; the modules of `cli/inspection/` are imported
+when they are used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from rnntext.cli.commands import LazyGroup, click_command, lazy_group
+from rnntext.errors import UsageError
+
+# Modules of `cli/inspection/` with a `command`, in the order of the help.
+VIEWS = {
+    "states": "The hidden state, or an LSTM's cell, over the words of a text.",
+    "gates": "How far the gates of a GRU or an LSTM open at each word.",
+}
+
+
+class _Views(LazyGroup):
+    def build(self, name: str) -> Any:
+        return click_command(import_module(f"rnntext.cli.inspection.{name}").command, name)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        if not args and not ctx.resilient_parsing:
+            raise UsageError(f"name a view: {', '.join(VIEWS)}")
+        return super().parse_args(ctx, args)
+
+
+command = lazy_group(
+    _Views,
+    VIEWS,
+    name="inspect",
+    help="Look inside a trained model: drawn on a terminal, or written to a picture or a page.",
+    add_completion=False,
+)

@@ -1,0 +1,1 @@
+"""The commands of `rnntext inspect`, one thin module a view."""

@@ -1,0 +1,164 @@
+"""How a model reads one text: its tokens, in the order in which the network sees them.
+
+Knows: what each task feeds its network, and how tokens are shown to a reader. Does not know: what
+happens inside the network (`trace.py`), or views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnntext.config import ModelConfig
+from rnntext.errors import UsageError
+from rnntext.inspection.trace import LayerTrace, trace
+from rnntext.runtime.model import TrainedModel, open_model
+from rnntext.text.tokenizer import Tokenizer
+from rnntext.text.word_splitting import split_words
+
+Array = NDArray[Any]
+
+MOST_STEPS = 2000  # of a text that is looked at
+END_OF_LINE = "<eos>"  # as `score --words` prints it
+_CONTINUES = "·"  # before a token inside a word
+_SPACES = str.maketrans({" ": "␣", "\t": "␉", "\n": "␊"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text as a model reads it, in T steps."""
+
+    text: str
+    ids: Array  # (T)
+    steps: Sequence[str]  # each token as it is shown, see `read`
+    words: Sequence[str]
+    # (T): the index in `words` of each token's word; len(words) where there is none.
+    owner: Array
+
+    def last_steps(self) -> list[int]:
+        """The last step of each word; of a word without tokens of its own, that of the word with
+        which it shares them."""
+        last = dict(zip(self.owner.tolist(), range(len(self.ids)), strict=True))
+        found, step = [], 0
+        for word in range(len(self.words)):
+            step = last.get(word, step)
+            found.append(step)
+        return found
+
+
+class InspectedModel:
+    """A trained model with its weights, for views. It needs no PyTorch."""
+
+    def __init__(self, model: TrainedModel, name: str) -> None:
+        self.model = model
+        self.name = name  # its directory, as the user wrote it
+
+    @classmethod
+    def load(cls, directory: Path, task: str | None = None) -> InspectedModel:
+        """Load a checkpoint. Raises CheckpointError if it is not intact, or not of `task`."""
+        return cls(open_model(directory, task, when_needed=True, weights=True), str(directory))
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.model.config
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.model.tokenizer
+
+    @property
+    def weights(self) -> Mapping[str, Array]:
+        """All weights in float32, named as in the PyTorch modules."""
+        return self.model.weights()
+
+    def read(self, text: str) -> Reading:
+        """Read a text as the model's task does.
+
+        A language model reads the end of the line before, then the line; a classifier reads the
+        text; a tagger reads its words one by one. A token inside a word is shown with a dot before
+        it, white space as ␣, ␉ and ␊. Raises UsageError for a text of over MOST_STEPS tokens, or
+        longer than the classifier's or tagger's window.
+        """
+        reading = _READERS[self.config.task](self.tokenizer, text)
+        most = min(MOST_STEPS, self.config.max_length or MOST_STEPS)
+        if len(reading.ids) > most:
+            raise UsageError(
+                f"the text has {len(reading.ids):,} tokens, and a view shows at most {most:,}: "
+                "give a shorter one"
+            )
+        return reading
+
+    def trace(self, reading: Reading) -> list[LayerTrace]:
+        """Run the encoder over a reading, from the zero state: traces with B = 1."""
+        return trace(self.weights, self.config.encoder, reading.ids[None])
+
+
+def _read_line(tokenizer: Tokenizer, text: str) -> Reading:
+    """As a language model: the end of the line before, then the tokens without the line's end."""
+    ids, words, owner = _lines(tokenizer, text)
+    ids = np.concatenate([[tokenizer.eos_id], ids])
+    owner = np.concatenate([[len(words)], owner])
+    return Reading(text, ids, _shown(tokenizer, ids, owner), words, owner)
+
+
+def _read_text(tokenizer: Tokenizer, text: str) -> Reading:
+    """As a classifier: the text, or an empty line for a text without tokens."""
+    ids, words, owner = _lines(tokenizer, text)
+    if not len(ids):
+        ids, owner = np.array([tokenizer.eos_id]), np.array([len(words)])
+    return Reading(text, ids, _shown(tokenizer, ids, owner), words, owner)
+
+
+def _read_words(tokenizer: Tokenizer, text: str) -> Reading:
+    """As a tagger: the words of one sentence, found by the rule."""
+    words = split_words(text)
+    if not words:
+        raise UsageError("the text has no word: give a sentence")
+    (found,) = tokenizer.encode_words([words])
+    owner = np.searchsorted(found.last, np.arange(len(found.ids)))
+    return Reading(text, found.ids, _shown(tokenizer, found.ids, owner), words, owner)
+
+
+_READERS = {"lm": _read_line, "classify": _read_text, "tag": _read_words}
+
+
+def _lines(tokenizer: Tokenizer, text: str) -> tuple[Array, list[str], Array]:
+    """Encode a text of one or several lines: ids without the end of the last line, words, and the
+    owner of each id. The end of a line has no word."""
+    ids: list[Array] = []
+    words: list[str] = []
+    owner: list[Array] = []
+    for line in tokenizer.encode_lines_of_words(text.split("\n")):
+        has_word = line.owner < len(line.words)
+        ids.append(line.ids)
+        owner.append(np.where(has_word, line.owner + len(words), -1))
+        words += line.words
+    all_owners = np.concatenate(owner)[:-1]
+    return (
+        np.concatenate(ids)[:-1],
+        words,
+        np.where(all_owners < 0, len(words), all_owners),
+    )
+
+
+def _shown(tokenizer: Tokenizer, ids: Array, owner: Array) -> list[str]:
+    kind = tokenizer.config.kind
+    found = []
+    for step, token in enumerate(ids.tolist()):
+        if token == tokenizer.eos_id:
+            found.append(END_OF_LINE)
+            continue
+        if kind == "word":
+            found.append(tokenizer.token(token))
+            continue
+        piece = tokenizer.pieces[token].decode("utf-8", "replace")
+        if kind == "bpe":
+            is_first = step == 0 or owner[step - 1] != owner[step]
+            piece = ("" if is_first else _CONTINUES) + (piece.strip(" ") or piece)
+        found.append(piece.translate(_SPACES))
+    return found
