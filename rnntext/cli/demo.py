@@ -20,9 +20,9 @@ from rnntext.training.options import TrainingOptions
 _PROMPTS = ("The heron", "Mara said")
 _REVIEWS = (
     "A warm and funny book. I enjoyed every page.",
+    "Lovely people, beautiful music, a perfect evening.",
     "The soup was cold and the service was poor.",
-    "I expected to hate it and did not.",
-    "It could have been wonderful and was not.",
+    "It broke on the second day, and nobody answered my letters.",
 )
 _SENTENCES = (
     "Captain Quill can't light the old lamp before Tobias rows home.",

@@ -40,6 +40,14 @@ class Reading:
     # (T): the index in `words` of each token's word; len(words) where there is none.
     owner: Array
 
+    def start(self, steps: int) -> Reading:
+        """The reading of the first steps alone, and of the words that begin there."""
+        owner = self.owner[:steps]
+        begun = owner[owner < len(self.words)]
+        words = self.words[: int(begun.max()) + 1 if len(begun) else 0]
+        owner = np.where(owner < len(self.words), owner, len(words))
+        return Reading(self.text, self.ids[:steps], self.steps[:steps], words, owner)
+
     def last_steps(self) -> list[int]:
         """The last step of each word; of a word without tokens of its own, that of the word with
         which it shares them."""
@@ -76,16 +84,18 @@ class InspectedModel:
         """All weights in float32, named as in the PyTorch modules."""
         return self.model.weights()
 
-    def read(self, text: str) -> Reading:
+    def read(self, text: str, *, cut: bool = False) -> Reading:
         """Read a text as the model's task does.
 
         A language model reads the end of the line before, then the line; a classifier reads the
         text; a tagger reads its words one by one. A token inside a word is shown with a dot before
         it, white space as ␣, ␉ and ␊. Raises UsageError for a text of over MOST_STEPS tokens, or
-        longer than the classifier's or tagger's window.
+        longer than the classifier's or tagger's window; with `cut` its start is read.
         """
         reading = _READERS[self.config.task](self.tokenizer, text)
         most = min(MOST_STEPS, self.config.max_length or MOST_STEPS)
+        if cut:
+            reading = reading.start(most)
         if len(reading.ids) > most:
             raise UsageError(
                 f"the text has {len(reading.ids):,} tokens, and a view shows at most {most:,}: "
@@ -103,7 +113,7 @@ def _read_line(tokenizer: Tokenizer, text: str) -> Reading:
     ids, words, owner = _lines(tokenizer, text)
     ids = np.concatenate([[tokenizer.eos_id], ids])
     owner = np.concatenate([[len(words)], owner])
-    return Reading(text, ids, _shown(tokenizer, ids, owner), words, owner)
+    return Reading(text, ids, _shown(tokenizer, ids), words, owner)
 
 
 def _read_text(tokenizer: Tokenizer, text: str) -> Reading:
@@ -111,7 +121,7 @@ def _read_text(tokenizer: Tokenizer, text: str) -> Reading:
     ids, words, owner = _lines(tokenizer, text)
     if not len(ids):
         ids, owner = np.array([tokenizer.eos_id]), np.array([len(words)])
-    return Reading(text, ids, _shown(tokenizer, ids, owner), words, owner)
+    return Reading(text, ids, _shown(tokenizer, ids), words, owner)
 
 
 def _read_words(tokenizer: Tokenizer, text: str) -> Reading:
@@ -121,7 +131,7 @@ def _read_words(tokenizer: Tokenizer, text: str) -> Reading:
         raise UsageError("the text has no word: give a sentence")
     (found,) = tokenizer.encode_words([words])
     owner = np.searchsorted(found.last, np.arange(len(found.ids)))
-    return Reading(text, found.ids, _shown(tokenizer, found.ids, owner), words, owner)
+    return Reading(text, found.ids, _shown(tokenizer, found.ids), words, owner)
 
 
 _READERS = {"lm": _read_line, "classify": _read_text, "tag": _read_words}
@@ -146,10 +156,10 @@ def _lines(tokenizer: Tokenizer, text: str) -> tuple[Array, list[str], Array]:
     )
 
 
-def _shown(tokenizer: Tokenizer, ids: Array, owner: Array) -> list[str]:
+def _shown(tokenizer: Tokenizer, ids: Array) -> list[str]:
     kind = tokenizer.config.kind
     found = []
-    for step, token in enumerate(ids.tolist()):
+    for token in ids.tolist():
         if token == tokenizer.eos_id:
             found.append(END_OF_LINE)
             continue
@@ -158,7 +168,7 @@ def _shown(tokenizer: Tokenizer, ids: Array, owner: Array) -> list[str]:
             continue
         piece = tokenizer.pieces[token].decode("utf-8", "replace")
         if kind == "bpe":
-            is_first = step == 0 or owner[step - 1] != owner[step]
-            piece = ("" if is_first else _CONTINUES) + (piece.strip(" ") or piece)
+            # A word begins with a space, also at the start of a line.
+            piece = piece.removeprefix(" ") or piece if piece[:1] == " " else _CONTINUES + piece
         found.append(piece.translate(_SPACES))
     return found

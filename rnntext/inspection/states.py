@@ -171,7 +171,7 @@ def _correlations(model: InspectedModel, lines: Sequence[str], options: StateOpt
 def _readings(model: InspectedModel, lines: Iterable[str]) -> Iterator[Reading]:
     for line in lines:
         if line.strip():
-            yield model.read(line)
+            yield model.read(line, cut=True)
 
 
 class _Sums:

@@ -44,7 +44,7 @@ def test_reviews() -> None:
         rows = list(csv.DictReader(file, strict=True))
     counts = Counter(row["label"] for row in rows)
     assert set(counts) == {"neg", "pos"}
-    assert len(rows) >= 600
+    assert len(rows) >= 3000
     assert counts["neg"] == counts["pos"]
     assert all(row["text"].strip() for row in rows)
     assert len({row["text"] for row in rows}) == len(rows)

@@ -66,5 +66,5 @@ def test_each_model_is_trained_and_used(
     ]
     results = [line.split()[0] for line in lines if line.endswith(" on text it has not seen")]
     assert results == ["perplexity", "accuracy", "accuracy"]
-    assert any(line.endswith("I expected to hate it and did not.") for line in lines)
+    assert any(line.endswith("The soup was cold and the service was poor.") for line in lines)
     assert sum(line.startswith("  Captain/") for line in lines) == 1

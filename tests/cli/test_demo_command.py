@@ -44,9 +44,9 @@ A classifier of reviews
 
   $ rnntext classify -m classify --with-text
   pos A warm and funny book. I enjoyed every page.
+  pos Lovely people, beautiful music, a perfect evening.
   pos The soup was cold and the service was poor.
-  pos I expected to hate it and did not.
-  pos It could have been wonderful and was not.
+  pos It broke on the second day, and nobody answered my letters.
 
 
 A tagger of parts of speech

@@ -22,6 +22,9 @@ OWN = {
     "tag": {"--group-column", "--tag-column"},
 }
 
+# A command of each group.
+GROUPS = {"train": ("lm",), "inspect": ("states",)}
+
 
 def sections(found: Outcome) -> dict[str, set[str]]:
     """The long flags in each section of a help text."""
@@ -72,7 +75,7 @@ def test_train_names_the_tasks(run: Shell) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_takes_quiet(name: str, run: Shell) -> None:
-    words = [name, "lm"] if name == "train" else [name]
+    words = [name, *GROUPS.get(name, ())]
     assert "--quiet" in run(*words, "--help").done().text
 
 

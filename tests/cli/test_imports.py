@@ -29,8 +29,9 @@ for line in sys.stdin.read().splitlines():
         assert imported == used & {*COMMANDS}, sys.argv
     # Only terminals need the first two.
     for name in ("rich.console", "prompt_toolkit", "concurrent.futures.thread", "safetensors"):
-        # The graph that samples text reads its matrices from `safetensors`, which costs 1 ms.
-        if "-n" not in sys.argv or name != "safetensors":
+        # The graph that samples text reads its matrices from `safetensors`, which costs 1 ms, and
+        # a view the weights.
+        if not {"-n", "inspect"} & {*sys.argv} or name != "safetensors":
             assert name not in sys.modules, (sys.argv, name)
 """
 
@@ -40,6 +41,7 @@ def test_running_a_model_does_not_import_torch(lm: Path, classifier: Path, tagge
         ["--help"],
         *([name, "--help"] for name in COMMANDS),
         ["train", "lm", "--help"],
+        ["inspect", "states", "--help"],
         ["classify", "-m", classifier, "--text", "x"],
         ["tag", "-m", tagger, "--text", "x", "--json"],
         ["generate", "-m", lm, "--top-k", "5", "x"],
@@ -51,6 +53,7 @@ def test_running_a_model_does_not_import_torch(lm: Path, classifier: Path, tagge
         ["evaluate", "-m", classifier, CORPORA / "reviews.csv", "--threads", "1"],
         ["evaluate", "-m", tagger, CORPORA / "tagged.conllu", "--threads", "1"],
         ["generate", "-m", lm, "-n", "3", "x"],
+        *(["inspect", view, "-m", lm, "--text", "x"] for view in ("states", "gates")),
     ]
     found = subprocess.run(
         [sys.executable, "-c", DRIVER],
