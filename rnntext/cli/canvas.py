@@ -1,7 +1,7 @@
 """Drawing with characters: a canvas of braille dots, and scales with ticks.
 
-Knows: which dot is in which character cell, and which numbers are round. Does not know: colours,
-frames, or what the lines mean (`chart.py` does).
+Knows: which dot is in which character cell. Does not know: which numbers are round
+(`plotting/ticks.py`), colours, frames, or what the lines mean (`chart.py` does).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rnntext.plotting.curves import Array
+from rnntext.plotting.ticks import round_values
 
 # The dots of a character cell: two columns and four rows. _BITS is indexed by column, then by row
 # from the top.
@@ -99,29 +100,5 @@ class Scale:
     def ticks(self, max_count: int) -> list[tuple[int, str]]:
         """Round values, at most `max_count` (or three if it is less): the dot and the label of
         each."""
-        return [(self.dot(value), text) for value, text in self._round_values(max(max_count, 3))]
-
-    def _round_values(self, max_count: int) -> list[tuple[float, str]]:
-        for factors, step in (((1, 2, 5), 1), ((1,), 1), ((1,), 3)) if self.is_log else ():
-            first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-            decades = range(first, last + 1, step)
-            values = [factor * 10.0**decade for decade in decades for factor in factors]
-            values = [value for value in values if self.low <= value <= self.high]
-            if 2 <= len(values) <= max_count:
-                return [(value, f"{value:g}") for value in values]
-        # Multiples of 1, 2 or 5 times a power of ten, the smallest step that gives few enough.
-        decade = math.floor(math.log10((self.high - self.low) / max_count))
-        for power, factor in (
-            (decade, 1),
-            (decade, 2),
-            (decade, 5),
-            (decade + 1, 1),
-            (decade + 1, 2),
-        ):
-            spacing = factor * 10.0**power
-            # 0.0003 / 0.0001 is a little less than 3.
-            lowest, highest = self.low / spacing - 1e-9, self.high / spacing + 1e-9
-            multiples = range(math.ceil(lowest), math.floor(highest) + 1)
-            if len(multiples) <= max_count:
-                break
-        return [(n * spacing, f"{n * spacing:.{max(0, -power)}f}") for n in multiples]
+        values = round_values(self.low, self.high, max(max_count, 3), self.is_log)
+        return [(self.dot(value), text) for value, text in values]

@@ -90,12 +90,7 @@ class Panel:
 
     name: str
     curves: tuple[Curve, ...]
-
-    @property
-    def is_log(self) -> bool:
-        """True for a logarithmic scale: for perplexity, which is the exponential of a loss."""
-        positive = all((curve.y > 0).all() for curve in self.curves)
-        return self.name.startswith("perplexity") and positive
+    is_log: bool = False  # draw on a logarithmic scale; all values are positive
 
     @property
     def title(self) -> str:
@@ -143,7 +138,9 @@ def make_chart(runs: Sequence[Run], metric: str | None = None, axis: str = "step
     """
     metric = metric or _main_metric(runs)
     curves = {name: _curves(runs, name, axis) for name in ("loss", metric)}
-    panels = tuple(Panel(name, of_name) for name, of_name in curves.items() if of_name)
+    panels = tuple(
+        Panel(name, of_name, _is_log(name, of_name)) for name, of_name in curves.items() if of_name
+    )
     if not panels:
         raise CheckpointError(f"{', '.join(run.name for run in runs)}: neither loss nor {metric}")
     legend = [run.name for run in runs]
@@ -176,6 +173,11 @@ def moving_average(values: Array) -> Array:
     sums = np.concatenate(([0.0], np.cumsum(values)))
     means: Array = (sums[end] - sums[first]) / (end - first)
     return means
+
+
+def _is_log(name: str, curves: Sequence[Curve]) -> bool:
+    """True for perplexity, which is the exponential of a loss."""
+    return name.startswith("perplexity") and all((curve.y > 0).all() for curve in curves)
 
 
 def _main_metric(runs: Sequence[Run]) -> str:

@@ -17,7 +17,7 @@ def curve(run: int, y: np.ndarray, best: int | None = None) -> Curve:
 
 
 LOSS = Panel("loss", (curve(0, 5.0 - STEPS / 10), curve(1, 1.0 + STEPS / 10)))
-PERPLEXITY = Panel("perplexity", (curve(1, np.exp(STEPS / 10), 40),))
+PERPLEXITY = Panel("perplexity", (curve(1, np.exp(STEPS / 10), 40),), is_log=True)
 CHART = Chart("steps", ("first", "naïve 你好 🙂 [bold]"), (LOSS, PERPLEXITY))
 
 
