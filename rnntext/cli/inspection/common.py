@@ -6,7 +6,8 @@ before anything is computed. Does not know: any view.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,9 +18,11 @@ from rnntext.cli import output
 from rnntext.cli.options import Encoding, RecordSource
 from rnntext.cli.values import path_argument, path_option
 from rnntext.errors import DataError, UsageError
+from rnntext.files import check_file, write_file
+from rnntext.plotting.picture_file import picture_format, silence_font_warnings
 
 if TYPE_CHECKING:
-    from rnntext.plotting.page import View
+    from rnntext.plotting.page import Page, View
 
 Picture = Annotated[
     Path | None,
@@ -70,9 +73,52 @@ def show(make: Callable[[], View], out: Path | None, json: bool) -> None:
     """Make a view and write it: to the picture or page `out`, as JSON Lines, and on standard output
     where neither is asked for. Raises UsageError for a file that cannot be a picture, before the
     view is made."""
+    file_format = None if out is None else _file_format(out)
     view = make()
+    if out is not None and file_format is not None:
+        write_file(out, _file_content(view.page, file_format))
     if json:
-        output.write("".join(map(output.json_line, view.objects)))
-    else:
-        for row in view.rows:
-            output.write(output.tsv_line(map(output.format_number, row)))
+        _write(map(output.json_line, view.objects))
+    elif out is None and output.on_terminal():
+        output.write(_on_terminal(view.page))
+    elif out is None:
+        _write(output.tsv_line(map(output.format_number, row)) for row in view.rows)
+
+
+def _file_format(out: Path) -> str:
+    """The format of a file from its name: png, svg or html."""
+    file_format = out.suffix.lower().removeprefix(".")
+    if file_format not in ("png", "svg", "html"):
+        raise UsageError(f"-o {out}: the file's name ends in .png, .svg or .html")
+    if file_format == "html":
+        check_file(out)
+        return file_format
+    silence_font_warnings()
+    return picture_format(out)
+
+
+def _file_content(page: Page, file_format: str) -> bytes:
+    if file_format == "html":
+        from rnntext.plotting.page_html import render as render_html
+
+        return render_html(page)
+    from rnntext.plotting.page_figure import render as render_figure
+
+    return render_figure(page, file_format)
+
+
+def _on_terminal(page: Page) -> str:
+    from rnntext.cli.page import render
+
+    console = output.console()
+    # Rich assumes that a dumb terminal has 80 columns.
+    width = shutil.get_terminal_size().columns
+    with console.capture() as capture:
+        for part in render(page, width, console.color_system is not None):
+            console.print(part, width=width, soft_wrap=False)
+    return capture.get()
+
+
+def _write(lines: Iterable[str]) -> None:
+    for chunk in output.in_chunks(lines):
+        output.write(chunk)
