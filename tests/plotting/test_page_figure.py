@@ -11,7 +11,7 @@ import pytest
 
 from rnntext.errors import UsageError
 from rnntext.plotting import page_style as style
-from rnntext.plotting.page import ColouredText, Heatmap, Note, Page, Panel, Piece
+from rnntext.plotting.page import ColouredText, Heatmap, Lines, Note, Page, Panel, Piece
 from rnntext.plotting.page_figure import render
 from tests.plotting.pages import EMPTY_PANELS, LINES, LOG_LINES, NAUGHTY_PAGE, TABLE
 
@@ -137,3 +137,12 @@ def test_a_png_shows_the_colours() -> None:
 def test_a_page_that_is_too_long() -> None:
     with pytest.raises(UsageError, match=r"inches high, .* give fewer or shorter texts"):
         render(Page("", [Note("line\n" * 3000)]), "png")
+
+
+def test_dollar_signs_are_no_formulas() -> None:
+    for panel in NAUGHTY_PAGE.panels:
+        shown = " ".join(texts(svg_of(panel)))
+        assert isinstance(panel, Lines) or "$x_1$" in shown
+    values = np.ones((1, 1))
+    shown = texts(svg_of(Heatmap("$a_1$", ["$b_2$"], ["$c_3$"], values, 0.0, 1.0)))
+    assert {"$a_1$", "$b_2$", "$c_3$"} <= set(shown)
