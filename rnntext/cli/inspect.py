@@ -14,6 +14,7 @@ from rnntext.errors import UsageError
 
 # Modules of `cli/inspection/` with a `command`, in the order of the help.
 VIEWS = {
+    "unroll": "The network unrolled over a text, as a diagram with its real values.",
     "states": "The hidden state, or an LSTM's cell, over the words of a text.",
     "gates": "How far the gates of a GRU or an LSTM open at each word.",
 }

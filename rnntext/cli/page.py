@@ -8,32 +8,26 @@ Does not know: where the numbers come from, or where the terminal is. Curves are
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from rich.cells import cell_len
-from rich.color import Color
 from rich.console import RenderableType
-from rich.style import Style
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from rnntext.cli.chart import COLOURED, PLAIN
 from rnntext.cli.chart import render as render_chart
+from rnntext.cli.page_cells import CELL, EMPTY, background, cell, fixed, padded, scale_legend
+from rnntext.cli.page_unrolled import draw as draw_unrolled
 from rnntext.plotting import page_style as style
 from rnntext.plotting.curves import Chart, Curve
 from rnntext.plotting.curves import Panel as ChartPanel
-from rnntext.plotting.page import ColouredText, Heatmap, Lines, Note, Page, Panel, Table
+from rnntext.plotting.page import ColouredText, Heatmap, Lines, Note, Page, Panel, Table, Unrolled
 
 _MOST_LABEL, _MOST_CELL = 16, 80  # columns of a label, and of a cell of a table
-_CELL = 2  # columns of a value under a label that is written downwards
 _NOTE_WIDTH = 100  # a longer line is hard to read
 _CHART_HEIGHT = 20
-_BAR = 24  # columns of a legend
-# Without colours a value is a character: a rising share, or a sign and its strength.
-_SHARES, _STRENGTHS = " .:-=+*#%@", " .:*#"
-_EMPTY = "/"
 
 
 def render(page: Page, width: int, coloured: bool) -> Iterator[RenderableType]:
@@ -57,6 +51,8 @@ def _draw(panel: Panel, width: int, coloured: bool) -> Iterator[RenderableType]:
             yield from _coloured_text(panel, coloured)
         case Table():
             yield _table(panel)
+        case Unrolled():
+            yield from draw_unrolled(panel, width, coloured)
         case Note():
             text = style.flowing(panel.text)
             for line in style.flow([(text, None)], min(width, _NOTE_WIDTH)):
@@ -80,11 +76,11 @@ def _heatmap(panel: Heatmap, width: int, coloured: bool) -> Iterator[Text]:
     margin = max(map(cell_len, rows)) + 1
     labels = [style.cut(column, _MOST_LABEL) for column in panel.columns]
     room = width - margin
-    columns = [_Column(label, max(_CELL, cell_len(label) + 1)) for label in labels]
+    columns = [_Column(label, max(CELL, cell_len(label) + 1)) for label in labels]
     downwards = sum(column.width for column in columns) > room
     if downwards:
-        columns = [_Column(label, _CELL) for label in labels]
-    in_block = max(1, room // _CELL) if downwards else len(columns)
+        columns = [_Column(label, CELL) for label in labels]
+    in_block = max(1, room // CELL) if downwards else len(columns)
     for first in range(0, len(columns), in_block):
         block = columns[first : first + in_block]
         if len(block) < len(columns):
@@ -92,15 +88,15 @@ def _heatmap(panel: Heatmap, width: int, coloured: bool) -> Iterator[Text]:
                 yield Text()
             yield Text(f"columns {first + 1} to {first + len(block)} of {len(columns)}")
         for labels_line in _head(block, downwards):
-            yield _fixed(Text(" " * margin + labels_line))
+            yield fixed(Text(" " * margin + labels_line))
         for row, row_values in zip(rows, values[:, first : first + in_block], strict=True):
             line = Text(" " * (margin - 1 - cell_len(row)) + row + " ")
             for value, column in zip(row_values.tolist(), block, strict=True):
-                line.append(*_cell(value, panel.low, panel.high, column.width, coloured))
-            yield _fixed(line)
-    legend = _legend(panel.low, panel.high, coloured)
+                line.append(*cell(value, panel.low, panel.high, column.width, coloured))
+            yield fixed(line)
+    legend = scale_legend(panel.low, panel.high, coloured)
     if np.isnan(values).any():
-        legend.append(f"   {_EMPTY * _CELL} {style.NO_VALUE}")
+        legend.append(f"   {EMPTY * CELL} {style.NO_VALUE}")
     yield Text()
     yield Text(" " * margin).append_text(legend)
     if description := style.describe(panel):
@@ -110,13 +106,13 @@ def _heatmap(panel: Heatmap, width: int, coloured: bool) -> Iterator[Text]:
 def _head(block: Sequence[_Column], downwards: bool) -> Iterator[str]:
     """The labels of columns, beside each other or each downwards, ending above its column."""
     if not downwards:
-        yield "".join(_padded(*column) for column in block)
+        yield "".join(padded(*column) for column in block)
         return
     letters = [_letters(column.label) for column in block]
     height = max(map(len, letters))
     for row in range(height):
         yield "".join(
-            _padded(each[row - height] if row >= height - len(each) else "", _CELL)
+            padded(each[row - height] if row >= height - len(each) else "", CELL)
             for each in letters
         )
 
@@ -130,46 +126,6 @@ def _letters(label: str) -> list[str]:
         else:
             found.append(char)
     return found
-
-
-def _cell(
-    value: float, low: float, high: float, width: int, coloured: bool
-) -> tuple[str, Style | None]:
-    """The characters of a value and their style."""
-    colour = style.colour_of(value, low, high, stepped=True)
-    gap = " " if width > _CELL else ""
-    if colour is None:
-        return _EMPTY * (width - len(gap)) + gap, None
-    if coloured:
-        return " " * width, _background(colour)
-    if low >= 0:
-        return _mark(value, low, high, _SHARES) * (width - len(gap)) + gap, None
-    strength = _mark(value, low, high, _STRENGTHS)
-    sign = " " if strength == " " else "-" if value < 0 else "+"
-    return sign + strength * (width - 1 - len(gap)) + gap, None
-
-
-def _mark(value: float, low: float, high: float, marks: str) -> str:
-    return marks[round(style.strength(value, low, high) * (len(marks) - 1))]
-
-
-def _legend(low: float, high: float, coloured: bool) -> Text:
-    """The scale from its lowest value to its highest, with zero between them if it has signs."""
-    marks = style.scale_marks(low, high)
-    legend = Text(style.show_number(marks[0]) + " ")
-    parts = len(marks) - 1
-    for start, end in pairwise(marks):
-        if coloured:
-            for value in style.gradient(start, end, _BAR // parts):
-                colour = style.colour_of(value, low, high, stepped=True)
-                legend.append(" ", _background(colour or style.WHITE))
-        else:
-            steps = len(_STRENGTHS if low < 0 else _SHARES)
-            for value in style.gradient(start, end, steps):
-                legend.append(_cell(value, low, high, _CELL, coloured)[0] + " " * (low < 0))
-        legend.append(f" {style.show_number(end)} ")
-    legend.rstrip()
-    return legend
 
 
 # Curves
@@ -188,7 +144,7 @@ def _lines(panel: Lines, width: int, coloured: bool) -> Iterator[Text]:
     names = tuple(style.one_line(line.name) for line in lines)
     chart = Chart("", names, (ChartPanel(style.one_line(panel.y_name), curves, panel.log_y),))
     look = COLOURED if coloured else PLAIN
-    yield from map(_fixed, render_chart(chart, look, width, _CHART_HEIGHT + len(names)))
+    yield from map(fixed, render_chart(chart, look, width, _CHART_HEIGHT + len(names)))
     name = style.cut(panel.x_name, width)
     yield Text(" " * (width - cell_len(name)) + name)
 
@@ -207,7 +163,7 @@ def _coloured_text(panel: ColouredText, coloured: bool) -> Iterator[Text]:
         if coloured:
             colour = style.text_colour(piece.value, panel.low, panel.high, stepped=True)
         text.append(before)
-        text.append(inner, _background(colour) if colour else None)
+        text.append(inner, background(colour) if colour else None)
         if id(piece) in bracketed:
             text.append(f"[{style.show_number(piece.value)}]")
         text.append(after)
@@ -215,7 +171,7 @@ def _coloured_text(panel: ColouredText, coloured: bool) -> Iterator[Text]:
     yield Text()
     name = style.one_line(panel.value_name)
     if coloured:
-        yield Text(f"{name}: ").append_text(_legend(panel.low, panel.high, coloured))
+        yield Text(f"{name}: ").append_text(scale_legend(panel.low, panel.high, coloured))
     else:
         scale = " to ".join(map(style.show_number, (panel.low, panel.high)))
         yield Text(f"in brackets: {name}, of a scale from {scale}")
@@ -236,18 +192,3 @@ def _table(panel: Table) -> RichTable:
     for row in panel.rows:
         table.add_row(*(Text(style.cut(style.show_field(field), _MOST_CELL)) for field in row))
     return table
-
-
-def _background(colour: style.Colour) -> Style:
-    ink = style.ink_on(colour)
-    return Style(color=Color.from_rgb(*ink), bgcolor=Color.from_rgb(*colour))
-
-
-def _padded(text: str, width: int) -> str:
-    return text + " " * (width - cell_len(text))
-
-
-def _fixed(line: Text) -> Text:
-    """Keep spaces at the end of a line: they are cells."""
-    line.no_wrap, line.overflow = True, "ignore"
-    return line

@@ -103,6 +103,10 @@ class InspectedModel:
             )
         return reading
 
+    def show_tokens(self, ids: Array) -> list[str]:
+        """Show tokens as `read` does."""
+        return _shown(self.tokenizer, ids)
+
     def trace(self, reading: Reading) -> list[LayerTrace]:
         """Run the encoder over a reading, from the zero state: traces with B = 1."""
         return trace(self.weights, self.config.encoder, reading.ids[None])

@@ -88,13 +88,40 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Band:
+    """One row of boxes of an unrolled network: a vector at each of T steps.
+
+    `values` (T, N) are drawn as a strip in each box, on the scale from `low` to `high`; N may be 0.
+    `captions`: the lines of text in each box.
+    """
+
+    name: str
+    values: Array
+    captions: Sequence[Sequence[str]]
+    low: float
+    high: float
+    along: str = ""  # → or ← where each box depends on the one before or after it
+    is_fed: bool = True  # each box depends on the one below it
+
+
+@dataclass(frozen=True, slots=True)
+class Unrolled:
+    """A network unrolled in time: bands from the input to the answer, drawn from the bottom up,
+    with the tokens below."""
+
+    title: str
+    steps: Sequence[str]
+    bands: Sequence[Band]
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """A sentence or two that explain what the panels around it show."""
 
     text: str
 
 
-Panel = Heatmap | Lines | ColouredText | Table | Note
+Panel = Heatmap | Lines | ColouredText | Table | Unrolled | Note
 
 
 @dataclass(frozen=True, slots=True)

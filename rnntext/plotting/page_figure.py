@@ -18,8 +18,9 @@ from matplotlib.ticker import NullFormatter
 
 from rnntext.errors import UsageError
 from rnntext.plotting import page_style as style
+from rnntext.plotting import unrolled_figure
 from rnntext.plotting.figure import colour, picture
-from rnntext.plotting.page import ColouredText, Heatmap, Lines, Note, Page, Panel, Table
+from rnntext.plotting.page import ColouredText, Heatmap, Lines, Note, Page, Panel, Table, Unrolled
 
 _WIDTH, _MARGIN = 11.0, 0.3  # inches, also below
 _MOST_HEIGHT = 400.0  # Matplotlib draws no PNG of over 65,536 dots
@@ -103,6 +104,8 @@ def _drawing(panel: Panel) -> _Drawing:
             return _coloured_text(panel)
         case Table():
             return _table(panel)
+        case Unrolled():
+            return _unrolled(panel)
         case Note():
             return _note(panel)
 
@@ -336,6 +339,20 @@ def _table(panel: Table) -> _Drawing:
         axes.plot([0, sum(widths) + gap * (len(widths) - 1)], [1, 1], color="black", linewidth=0.8)
 
     return _HEAD + len(lines) * _LINE, draw
+
+
+def _unrolled(panel: Unrolled) -> _Drawing:
+    layout = unrolled_figure.Layout(panel, _WIDTH - 2 * _MARGIN)
+    pitch = layout.block_height + _GAP
+
+    def draw(sheet: _Sheet) -> None:
+        _head(sheet, panel.title)
+        for number, block in enumerate(layout.blocks):
+            top = _HEAD + number * pitch
+            axes = sheet.axes(_MARGIN, top, layout.width, layout.block_height)
+            unrolled_figure.draw(layout, axes, block)
+
+    return _HEAD + len(layout.blocks) * pitch - _GAP, draw
 
 
 def _note(panel: Note) -> _Drawing:

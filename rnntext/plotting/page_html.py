@@ -17,7 +17,18 @@ from typing import NamedTuple
 import numpy as np
 
 from rnntext.plotting import page_style as style
-from rnntext.plotting.page import ColouredText, Heatmap, Line, Lines, Note, Page, Panel, Table
+from rnntext.plotting import unrolled_html
+from rnntext.plotting.page import (
+    ColouredText,
+    Heatmap,
+    Line,
+    Lines,
+    Note,
+    Page,
+    Panel,
+    Table,
+    Unrolled,
+)
 from rnntext.plotting.ticks import round_values
 
 _STYLE = """
@@ -63,7 +74,10 @@ _BAR_COLOURS = 25
 def render(page: Page) -> bytes:
     """Return the content of an HTML file."""
     title = _text(page.title)
-    parts = [_HEAD, f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"]
+    parts = [
+        _HEAD,
+        f"<title>{title}</title>\n<style>{_STYLE}{unrolled_html.STYLE}</style>\n</head>\n<body>\n",
+    ]
     parts.append(f"<main>\n<h1>{title}</h1>\n")
     for panel in page.panels:
         parts += [*_draw(panel), "\n"]
@@ -81,6 +95,9 @@ def _draw(panel: Panel) -> Iterator[str]:
             yield from _coloured_text(panel)
         case Table():
             yield from _table(panel)
+        case Unrolled():
+            yield _title(panel.title)
+            yield from unrolled_html.draw(panel)
         case Note():
             yield f"<p>{_text(panel.text).replace(chr(10), '<br>')}</p>"
 
