@@ -117,7 +117,7 @@ def _gradients(model: InspectedModel, reading: Reading, traces: Sequence[LayerTr
     from rnntext.training.backward import gradient_norms, network_of
 
     following = None
-    if model.config.task == "lm":
+    if not model.config.labels:  # the next token is the answer
         following = _next_logits(model.weights, traces)[-1:].argmax(axis=1)
     network = network_of(model.config, model.weights)
     return np.asarray(gradient_norms(network, reading.ids[None], following)[:, 0])
