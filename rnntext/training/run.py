@@ -152,8 +152,8 @@ def _train(
     loop = Loop(
         setup.model,
         setup.objective,
-        _optimizer_config(setup.recipe),
-        _budget(options, began),
+        optimizer_config(setup.recipe),
+        budget_of(options, began),
         ranks=ranks,
         reserve=_reserved_seconds(setup, partial),
         partial_evaluation=partial,
@@ -241,7 +241,8 @@ def _save_state(saver: Saver, loop: Loop, stop: bool) -> Iterator[Event]:
             yield NotSaved(str(error))
 
 
-def _optimizer_config(recipe: Recipe) -> OptimizerConfig:
+def optimizer_config(recipe: Recipe) -> OptimizerConfig:
+    """Return the hyperparameters of the optimizer."""
     return OptimizerConfig(
         recipe.learning_rate,
         recipe.weight_decay,
@@ -252,7 +253,8 @@ def _optimizer_config(recipe: Recipe) -> OptimizerConfig:
     )
 
 
-def _budget(options: TrainingOptions, began: float) -> Budget:
+def budget_of(options: TrainingOptions, began: float) -> Budget:
+    """Return what ends a run. `began`: see `run`."""
     return Budget(
         options.epochs,
         options.steps,

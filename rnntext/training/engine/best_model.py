@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnntext.training.engine.optimizer import copy_of_weights
-from rnntext.training.networks.encoder import Network
 
 # A smaller relative improvement than this does not end a plateau.
 _MIN_IMPROVEMENT = 1e-3
@@ -31,7 +30,7 @@ class BestModel:
         best = self._value
         return best is None or self._sign * (value - best) > _MIN_IMPROVEMENT * abs(best)
 
-    def update(self, value: float, step: int, model: Network) -> bool:
+    def update(self, value: float, step: int, model: nn.Module) -> bool:
         """Copy the weights of `model` if `value` is the best so far; return True if it is."""
         is_best = self._value is None or self._sign * value > self._sign * self._value
         if is_best:

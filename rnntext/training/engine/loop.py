@@ -38,7 +38,6 @@ from rnntext.training.engine.schedule import (
 )
 from rnntext.training.engine.time_plan import TimePlan
 from rnntext.training.events import CheckpointDue, Evaluated, Finished, LoopEvent, Step
-from rnntext.training.networks.encoder import Network
 
 _REPORT_EVERY = 10  # steps
 
@@ -60,7 +59,7 @@ class Loop:
 
     def __init__(
         self,
-        model: Network,
+        model: nn.Module,
         objective: Objective,
         settings: OptimizerConfig,
         budget: Budget,
@@ -321,7 +320,7 @@ class _Decision:
 class _LossModule(nn.Module):
     """Model and objective as one module from a batch to its loss, for DistributedDataParallel."""
 
-    def __init__(self, model: Network, objective: Objective) -> None:
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
         super().__init__()
         self.model = model
         self._objective = objective

@@ -16,6 +16,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from torch import nn
+
 from rnntext.training.engine.objective import Objective
 from rnntext.training.engine.schedule import (
     EVALUATE_AT,
@@ -23,7 +25,6 @@ from rnntext.training.engine.schedule import (
     steps_before_decay,
     total_with_decay_from,
 )
-from rnntext.training.networks.encoder import Network
 
 # The first plan is made after this fraction of the time at the earliest.
 _FIRST_PLAN_AT = 0.1
@@ -52,7 +53,7 @@ class TimePlan:
         self,
         plan: StepPlan,
         objective: Objective,
-        model: Network,
+        model: nn.Module,
         *,
         deadline: float | None,
         reserve: float,

@@ -81,7 +81,7 @@ class LabelledObjective(TaskObjective):
         """
         self.seed, self.machine, self.ranks = seed, machine, ranks
         self._epochs, self._valid_lengths = epochs, valid_lengths
-        self._half, self._held_out = half, held_out
+        self.half, self._held_out = half, held_out
         self._halves: dict[str, float] = {}  # see `halves`
         self._quick_indices = random_subset(valid_lengths, QUICK_TOKENS, seed)
         self._sample_indices = random_subset(valid_lengths, SAMPLE_TOKENS, seed)
@@ -122,21 +122,21 @@ class LabelledObjective(TaskObjective):
     # The linear model
 
     def prepare(self, files: Mapping[str, bytes]) -> Iterator[TeacherAnswered | NgramsLearned]:
-        if self._half is None:
+        if self.half is None:
             return
         if NGRAMS in files:
-            self._half.restore(files[NGRAMS])
+            self.half.restore(files[NGRAMS])
             return
         started = time.perf_counter()
         alone = self.learn_half()
-        yield NgramsLearned(self._half.texts, alone, time.perf_counter() - started)
+        yield NgramsLearned(self.half.texts, alone, time.perf_counter() - started)
 
     @abstractmethod
     def learn_half(self) -> Metrics:
         """Let the linear model learn; return its own metrics on the validation data."""
 
     def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
-        return {} if self._half is None else self._half.files(metrics)
+        return {} if self.half is None else self.half.files(metrics)
 
     def restore_halves(self, halves: Mapping[str, float]) -> None:
         self._halves = {name: value for name, value in halves.items() if name != NGRAMS_TEXTS}
@@ -155,13 +155,13 @@ class LabelledObjective(TaskObjective):
         learned once more, from the training and the validation data together."""
 
     def seconds_to_finish(self) -> float:
-        if self._half is None or not self.learns_from_validation():
+        if self.half is None or not self.learns_from_validation():
             return 0.0
-        return self._half.seconds_to_learn_again()
+        return self.half.seconds_to_learn_again()
 
     def learns_from_validation(self) -> bool:
-        return self._held_out and self._half is not None and self._half.learns_from_all
+        return self._held_out and self.half is not None and self.half.learns_from_all
 
     def halves(self) -> dict[str, float]:
-        texts = {} if self._half is None else {NGRAMS_TEXTS: self._half.texts}
+        texts = {} if self.half is None else {NGRAMS_TEXTS: self.half.texts}
         return {**self._halves, **texts}
