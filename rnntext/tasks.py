@@ -7,6 +7,7 @@ A task has an entry in `TASKS`, and a module of the same name in each of these p
     training/tasks      its examples, objective, metric and defaults
     training/networks   its network
     training/onnx       its graph
+    training/comparison the models that it is compared with
     runtime             running and evaluating its models
 """
 

@@ -11,6 +11,7 @@ import pytest
 
 from rnntext.runtime.task import RuntimeTask
 from rnntext.tasks import TASKS, task_module
+from rnntext.training.comparison.base import ComparedTask
 from rnntext.training.onnx.common import TaskGraph
 from rnntext.training.tasks.base import Task
 
@@ -45,6 +46,7 @@ def test_every_room_has_a_module_for_each_task(task: str) -> None:
     assert task_module("training.tasks", task).TASK.name == task
     assert callable(task_module("training.networks", task).build)
     assert isinstance(task_module("training.onnx", task).GRAPH, TaskGraph)
+    assert isinstance(task_module("training.comparison", task).COMPARED, ComparedTask)
     assert isinstance(task_module("runtime", task).RUNTIME, RuntimeTask)
 
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "tag": "Tag the words of each record.",
     "evaluate": "Measure a model on labelled data or text.",
     "inspect": "Look inside a model: states, gates, memory, what decided an answer.",
+    "compare": "Train recurrent networks and simpler models side by side.",
     "info": "Describe a model: task, encoder, size, labels, data, results.",
     "export": "Write one ONNX file, or run in int8.",
     "plot": "Draw the training curves of one or several runs.",

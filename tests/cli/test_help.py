@@ -23,7 +23,7 @@ OWN = {
 }
 
 # A command of each group.
-GROUPS = {"train": ("lm",), "inspect": ("states",)}
+GROUPS = {"train": ("lm",), "inspect": ("states",), "compare": ("lm",)}
 
 
 def sections(found: Outcome) -> dict[str, set[str]]:

@@ -1,0 +1,1 @@
+"""Models side by side: recurrent cells and simpler models of one task, trained alike."""

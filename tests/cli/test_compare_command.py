@@ -1,0 +1,58 @@
+"""`rnntext compare` as a whole command: it writes no model, also where it is interrupted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.small_runs import write_small_data
+from tests.conftest import Shell
+
+MODELS = {
+    "lm text.txt": ["rnn", "gru", "lstm", "window", "convolution", "ngrams"],
+    "classify reviews.csv": ["rnn", "gru", "lstm", "bag", "convolution", "ngrams"],
+    "tag tagged.conllu": ["rnn", "gru", "lstm", "word", "convolution", "features"],
+}
+SHORT = ("--preset", "tiny", "--threads", 1, "--steps", 1, "--seeds", 1, "--no-cache")
+INTERRUPTED = """
+import os, signal
+from rnntext.training.engine.loop import Loop
+events, runs = Loop.events, []
+
+def interrupted(loop):
+    runs.append(loop)
+    if len(runs) == 2:
+        os.kill(os.getpid(), signal.SIGINT)
+    yield from events(loop)
+
+Loop.events = interrupted
+"""
+
+
+@pytest.mark.parametrize("words", MODELS)
+def test_a_line_a_model(words: str, run: Shell, tmp_path: Path) -> None:
+    write_small_data(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    task, file = words.split()
+    found = run("compare", task, file, *SHORT, "-q", cwd=tmp_path).done()
+    assert [line.split("\t")[0] for line in found.lines] == MODELS[words]
+    assert {len(line.split("\t")) for line in found.lines} == {7}
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_ctrl_c_shows_the_rows_so_far_and_leaves_nothing(run: Shell, tmp_path: Path) -> None:
+    write_small_data(tmp_path)
+    (tmp_path / "tmp").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    found = run(
+        *("compare", "classify", "reviews.csv", *SHORT),
+        cwd=tmp_path,
+        env={"TMPDIR": str(tmp_path / "tmp")},
+        before=INTERRUPTED,
+    )
+    assert found.status == 130
+    assert [line.split("\t")[0] for line in found.lines] == ["rnn"]
+    assert "interrupted: of 6 runs 1 are shown" in found.err
+    assert "Traceback" not in found.err
+    assert sorted(tmp_path.rglob("*")) == before
