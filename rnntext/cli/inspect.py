@@ -6,6 +6,7 @@ when they are used.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -22,6 +23,9 @@ VIEWS = {
 
 class _Views(LazyGroup):
     def build(self, name: str) -> Any:
+        # NumPy and PyTorch read this when they are imported. The matrices of one step are so small
+        # that threads would wait for each other far longer than they compute.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
         return click_command(import_module(f"rnntext.cli.inspection.{name}").command, name)
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
