@@ -20,8 +20,8 @@ from rnntext.errors import RnntextError, TrainingError, UsageError
 if TYPE_CHECKING:
     from rnntext.training.events import Event, Saved
 
-_NO_TRAINING = (
-    "training needs PyTorch, which is not installed: run `pip install 'rnntext[train]'` "
+_NO_PYTORCH = (
+    "{} needs PyTorch, which is not installed: run `pip install 'rnntext[train]'` "
     "(the README says how to get the smaller CPU-only build)"
 )
 _NO_ONNX = (
@@ -316,13 +316,14 @@ def _convert_claimed(
     return Exported(directory, precision, len(graph), temperature, after, before)
 
 
-def require_training() -> None:
-    """Raise UsageError, which says what to install, where training is not possible."""
+def require_training(purpose: str = "training") -> None:
+    """Raise UsageError, which says what to install, where training is not possible. `purpose`: what
+    else needs the same packages."""
     try:
         import onnx  # noqa: F401
         import torch  # noqa: F401
     except ModuleNotFoundError:
-        raise UsageError(_NO_TRAINING) from None
+        raise UsageError(_NO_PYTORCH.format(purpose)) from None
 
 
 def _require_onnx() -> None:

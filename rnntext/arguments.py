@@ -89,6 +89,7 @@ STEP = Range(int, 0, STEPS.most)  # steps taken before a plan was made
 THREADS = Range(int, 1, 1024)
 LENGTH = Range(int, 0, 1_000_000_000)
 SAMPLES = Range(int, 1, 1_000_000)
+DISTANCE = Range(int, 1, 1_000)  # in tokens, of the view `memory`
 TEMPERATURE = Range(float, 0, 1_000_000)
 TOP_K = Range(int, 1, 1_000_000_000)
 TOP_K_OR_OFF = Range(int, 0, 1_000_000_000)

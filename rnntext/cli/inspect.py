@@ -18,6 +18,7 @@ VIEWS = {
     "unroll": "The network unrolled over a text, as a diagram with its real values.",
     "states": "The hidden state, or an LSTM's cell, over the words of a text.",
     "gates": "How far the gates of a GRU or an LSTM open at each word.",
+    "memory": "How long models remember a token, and how the gradient vanishes.",
 }
 
 
