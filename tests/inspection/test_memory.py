@@ -26,7 +26,7 @@ from rnntext.inspection.reading import InspectedModel
 from rnntext.plotting.page import Lines, Note, Table
 from rnntext.runtime.model import TrainedModel
 from rnntext.text.tokenizer import Tokenizer
-from rnntext.training.backward import network_of
+from rnntext.training.backward import gradient_norms, network_of
 from rnntext.training.networks.build import build_network
 from rnntext.training.onnx.from_network import numpy_weights
 
@@ -131,7 +131,7 @@ def test_a_language_model_against_its_network(cell: str, layers: int) -> None:
     found = model("lm", cell, layers)
     network: Any = network_of(found.config, found.weights)
     stream = np.concatenate([[CHARACTERS.eos_id], *CHARACTERS.encode_lines(LINES)])
-    differences, bits = [], []
+    differences, bits, gradients = [], [], []
     for batch in windows([stream], 11, spare=1).batches():
         start = batch.ids.shape[1] - 12
         inputs = [torch.from_numpy(ids).long() for ids in (batch.ids, batch.changed)]
@@ -139,10 +139,14 @@ def test_a_language_model_against_its_network(cell: str, layers: int) -> None:
         differences.append((states[0] - states[1]).norm(dim=-1))  # (D, B)
         p, q = (network(ids)[0].log_softmax(-1)[:, start:] for ids in inputs)  # (B, D, V)
         bits.append((p.exp() * (p - q) / np.log(2)).sum(-1))
+        gradients.append(gradient_norms(network, batch.ids, 11, batch.following))
     of_state = torch.cat(differences, dim=1).mean(1).numpy()
     at = distances_to(11)
-    measured = measure(found, LINES, MemoryOptions(distance=11))
+    measured = measure(found, LINES, MemoryOptions(distance=11, gradient=True))
     assert measured.prediction is not None
+    assert measured.gradient is not None
+    norms = np.concatenate(gradients, axis=1).mean(1)  # (D)
+    assert measured.gradient.values == pytest.approx((norms / norms[0])[at], rel=1e-6)
     assert measured.state.values == pytest.approx((of_state / of_state[0])[at], rel=1e-4)
     expected = torch.cat(bits).mean(0).numpy()[at]
     assert measured.prediction.values == pytest.approx(expected, rel=1e-3)
@@ -178,21 +182,31 @@ def test_windows_differ_in_one_token_at_the_largest_distance() -> None:
     texts = [np.array([0, 5, 0, 6, *range(7, 60)]), np.arange(60, 90), np.arange(90, 95)]
     every = np.concatenate(texts)
     found = windows(texts, 7, spare=1)
-    rows = 0
+    contexts = []
     for batch in found.batches():
         assert batch.following is not None
         for ids, changed, following in zip(batch.ids, batch.changed, batch.following, strict=True):
             (place,) = np.flatnonzero(ids != changed)
             assert len(ids) - 1 - place == 7
-            assert place <= 32
             assert ids[place] != CHARACTERS.eos_id != changed[place]
             assert changed[place] in every
             # The window and the token after it are consecutive in the corpus.
             start = int(np.flatnonzero(every == ids[place])[0]) - place
             assert every[start : start + len(ids) + 1].tolist() == [*ids, following]
-            rows += 1
+            contexts.append(place)
     # Of the first text, without its two line ends, and the second; the third is too short.
-    assert found.count == rows == (57 - 8 - 2) + (30 - 8)
+    assert found.count == len(contexts) == (57 - 8 - 2) + (30 - 8)
+    # Each is read with all that stands before it in its text, up to 32 tokens.
+    assert contexts.count(32) == (57 - 8) - 32
+    assert [contexts.count(context) for context in (0, 1, 2, 3, 21, 22, 31)] == [
+        1,
+        2,
+        1,
+        2,
+        2,
+        1,
+        1,
+    ]
 
 
 def test_long_texts_are_sampled_without_replacement() -> None:
