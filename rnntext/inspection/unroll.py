@@ -120,7 +120,9 @@ def _gradients(model: InspectedModel, reading: Reading, traces: Sequence[LayerTr
     if not model.config.labels:  # the next token is the answer
         following = _next_logits(model.weights, traces)[-1:].argmax(axis=1)
     network = network_of(model.config, model.weights)
-    return np.asarray(gradient_norms(network, reading.ids[None], following)[:, 0])
+    ids = reading.ids[None]
+    norms = gradient_norms(network, ids, ids.shape[1] - 1, following)  # from the last step back
+    return np.asarray(norms[::-1, 0])
 
 
 def _next_logits(weights: Mapping[str, Array], traces: Sequence[LayerTrace]) -> Array:
