@@ -1,7 +1,7 @@
 """What happens inside a recurrent encoder at each step: gates, cell states and hidden states.
 
-Knows: the equations of the vanilla RNN, the GRU and the LSTM, and the names of their weights in a
-checkpoint. Does not know: text, tasks, or views.
+Knows: layers, directions, and the names of their weights in a checkpoint. Does not know: the
+equations of a step (`runtime/cells.py`), text, tasks, or views.
 
 The graph of a model gives only its states. Here every step is computed once more in NumPy from the
 weights in float32, also of a model that runs in int8.
@@ -9,7 +9,7 @@ weights in float32, also of a model that runs in int8.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntext.config import EncoderConfig
-from rnntext.probabilities import sigmoid
+from rnntext.runtime.cells import STEPS
 
 Array = NDArray[Any]
 State = tuple[Array, ...]  # hidden, and for the LSTM cell, each (layers, B, H)
@@ -101,7 +101,7 @@ def _run(
     state = start or tuple(zeros for _ in config.state_names)
     names = (*GATES[config.cell], "candidate", *config.state_names)
     values = {each: np.empty((steps, rows, size), np.float32) for each in names}
-    step = _STEPS[config.cell]
+    step = STEPS[config.cell]
     for t in range(steps)[:: -1 if reverse else 1]:
         found = step(from_input[t], state[0] @ of_state.T, state_bias, state)
         for each, value in found.items():
@@ -116,37 +116,3 @@ def _run(
         values.get("cell"),
         values["hidden"],
     )
-
-
-def _rnn(from_input: Array, from_state: Array, bias: Array, state: State) -> dict[str, Array]:
-    hidden = np.tanh(from_input + from_state + bias)
-    return {"candidate": hidden, "hidden": hidden}
-
-
-def _gru(from_input: Array, from_state: Array, bias: Array, state: State) -> dict[str, Array]:
-    reset_in, update_in, candidate_in = np.split(from_input, 3, axis=-1)
-    reset_st, update_st, candidate_st = np.split(from_state + bias, 3, axis=-1)
-    reset, update = sigmoid(reset_in + reset_st), sigmoid(update_in + update_st)
-    candidate = np.tanh(candidate_in + reset * candidate_st)
-    hidden = (1 - update) * candidate + update * state[0]
-    return {"reset": reset, "update": update, "candidate": candidate, "hidden": hidden}
-
-
-def _lstm(from_input: Array, from_state: Array, bias: Array, state: State) -> dict[str, Array]:
-    # PyTorch's order: input, forget, candidate, output.
-    input_, forget, candidate, output = np.split(from_input + from_state + bias, 4, axis=-1)
-    input_, forget, output = sigmoid(input_), sigmoid(forget), sigmoid(output)
-    candidate = np.tanh(candidate)
-    cell = forget * state[1] + input_ * candidate
-    return {
-        "input": input_,
-        "forget": forget,
-        "output": output,
-        "candidate": candidate,
-        "cell": cell,
-        "hidden": output * np.tanh(cell),
-    }
-
-
-_Step = Callable[[Array, Array, Array, State], dict[str, Array]]
-_STEPS: dict[str, _Step] = {"rnn": _rnn, "gru": _gru, "lstm": _lstm}
