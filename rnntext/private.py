@@ -8,10 +8,12 @@ caller, so that the rules about who may import what still hold.
 from __future__ import annotations
 
 import atexit
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
 
@@ -80,3 +82,57 @@ def multiplies_bfloat16(torch: ModuleType) -> bool:
     PyTorch has no public question for it in all of the releases that we allow.
     """
     return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+@contextmanager
+def products_on_one_thread(numpy: ModuleType) -> Iterator[None]:
+    """While this lasts, NumPy multiplies matrices on the thread that asks.
+
+    OpenBLAS, in NumPy's wheels, starts a thread a core for every product, and these wait for each
+    other by spinning: where several batches share the cores already, or other processes do, small
+    products take up to 50 times as long. The environment can say so only before NumPy is imported,
+    and NumPy has no function for it. Another library of products is left as it is.
+    """
+    global _users
+    library = _openblas(numpy)
+    if library is None:
+        yield
+        return
+    get, set_to = library
+    with _openblas_lock:
+        if not _users:
+            _threads_before.append(get())
+            set_to(1)
+        _users += 1
+    try:
+        yield
+    finally:
+        with _openblas_lock:
+            _users -= 1
+            if not _users:
+                set_to(_threads_before.pop())
+
+
+_openblas_lock = threading.Lock()
+_users = 0  # calls of `products_on_one_thread` that last
+_threads_before: list[int] = []
+
+
+def _openblas(numpy: ModuleType) -> tuple[Callable[[], int], Callable[[int], None]] | None:
+    """OpenBLAS's functions that get and set its number of threads; None if NumPy has another
+    library."""
+    import ctypes  # takes 3 ms, and only vectors need it
+
+    core = numpy._core if hasattr(numpy, "_core") else numpy.core  # its name up to release 1.26
+    try:
+        # The extension is linked with the library: a lookup in one goes on in the other.
+        linked = ctypes.CDLL(core._multiarray_umath.__file__)
+    except OSError:
+        return None
+    for prefix in ("scipy_openblas", "openblas"):
+        for suffix in ("64_", ""):
+            names = (f"{prefix}_{verb}_num_threads{suffix}" for verb in ("get", "set"))
+            found = [getattr(linked, name, None) for name in names]
+            if all(found):
+                return found[0], found[1]  # type: ignore[return-value]
+    return None

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 import pytest
 import torch
@@ -13,12 +14,14 @@ import typer
 
 from rnntext.cli.main import make_app
 from rnntext.private import (
+    _openblas,
     click_exception,
     foreach_add,
     foreach_lerp,
     fused_adamw,
     multiplies_bfloat16,
     onnxruntime_errors,
+    products_on_one_thread,
 )
 from tests.conftest import environment
 
@@ -100,3 +103,26 @@ def test_the_fused_kernel_is_adamw() -> None:
 
 def test_the_processor_is_asked() -> None:
     assert multiplies_bfloat16(torch) in (True, False)
+
+
+def test_products_of_matrices_on_one_thread() -> None:
+    """Calls may be nested, as they are where several threads make one; then nothing has changed."""
+    found = _openblas(np)
+    if found is None:
+        pytest.skip("this NumPy has another library of products")
+    get, set_to = found
+    before = get()
+    try:
+        set_to(2)
+        wanted = get()  # 1 where the library has no threads
+        with products_on_one_thread(np):
+            assert get() == 1
+            with products_on_one_thread(np):
+                assert get() == 1
+            assert get() == 1
+        assert get() == wanted
+        with pytest.raises(KeyError), products_on_one_thread(np):
+            raise KeyError
+        assert get() == wanted
+    finally:
+        set_to(before)

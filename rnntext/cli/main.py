@@ -30,6 +30,7 @@ COMMANDS = {
     "score": "Compute the perplexity of each record.",
     "classify": "Label each record.",
     "tag": "Tag the words of each record.",
+    "embed": "Turn each record into a vector, for other programs.",
     "evaluate": "Measure a model on labelled data or text.",
     "inspect": "Look inside a model: states, gates, memory, what decided an answer.",
     "compare": "Train recurrent networks and simpler models side by side.",

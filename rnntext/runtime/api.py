@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnntext.arguments import THREADS, check_path
 from rnntext.config import ModelConfig
@@ -19,6 +19,8 @@ from rnntext.runtime.model import TrainedModel, call_once, open_model
 from rnntext.tasks import TASKS
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from rnntext.runtime.classifier import Classification
     from rnntext.runtime.generate import Generation, GenerationOptions
     from rnntext.runtime.predict import Predictions
@@ -51,7 +53,7 @@ class Runtime:
     def __init__(self, directory: Path, threads: int | None = None) -> None:
         self.directory = directory.absolute()
         self._threads = threads
-        self._model = open_model(directory, threads=threads, samples=True)
+        self._model = open_model(directory, threads=threads, samples=True, weights=True)
 
     @cached_property
     def _intra_op_model(self) -> TrainedModel:
@@ -157,14 +159,26 @@ class Runtime:
         model = LanguageModel(self._intra_op_model if carry else self._model)
         return Scorer(model, carry=carry).score(texts, words=words)
 
+    def embed(self, texts: Sequence[str], *, pool: str = "mean") -> NDArray[Any]:
+        """Return the vector of each text, (N, D) in float32: the hidden states of the last layer at
+        its tokens, pooled by `pool`, one of mean, max and last. A model of any task has them."""
+        _refuse_single_text(texts)
+        from rnntext.runtime.embed import Embedder
+
+        return Embedder(self._model, self._threads, pool).embed(texts)
+
     def _require(self, task: str, texts: Sequence[str]) -> None:
-        if isinstance(texts, str):
-            raise TypeError("give a list of texts, not one text")
+        _refuse_single_text(texts)
         if task != self.task:
             raise UsageError(
                 f"{self.directory} is a {TASKS[self.task].title}, "
                 f"and this needs a {TASKS[task].title}"
             )
+
+
+def _refuse_single_text(texts: Sequence[str]) -> None:
+    if isinstance(texts, str):
+        raise TypeError("give a list of texts, not one text")
 
 
 def _load_again(directory: Path, threads: int | None, fingerprint: str) -> Runtime:

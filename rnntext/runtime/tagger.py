@@ -20,7 +20,7 @@ from rnntext.runtime.crf import marginals, viterbi
 from rnntext.runtime.model import TrainedModel, open_model
 from rnntext.runtime.task import RuntimeTask
 from rnntext.text.batches import pad
-from rnntext.text.tokenizer import EncodedWords, split_words
+from rnntext.text.tokenizer import EncodedWords, Ids, Tokenizer, split_words
 from rnntext.word_features import Weights, WordModel
 
 if TYPE_CHECKING:
@@ -273,6 +273,11 @@ def _label_names(config: ModelConfig) -> tuple[str, ...]:
     return tuple(sorted({tag.partition("-")[2] for tag in config.labels if tag != "O"}))
 
 
+def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Ids]:
+    """Each text is one sentence, split into words by the rule."""
+    return [found.ids for found in tokenizer.encode_words(list(map(split_words, texts)))]
+
+
 def _parse_linear(content: bytes, config: ModelConfig) -> WordModel:
     return WordModel(Weights.parse(content), len(config.labels))
 
@@ -284,4 +289,5 @@ RUNTIME = RuntimeTask(
     _evaluate,
     label_names=_label_names,
     parse_linear=_parse_linear,
+    encode=_encode,
 )

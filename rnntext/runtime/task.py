@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rnntext.runtime.answers import Watch
     from rnntext.runtime.model import TrainedModel
     from rnntext.text.formats import DataOptions
+    from rnntext.text.tokenizer import Ids, Tokenizer
 
 
 def _labels(config: ModelConfig) -> tuple[str, ...]:
@@ -25,6 +26,10 @@ def _labels(config: ModelConfig) -> tuple[str, ...]:
 
 def _no_linear(content: bytes, config: ModelConfig) -> Any:
     raise ValueError(f"a model of the task {config.task} has none")
+
+
+def _as_text(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Ids]:
+    return tokenizer.encode(texts)
 
 
 def _no_temperature(model: Any, paths: Sequence[str], options: Any) -> None:
@@ -53,6 +58,10 @@ class RuntimeTask:
     # Returns the linear model whose scores are added to those of the graph, from the content of its
     # file. Raises ValueError for one that cannot be used.
     parse_linear: Callable[[bytes, ModelConfig], Any] = _no_linear
+    # Returns the tokens of each text as the network reads them; a text may have none.
+    encode: Callable[[Tokenizer, Sequence[str]], list[Ids]] = _as_text
+    # The network reads the end of a line before a text, as in the running text of its training.
+    follows_line_end: bool = False
 
 
 def runtime_task(config: ModelConfig) -> RuntimeTask:

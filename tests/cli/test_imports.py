@@ -30,8 +30,8 @@ for line in sys.stdin.read().splitlines():
     # Only terminals need the first two.
     for name in ("rich.console", "prompt_toolkit", "concurrent.futures.thread", "safetensors"):
         # The graph that samples text reads its matrices from `safetensors`, which costs 1 ms, and
-        # a view the weights.
-        if not {"-n", "inspect"} & {*sys.argv} or name != "safetensors":
+        # views and vectors the weights.
+        if not {"-n", "inspect", "embed"} & {*sys.argv} or name != "safetensors":
             assert name not in sys.modules, (sys.argv, name)
 """
 
@@ -54,6 +54,7 @@ def test_running_a_model_does_not_import_torch(lm: Path, classifier: Path, tagge
         ["evaluate", "-m", tagger, CORPORA / "tagged.conllu", "--threads", "1"],
         ["generate", "-m", lm, "-n", "3", "x"],
         *(["inspect", view, "-m", lm, "--text", "x"] for view in ("states", "gates")),
+        ["embed", "-m", classifier, "--text", "x"],
     ]
     found = subprocess.run(
         [sys.executable, "-c", DRIVER],

@@ -152,6 +152,30 @@ def test_a_stream_is_the_text_in_pieces(models: dict[str, Runtime]) -> None:
     assert isinstance(first, str)
 
 
+@pytest.mark.parametrize("task", ["lm", "classify", "tag"])
+def test_vectors_are_those_of_the_command(
+    task: str, run: Shell, models: dict[str, Runtime], tmp_path: Path
+) -> None:
+    model = models[task]
+    found = model.embed(TEXTS)
+    wanted = run("embed", "-m", model.directory, stdin=lines(TEXTS)).done().lines
+    assert found.shape == (len(TEXTS), model.config.encoder.output_size)
+    for vector, line in zip(found.tolist(), wanted, strict=True):
+        assert vector == pytest.approx([float(number) for number in line.split("\t")], abs=2e-6)
+    assert model.embed([]).shape == (0, model.config.encoder.output_size)
+    assert (pickle.loads(pickle.dumps(model)).embed(TEXTS) == found).all()  # noqa: S301
+    assert (model.embed(TEXTS, pool="max") >= found).all()
+    with pytest.raises(UsageError, match="mean, max, last"):
+        model.embed(["a"], pool="sum")
+    with pytest.raises(TypeError, match="not one text"):
+        model.embed("a")
+    directory = tmp_path / "model"
+    shutil.copytree(model.directory, directory)
+    kept = rnntext.load(directory)
+    shutil.rmtree(directory)
+    assert (kept.embed(TEXTS) == found).all()
+
+
 # Attributes and errors
 
 
