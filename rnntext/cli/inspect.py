@@ -19,6 +19,7 @@ VIEWS = {
     "states": "The hidden state, or an LSTM's cell, over the words of a text.",
     "gates": "How far the gates of a GRU or an LSTM open at each word.",
     "memory": "How long models remember a token, and how the gradient vanishes.",
+    "surprise": "Which words of a text surprise a language model, and what it expected.",
 }
 
 

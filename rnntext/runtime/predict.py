@@ -140,6 +140,40 @@ class Predictor:
                 predictions[i] = Predictions(texts[i], words, unexplored)
         return [predictions[i] for i in range(len(texts))]
 
+    def predict_along(
+        self, text: str, places: Sequence[int], *, top_k: int = 5
+    ) -> list[list[WordPrediction]]:
+        """Predict the word at several places of a text: what `predict` gives for `text[:place]`.
+        With ascending places the text is read once. Raises UsageError for a `top_k` that is out of
+        its range."""
+        TOP_K.check("--top-k", top_k)
+        starts = [_word_start(text[:place], self._tokenizer, False) for place in places]
+        prompts = self._tokenizer.encode_prompts([start.context for start in starts])
+        found: list[list[WordPrediction]] = []
+        ids = np.zeros(0, np.int32)  # what has been read
+        for first in range(0, len(starts), _MAX_TEXTS):
+            read: list[tuple[Array, State]] = []
+            for prompt in prompts[first : first + _MAX_TEXTS]:
+                if not np.array_equal(prompt[: len(ids)], ids):
+                    ids = ids[:0]
+                if not len(ids):
+                    state = self._model.initial_state()
+                if len(prompt) > len(ids):
+                    logits, state = self._model.read([prompt[len(ids) :]], state)
+                ids = prompt
+                read.append((logits, state))
+            states = zip(*(state for _, state in read), strict=True)
+            found += [
+                words
+                for words, _ in self._search(
+                    starts[first : first + _MAX_TEXTS],
+                    np.concatenate([logits for logits, _ in read]),
+                    tuple(np.concatenate(parts, axis=1) for parts in states),
+                    top_k,
+                )
+            ]
+        return found
+
     def _search(
         self, starts: Sequence[_WordStart], logits: Array, state: State, top_k: int
     ) -> list[_Result]:
