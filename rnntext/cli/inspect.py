@@ -20,6 +20,7 @@ VIEWS = {
     "gates": "How far the gates of a GRU or an LSTM open at each word.",
     "memory": "How long models remember a token, and how the gradient vanishes.",
     "surprise": "Which words of a text surprise a language model, and what it expected.",
+    "neighbours": "The nearest tokens of a word, and the nearest lines of a text.",
 }
 
 

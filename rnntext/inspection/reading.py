@@ -176,3 +176,21 @@ def _shown(tokenizer: Tokenizer, ids: Array) -> list[str]:
             piece = piece.removeprefix(" ") or piece if piece[:1] == " " else _CONTINUES + piece
         found.append(piece.translate(_SPACES))
     return found
+def show_token(tokenizer: Tokenizer, token: int, *, starts_word: bool) -> str:
+    """A token as it is shown to a reader: see `InspectedModel.read`."""
+    if token == tokenizer.eos_id:
+        return END_OF_LINE
+    if tokenizer.config.kind == "word":
+        return tokenizer.token(token)
+    piece = tokenizer.pieces[token].decode("utf-8", "replace")
+    if tokenizer.config.kind == "bpe":
+        piece = ("" if starts_word else _CONTINUES) + (piece.strip(" ") or piece)
+    return piece.translate(_SPACES)
+
+
+def _shown(tokenizer: Tokenizer, ids: Array, owner: Array) -> list[str]:
+    starts = np.append(True, owner[1:] != owner[:-1])
+    return [
+        show_token(tokenizer, token, starts_word=first)
+        for token, first in zip(ids.tolist(), starts.tolist(), strict=True)
+    ]

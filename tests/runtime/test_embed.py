@@ -38,9 +38,16 @@ def tokenizer(kind: str = "bpe") -> Tokenizer:
     return Tokenizer.train(kind, LINES, vocab_size=300, min_frequency=2)
 
 
-def model(task: str, cell: str, layers: int = 1, both: bool = False, longest: int = 400) -> Any:
+def model(
+    task: str,
+    cell: str,
+    layers: int = 1,
+    both: bool = False,
+    longest: int = 400,
+    kind: str = "bpe",
+) -> tuple[Any, TrainedModel]:
     """A network whose weights are drawn by NumPy, and the model of the same weights."""
-    encoder = EncoderConfig(cell, tokenizer().vocab_size, E, H, layers, both)
+    encoder = EncoderConfig(cell, tokenizer(kind).vocab_size, E, H, layers, both)
     labels = () if task == "lm" else ("x", "y", "z")
     config = ModelConfig(task, encoder, labels, max_length=longest if labels else 0)
     network = build_network(config).eval()
@@ -49,7 +56,7 @@ def model(task: str, cell: str, layers: int = 1, both: bool = False, longest: in
         for parameter in network.parameters():
             parameter.copy_(torch.tensor(random.normal(0, 0.4, parameter.shape)))
     weights = {name: value.numpy() for name, value in network.state_dict().items()}
-    return network, TrainedModel(config, tokenizer(), no_session, weights=lambda: weights)
+    return network, TrainedModel(config, tokenizer(kind), no_session, weights=lambda: weights)
 
 
 def states(network: Any, ids: list[int]) -> Array:
