@@ -52,6 +52,16 @@ def test_many_words_are_predicted_in_batches() -> None:
     assert [e.word for e in found[140].expected] == [w.word for w in wanted]
 
 
+def test_places_in_any_order() -> None:
+    text = "The heron counted the boats."
+    places = [17, 3, 3, 28, 0, 18]
+    found = Predictor(MODEL).predict_along(text, places, top_k=2)
+    wanted = Predictor(MODEL).predict([text[:place] for place in places], top_k=2)
+    for words, each in zip(found, wanted, strict=True):
+        assert [word.word for word in words] == [word.word for word in each.words]
+    assert Predictor(MODEL).predict_along(text, []) == []
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_the_pieces_are_the_text(text: str) -> None:
     view = surprise(MODEL, "m", [text])

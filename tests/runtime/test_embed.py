@@ -99,6 +99,17 @@ def test_a_language_model_reads_the_end_of_a_line_first(pool: str) -> None:
         np.testing.assert_allclose(vector, pooled(own, pool), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["word", "char", "byte"])
+@pytest.mark.parametrize("task", ["lm", "classify"])
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_text_without_tokens_is_the_end_of_a_line(kind: str, task: str, pool: str) -> None:
+    network, trained = model(task, "gru", 1, kind=kind)
+    assert len(tokenizer(kind).encode([""])[0]) == 0
+    wanted = states(network, [tokenizer(kind).eos_id])[0]
+    found = Embedder(trained, 1, pool).embed([TEXTS[1], "", TEXTS[4]])
+    np.testing.assert_allclose(found[1], wanted, atol=1e-5)
+
+
 def test_a_tagger_reads_words() -> None:
     network, trained = model("tag", "gru", 1, both=True)
     found = Embedder(trained, 1).embed(["", "do n't, (you)", "don't,(you)"])
