@@ -13,7 +13,7 @@ from rnntext.cli import output
 from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import path_option
-from rnntext.errors import RnntextError, UsageError
+from rnntext.errors import DataError, RnntextError, UsageError
 from rnntext.files import make_directories, replaced_file, write_error
 
 if TYPE_CHECKING:
@@ -100,9 +100,13 @@ def write_projector_files(
             stack.enter_context(replaced_file(directory / name, "--tensorboard")) for name in names
         )
         config(PROJECTOR_CONFIG.encode())
+        wrote = False
         for records, found in embedded:
+            wrote = True
             metadata("".join(map(_label, records)).encode())
             vectors("".join(map(_numbers, found)).encode())
+        if not wrote:  # TensorBoard fails on files without a vector
+            raise DataError("the input has no record: give at least one line")
 
 
 def _label(record: Record) -> str:

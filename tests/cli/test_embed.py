@@ -113,6 +113,7 @@ def test_projector_files_are_written_whole_or_not(run: Shell, lm: Path, tmp_path
     directory = tmp_path / "new" / "board"
     command = ("embed", "-m", lm, *ONE, "--tensorboard", directory)
     run(*command, stdin=b"good\n\xff\n").failed(1, "0xFF")
+    run(*command, stdin=b"").failed(1, "no record")
     assert os.listdir(tmp_path) == []
     run(*command, "--text", "first").done()
     before = {name: (directory / name).read_bytes() for name in FILES}
