@@ -103,7 +103,7 @@ def near_tokens(model: InspectedModel, word: str, count: int) -> list[NearToken]
         begins = np.array([piece.startswith(b" ") for piece in tokenizer.pieces])
     order = np.lexsort((-cosines, ~begins))
     shown = (
-        NearToken(show_token(tokenizer, i, starts_word=bool(begins[i])), float(cosines[i]))
+        NearToken(show_token(tokenizer, i), float(cosines[i]))
         for i in order.tolist()
         if i not in own | left_out
     )

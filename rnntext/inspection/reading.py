@@ -160,37 +160,19 @@ def _lines(tokenizer: Tokenizer, text: str) -> tuple[Array, list[str], Array]:
     )
 
 
-def _shown(tokenizer: Tokenizer, ids: Array) -> list[str]:
-    kind = tokenizer.config.kind
-    found = []
-    for token in ids.tolist():
-        if token == tokenizer.eos_id:
-            found.append(END_OF_LINE)
-            continue
-        if kind == "word":
-            found.append(tokenizer.token(token))
-            continue
-        piece = tokenizer.pieces[token].decode("utf-8", "replace")
-        if kind == "bpe":
-            # A word begins with a space, also at the start of a line.
-            piece = piece.removeprefix(" ") or piece if piece[:1] == " " else _CONTINUES + piece
-        found.append(piece.translate(_SPACES))
-    return found
-def show_token(tokenizer: Tokenizer, token: int, *, starts_word: bool) -> str:
+def show_token(tokenizer: Tokenizer, token: int) -> str:
     """A token as it is shown to a reader: see `InspectedModel.read`."""
     if token == tokenizer.eos_id:
         return END_OF_LINE
-    if tokenizer.config.kind == "word":
+    kind = tokenizer.config.kind
+    if kind == "word":
         return tokenizer.token(token)
     piece = tokenizer.pieces[token].decode("utf-8", "replace")
-    if tokenizer.config.kind == "bpe":
-        piece = ("" if starts_word else _CONTINUES) + (piece.strip(" ") or piece)
+    if kind == "bpe":
+        # A word begins with a space, also at the start of a line.
+        piece = piece.removeprefix(" ") or piece if piece[:1] == " " else _CONTINUES + piece
     return piece.translate(_SPACES)
 
 
-def _shown(tokenizer: Tokenizer, ids: Array, owner: Array) -> list[str]:
-    starts = np.append(True, owner[1:] != owner[:-1])
-    return [
-        show_token(tokenizer, token, starts_word=first)
-        for token, first in zip(ids.tolist(), starts.tolist(), strict=True)
-    ]
+def _shown(tokenizer: Tokenizer, ids: Array) -> list[str]:
+    return [show_token(tokenizer, token) for token in ids.tolist()]
