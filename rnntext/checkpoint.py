@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.files import OWNER, flush_directory, make_directories, owner, remove_stale, write_error
-from rnntext.held_file import HeldFile, check_size, damaged, reading
+from rnntext.held_file import HeldFile, check_size, damaged, missing, reading
 
 # 2: a classifier may have an n-gram model, whose logits are added to those of its graph.
 FORMAT_VERSION = 2
@@ -46,6 +46,8 @@ METRICS = "metrics.jsonl"
 TUNING = "tuning.jsonl"  # the trials of a search, see `training/search.py`
 EVALUATION = "evaluation.json"
 MODEL_CARD = "README.md"
+# What no running model reads: these may change or go.
+RECORDS = frozenset({METRICS, TUNING, EVALUATION, MODEL_CARD})
 TRAINING_STATE = "training-state/"  # a folder: its files are named "training-state/..."
 
 LOCK = ".lock"  # of the process that writes into the directory, see `claim.py`
@@ -54,6 +56,8 @@ LOCK = ".lock"  # of the process that writes into the directory, see `claim.py`
 SEARCH = ".tuning"
 SEARCH_STATE = "search.json"
 
+# Keeps git from changing line ends, which would change the sizes of files.
+_GIT = ".gitattributes", b"# Keep every byte of this model as it is.\n* -text\n"
 _NEXT = ".next"
 _TEMPORARY = re.compile(rf"\.(?:next|tuning|tuning\.old)\.tmp-{OWNER}")
 # What a search has in its folder.
@@ -69,7 +73,8 @@ _CHUNK = 1 << 20
 class Checkpoint:
     """A directory that `load` has checked, with the content of its `config.json`.
 
-    `shapes`: the shape of every tensor in `model.safetensors`, empty if there is no such file.
+    `shapes`: the shape of every tensor in `model.safetensors`, empty if there is no such file, or
+    if it is not needed and damaged.
     """
 
     directory: Path
@@ -80,13 +85,19 @@ class Checkpoint:
     def held(self, name: str) -> HeldFile:
         """Return a file that `load` was told to verify or to keep: its content stays what it was,
         whatever is saved later. Raises CheckpointError if the checkpoint has no such file."""
-        self.file(name)
+        path = self.file(name)
+        if name not in self._held:
+            raise missing(path)
         return self._held[name]
 
     def read(self, name: str) -> bytes:
         """Return the content of such a file. Raises CheckpointError as `held` does, and if its
-        SHA-256 is not the listed one."""
+        SHA-256 is not the listed one, except of the RECORDS."""
         return self.held(name).read()
+
+    def has(self, name: str) -> bool:
+        """Return True if such a file is listed and was there."""
+        return name in self._held
 
     def file(self, name: str) -> Path:
         """Return the path of a file, which a save in another process may move later. Raises
@@ -187,6 +198,8 @@ def save(
             # which is its JSON escape too.
             raw = text.encode("utf-8", "backslashreplace")
             _write(temporary / CONFIG, io.BytesIO(raw))
+            if not os.path.lexists(directory / _GIT[0]):
+                _write(temporary / _GIT[0], io.BytesIO(_GIT[1]))
             for folder in {(temporary / name).parent for name in names} | {temporary}:
                 flush_directory(folder)
             _finish_move(directory)  # of an earlier save that was killed
@@ -305,13 +318,14 @@ def load(
 ) -> Checkpoint:
     """Open a checkpoint of this format version or an older one, and verify its files.
 
-    Every file that `config.json` lists must have the listed size, and the files in `verify` (None:
-    all of them) the listed SHA-256. These and the files in `keep` can be read from the result for
-    as long as it lives, also after they have been replaced or deleted; those in `keep` alone are
-    verified when they are read. All files are of one generation: if another process saves
-    meanwhile, `load` starts again. Raises CheckpointError, whose one line names the file, if one
-    differs or is missing, and if the format version is newer. The caller checks the shapes of
-    tensors and the size of the vocabulary.
+    Of the files that `config.json` lists, those in `verify` must have the listed size and SHA-256
+    (None: all but the RECORDS, which can be read if they are there, whatever they hold). These and
+    the files in `keep` can be read from the result for as long as it lives, also after they have
+    been replaced or deleted; those in `keep` alone are verified when they are read. Other files may
+    have changed or gone. All files are of one generation: if another process saves meanwhile,
+    `load` starts again. Raises CheckpointError, whose one line names the file, if one differs or is
+    missing, and if the format version is newer. The caller checks the shapes of tensors and the
+    size of the vocabulary.
     """
     while True:
         raw = _read_config(directory)
@@ -326,7 +340,7 @@ def load(
         if _read_config(directory) == raw:
             break
     for name in found.config["files"]:
-        if verify is None or name in verify:
+        if name not in RECORDS if verify is None else name in verify:
             found.held(name).verify()
     return found
 
@@ -439,20 +453,29 @@ def _parse_config(path: Path, raw: bytes) -> dict[str, Any]:
 def _open_files(
     directory: Path, raw: bytes, verify: Container[str] | None, keep: Container[str]
 ) -> Checkpoint:
-    """Compare the sizes of the listed files, and hold those that will be read."""
+    """Compare the sizes of the files that are needed, and hold those that will be read."""
     config = _parse_config(directory / CONFIG, raw)
     shapes: dict[str, tuple[int, ...]] = {}
     held: dict[str, HeldFile] = {}
     found = Checkpoint(directory, config, shapes, held)
     for name, entry in config["files"].items():
+        is_record = verify is None and name in RECORDS
+        is_needed = name in keep or (verify is None and not is_record) or name in (verify or ())
+        if not (is_needed or is_record or name == WEIGHTS):
+            continue
         path = found.file(name)
-        with reading(path), _open(directory, name) as handle:
-            check_size(path, handle, entry)
-            if name == WEIGHTS:
-                shapes.update(_read_shapes(path, handle))
-                handle.seek(0)
-            if verify is None or name in verify or name in keep:
-                held[name] = HeldFile(path, handle, entry)
+        try:
+            with reading(path), _open(directory, name) as handle:
+                if not is_record:
+                    check_size(path, handle, entry)
+                if name == WEIGHTS:
+                    shapes.update(_read_shapes(path, handle))
+                    handle.seek(0)
+                if is_needed or is_record:
+                    held[name] = HeldFile(path, handle, None if is_record else entry["sha256"])
+        except CheckpointError:
+            if is_needed:
+                raise
     return found
 
 

@@ -19,17 +19,19 @@ from rnntext.errors import CheckpointError
 # A file of at most so many bytes is held as its content, a larger one as an open descriptor: its
 # content would take memory, and a process may have only a few descriptors.
 _SMALL = 4 << 20
+# https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 class HeldFile:
     """The content of a file as it was when the file was opened. A save replaces files and never
     changes them, so an open descriptor keeps the old content."""
 
-    def __init__(self, path: Path, file: BinaryIO, listed: Mapping[str, Any]) -> None:
-        """Hold an open `file`, whose descriptor is duplicated if need be. `listed` has its
-        `sha256`."""
+    def __init__(self, path: Path, file: BinaryIO, sha256: str | None) -> None:
+        """Hold an open `file`, whose descriptor is duplicated if need be. `sha256`: the digest that
+        it must have (None: any)."""
         self.path = path
-        self._sha256 = listed["sha256"]
+        self._sha256 = sha256
         self._content: bytes | None = None
         self._descriptor: int | None = None
         self._verified = False
@@ -70,7 +72,7 @@ class HeldFile:
             yield file
 
     def _compare(self, digest: str) -> None:
-        if digest != self._sha256:
+        if self._sha256 not in (None, digest):
             raise damaged(self.path, "its SHA-256 is not the one config.json lists")
         self._verified = True
 
@@ -79,6 +81,11 @@ def check_size(path: Path, file: BinaryIO, listed: Mapping[str, Any]) -> None:
     """Raise CheckpointError if an open file has not the listed `size`."""
     size = os.fstat(file.fileno()).st_size
     if size != listed["size"]:
+        start = file.read(len(_LFS_POINTER))
+        if start == _LFS_POINTER:
+            raise CheckpointError(
+                f"{path} is a pointer of git-lfs and not the file itself: run `git lfs pull`"
+            )
         raise damaged(path, f"{size} bytes where config.json lists {listed['size']}")
 
 
@@ -88,11 +95,16 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise CheckpointError(
-            f"{path} is missing: the checkpoint is not complete; restore it or train it again"
-        ) from None
+        raise missing(path) from None
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def missing(path: Path) -> CheckpointError:
+    """Return the error for a file that is not there."""
+    return CheckpointError(
+        f"{path} is missing: the checkpoint is not complete; restore it or train it again"
+    )
 
 
 def damaged(path: Path, why: object) -> CheckpointError:

@@ -44,8 +44,9 @@ class TrialFinisher:
         `config.json`, where nothing but the model and what is said of it changes. Raises
         CheckpointError."""
         saved = CheckpointConfig.of(found)
-        has_tables = checkpoint.EVALUATION in found.config["files"]
-        tables = found.read(checkpoint.EVALUATION) if has_tables else None
+        tables = (
+            found.read(checkpoint.EVALUATION) if found.has(checkpoint.EVALUATION) else None
+        )
         results = saved.results_with_tables(tables)
         self.objective.restore_halves(results.halves)
         learned = self.objective.learns_from_validation()

@@ -60,7 +60,7 @@ def replace_graph(
     config = {**found.config, "precision": precision}
     if quantization is not None:
         config["quantization"] = quantization.to_json()
-    files: dict[str, bytes | Path] = {name: found.read(name) for name in found.config["files"]}
+    files: dict[str, bytes | Path] = {name: found.read(name) for name in found.config["files"] if found.has(name)}
     files[checkpoint.GRAPH] = graph
     files.update(other_graphs(*_load(found, precision, None), precision))
     checkpoint.save(found.directory, files, config, force=True)

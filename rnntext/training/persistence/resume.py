@@ -268,7 +268,8 @@ def find_saved_run(directory: Path, ranks: Ranks = SINGLE_PROCESS) -> SavedRun |
         *(content["files"].keys() & {checkpoint.NGRAMS}),
     )
     if finished:
-        names = tuple(content["files"].keys() & {checkpoint.EVALUATION, checkpoint.TUNING})
+        records = {name for name in (checkpoint.EVALUATION, checkpoint.TUNING) if has(name)}
+        names = tuple(sorted(records))
     files = {
         name: ranks.broadcast_bytes(lambda name=name: opened[0].read(name))  # type: ignore[misc]
         for name in names
