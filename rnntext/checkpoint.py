@@ -86,7 +86,7 @@ class Checkpoint:
         """Return a file that `load` was told to verify or to keep: its content stays what it was,
         whatever is saved later. Raises CheckpointError if the checkpoint has no such file."""
         path = self.file(name)
-        if name not in self._held:
+        if name in RECORDS and name not in self._held:
             raise missing(path)
         return self._held[name]
 

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,9 @@ def content(loaded: Checkpoint) -> dict[str, bytes]:
 
 
 def tree(directory: Path) -> set[str]:
-    return {p.relative_to(directory).as_posix() for p in directory.rglob("*")}
+    """All that is in a directory, apart from what every save leaves for git."""
+    names = {p.relative_to(directory).as_posix() for p in directory.rglob("*")}
+    return {name for name in names if Path(name).name != ".gitattributes"}
 
 
 def assert_one_line(error: RnntextError, *parts: str) -> None:
@@ -635,7 +637,7 @@ def test_a_read_only_parent(tmp_path: Path) -> None:
 
 def failure(directory: Path, verify: bool = True) -> str:
     with pytest.raises(CheckpointError) as caught:
-        load(directory, verify=None if verify else ())
+        load(directory, verify=None if verify else (), keep=() if verify else FILES)
     assert_one_line(caught.value)
     return str(caught.value)
 
@@ -660,6 +662,68 @@ def test_a_file_missing_or_of_another_size(model: Path, name: str, verify: bool)
     assert f"{path} is missing" in failure(model, verify)
     path.mkdir()
     assert str(path) in failure(model, verify)
+
+
+def test_what_is_not_needed_may_change_or_go(model: Path) -> None:
+    (model / "tokenizer.json").write_bytes(b"other")
+    (model / "model.safetensors").unlink()
+    found = load(model, verify=("model.onnx",))
+    assert found.read("model.onnx") == FILES["model.onnx"]
+    assert found.shapes == {}
+    assert not found.has("tokenizer.json")
+    with pytest.raises(CheckpointError, match=r"tokenizer.json is damaged \(5 bytes"):
+        load(model, verify=("model.onnx",), keep=("tokenizer.json",))
+
+
+def test_records_may_change_or_go(tmp_path: Path) -> None:
+    directory = tmp_path / "m"
+    records = {name: f"{name}\nline\n".encode() for name in checkpoint.RECORDS}
+    save(directory, {**FILES, **records}, CONFIG, force=False)
+    changed, gone, *_ = sorted(records)
+    (directory / changed).write_bytes(records[changed].replace(b"\n", b"\r\n"))
+    (directory / gone).unlink()
+    found = load(directory)
+    assert found.read(changed) == records[changed].replace(b"\n", b"\r\n")
+    assert found.has(changed)
+    assert not found.has(gone)
+    with pytest.raises(CheckpointError, match=f"{gone} is missing"):
+        found.read(gone)
+    assert content_of(found, FILES) == FILES
+
+
+def content_of(found: Checkpoint, names: Iterable[str]) -> dict[str, bytes]:
+    return {name: found.read(name) for name in names}
+
+
+def test_git_keeps_every_byte(tmp_path: Path) -> None:
+    """Also with the setting that Git for Windows has."""
+    directory = tmp_path / "repository" / "m"
+    files = {**FILES, "README.md": b"# card\n", "tokenizer.json": b'{\n"a": 1\n}\n'}
+    save(directory, files, CONFIG, force=False)
+    git = ("git", "-c", "core.autocrlf=true", "-c", "user.name=a", "-c", "user.email=a@b.c")
+    for command in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "model")):
+        subprocess.run([*git, *command], cwd=tmp_path / "repository", check=True)
+    copy = tmp_path / "copy"
+    subprocess.run([*git, "clone", "-q", tmp_path / "repository", copy], check=True)
+    assert (copy / "m" / "config.json").read_bytes() == (directory / "config.json").read_bytes()
+    assert content_of(load(copy / "m"), files) == files
+
+
+def test_attributes_that_a_user_has_written_stay(model: Path) -> None:
+    attributes = model / ".gitattributes"
+    assert attributes.read_bytes().endswith(b"* -text\n")
+    attributes.write_bytes(b"*.onnx filter=lfs diff=lfs merge=lfs -text\n")
+    save(model, FILES, CONFIG, force=True)
+    assert attributes.read_bytes() == b"*.onnx filter=lfs diff=lfs merge=lfs -text\n"
+
+
+def test_a_pointer_of_git_lfs_is_named(model: Path) -> None:
+    (model / "model.onnx").write_bytes(
+        b"version https://git-lfs.github.com/spec/v1\n"
+        b"oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\n"
+        b"size 12345\n"
+    )
+    assert "is a pointer of git-lfs and not the file itself: run `git lfs pull`" in failure(model)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -20,7 +20,7 @@ LISTED = {"size": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()}
 def hold(path: Path, content: bytes = CONTENT) -> HeldFile:
     path.write_bytes(content)
     with path.open("rb") as file:
-        return HeldFile(path, file, LISTED)
+        return HeldFile(path, file, str(LISTED["sha256"]))
 
 
 def descriptors() -> int:

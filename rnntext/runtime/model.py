@@ -169,7 +169,7 @@ def _load_tokenizer(found: Checkpoint, saved: CheckpointConfig) -> Tokenizer:
 
 
 def _check_sizes(found: Checkpoint, config: ModelConfig, tokenizer: Tokenizer) -> None:
-    """Check the size of the vocabulary and the shape of the embeddings."""
+    """Check the size of the vocabulary and the shape of the embeddings, if they are there."""
     encoder = config.encoder
     if tokenizer.vocab_size != encoder.vocab_size:
         raise CheckpointError(
@@ -178,7 +178,7 @@ def _check_sizes(found: Checkpoint, config: ModelConfig, tokenizer: Tokenizer) -
         )
     expected = (encoder.vocab_size, encoder.embed_size)
     shape = found.shapes.get("encoder.embedding.weight")
-    if shape != expected:
+    if found.shapes and shape != expected:
         raise CheckpointError(
             f"{found.file(checkpoint.WEIGHTS)} has embeddings of {shape} and config.json says "
             f"{expected}"

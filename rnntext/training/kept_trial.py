@@ -44,9 +44,7 @@ class TrialFinisher:
         `config.json`, where nothing but the model and what is said of it changes. Raises
         CheckpointError."""
         saved = CheckpointConfig.of(found)
-        tables = (
-            found.read(checkpoint.EVALUATION) if found.has(checkpoint.EVALUATION) else None
-        )
+        tables = found.read(checkpoint.EVALUATION) if found.has(checkpoint.EVALUATION) else None
         results = saved.results_with_tables(tables)
         self.objective.restore_halves(results.halves)
         learned = self.objective.learns_from_validation()

@@ -184,7 +184,7 @@ def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
     path = tmp_path / "naïve.onnx"
     path.write_bytes(b"no graph")
     with path.open("rb") as file:
-        held = HeldFile(path, file, {"sha256": hashlib.sha256(b"no graph").hexdigest()})
+        held = HeldFile(path, file, hashlib.sha256(b"no graph").hexdigest())
     for graph, name in ((held, str(path)), (b"no graph", "the graph")):
         with pytest.raises(CheckpointError) as caught:
             Session(graph)

@@ -60,7 +60,8 @@ def replace_graph(
     config = {**found.config, "precision": precision}
     if quantization is not None:
         config["quantization"] = quantization.to_json()
-    files: dict[str, bytes | Path] = {name: found.read(name) for name in found.config["files"] if found.has(name)}
+    there = filter(found.has, found.config["files"])  # records may have gone
+    files: dict[str, bytes | Path] = {name: found.read(name) for name in there}
     files[checkpoint.GRAPH] = graph
     files.update(other_graphs(*_load(found, precision, None), precision))
     checkpoint.save(found.directory, files, config, force=True)

@@ -268,10 +268,12 @@ def find_saved_run(directory: Path, ranks: Ranks = SINGLE_PROCESS) -> SavedRun |
         *(content["files"].keys() & {checkpoint.NGRAMS}),
     )
     if finished:
-        records = {name for name in (checkpoint.EVALUATION, checkpoint.TUNING) if has(name)}
-        names = tuple(sorted(records))
-    files = {
-        name: ranks.broadcast_bytes(lambda name=name: opened[0].read(name))  # type: ignore[misc]
-        for name in names
-    }
+        records = (checkpoint.EVALUATION, checkpoint.TUNING)
+        names = ranks.broadcast(lambda: tuple(name for name in records if opened[0].has(name)))
+
+    def read(name: str) -> bytes:
+        is_lost = name == checkpoint.METRICS and not opened[0].has(name)
+        return b"" if is_lost else opened[0].read(name)  # a run goes on without its log
+
+    files = {name: ranks.broadcast_bytes(lambda name=name: read(name)) for name in names}  # type: ignore[misc]
     return SavedRun(directory, config, options, finished, files)

@@ -181,14 +181,17 @@ class SearchFolder:
     ) -> None:
         """Copy a finished run to the directory of the model, with the table, and with a line in its
         model card. `changed`: files in place of those of the run. Raises CheckpointError."""
-        files: dict[str, bytes | Path] = {n: found.file(n) for n in found.config["files"]}
+        files: dict[str, bytes | Path] = {
+            name: found.file(name) for name in found.config["files"] if found.has(name)
+        }
         files |= changed
         if table:
             files[checkpoint.TUNING] = table_of(table)
-            given = changed.get(checkpoint.MODEL_CARD)
-            card = (given or found.file(checkpoint.MODEL_CARD).read_bytes()).decode()
-            card = card.replace("\n\nTrained with\n", f"\n- {remark}\n\nTrained with\n", 1)
-            files[checkpoint.MODEL_CARD] = card.encode()
+        card = files.get(checkpoint.MODEL_CARD)
+        if table and card is not None:
+            text = (card.read_bytes() if isinstance(card, Path) else card).decode()
+            text = text.replace("\n\nTrained with\n", f"\n- {remark}\n\nTrained with\n", 1)
+            files[checkpoint.MODEL_CARD] = text.encode()
         destination.save_or_keep(files, config, force=True, noun="model")
 
 
