@@ -25,7 +25,7 @@ _NO_PYTORCH = (
     "(the README says how to get the smaller CPU-only build)"
 )
 _NO_ONNX = (
-    "export needs the package onnx, which is not installed: run `pip install 'rnntext[train]'`"
+    "export needs the package onnx, which is not installed: run `pip install 'rnntext[export]'`"
 )
 
 Name = str | os.PathLike[str]
@@ -223,11 +223,12 @@ class Exported:
 
     path: Path  # the file, or the model's directory
     precision: str
-    size: int  # bytes of the graph
+    size: int  # bytes of the graph, or of a slim directory
     temperature: float | None = None  # that an int8 classifier was calibrated with
     metrics: dict[str, Any] | None = None  # on the validation data, where some were named
     metrics_before: dict[str, Any] | None = None
-    lacks: str | None = None  # a file of the directory that the model's answers also depend on
+    # Of a file: the part of the model that is in its metadata and not in its graph.
+    lacks: str | None = None
 
 
 def export(
@@ -235,11 +236,13 @@ def export(
     output: Name | None = None,
     *,
     precision: str = "float32",
+    slim: bool = False,
     valid: Name | Sequence[Name] = (),
     threads: int | None = None,
 ) -> Exported:
     """Write a model as one self-contained ONNX file `output`, or, without `output`, convert the
-    model in its directory to `precision` ("float32" or "int8").
+    model in its directory to `precision` ("float32" or "int8"). With `slim`, write what running
+    needs, and no more, to a new directory `output`, in the precision that the model has.
 
     Files named with `valid` are read like the model's training data: the model is measured on them
     before and after the conversion, and a classifier that becomes int8 is calibrated on them.
@@ -247,9 +250,13 @@ def export(
     """
     if precision not in ("float32", "int8"):
         raise UsageError(f"precision is float32 or int8, not {precision!r}")
-    _require_onnx()
     _check_threads(threads)
     directory, files = _path("model", model, "DIR"), _names("valid", valid)
+    if slim:
+        if output is None or files or precision != "float32":
+            raise UsageError("--slim takes -o DIR, and neither --int8 nor --valid")
+        return _write_slim(directory, _path("output", output, "DIR"))
+    _require_onnx()
     if output is None:
         return _convert(directory, precision, files, threads)
     if files:
@@ -272,6 +279,20 @@ def _write_file(directory: Path, output: Path, precision: str) -> Exported:
     write_file(output, content)
     lacks = checkpoint.NGRAMS if checkpoint.NGRAMS in found.config["files"] else None
     return Exported(output, precision, len(content), lacks=lacks)
+
+
+def _write_slim(directory: Path, output: Path) -> Exported:
+    from rnntext import checkpoint
+    from rnntext.checkpoint_config import CheckpointConfig
+    from rnntext.runtime.model import open_model, running_files
+
+    open_model(directory)  # raises CheckpointError where there is nothing to run
+    names = running_files(checkpoint.load(directory, verify=()))
+    found = checkpoint.load(directory, verify=names)
+    files: dict[str, bytes | Path] = {name: found.read(name) for name in names}
+    checkpoint.save(output, files, found.config, force=False)
+    size = sum(path.stat().st_size for path in output.iterdir())
+    return Exported(output, CheckpointConfig.of(found).precision, size)
 
 
 def _convert(

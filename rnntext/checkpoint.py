@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.files import OWNER, flush_directory, make_directories, owner, remove_stale, write_error
-from rnntext.held_file import HeldFile, check_size, damaged, missing, reading
+from rnntext.held_file import HeldFile, check_size, damaged, reading
+from rnntext.tensor_shapes import read_shapes
 
 # 2: a classifier may have an n-gram model, whose logits are added to those of its graph.
 FORMAT_VERSION = 2
@@ -81,13 +82,15 @@ class Checkpoint:
     config: dict[str, Any]
     shapes: Mapping[str, tuple[int, ...]]
     _held: Mapping[str, HeldFile]
+    _errors: Mapping[str, CheckpointError]  # of files that are missing or damaged, and not needed
 
     def held(self, name: str) -> HeldFile:
         """Return a file that `load` was told to verify or to keep: its content stays what it was,
-        whatever is saved later. Raises CheckpointError if the checkpoint has no such file."""
-        path = self.file(name)
-        if name in RECORDS and name not in self._held:
-            raise missing(path)
+        whatever is saved later. Raises CheckpointError if the checkpoint has no such file, or if it
+        was told to keep it if it is there, and it is not, or is damaged."""
+        self.file(name)
+        if name in self._errors:
+            raise self._errors[name]
         return self._held[name]
 
     def read(self, name: str) -> bytes:
@@ -314,7 +317,11 @@ def _listed_names(path: Path) -> set[str]:
 
 
 def load(
-    directory: Path, *, verify: Container[str] | None = None, keep: Container[str] = ()
+    directory: Path,
+    *,
+    verify: Container[str] | None = None,
+    keep: Container[str] = (),
+    keep_if_there: Container[str] = (),
 ) -> Checkpoint:
     """Open a checkpoint of this format version or an older one, and verify its files.
 
@@ -322,15 +329,15 @@ def load(
     (None: all but the RECORDS, which can be read if they are there, whatever they hold). These and
     the files in `keep` can be read from the result for as long as it lives, also after they have
     been replaced or deleted; those in `keep` alone are verified when they are read. Other files may
-    have changed or gone. All files are of one generation: if another process saves meanwhile,
-    `load` starts again. Raises CheckpointError, whose one line names the file, if one differs or is
-    missing, and if the format version is newer. The caller checks the shapes of tensors and the
-    size of the vocabulary.
+    have changed or gone; those in `keep_if_there` are kept if they have not. All files are of one
+    generation: if another process saves meanwhile, `load` starts again. Raises CheckpointError,
+    whose one line names the file, if one differs or is missing, and if the format version is newer.
+    The caller checks the shapes of tensors and the size of the vocabulary.
     """
     while True:
         raw = _read_config(directory)
         try:
-            found = _open_files(directory, raw, verify, keep)
+            found = _open_files(directory, raw, verify, keep, keep_if_there)
         except CheckpointError:
             if _read_config(directory) == raw:
                 raise
@@ -451,17 +458,23 @@ def _parse_config(path: Path, raw: bytes) -> dict[str, Any]:
 
 
 def _open_files(
-    directory: Path, raw: bytes, verify: Container[str] | None, keep: Container[str]
+    directory: Path,
+    raw: bytes,
+    verify: Container[str] | None,
+    keep: Container[str],
+    keep_if_there: Container[str],
 ) -> Checkpoint:
     """Compare the sizes of the files that are needed, and hold those that will be read."""
     config = _parse_config(directory / CONFIG, raw)
     shapes: dict[str, tuple[int, ...]] = {}
     held: dict[str, HeldFile] = {}
-    found = Checkpoint(directory, config, shapes, held)
+    errors: dict[str, CheckpointError] = {}
+    found = Checkpoint(directory, config, shapes, held, errors)
     for name, entry in config["files"].items():
         is_record = verify is None and name in RECORDS
         is_needed = name in keep or (verify is None and not is_record) or name in (verify or ())
-        if not (is_needed or is_record or name == WEIGHTS):
+        is_kept = is_needed or is_record or name in keep_if_there
+        if not (is_kept or name == WEIGHTS):
             continue
         path = found.file(name)
         try:
@@ -469,30 +482,12 @@ def _open_files(
                 if not is_record:
                     check_size(path, handle, entry)
                 if name == WEIGHTS:
-                    shapes.update(_read_shapes(path, handle))
+                    shapes.update(read_shapes(path, handle))
                     handle.seek(0)
-                if is_needed or is_record:
+                if is_kept:
                     held[name] = HeldFile(path, handle, None if is_record else entry["sha256"])
-        except CheckpointError:
+        except CheckpointError as error:
             if is_needed:
                 raise
+            errors[name] = error
     return found
-
-
-def _read_shapes(path: Path, handle: BinaryIO) -> dict[str, tuple[int, ...]]:
-    """Read shapes from a safetensors file: 8 bytes of header length, a JSON header, the data."""
-    size = os.fstat(handle.fileno()).st_size
-    length = int.from_bytes(handle.read(8), "little")
-    if size < 8 or length > size - 8:
-        raise damaged(path, "its header is cut short")
-    try:
-        header = json.loads(handle.read(length))
-        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        shapes = {name: tuple(map(int, entry["shape"])) for name, entry in tensors.items()}
-        ends = [entry["data_offsets"][1] for entry in tensors.values()]
-        complete = max(ends, default=0) == size - 8 - length
-    except (ValueError, RecursionError, AttributeError, KeyError, IndexError, TypeError):
-        raise damaged(path, "its header is not that of a safetensors file") from None
-    if not complete:
-        raise damaged(path, "its data are not as long as its header says")
-    return shapes

@@ -22,12 +22,19 @@ def command(
     *,
     directory: Annotated[Path, path_argument("DIR", help="Directory of the model.")],
     out: Annotated[
-        Path | None, path_option("-o", "--output", metavar="FILE.onnx", help="File to write.")
+        Path | None,
+        path_option(
+            "-o", "--output", metavar="FILE.onnx|DIR", help="File, or with --slim directory."
+        ),
     ] = None,
     int8: Annotated[
         bool | None,
         typer.Option("--int8/--float32", help="Precision of FILE, or of DIR without -o."),
     ] = None,
+    slim: Annotated[
+        bool,
+        typer.Option("--slim", help="Write what running needs, and no more, to a directory -o."),
+    ] = False,
     valid: Annotated[
         list[str] | None,
         path_option(
@@ -38,18 +45,23 @@ def command(
     ] = None,
     run: RunOptions,
 ) -> None:
-    """Write one ONNX file, or run in int8. -o writes a self-contained file for other runtimes;
-    without it DIR itself runs in int8 from then on, or with --float32 in float32 again.
+    """Write one ONNX file or a slim directory, or run in int8. -o writes a self-contained file for
+    other runtimes and for rnntext; without it DIR itself runs in int8 from then on, or with
+    --float32 in float32 again.
 
     The file holds the labels and the tokenizer as metadata, and its description documents its
-    inputs and outputs.
+    inputs and outputs. --slim -o writes a directory with what running needs.
     """
     if out is None and int8 is None:
         raise UsageError("say what to do: -o FILE.onnx writes one file, --int8 changes DIR itself")
+    if slim and int8 is not None:
+        raise UsageError("--slim keeps the precision of DIR: change it first with --int8")
     from rnntext.api import export
 
     precision = "int8" if int8 else "float32"
-    exported = export(directory, out, precision=precision, valid=valid or (), threads=run.threads)
+    exported = export(
+        directory, out, precision=precision, slim=slim, valid=valid or (), threads=run.threads
+    )
     facts = _facts(exported)
     if run.json:
         output.write(output.json_line(facts))

@@ -40,7 +40,7 @@ Model = Annotated[
         "--model",
         metavar="DIR",
         envvar="RNNTEXT_MODEL",
-        help="Directory of the model.",
+        help="Directory of the model, or a file that `export -o` wrote.",
     ),
 ]
 Threads = Annotated[

@@ -87,6 +87,15 @@ class TrainedModel:
         return replace(self, open_session=lambda: session)
 
 
+def running_files(found: Checkpoint) -> list[str]:
+    """Return the names of the files that running a model needs, apart from `config.json`."""
+    names = [checkpoint.TOKENIZER, checkpoint.GRAPH, checkpoint.NGRAMS, checkpoint.GENERATION]
+    listed = found.config["files"]
+    if checkpoint.GENERATION in listed and CheckpointConfig.of(found).precision == "float32":
+        names.append(checkpoint.WEIGHTS)  # the matrices of that graph
+    return [name for name in names if name in listed]
+
+
 def open_model(
     directory: Path,
     task: str | None = None,
@@ -97,18 +106,24 @@ def open_model(
     samples: bool = False,
     weights: bool = False,
 ) -> TrainedModel:
-    """Open a checkpoint and check that its files belong together. The model stays what it was,
-    whatever becomes of the directory.
+    """Open a checkpoint and check that its files belong together; in place of a directory also a
+    file that `export -o` wrote. The model stays what it was, whatever becomes of the directory.
 
     `intra_op`: see `Session`. `when_needed`: the graph is opened and verified at its first use.
     `samples`: a language model will sample text, for which it has another graph. `weights`: those
     of the network will be looked at.
     Raises CheckpointError if `directory` is no checkpoint, is damaged, or is not of `task`.
     """
+    if directory.is_file():
+        from rnntext.runtime.model_file import open_file
+
+        model = open_file(directory, threads, intra_op=intra_op)
+        _check_task(directory, model.config, task)
+        return model
     keep = {checkpoint.GRAPH, checkpoint.NGRAMS, *(_SAMPLING if samples else ())}
-    keep |= {checkpoint.WEIGHTS} if weights else set()
     read_now = {checkpoint.TOKENIZER, *(() if when_needed else (checkpoint.GRAPH,))}
-    found = checkpoint.load(directory, verify=read_now, keep=keep)
+    looked_at = {checkpoint.WEIGHTS} if weights else set()
+    found = checkpoint.load(directory, verify=read_now, keep=keep, keep_if_there=looked_at)
     saved = CheckpointConfig.of(found)
     config = saved.model
     _check_task(directory, config, task)
@@ -189,13 +204,14 @@ def _open_graph(
     graph: HeldFile, config: ModelConfig, threads: int | None, intra_op: bool
 ) -> Session:
     session = Session(graph, threads, intra_op=intra_op)
-    _check_graph(graph.path, session, config)
+    check_graph(graph.path, session, config)
     return session
 
 
 def _load_weights(found: Checkpoint, encoder: EncoderConfig) -> dict[str, Array]:
     """Load what the graph consists of: all but a second encoder's weights. Raises CheckpointError
-    if the encoder's have not the shapes of its configuration."""
+    if they are missing, or if the encoder's have not the shapes of its configuration."""
+    found.held(checkpoint.WEIGHTS)
     for name, shape in encoder.weight_shapes().items():
         if found.shapes.get(name) != shape:
             raise CheckpointError(
@@ -234,7 +250,7 @@ def call_once(make: Callable[[], Value]) -> Callable[[], Value]:
     return get
 
 
-def _check_graph(graph: Path, session: Session, config: ModelConfig) -> None:
+def check_graph(graph: Path, session: Session, config: ModelConfig) -> None:
     """Check the names and shapes of the graph's inputs and outputs."""
     task = runtime_task(config)
     width = len(config.labels) or config.encoder.vocab_size

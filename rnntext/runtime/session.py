@@ -57,10 +57,12 @@ class Session:
         *,
         intra_op: bool = False,
         weights: Mapping[str, Array] = MappingProxyType({}),
+        name: str = "the graph",
     ) -> None:
         """`threads`: None is one for each usable core. `intra_op`: the threads share each run;
         otherwise each of several runs has one thread. `weights`: initializers that the graph names
-        but does not contain. Raises CheckpointError if ONNX Runtime cannot run the graph."""
+        but does not contain. Raises CheckpointError if ONNX Runtime cannot run the graph, which is
+        called `name` if it is bytes."""
         self.threads = threads or usable_cores()
         # ONNX Runtime reads the weights in place: they must live as long as the session.
         self._graph, self._weights = graph, weights
@@ -85,9 +87,9 @@ class Session:
                 providers=["CPUExecutionProvider"],
             )
         except _LOAD_ERRORS as error:
-            name = "the graph" if isinstance(graph, bytes) else graph.path
+            called = name if isinstance(graph, bytes) else graph.path
             reason = str(error).splitlines()[0]
-            raise CheckpointError(f"{name} cannot be run: {reason}") from None
+            raise CheckpointError(f"{called} cannot be run: {reason}") from None
 
     def with_intra_op_threads(self) -> Session:
         """Return a session of the same graph in which the threads share each run."""
@@ -101,6 +103,10 @@ class Session:
         """Shapes of the graph's inputs and outputs by name. A dynamic axis is a string."""
         values = [*self._session.get_inputs(), *self._session.get_outputs()]
         return {value.name: list(value.shape) for value in values}
+
+    def metadata(self) -> dict[str, str]:
+        """The entries of the graph's metadata."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Apply `function` to every item on a thread pool; return the results in order.

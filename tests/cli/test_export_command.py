@@ -66,7 +66,7 @@ def test_what_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     command(monkeypatch, "dir", *words)
-    wanted = {"precision": precision, "valid": valid, "threads": threads}
+    wanted = {"precision": precision, "slim": False, "valid": valid, "threads": threads}
     assert export.asked == [(Path("dir"), out, wanted)]
 
 

@@ -6,6 +6,7 @@ used without rnntext. Does not know: PyTorch, how a graph is built, or how good 
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from rnntext.checkpoint import Checkpoint
 from rnntext.checkpoint_config import CheckpointConfig, Quantization
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError
+from rnntext.runtime import model_file
 from rnntext.training.onnx.build import build, documentation, other_graphs
 from rnntext.training.onnx.common import Weights, task_graph
 
@@ -30,19 +32,25 @@ def graph_of(found: Checkpoint, precision: str, temperature: float | None = None
 
 def one_file(found: Checkpoint, precision: str) -> bytes:
     """The content of one self-contained ONNX file: its doc string describes its inputs and
-    outputs, its metadata hold the task, the labels and the tokenizer.
+    outputs, its metadata hold the configuration of the model, the tokenizer and the linear model,
+    so that rnntext can run it (`runtime/model_file.py`).
 
     Raises CheckpointError.
     """
     config, weights = _load(found, precision, None)
+    tokenizer = json.dumps(asdict(CheckpointConfig.of(found).tokenizer))
     about = {
+        model_file.MODEL: json.dumps(config.to_json(), ensure_ascii=False),
+        model_file.TOKENIZER: tokenizer,
+        model_file.TOKENIZER_FILE: found.read(checkpoint.TOKENIZER).decode(),
         "rnntext.task": config.task,
         "rnntext.labels": json.dumps(config.labels, ensure_ascii=False),
         "rnntext.multi_label": json.dumps(config.multi_label),
         "rnntext.max_length": str(config.max_length),
-        "rnntext.tokenizer": json.dumps(asdict(CheckpointConfig.of(found).tokenizer)),
-        "rnntext.tokenizer.json": found.read(checkpoint.TOKENIZER).decode(),
     }
+    if checkpoint.NGRAMS in found.config["files"]:
+        linear = base64.b64encode(found.read(checkpoint.NGRAMS)).decode()
+        about[model_file.LINEAR_MODEL] = linear
     return build(config, weights, precision, documentation(config), about)
 
 

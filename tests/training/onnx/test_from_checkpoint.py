@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ def test_one_file_holds_all_that_is_needed_to_use_it(precision: str, tmp_path: P
     model = onnx.load_from_string(content)
     about = {entry.key: entry.value for entry in model.metadata_props}
     assert about == {
+        "rnntext.model": json.dumps(CheckpointConfig.of(found).model.to_json(), ensure_ascii=False),
         "rnntext.task": "classify",
         "rnntext.labels": '["a", "b"]',
         "rnntext.multi_label": "false",

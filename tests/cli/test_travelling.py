@@ -1,0 +1,160 @@
+"""Models that travel: one file, a slim directory, and a directory that has lost what it need not
+have answer as the model's directory does."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from pathlib import Path
+
+import onnx
+import pytest
+
+from rnntext.errors import CheckpointError
+from rnntext.runtime import model_file
+from rnntext.runtime.model import open_model
+from tests.conftest import CORPORA, Shell
+
+TEXT = "The heron can't light the lamp,\nnaïve 你好 🙂"
+# Of each task: commands that run a model, without `-m DIR`.
+COMMANDS = {
+    "lm": [
+        ("score", "--text", TEXT, "--words"),
+        ("predict", "--text", "The heron", "--json"),
+        ("generate", "The heron", "-n", "20", "--seed", "1"),
+        ("evaluate", CORPORA / "stories.txt", "--json"),
+    ],
+    "classify": [
+        ("classify", "--text", TEXT, "--json"),
+        ("evaluate", CORPORA / "reviews.csv", "--json"),
+    ],
+    "tag": [
+        ("tag", "--text", TEXT, "--json"),
+        ("evaluate", CORPORA / "tagged.conllu", "--json"),
+    ],
+}
+
+
+@pytest.fixture
+def model(request: pytest.FixtureRequest, task: str) -> Path:
+    name = {"lm": "lm", "classify": "classifier", "tag": "tagger"}[task]
+    directory: Path = request.getfixturevalue(name)
+    return directory
+
+
+def answers(run: Shell, model: Path, task: str) -> list[bytes]:
+    found = []
+    for name, *arguments in COMMANDS[task]:
+        found.append(run(name, "-m", model, *arguments, "--threads", "1").done().out)
+    return found
+
+
+@pytest.mark.parametrize("task", COMMANDS)
+def test_one_file_and_a_slim_directory_answer_alike(
+    run: Shell, model: Path, task: str, tmp_path: Path
+) -> None:
+    expected = answers(run, model, task)
+    run("export", model, "-o", tmp_path / "one.onnx").done()
+    assert answers(run, tmp_path / "one.onnx", task) == expected
+    (slim,) = run("export", model, "--slim", "-o", tmp_path / "slim", "--json").done().objects
+    assert answers(run, tmp_path / "slim", task) == expected
+    assert slim["bytes"] == sum(path.stat().st_size for path in (tmp_path / "slim").iterdir())
+    assert not {path.name for path in (tmp_path / "slim").iterdir()} & {
+        "README.md",
+        "metrics.jsonl",
+    }
+    assert (tmp_path / "slim" / "model.safetensors").exists() == (task == "lm")
+    assert run("info", tmp_path / "slim").done().pairs["task"] == task
+
+
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_what_running_does_not_need_may_change_or_go(
+    run: Shell, model: Path, task: str, tmp_path: Path
+) -> None:
+    expected = answers(run, model, task)
+    copy = Path(shutil.copytree(model, tmp_path / "copy"))
+    with (copy / "README.md").open("a", encoding="utf-8") as card:
+        card.write("A line of our own.\r\n")
+    (copy / "metrics.jsonl").unlink()
+    run("info", copy).done()
+    (copy / "model.safetensors").unlink()
+    assert answers(run, copy, task) == expected
+    assert "model.safetensors is missing" in run("embed", "-m", copy, "--text", "x").err
+
+
+def test_a_slim_directory_is_new(run: Shell, classifier: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "notes").touch()
+    run("export", classifier, "--slim", "-o", tmp_path / "there").failed(2, "is not empty")
+    run("export", classifier, "--slim", "--int8", "-o", tmp_path / "a").failed(2, "--int8")
+    run("export", classifier, "--slim").failed(2, "say what to do")
+    run("export", tmp_path / "there", "--slim", "-o", tmp_path / "a").failed(1, "config.json")
+    assert not (tmp_path / "a").exists()
+
+
+def exported(run: Shell, model: Path, tmp_path: Path) -> onnx.ModelProto:
+    run("export", model, "-o", tmp_path / "m.onnx").done()
+    return onnx.load(tmp_path / "m.onnx")
+
+
+def failure(path: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        open_model(path, "classify", 1)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (model_file.MODEL, None, "lacks 'rnntext.model' in its metadata"),
+        (model_file.MODEL, "{", "cannot be read"),
+        (model_file.MODEL, '{"task": "classify"}', "does not describe a model"),
+        (model_file.TOKENIZER, '{"kind": 3}', "cannot be read"),
+        (model_file.TOKENIZER, "[" * 100_000, "cannot be read"),
+        (model_file.TOKENIZER_FILE, "{}", "cannot be read"),
+        (model_file.LINEAR_MODEL, "%%%", "cannot be read"),
+        (model_file.LINEAR_MODEL, base64.b64encode(b"none").decode(), "cannot be read"),
+    ],
+)
+def test_a_file_with_other_metadata(
+    name: str, value: str | None, message: str, run: Shell, classifier: Path, tmp_path: Path
+) -> None:
+    graph = exported(run, classifier, tmp_path)
+    about = {entry.key: entry.value for entry in graph.metadata_props}
+    about.pop(name, None)
+    if value is not None:
+        about[name] = value
+    del graph.metadata_props[:]
+    onnx.helper.set_model_props(graph, about)
+    onnx.save(graph, tmp_path / "m.onnx")
+    assert message in failure(tmp_path / "m.onnx")
+
+
+def test_a_file_whose_parts_disagree(run: Shell, classifier: Path, tmp_path: Path) -> None:
+    graph = exported(run, classifier, tmp_path)
+    (entry,) = [each for each in graph.metadata_props if each.key == model_file.MODEL]
+    model = json.loads(entry.value)
+    entry.value = json.dumps({**model, "labels": ["a", "b", "c"]})
+    onnx.save(graph, tmp_path / "m.onnx")
+    assert "does not give the 3 scores" in failure(tmp_path / "m.onnx")
+    model["encoder"]["vocab_size"] += 1
+    entry.value = json.dumps(model)
+    onnx.save(graph, tmp_path / "m.onnx")
+    assert "has a tokenizer of" in failure(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"# a text\n", b"\x08", b"\x08\x0a" * 100])
+def test_a_file_that_is_no_model(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(content)
+    message = failure(tmp_path / "file")
+    assert ("not an ONNX file" in message) == (not content.startswith(b"\x08"))
+
+
+def test_a_file_of_another_task(run: Shell, tagger: Path, tmp_path: Path) -> None:
+    run("export", tagger, "-o", tmp_path / "m.onnx").done()
+    assert "is a tagger, and this needs a classifier" in failure(tmp_path / "m.onnx")
+    view = run("inspect", "states", "-m", tmp_path / "m.onnx", "--text", "x")
+    view.failed(1, "has no weights to look at")
