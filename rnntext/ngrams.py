@@ -301,16 +301,28 @@ class _ScoredWords:
         with self._lock:
             if len(self.words) > len(self._scores):
                 new = self.words.spelled(len(self._scores))
-                self._scores = np.concatenate([self._scores, self._score(new)])
+                self._scores = np.concatenate([self._scores, self.score(new)])
             return self._scores
 
-    def _score(self, words: Sequence[str]) -> Array:
+    def score(self, words: Sequence[str]) -> Array:
+        """Return the scores of words: (words, columns) float32."""
         tables = self._tables
         owners, grams = hash_characters(words)
         order = np.argsort(owners, kind="stable")
         weights = tables.characters[bucket(grams[order], len(tables.characters))]
         own = tables.words[bucket(hash_words(words), len(tables.words))]
         return (own + _sums(owners[order], weights, len(words))).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Of what the logits of one text are the sum, by its W words, in float64. A word or a pair that
+    the text has several times counts once, so that each of its places has an equal part."""
+
+    starts: Array  # (W): the place of each word's first character in the text
+    words: Array  # (W, labels): what a word adds with its spelling
+    pairs: Array  # (W, labels): half of what each pair adds that the word is in
+    bias: Array  # (labels)
 
 
 class NgramModel:
@@ -329,10 +341,28 @@ class NgramModel:
         scores = np.zeros((len(texts), len(tables.bias)))
         for part in _parts(texts):
             scores[part] = self._scores_of(texts[part])
-        scores = (scores + tables.bias) * tables.scale
-        if scores.shape[1] == self.labels:
-            return scores
-        return np.concatenate([-scores / 2, scores / 2], axis=1)
+        return self._as_logits(scores + tables.bias)
+
+    def shares(self, text: str) -> Shares:
+        """Return what each word of a text adds to its logits."""
+        text = text[:MAX_CHARACTERS]
+        words = find_words(text)
+        hashes = hash_words(words)
+        pairs = hash_pairs(hashes[:-1], hashes[1:])
+        of_pairs = self.tables.pairs[bucket(pairs, len(self.tables.pairs))].astype(np.float64)
+        halves = of_pairs / (2 * _counts(pairs)[:, None])
+        around = np.zeros((len(words), halves.shape[1]))
+        around[:-1] += halves
+        around[1:] += halves
+        own = self._words.score(words) / _counts(np.array(words, object))[:, None]
+        return Shares(_word_starts(text), *map(self._as_logits, (own, around, self.tables.bias)))
+
+    def _as_logits(self, scores: Array) -> Array:
+        """Scores (..., columns) -> logits (..., labels)."""
+        scores = scores * self.tables.scale
+        if scores.shape[-1] == self.labels:
+            return np.asarray(scores)
+        return np.concatenate([-scores / 2, scores / 2], axis=-1)
 
     def _scores_of(self, texts: Sequence[str]) -> Array:
         known = self._words
@@ -344,6 +374,21 @@ class NgramModel:
         return _sums(found.word_text, scores[found.word], len(texts)) + _sums(
             found.pair_text, pairs[bucket(found.pair, len(pairs))], len(texts)
         )
+
+
+def _word_starts(text: str) -> Array:
+    """Return the place in the text of the first character of each of its words."""
+    lower = text.lower()
+    # Some letters become two in lower case.
+    lengths = np.fromiter((len(character.lower()) for character in text), np.int64, len(text))
+    places = np.repeat(np.arange(len(text)), lengths)
+    return places[np.array([match.start() for match in _WORD.finditer(lower)], np.int64)]
+
+
+def _counts(values: Array) -> Array:
+    """Return how often each value occurs among all of them."""
+    _, numbers, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray(counts[numbers])
 
 
 def _parts(texts: Sequence[str]) -> Iterator[slice]:

@@ -261,6 +261,37 @@ class WordModel:
         """Return the scores of the words of sentences, one sentence after the other: (N, L)
         float32."""
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
+        numbers, scores, lower = self._read(sentences)
+        places = places_of_words(lengths)
+        return self._in_parts(places, lambda part: self._add_up(numbers, part, scores, lower))
+
+    def shares(self, sentence: Sequence[str], word: int) -> tuple[Array, Array]:
+        """Return of what the scores of one word of a sentence are the sum: what each word of the
+        sentence adds, (W, L) float64, and what is added without a word, by the bias and by the ends
+        of the sentence, (L). A pair of words is divided between the two."""
+        numbers, scores, lower = self._read([sentence])
+        place = REACH + word
+        inside = slice(REACH, REACH + len(sentence))
+        found = np.zeros((len(numbers), self.tags))
+        for column, offset in enumerate(OFFSETS):
+            found[place + offset] += scores[numbers[place + offset], column]
+        before, here, after = (lower[numbers[place + offset]][None] for offset in (-1, 0, 1))
+        for first, second, kind, other in (
+            (before, here, PAIR_BEFORE, place - 1),
+            (here, after, PAIR_AFTER, place + 1),
+        ):
+            row = self._row_of(pair_features(first, second, kind))[0]
+            pair = self._rows[row].astype(np.float64) / 2
+            found[place] += pair
+            # At an end of the sentence the pair is the word's own.
+            found[other if inside.start <= other < inside.stop else place] += pair
+        scale = self.weights.scale
+        without = found.sum(0) - found[inside].sum(0) + self.weights.bias
+        return found[inside] * scale, without * scale
+
+    def _read(self, sentences: Sequence[Sequence[str]]) -> tuple[Array, Array, Array]:
+        """Return the numbers of the words of sentences, as `WordIndex.read` gives them, and by
+        number the scores and the hashes of words."""
         with self._lock:
             try:
                 numbers = self._words.read(sentences)
@@ -271,8 +302,7 @@ class WordModel:
             scores, lower = self._words.scores, self._words.lower
             if self._words.is_full:
                 self._words = _ScoredWords(self)
-        places = places_of_words(lengths)
-        return self._in_parts(places, lambda part: self._add_up(numbers, part, scores, lower))
+        return numbers, scores, lower
 
     def _in_parts(self, places: Array, score: Callable[[Array], Array]) -> Array:
         found = np.empty((len(places), self.tags), np.float32)

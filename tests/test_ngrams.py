@@ -266,3 +266,52 @@ def test_the_scale_multiplies_the_bias_too() -> None:
     one = NgramModel(tables, 3).logits(TEXTS)
     two = NgramModel(replace(tables, scale=1.0), 3).logits(TEXTS)
     np.testing.assert_allclose(two, 2 * one)
+
+
+@pytest.mark.parametrize(("columns", "labels"), [(1, 2), (2, 2), (3, 3)])
+def test_shares_of_words_are_those_of_the_logits(columns: int, labels: int) -> None:
+    tables = random_tables(columns)
+    model = NgramModel(tables, labels)
+    for text, logits in zip(TEXTS, model.logits(TEXTS), strict=True):
+        found = model.shares(text)
+        assert found.words.shape == found.pairs.shape == (len(find_words(text)), labels)
+        total = found.words.sum(0) + found.pairs.sum(0) + found.bias
+        np.testing.assert_allclose(total, logits, atol=1e-6)
+
+
+def test_a_share_is_of_its_word_and_half_of_each_of_its_pairs() -> None:
+    tables = random_tables(3)
+    model = NgramModel(tables, 3)
+    found = model.shares("Dog bites; dog")
+    assert found.starts.tolist() == [0, 4, 9, 11]
+
+    def word(spelled: str) -> np.ndarray:
+        return plain_scores(spelled, tables) - tables.bias * tables.scale
+
+    def pair(first: str, second: str) -> np.ndarray:
+        row = tables.pairs[plain_pair(first, second) * 128 >> 32].astype(float)
+        return row * tables.scale / 2
+
+    # A word that the text has twice counts once: half of it in each place.
+    expected = [word("dog") / 2, word("bites"), word(";"), word("dog") / 2]
+    np.testing.assert_allclose(found.words, expected, atol=1e-6)
+    first, second, third = pair("dog", "bites"), pair("bites", ";"), pair(";", "dog")
+    expected = [first, first + second, second + third, third]
+    np.testing.assert_allclose(found.pairs, expected, atol=1e-6)
+    twice = model.shares("a b a b")
+    once, back = pair("a", "b") / 2, pair("b", "a")
+    np.testing.assert_allclose(twice.pairs, [once, once + back, back + once, once], atol=1e-6)
+
+
+def test_shares_of_words_by_themselves_do_not_depend_on_their_order() -> None:
+    model = NgramModel(random_tables(3), 3)
+    one, other = model.shares("dog bites man"), model.shares("man bites dog")
+    np.testing.assert_array_equal(one.words, other.words[::-1])
+    assert np.abs(one.pairs - other.pairs[::-1]).min() > 1e-3
+
+
+def test_words_are_found_in_a_text_that_grows_in_lower_case() -> None:
+    text = "İİ İx  naïve ΣΟΦΟΣ!"
+    found = NgramModel(random_tables(3), 3).shares(text)
+    # The dot of İ is a mark of its own in lower case, which stays with its letter.
+    assert [text[start] for start in found.starts] == ["İ", "İ", "n", "Σ", "!"]

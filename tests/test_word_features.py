@@ -71,6 +71,12 @@ def features(words: Sequence[str], place: int) -> Iterator[int]:
     yield of_pair(of_pair(here, after), len(wanted) + 1)
 
 
+def own_features(hashes: Sequence[int]) -> Sequence[int]:
+    """Of a long word's features in a sentence of its own, those of the word itself: after two empty
+    words before, which have a lower case and a shape, come 13, and after it two empty words."""
+    return hashes[3:-5]
+
+
 def random_model(sentences: Sequence[Sequence[str]], scale: float = 1.0) -> WordModel:
     """A model that has weights for two of three features of the sentences."""
     found = {h for words in sentences for n in range(len(words)) for h in features(words, n)}
@@ -100,6 +106,46 @@ def test_a_word_has_the_sum_of_its_features(scale: float) -> None:
     expected = np.concatenate([expected_emissions(model, words) for words in sentences])
     assert np.abs(expected).max() > 1
     np.testing.assert_allclose(model.emissions(sentences), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_shares_of_words_are_those_of_the_emissions(scale: float) -> None:
+    model = random_model(SENTENCES, scale)
+    for words in SENTENCES:
+        emissions = model.emissions([words])
+        for place in range(len(words)):
+            shares, without = model.shares(words, place)
+            assert shares.shape == (len(words), TAGS)
+            np.testing.assert_allclose(shares.sum(0) + without, emissions[place], atol=1e-5)
+            # Only two words on either side are looked at.
+            far = [n for n in range(len(words)) if abs(n - place) > 2]
+            assert not shares[far].any()
+
+
+def test_a_share_is_of_the_features_that_a_word_gives() -> None:
+    model = random_model(SENTENCES)
+    rows = dict(zip(model.weights.features.tolist(), model.weights.weights, strict=True))
+
+    def weights(*hashes: int) -> Array:
+        return sum((rows[h].astype(float) for h in hashes if h in rows), np.zeros(TAGS))
+
+    words = SENTENCES[0]
+    cat = list(features(words, 1))
+    before, after = cat[-2:]  # the pairs with "The" and with "sat"
+    # The word's own features, and half of each pair.
+    own = cat[6:15]  # it has no affixes of four or five letters
+    shares, without = model.shares(words, 1)
+    np.testing.assert_allclose(
+        shares[1], weights(*own) + (weights(before) + weights(after)) / 2, atol=1e-6
+    )
+    np.testing.assert_allclose(shares[0], weights(*cat[1:6]) + weights(before) / 2, atol=1e-6)
+    np.testing.assert_allclose(shares[3], weights(cat[20]), atol=1e-6)
+    # What stands before the sentence is no word, and a pair with it is the word's own.
+    np.testing.assert_allclose(without, weights(cat[0]) + model.weights.bias, atol=1e-6)
+    alone, _ = model.shares(["Straße"], 0)
+    hashes = list(features(["Straße"], 0))
+    assert weights(*hashes[-2:]).any()
+    np.testing.assert_allclose(alone[0], weights(*own_features(hashes), *hashes[-2:]), atol=1e-6)
 
 
 def test_words_that_were_never_seen_are_scored_by_what_they_share() -> None:

@@ -127,6 +127,13 @@ class Tagger:
         """
         return self._submit(encoded, sentences)()
 
+    def emissions(self, tokens: EncodedWords, words: Sequence[str]) -> Array:
+        """Return the scores (words, labels) of the tags of each word of one sentence, which has at
+        most `max_length` tokens, before those of a path through the sentence are added."""
+        feeds = {**_feeds([tokens]), **self._initial_state(1)}
+        (emissions,) = self._model.session.run(["emissions"], feeds)
+        return emissions if self._linear is None else emissions + self._linear.emissions([words])
+
     def _submit(
         self, encoded: Sequence[EncodedWords], sentences: Sequence[Sequence[str]]
     ) -> Callable[[], list[TagIds]]:
