@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnntext.arguments import PROBABILITY, TOP_K
-from rnntext.cli import output
+from rnntext.cli import explanations, output
 from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import number_option
@@ -18,7 +18,8 @@ from rnntext.cli.values import number_option
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from rnntext.runtime.classifier import Classification
+    from rnntext.inspection.explanation import Explanation
+    from rnntext.runtime.classifier import Classification, Classifier
     from rnntext.text.records import Record
 
 
@@ -42,12 +43,18 @@ def command(
     with_text: Annotated[
         bool, typer.Option("--with-text", help="Add the text as the last column.")
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Show which words decided for the label. Needs PyTorch."),
+    ] = False,
     source: RecordSource,
     run: RunOptions,
 ) -> None:
-    """Label each record. In a pipe: `label<TAB>probability` lines."""
+    """Label each record. In a pipe: `label<TAB>probability` lines, with --explain the strongest
+    words and their shares in the label's log-odds after the labels.
+    """
     lines = classify(
-        model_directory(model), source, top_k, threshold, with_text, run.json, run.threads
+        model_directory(model), source, top_k, threshold, with_text, run.json, run.threads, explain
     )
     for line in lines:
         output.write(line)
@@ -61,13 +68,15 @@ def classify(
     with_text: bool = False,
     json: bool = False,
     threads: int | None = None,
+    explain: bool = False,
 ) -> Iterator[str]:
     """Yield the output of the command, as much of a batch of records as is written at a time."""
     batches = source.batches(large=True)
-    from rnntext.runtime.classifier import Classifier
     from rnntext.text.records import prefetch
 
-    classifier = Classifier.load(directory, threads)
+    classifier, explained = (
+        _explaining(directory, threads) if explain else _plain(directory, threads)
+    )
     # A multi-label model gives each label of at least 0.5, any other model the likeliest label.
     least = threshold if threshold is not None else 0.5 if classifier.multi_label else 0.0
     most = top_k or (len(classifier.labels) if classifier.multi_label else 1)
@@ -78,19 +87,22 @@ def classify(
     def as_json(record: Record, answer: Classification) -> str:
         given = answer.labels.items()
         labels = {label: p for label, p in given if threshold is None or p >= threshold}
-        return output.json_line(
-            {
-                "text": record.text,
-                "label": answer.label,
-                "probability": answer.probability,
-                "labels": labels,
-            },
-            record.row,
-        )
+        value = {
+            "text": record.text,
+            "label": answer.label,
+            "probability": answer.probability,
+            "labels": labels,
+        }
+        if explained is not None:
+            found = explained(answer)
+            value["explanation"] = None if found is None else found.as_objects()
+        return output.json_line(value, record.row)
 
     def as_tsv(record: Record, answer: Classification) -> str:
         pairs = selected(answer)
         fields = [f for label, p in pairs for f in (label, output.format_probability(p))]
+        if explained is not None:
+            fields.append(explanations.column(explained(answer)))
         return output.tsv_line([*fields, record.text] if with_text else fields)
 
     def styled(record: Record, answer: Classification, width: int) -> Text:
@@ -99,6 +111,8 @@ def classify(
         line = Text()
         for label, value in selected(answer):
             line.append(f"{label} ", "bold cyan").append(f"{value:.2f}  ", "green")
+        if explained is not None:  # in full: the words that decided may stand anywhere
+            return line.append_text(explanations.coloured(record.text, explained(answer)))
         excerpt = Text(" ".join(record.text.split()))
         excerpt.truncate(max(10, width - line.cell_len), overflow="ellipsis")
         return line.append_text(excerpt)
@@ -111,3 +125,32 @@ def classify(
     for batch, answers in prefetch(batches, ranked):
         lines = (line(r, answer) for r, answer in zip(batch, answers, strict=True))
         yield from output.in_chunks(lines)
+
+
+Explained = Callable[["Classification"], "Explanation | None"]
+
+
+def _plain(directory: Path, threads: int | None) -> tuple[Classifier, None]:
+    from rnntext.runtime.classifier import Classifier
+
+    return Classifier.load(directory, threads), None
+
+
+def _explaining(directory: Path, threads: int | None) -> tuple[Classifier, Explained]:
+    """Return a classifier, and a function that explains its answers: None for a text that is too
+    long."""
+    from rnntext.api import require_training
+
+    require_training("--explain")
+    from rnntext.inspection.explanation import TextExplainer
+    from rnntext.inspection.reading import InspectedModel
+    from rnntext.runtime.model import open_model
+
+    model = open_model(directory, "classify", threads, weights=True)
+    explainer = TextExplainer(InspectedModel(model, str(directory)))
+
+    def explained(answer: Classification) -> Explanation | None:
+        reading = explainer.read(answer.text)
+        return None if reading is None else explainer.explain(reading, answer.label)
+
+    return explainer.classifier, explained

@@ -21,6 +21,7 @@ VIEWS = {
     "memory": "How long models remember a token, and how the gradient vanishes.",
     "surprise": "Which words of a text surprise a language model, and what it expected.",
     "neighbours": "The nearest tokens of a word, and the nearest lines of a text.",
+    "explain": "Which words decided a label or a tag.",
 }
 
 

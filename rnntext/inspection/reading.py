@@ -107,6 +107,10 @@ class InspectedModel:
         """Show tokens as `read` does."""
         return _shown(self.tokenizer, ids)
 
+    def read_whole(self, text: str) -> Reading:
+        """Read a text of any length."""
+        return _READERS[self.config.task](self.tokenizer, text)
+
     def trace(self, reading: Reading) -> list[LayerTrace]:
         """Run the encoder over a reading, from the zero state: traces with B = 1."""
         return trace(self.weights, self.config.encoder, reading.ids[None])

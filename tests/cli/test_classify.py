@@ -9,15 +9,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import rnntext.cli.classify
 import rnntext.runtime.classifier
 from rnntext.cli.classify import classify, command
 from rnntext.cli.commands import click_command
 from rnntext.cli.options import RecordSource
 from rnntext.errors import UsageError
+from rnntext.inspection.explanation import Explanation
 from rnntext.runtime.classifier import Classification
 from tests.cli.screens import pipe, screen, written
+from tests.cli.test_explanations import explanation
 
 ANSWER = {"b": 0.75, "a": 0.5, "c": 0.25}  # of every text, in descending order
 
@@ -115,6 +119,74 @@ def test_a_terminal_shows_as_much_of_the_text_as_fits(
     labels = "\x1b[1;36mb \x1b[0m\x1b[32m0.75  \x1b[0m\x1b[1;36ma \x1b[0m\x1b[32m0.50  \x1b[0m"
     excerpt = f"some [red] text {'x' * 100}"[: room - 1] + "…"
     assert line == labels + excerpt
+
+
+@pytest.fixture
+def explained(model: Model, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Answers are explained, but for the text "long"; returns which, with the label."""
+    asked = []
+
+    def explain(answer: Classification) -> Explanation | None:
+        asked.append((answer.text, answer.label))
+        words = answer.text.split()
+        shares = np.arange(len(words)) - 0.5
+        found = explanation(answer.text, words, shares.tolist())
+        return None if answer.text == "long" else found
+
+    monkeypatch.setattr(
+        rnntext.cli.classify,
+        "_explaining",
+        lambda directory, threads: (model.load(directory, threads), explain),
+    )
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        ({}, ["b\t0.7500\tx:-0.50 y:+0.50", "b\t0.7500\t"]),
+        ({"with_text": True}, ["b\t0.7500\tx:-0.50 y:+0.50\tx y", "b\t0.7500\t\tlong"]),
+        (
+            {"top_k": 2},
+            ["b\t0.7500\ta\t0.5000\tx:-0.50 y:+0.50", "b\t0.7500\ta\t0.5000\t"],
+        ),
+    ],
+)
+def test_the_words_that_decided_follow_the_labels(
+    options: dict[str, Any], lines: list[str], explained: list[tuple[str, str]]
+) -> None:
+    assert answers("x y", "long", explain=True, **options) == lines
+    assert explained == [("x y", "b"), ("long", "b")]
+
+
+def test_json_has_every_word_with_its_shares(explained: list[tuple[str, str]]) -> None:
+    first, second = map(json.loads, answers("x y", "long", explain=True, json=True))
+    assert list(first) == ["text", "label", "probability", "labels", "explanation"]
+    assert first["explanation"] == [
+        {"word": "x", "network": -0.5, "linear": None, "total": -0.5},
+        {"word": "y", "network": 0.5, "linear": None, "total": 0.5},
+    ]
+    assert second["explanation"] is None
+
+
+def test_a_terminal_shows_the_whole_text_in_colours(
+    explained: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen(monkeypatch, "stdout", 12)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert answers("xxx  yyyyy zzzzzzzz", "long", explain=True) == [
+        "b 0.75  xxx yyyyy zzzzzzzz(+1.50)",
+        "b 0.75  long",
+    ]
+
+
+def test_the_option_explain(
+    explained: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = pipe(monkeypatch)
+    words = "-m dir --text x --explain --threads 2"
+    click_command(command, "classify")(words.split(), standalone_mode=False)
+    assert written(reader) == "b\t0.7500\tx:-0.50\n"
 
 
 def test_json_on_a_terminal_is_json(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
