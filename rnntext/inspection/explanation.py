@@ -99,7 +99,8 @@ class Explainer:
     """What the explainers of both tasks share: the network, and the sum over both halves."""
 
     def __init__(self, model: InspectedModel) -> None:
-        from rnntext.training.gradients import integrated_gradients, network_of
+        from rnntext.training.gradients import integrated_gradients
+        from rnntext.training.networks.build import network_of
 
         self.model = model
         self.labels = model.config.labels

@@ -156,7 +156,8 @@ def measure(model: InspectedModel, lines: Sequence[str], options: MemoryOptions)
     windows = Windows(texts, distance, spare, eos, np.random.default_rng(options.seed))
     norms = None
     if options.gradient:
-        from rnntext.training.backward import gradient_norms, network_of
+        from rnntext.training.backward import gradient_norms
+        from rnntext.training.networks.build import network_of
 
         norms = partial(gradient_norms, network_of(model.config, model.weights))
     states, bits, gradients = [], [], []

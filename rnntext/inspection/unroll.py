@@ -114,7 +114,8 @@ def _most_varying(values: Array, units: int) -> Array:
 
 
 def _gradients(model: InspectedModel, reading: Reading, traces: Sequence[LayerTrace]) -> Array:
-    from rnntext.training.backward import gradient_norms, network_of
+    from rnntext.training.backward import gradient_norms
+    from rnntext.training.networks.build import network_of
 
     following = None
     if not model.config.labels:  # the next token is the answer

@@ -1,13 +1,12 @@
 """How far back the gradient of a loss reaches: its norm at each state of a trained network.
 
-Knows: how a network is built from the weights of a checkpoint, and the loss of each task at the end
-of a row of tokens. Does not know: text, where the weights come from, or how the norms are shown.
+Knows: the loss of each task at the end of a row of tokens. Does not know: text, how a network is
+built, or how the norms are shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,19 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from rnntext.config import ModelConfig
-from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network, RecurrentEncoder, RecurrentLayer, State
 
 Array = NDArray[Any]
-
-
-def network_of(config: ModelConfig, weights: Mapping[str, Array]) -> Network:
-    """Build the network of these weights, in float64, so that a gradient that vanishes is not
-    rounded to 0. A second encoder, which takes part in no answer, is left out."""
-    network = build_network(replace(config, backward_encoder=False)).double().eval()
-    network.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
-    return network.requires_grad_(False)
 
 
 def gradient_norms(

@@ -7,7 +7,7 @@ half, or views (`inspection/explanation.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnntext.config import ModelConfig
-from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network, run_layers
 
 Array = NDArray[Any]
@@ -51,17 +49,6 @@ class Attribution:
     def error(self) -> float:
         """How far the shares are from being complete, in logits: 0 for an exact integral."""
         return float(self.tokens.sum()) - (self.output - self.baseline)
-
-
-def network_of(config: ModelConfig, weights: Mapping[str, Array]) -> Network:
-    """Build the network of a checkpoint from its weights. It is in float64: shares are then as good
-    as the points of the path make them. From now on PyTorch computes in one thread: a step is
-    small, and several wait for each other by spinning (a review took 0.84 s in two threads of a
-    busy machine, and 0.03 s in one)."""
-    torch.set_num_threads(1)
-    network = build_network(config)
-    network.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
-    return network.double().eval().requires_grad_(False)
 
 
 def integrated_gradients(

@@ -26,8 +26,8 @@ from rnntext.inspection.reading import InspectedModel
 from rnntext.plotting.page import Lines, Note, Table
 from rnntext.runtime.model import TrainedModel
 from rnntext.text.tokenizer import Tokenizer
-from rnntext.training.backward import gradient_norms, network_of
-from rnntext.training.networks.build import build_network
+from rnntext.training.backward import gradient_norms
+from rnntext.training.networks.build import build_network, network_of
 from rnntext.training.onnx.from_network import numpy_weights
 
 torch.set_num_threads(1)

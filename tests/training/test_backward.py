@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnntext.config import ModelConfig
-from rnntext.training.backward import gradient_norms, network_of
-from rnntext.training.networks.build import build_network
+from rnntext.training.backward import gradient_norms
+from rnntext.training.networks.build import build_network, network_of
 from tests.training.networks.test_model import B, H, T, V, model_config, randomised
 
 torch.set_num_threads(1)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.training import gradients
-from rnntext.training.gradients import integrated_gradients, logits_of, network_of
-from rnntext.training.networks.build import build_network
+from rnntext.training.gradients import integrated_gradients, logits_of
+from rnntext.training.networks.build import build_network, network_of
 from rnntext.training.networks.encoder import Network
 
 Array = NDArray[Any]
