@@ -238,4 +238,4 @@ def _pause() -> None:
 
 
 def _wrapped(words: str) -> str:
-    return textwrap.fill(words, _WIDTH)
+    return textwrap.fill(words, _WIDTH, break_on_hyphens=False)
