@@ -72,8 +72,8 @@ class Optimizer:
         ]
         others = [index for index in range(len(decayed)) if index not in self._word_indices]
         self._groups = [
-            (decay, [index for index in others if bool(decayed[index]) == bool(decay)])
-            for decay in (settings.weight_decay, 0.0)
+            (settings.weight_decay, [index for index in others if decayed[index]]),
+            (0.0, [index for index in others if not decayed[index]]),
         ]
 
     def step(self, rate: float, step: int) -> Tensor:

@@ -46,14 +46,15 @@ def weights(model: nn.Module) -> list[Tensor]:
     return [parameter.detach().clone() for parameter in model.parameters()]
 
 
+@pytest.mark.parametrize("decay", [0.1, 0.0])
 @pytest.mark.parametrize("make", [network, Words])
-def test_it_is_adamw_with_clipped_gradients(make: Callable[[], nn.Module]) -> None:
+def test_it_is_adamw_with_clipped_gradients(make: Callable[[], nn.Module], decay: float) -> None:
     ours, theirs = make(), make()
-    optimizer = Optimizer(ours, SETTINGS)
+    optimizer = Optimizer(ours, replace(SETTINGS, weight_decay=decay))
     matrices = [p for p in theirs.parameters() if p.dim() > 1]
     biases = [p for p in theirs.parameters() if p.dim() == 1]
     reference = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": 0.1}, {"params": biases, "weight_decay": 0.0}],
+        [{"params": matrices, "weight_decay": decay}, {"params": biases, "weight_decay": 0.0}],
         betas=(0.9, 0.99),
     )
     for step in range(30):
