@@ -81,6 +81,7 @@ BPTT = Range(int, 1, 1_000_000)
 LEARNING_RATE = Range(float, 1e-12, 10)
 DROPOUT = Range(float, 0, 0.999)
 SEED = Range(int, 0, 2**63 - 1)
+DISTANCE = Range(int, 1, 1000)  # tokens across which a network remembers
 SEEDS = Range(int, 1, 1000)  # that a model is trained with, one after the other
 SECONDS = Range(float, 0, 1_000_000)
 PART = Range(int, 0, 1 << 40)  # lines or characters of the data

@@ -14,6 +14,7 @@ COMPARISONS = {
     "lm": ("tasks", "Compare language models on your text."),
     "classify": ("tasks", "Compare text classifiers on your labelled texts."),
     "tag": ("tasks", "Compare taggers on your tagged sentences."),
+    "memory": ("memory", "Compare how far back networks remember, on made-up tasks."),
 }
 
 

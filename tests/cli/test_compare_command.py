@@ -56,3 +56,39 @@ def test_ctrl_c_shows_the_rows_so_far_and_leaves_nothing(run: Shell, tmp_path: P
     assert "interrupted: of 6 runs 1 are shown" in found.err
     assert "Traceback" not in found.err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_memory_reads_no_data_and_writes_no_model(run: Shell, tmp_path: Path) -> None:
+    words = ("memory", "--distances", "3,4", "--steps", 1, "--seeds", 1, "--threads", 1, "-q")
+    found = run("compare", *words, cwd=tmp_path).done()
+    assert [line.split("\t")[:3] for line in found.lines] == [
+        [task, model, distance]
+        for task in ("recall", "agreement")
+        for model in ("window", "rnn", "gru", "lstm")
+        for distance in ("3", "4")
+    ]
+    assert run("compare", *words, cwd=tmp_path).done().out == found.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_shows_the_models_of_compare_memory_that_were_finished(run: Shell) -> None:
+    found = run(
+        *("compare", "memory", "--distances", 3, "--steps", 1, "--seeds", 1, "--threads", 1),
+        before="""
+        import os, signal
+        from rnntext.training.comparison import long_memory
+        train, trained = long_memory.train, []
+
+        def interrupted(*given):
+            trained.append(given)
+            if len(trained) == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            train(*given)
+
+        long_memory.train = interrupted
+        """,
+    )
+    assert found.status == 130
+    assert [line.split("\t")[1] for line in found.lines] == ["window"]
+    assert found.err.endswith("interrupted: the models that were finished are shown\n")
+    assert "Traceback" not in found.err
