@@ -14,7 +14,7 @@ import json
 import subprocess
 import sys
 
-DISTANCE = 20
+DISTANCE = 30
 COMMAND = [sys.executable, "-m", "rnntext", "compare", "memory", "--json", "-q"]
 
 

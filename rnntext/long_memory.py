@@ -23,7 +23,7 @@ class MemoryOptions:
 
     tasks: Sequence[str] = TASKS
     distances: Sequence[int] = (3, 6, 10, 20, 30)
-    steps: int = 600
+    steps: int = 500
     seed: int = 0
     seeds: int = 2
     threads: int = 1  # networks this small are slower with more

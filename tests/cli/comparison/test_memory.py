@@ -91,7 +91,7 @@ def test_the_options_reach_the_experiments(shown: Shown) -> None:
     experiments = Experiments([RNN])
     shown(experiments)
     assert experiments.given.pop() == MemoryOptions(
-        ("recall", "agreement"), [3, 6, 10, 20, 30], 600, 0, 2, 1
+        ("recall", "agreement"), [3, 6, 10, 20, 30], 500, 0, 2, 1
     )
     shown(
         experiments,
