@@ -92,8 +92,8 @@ def test_every_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ru
         command = stop.command
         if command.startswith("compare classify"):
             command = re.sub(r"--epochs \d+ --seeds \d+", f"{short} --seeds 1", command)
-        if command == "compare memory":
-            command += " --steps 5 --seeds 1 --threads 1 --distances 1,2 -q"
+        if command.startswith("compare memory"):
+            command += " --steps 5 --threads 1 --distances 1,2 -q"
         stops.append(replace(stop, command=command))
     monkeypatch.setattr(tour, "MODELS", models)
     monkeypatch.setattr(tour, "STOPS", stops)
