@@ -117,7 +117,7 @@ def _pieces(text: str, words: Sequence[SurprisedWord]) -> Iterator[Piece]:
             stop = each.start
         else:
             stop = each.start + len(shown)
-        note = f"{each.bits:.1f} bits; expected {each.describe()}"
+        note = f"expected {each.describe()}"
         yield Piece(text[end : each.start] + shown, each.bits, note)
         end = stop
 
