@@ -14,6 +14,7 @@ from rnntext.cli import explanations, output
 from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import number_option
+from rnntext.text.controls import one_line
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -113,7 +114,7 @@ def classify(
             line.append(f"{label} ", "bold cyan").append(f"{value:.2f}  ", "green")
         if explained is not None:  # in full: the words that decided may stand anywhere
             return line.append_text(explanations.coloured(record.text, explained(answer)))
-        excerpt = Text(" ".join(record.text.split()))
+        excerpt = Text(one_line(record.text))
         excerpt.truncate(max(10, width - line.cell_len), overflow="ellipsis")
         return line.append_text(excerpt)
 

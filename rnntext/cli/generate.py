@@ -185,12 +185,14 @@ def _texts(
 
     def beginning(number: int) -> str:
         separator = "\n" if num_samples > 1 and not (first and number == 0) else ""
-        return separator + (f"{bold}{prompts[number // num_samples]}{plain}" if echo else "")
+        return separator + (
+            f"{bold}{output.shown(prompts[number // num_samples])}{plain}" if echo else ""
+        )
 
     yield beginning(0)
     last = len(prompts) * num_samples - 1
     for number, piece in sort_by_text(stream(model, prompts, options, num_samples)):
-        yield piece.text
+        yield output.shown(piece.text)
         if piece.finish_reason is not None:
             yield "\n" + (beginning(number + 1) if number < last else "")
 

@@ -20,6 +20,7 @@ from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.styles import Style
 
 from rnntext.runtime.predict import Predictions, Predictor
+from rnntext.text.controls import ONE_LINE
 
 _PROMPT = "> "
 _HELP = "Tab takes the first word, Enter begins a new line, Ctrl-D ends."
@@ -34,7 +35,7 @@ def predict_while_typing(directory: Path, top_k: int, threads: int | None) -> No
     """
     editor = _LineEditor(Predictor.load(directory, threads), top_k)
     while (text := editor.application().run()) is not None:
-        print(f"{_PROMPT}{text}")
+        print(f"{_PROMPT}{text.translate(ONE_LINE)}")
 
 
 class _LineEditor:

@@ -62,7 +62,7 @@ def _fits(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> bool:
 
     if len(labels) > _MATRIX_LABELS:
         return False
-    names = [cell_len(label) for label in labels]
+    names = [cell_len(output.cell(label).plain) for label in labels]
     counts = [max(len(str(row[number])) for row in matrix) for number in range(len(labels))]
     widths = [max(names), *map(max, names, counts)]
     return sum(widths) + 3 * len(widths) + 1 <= output.console().width
@@ -77,9 +77,9 @@ def _print_matrix(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Non
     table = Table(title_justify="left")
     table.add_column("gold")
     for label in labels:
-        table.add_column(Text(label), justify="right")
+        table.add_column(output.cell(label), justify="right")
     for label, row in zip(labels, matrix, strict=True):
-        table.add_row(Text(label, "bold"), *map(str, row))
+        table.add_row(output.cell(label, "bold"), *map(str, row))
     terminal = output.console()
     terminal.print(Text(title, "italic"))
     terminal.print(table)
@@ -95,7 +95,7 @@ def _print_confused(confused: Sequence[tuple[str, str, int]]) -> None:
     for name in ("gold", "predicted", "count"):
         table.add_column(name, justify="right" if name == "count" else "left")
     for gold, predicted, count in sorted(confused, key=lambda each: -each[2])[:SHOWN_LABELS]:
-        table.add_row(Text(gold), Text(predicted), str(count))
+        table.add_row(output.cell(gold), output.cell(predicted), str(count))
     output.console().print(table)
 
 

@@ -1,12 +1,12 @@
 """Writes results: to standard output as tables, tab-separated lines or JSON Lines, or to files.
 
-Knows: terminals, pipes, closed readers and full disks. Does not know: what the results mean.
+Knows: terminals, pipes, closed readers and full disks, and that no text, label or file name may
+make a column, a row or a terminal command. Does not know: what the results mean.
 Rich draws for terminals only; everything else is written without it.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import sys
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from rnntext.errors import RnntextError
-from rnntext.text.source import ONE_LINE
+from rnntext.text.controls import LINES, ONE_LINE, json_text, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,11 +60,11 @@ def redirect_to_devnull(stream: TextIO) -> None:
 
 def print_stderr(text: str, *, quiet: bool = False) -> None:
     """Print a line on standard error. Failures (a closed reader, a full disk) are ignored, because
-    they must not end a training run."""
+    they must not end a training run. Control characters are shown as escapes."""
     if quiet or sys.stderr is None:
         return
     try:
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
     except OSError:
         redirect_to_devnull(sys.stderr)
 
@@ -75,11 +75,11 @@ def on_terminal() -> bool:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A Rich console for a terminal."""
-    from rich.console import Console
+    """A Rich console for a terminal, which passes on no control characters but its own."""
+    from rnntext.cli.quiet_console import QuietConsole
 
     # With NO_COLOR, Rich would still print bold.
-    return Console(
+    return QuietConsole(
         stderr=stderr,
         highlight=False,
         soft_wrap=not stderr,
@@ -89,12 +89,15 @@ def console(*, stderr: bool = False) -> Console:
 
 def terminal_formatter(compose: Callable[..., Text]) -> Callable[..., str]:
     """Return a function that renders the Rich text which `compose` makes of its arguments and of
-    the terminal's `width` as a line with colours."""
+    the terminal's `width` as a line with colours. Ends of lines and control characters become
+    spaces, whatever part of the answer they are in."""
     terminal = console()
 
     def line(*answer: Any) -> str:
+        composed = compose(*answer, width=terminal.width)
+        composed.plain = composed.plain.translate(ONE_LINE)  # the styles stay where they are
         with terminal.capture() as capture:
-            terminal.print(compose(*answer, width=terminal.width))
+            terminal.print(composed)
         return capture.get()
 
     return line
@@ -103,12 +106,24 @@ def terminal_formatter(compose: Callable[..., Text]) -> Callable[..., str]:
 def json_line(value: Mapping[str, Any], row: Mapping[str, Any] | None = None) -> str:
     """Format `value` as a line of JSON, its numbers rounded to six decimals. The fields of `row`
     that `value` does not have come first, unchanged."""
-    return json.dumps({**(row or {}), **_rounded(value)}, ensure_ascii=False) + "\n"
+    return json_text({**(row or {}), **_rounded(value)}) + "\n"
 
 
 def tsv_line(fields: Iterable[str]) -> str:
-    """Join fields with tabs. Tabs and line ends inside a field become spaces."""
+    """Join fields with tabs. Tabs, line ends and control characters in a field become spaces."""
     return "\t".join(field.translate(ONE_LINE) for field in fields) + "\n"
+
+
+def cell(value: str, style: str = "") -> Text:
+    """A cell of a table on a terminal, on one line."""
+    from rich.text import Text
+
+    return Text(value.translate(ONE_LINE), style)
+
+
+def shown(text: str) -> str:
+    """Text of any number of lines as it is written: on a terminal without control characters."""
+    return text.translate(LINES) if on_terminal() else text
 
 
 def in_chunks(lines: Iterable[str]) -> Iterator[str]:
@@ -143,11 +158,10 @@ def print_pairs(pairs: Mapping[str, object], title: str) -> None:
         write("".join(tsv_line((name, format_number(value))) for name, value in pairs.items()))
         return
     from rich.table import Table
-    from rich.text import Text
 
-    table = Table(title=Text(title), show_header=False, title_justify="left")
+    table = Table(title=cell(title), show_header=False, title_justify="left")
     for name, value in pairs.items():
-        table.add_row(Text(name, "bold"), Text(format_number(value)))
+        table.add_row(cell(name, "bold"), cell(format_number(value)))
     console().print(table)
 
 
@@ -155,16 +169,15 @@ def print_label_table(per_label: Mapping[str, Mapping[str, Any]], title: str) ->
     """Print precision, recall, F1 and support of each label on a terminal; of many labels only
     the most frequent."""
     from rich.table import Table
-    from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left")
+    table = Table(title=cell(title), title_justify="left")
     for name in ("label", "precision", "recall", "f1", "support"):
         table.add_column(name, justify="left" if name == "label" else "right")
     shown, remark = most_frequent({la: scores["support"] for la, scores in per_label.items()})
     for label in shown:
         scores = per_label[label]
         rates = [f"{scores[name]:.4f}" for name in ("precision", "recall", "f1")]
-        table.add_row(Text(label), *rates, str(scores["support"]))
+        table.add_row(cell(label), *rates, str(scores["support"]))
     console().print(table)
     if remark:
         write(remark + "\n")

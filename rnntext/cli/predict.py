@@ -14,6 +14,7 @@ from rnntext.cli import output
 from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import number_option
+from rnntext.text.controls import one_line
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -94,7 +95,7 @@ def _columns(record: Record, answer: Predictions) -> str:
 def _styled(record: Record, answer: Predictions, width: int) -> Text:
     from rich.text import Text
 
-    line = Text().append(" ".join(record.text.split())[-width // 2 :], "dim")
+    line = Text().append(one_line(record.text)[-width // 2 :], "dim")
     for word in answer.words:
         line.append(f"  {word.word} ", "bold cyan").append(f"{word.probability:.2f}", "green")
     return line

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import Any
 from rnntext.errors import DataError, UsageError
 from rnntext.files import check_file
 from rnntext.runtime.answers import Answer
+from rnntext.text.controls import CSV_FIELD, ONE_LINE, json_text
 from rnntext.text.formats import HUB_PREFIX
-from rnntext.text.source import ONE_LINE, STDIN, for_message, is_compressed
+from rnntext.text.source import STDIN, for_message, is_compressed
 
 OPTION = "--predictions"
 _PREFIX = "rnntext_"
@@ -70,7 +70,7 @@ class Predictions:
         if not isinstance(value, tuple):
             return value if isinstance(value, str) else _decimal(value)
         if self._separator is None:
-            return json.dumps(_rounded(value), ensure_ascii=False)
+            return json_text(_rounded(value))
         return self._separator.join(v if isinstance(v, str) else _decimal(v) for v in value)
 
     def _table_line(self, cells: Sequence[str]) -> str:
@@ -78,7 +78,8 @@ class Predictions:
             return "\t".join(cell.translate(ONE_LINE) for cell in cells) + "\n"
         line = io.StringIO()
         # With LF alone as its line end, a field with a lone CR would not be quoted.
-        csv.writer(line, lineterminator="\r\n").writerow(cells)
+        fields = (cell.translate(CSV_FIELD) for cell in cells)
+        csv.writer(line, lineterminator="\r\n").writerow(fields)
         return line.getvalue().removesuffix("\r\n") + "\n"
 
 
@@ -115,7 +116,7 @@ def _json_lines(answers: Sequence[Answer]) -> Iterator[str]:
             answer.gold, answer.predicted, _rounded(answer.probability), answer.source, answer.line
         )  # fmt: skip
         ours = dict(zip(_names(answer.columns), values, strict=True))
-        yield json.dumps({**answer.columns, **ours}, ensure_ascii=False) + "\n"
+        yield json_text({**answer.columns, **ours}) + "\n"
 
 
 def _names(own: Collection[str] | Mapping[str, object]) -> list[str]:
@@ -132,7 +133,7 @@ def _cell(value: object) -> str:
     """A field of a row as text: what is no string as JSON, and nothing for null."""
     if isinstance(value, str):
         return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
+    return "" if value is None else json_text(value)
 
 
 def _rounded(value: Any) -> Any:

@@ -27,8 +27,6 @@ CHUNK_BYTES = 1 << 18
 _POLL_SECONDS = 0.25  # longest single wait for input, so that a pending signal is handled
 # Bytes at the start of a file; a NUL among them makes it binary, as for grep and git.
 BINARY_BYTES = 8192
-# For `str.translate`: what would begin another field or line of tab-separated text becomes a space.
-ONE_LINE = str.maketrans(dict.fromkeys("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
 
 
 class BinaryDataError(DataError):

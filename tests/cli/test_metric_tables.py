@@ -36,6 +36,18 @@ def test_a_pipe_has_the_figures_of_each_label(monkeypatch: pytest.MonkeyPatch) -
     assert written(reader) == "perplexity\t2.5\n"
 
 
+def test_a_label_is_one_row_and_column_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = ["a\nb", "\x1b[2Jc"]
+    terminal = screen(monkeypatch, columns=90)
+    matrix = {"confusion": [[1, 2], [3, 4]], "labels": labels}
+    print_metrics(of_labels(*labels, **matrix), "title", False)
+    shown = terminal.shown.split("confusion matrix")[1]
+    assert rows_of(shown) == [["gold", "a b", "[2Jc"], ["a b", "1", "2"], ["[2Jc", "3", "4"]]
+    pairs = {"confusion_pairs": [[0, 1, 5]], "labels": labels}
+    print_metrics(of_labels(*labels, **pairs), "title", False)
+    assert rows_of(terminal.shown)[-1] == ["a b", "[2Jc", "5"]
+
+
 def test_json_is_one_object(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = pipe(monkeypatch)
     print_metrics(of_labels("a"), "title", True)

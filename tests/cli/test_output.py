@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from rnntext.cli.output import in_chunks, most_frequent
+import pytest
+from rich.table import Table
+from rich.text import Text
+
+from rnntext.cli.output import (
+    cell,
+    console,
+    in_chunks,
+    most_frequent,
+    print_label_table,
+    print_pairs,
+    print_stderr,
+    shown,
+    terminal_formatter,
+)
+from tests.cli.screens import screen
+
+HOSTILE = "a\x1b[2J\x9b31m\n│ b\r\u2028c\x07"
 
 
 def test_long_output_is_joined_into_parts() -> None:
@@ -29,3 +46,52 @@ def test_of_many_labels_the_most_frequent_are_shown() -> None:
     assert list(shown)[:4] == ["999", "1999", "998", "1998"]
     assert len(shown) == 20
     assert remark == "the 20 most frequent of 2,000 labels; --json gives all of them"
+
+
+def test_no_part_of_an_answer_leaves_its_line_or_drives_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = screen(monkeypatch)
+
+    def compose(word: str, width: int) -> Text:
+        return Text().append(word, "bold").append("/X", "cyan")
+
+    line = terminal_formatter(compose)(HOSTILE)
+    assert line == "\x1b[1ma [2J 31m │ b c\x1b[0m\x1b[36m/X\x1b[0m\n"
+    assert terminal.getvalue() == ""
+
+
+def test_a_table_has_a_row_for_each_label_whatever_is_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = screen(monkeypatch, columns=100)
+    print_pairs({HOSTILE: HOSTILE}, HOSTILE)
+    scores = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 1}
+    print_label_table({HOSTILE: scores}, HOSTILE)
+    assert sum(line.startswith("│") for line in terminal.shown.splitlines()) == 2
+    assert "\x1b[2J" not in terminal.getvalue()
+    assert not set("\x9b\r\u2028\x07") & set(terminal.getvalue())
+
+
+def test_a_console_passes_on_colours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = screen(monkeypatch)
+    table = Table(show_header=False)
+    table.add_row(Text("a\x1b[2Jb\x9bc", "bold"), "d")
+    console().print(table)
+    rows = [line for line in terminal.shown.splitlines() if line.startswith("│")]
+    assert rows == ["│ a[2Jbc │ d │"]
+    assert "\x1b[1m" in terminal.getvalue()
+    assert cell("a\nb").plain == "a b"
+
+
+def test_messages_show_what_is_in_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    print_stderr("rnntext: no \x1b[2J\x9b.txt")
+    assert capsys.readouterr().err == "rnntext: no \\x1b[2J\\x9b.txt\n"
+
+
+def test_generated_text_keeps_its_lines_and_does_not_drive_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert shown("a\n\tb\x1b[2J") == "a\n\tb\x1b[2J"  # a pipe gets the text as it is
+    screen(monkeypatch)
+    assert shown("a\n\tb\x1b[2J") == "a\n\tb [2J"

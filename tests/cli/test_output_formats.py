@@ -49,9 +49,18 @@ def test_the_fields_of_a_row_come_first_and_stay_as_they_are() -> None:
     assert line == '{"id": 7, "score": 0.123456789, "label": "found", "p": 0.123457}\n'
 
 
-@pytest.mark.parametrize("end", ["\t", "\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028"])
+@pytest.mark.parametrize(
+    "end", ["\t", "\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\x1b", "\x9b"]
+)
 def test_a_field_stays_in_its_field_and_line(end: str) -> None:
     assert tsv_line(["a", f"b{end}c", ""]) == "a\tb c\t\n"
+
+
+def test_json_has_no_character_that_ends_a_line_or_drives_a_terminal() -> None:
+    value = {"text": "a\u2028b\x85c\x9b2J\x1b[2J"}
+    line = json_line(value, {"own\x9c": "\u2029"})
+    assert line[:-1].isprintable()
+    assert json.loads(line) == {"own\x9c": "\u2029", **value}
 
 
 def test_a_part_ends_with_the_line_that_fills_it() -> None:

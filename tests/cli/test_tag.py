@@ -51,6 +51,16 @@ def test_a_line_for_each_word_and_an_empty_one_after_each_record(model: Model) -
     assert answers("the Heron.", pretokenized=True) == "the\tO\nHeron.\tX\n\n"
 
 
+def test_a_word_or_tag_makes_no_column_and_no_line(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert answers("a\tb c\rD\x1b[2J", pretokenized=True) == "a b\tO\nc D [2J\tX\n\n"
+    screen(monkeypatch, columns=100)
+    line = answers("a\nb \x9b2Jc", pretokenized=True)
+    assert line.count("\n") == 1
+    assert "\x9b" not in line
+
+
 def test_json(model: Model) -> None:
     assert json.loads(answers("the Heron.", json=True)) == {
         "text": "the Heron.",

@@ -89,6 +89,17 @@ def test_csv_and_tsv() -> None:
     assert len(lines) == 4
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv"])
+def test_nothing_in_a_record_drives_a_terminal_or_makes_a_line(suffix: str) -> None:
+    bad = "a\x1b[2J\x9bb\u2028c\x85"
+    more = {"gold": bad, "predicted": (bad,), "probability": (0.5,)}
+    lines = lines_of([answer({"text": bad, "n": {bad: 1}}, **more)], suffix)
+    assert all(line.replace("\t", "").isprintable() for line in lines)
+    assert len(lines) == (1 if suffix == ".jsonl" else 2)
+    if suffix == ".jsonl":
+        assert json.loads(lines[0])["text"] == bad
+
+
 def test_several_labels_and_tags_in_a_table() -> None:
     several = {"gold": ("a", "b"), "predicted": ("b",), "probability": (0.5,)}
     ends = [

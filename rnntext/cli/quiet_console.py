@@ -1,0 +1,30 @@
+"""A Rich console that no text can drive.
+
+Knows: Rich, and which characters a terminal obeys. Does not know: what is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from rnntext.text.controls import LINES
+
+# Rich counts control characters as no columns, so that leaving them out keeps tables aligned.
+_LEFT_OUT = dict.fromkeys(LINES)
+
+
+class QuietConsole(Console):
+    """Leaves control characters out of what it prints, except its own: those of colours, and of
+    moving the cursor."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield segment._replace(text=segment.text.translate(_LEFT_OUT))
