@@ -38,7 +38,7 @@ def command(
             "--threshold",
             metavar="P",
             within=PROBABILITY,
-            help="Omit labels with a probability lower than P.",
+            help="Leave out labels with a probability lower than P; their columns stay, empty.",
         ),
     ] = None,
     with_text: Annotated[
@@ -53,6 +53,9 @@ def command(
 ) -> None:
     """Label each record. In a pipe: `label<TAB>probability` lines, with --explain the strongest
     words and their shares in the label's log-odds after the labels.
+
+    With -k K there are K pairs, of a model of several labels a text without it as many as the model
+    has labels: all lines have the same columns, empty ones where no label passes.
     """
     lines = classify(
         model_directory(model), source, top_k, threshold, with_text, run.json, run.threads, explain
@@ -80,7 +83,8 @@ def classify(
     )
     # A multi-label model gives each label of at least 0.5, any other model the likeliest label.
     least = threshold if threshold is not None else 0.5 if classifier.multi_label else 0.0
-    most = top_k or (len(classifier.labels) if classifier.multi_label else 1)
+    count = len(classifier.labels)
+    most = min(top_k or (count if classifier.multi_label else 1), count)
 
     def selected(answer: Classification) -> list[tuple[str, float]]:
         return [(la, p) for la, p in answer.labels.items() if p >= least]
@@ -90,7 +94,7 @@ def classify(
         labels = {label: p for label, p in given if threshold is None or p >= threshold}
         value = {
             "text": record.text,
-            "label": answer.label,
+            "label": answer.label if threshold is None or labels else None,
             "probability": answer.probability,
             "labels": labels,
         }
@@ -102,6 +106,7 @@ def classify(
     def as_tsv(record: Record, answer: Classification) -> str:
         pairs = selected(answer)
         fields = [f for label, p in pairs for f in (label, output.format_probability(p))]
+        fields += [""] * (2 * most - len(fields))  # every line has the same columns
         if explained is not None:
             fields.append(explanations.column(explained(answer)))
         return output.tsv_line([*fields, record.text] if with_text else fields)

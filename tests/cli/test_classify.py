@@ -60,13 +60,17 @@ def answers(*texts: str, **options: Any) -> list[str]:
         (False, {}, "b\t0.7500"),
         (False, {"top_k": 2}, "b\t0.7500\ta\t0.5000"),
         (False, {"threshold": 0.75}, "b\t0.7500"),
-        (False, {"threshold": 0.76}, ""),
-        (False, {"top_k": 3, "threshold": 0.5}, "b\t0.7500\ta\t0.5000"),
-        (False, {"top_k": 3, "threshold": 0.51}, "b\t0.7500"),
+        (False, {"threshold": 0.76}, "\t"),
+        (False, {"top_k": 3, "threshold": 0.5}, "b\t0.7500\ta\t0.5000\t\t"),
+        (False, {"top_k": 3, "threshold": 0.51}, "b\t0.7500\t\t\t\t"),
+        (False, {"top_k": 9, "threshold": 0.51}, "b\t0.7500\t\t\t\t"),  # there are three labels
+        (False, {"threshold": 0.76, "with_text": True}, "\t\tx y"),
+        (False, {"top_k": 2, "threshold": 0.6, "with_text": True}, "b\t0.7500\t\t\tx y"),
         (False, {"with_text": True}, "b\t0.7500\tx y"),
-        (True, {}, "b\t0.7500\ta\t0.5000"),  # those of at least 0.5
+        (True, {}, "b\t0.7500\ta\t0.5000\t\t"),  # those of at least 0.5
         (True, {"top_k": 1}, "b\t0.7500"),
-        (True, {"top_k": 3}, "b\t0.7500\ta\t0.5000"),
+        (True, {"top_k": 3}, "b\t0.7500\ta\t0.5000\t\t"),
+        (True, {"threshold": 0.8, "with_text": True}, "\t\t\t\t\t\tx y"),
         (True, {"threshold": 0.0}, "b\t0.7500\ta\t0.5000\tc\t0.2500"),
         (True, {"threshold": 0.25, "with_text": True}, "b\t0.7500\ta\t0.5000\tc\t0.2500\tx y"),
     ],
@@ -97,7 +101,7 @@ def test_which_labels_json_has(
     (line,) = answers("naïve\ttext", json=True, **options)
     assert json.loads(line) == {
         "text": "naïve\ttext",
-        "label": "b",
+        "label": "b" if labels else None,
         "probability": 0.75,
         "labels": labels,
     }

@@ -205,9 +205,9 @@ def test_columns_of_classify(run: Shell, classifier: Path) -> None:
     assert float(p_one) + float(p_two) == pytest.approx(1, abs=1e-4)
     assert shown == "a tab, a line and  [more]"
     # A record whose labels are all left out is still a record.
-    assert run(*args, "--threshold", "1", stdin=b"a\nb\n").done().lines == ["", ""]
+    assert run(*args, "--threshold", "1", stdin=b"a\nb\n").done().lines == ["\t"] * 2
     (found,) = run(*args, "--json", "--threshold", "1", "--text", "a").done().objects
-    assert found["labels"] == {}
+    assert (found["label"], found["labels"]) == (None, {})
 
 
 def test_words_of_tag(run: Shell, tagger: Path) -> None:
