@@ -101,7 +101,7 @@ def classify(
         if explained is not None:
             found = explained(answer)
             value["explanation"] = None if found is None else found.as_objects()
-        return output.json_line(value, record.row)
+        return output.answer_line(record, value)
 
     def as_tsv(record: Record, answer: Classification) -> str:
         pairs = selected(answer)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from rnntext.text.records import Record
+
 _CHUNK_CHARACTERS = 1 << 18
 
 
@@ -107,6 +109,20 @@ def json_line(value: Mapping[str, Any], row: Mapping[str, Any] | None = None) ->
     """Format `value` as a line of JSON, its numbers rounded to six decimals. The fields of `row`
     that `value` does not have come first, unchanged."""
     return json_text({**(row or {}), **_rounded(value)}) + "\n"
+
+
+def answer_line(record: Record, answer: Mapping[str, Any]) -> str:
+    """Format the answer to a record as a line of JSON. The fields of the record's row come first,
+    unchanged; those that have the name of one of the answer's come last, under `input`."""
+    row = record.row or {}
+    # The column of the text is the answer's `text`.
+    same = {name for name in row if name in answer and (name, record.column) != ("text", "text")}
+    if not same:
+        return json_line(answer, row)
+    same |= {"input"} & row.keys()
+    kept = {name: value for name, value in row.items() if name not in same}
+    own = {name: value for name, value in row.items() if name in same}
+    return json_text({**kept, **_rounded(answer), "input": own}) + "\n"
 
 
 def tsv_line(fields: Iterable[str]) -> str:

@@ -84,7 +84,7 @@ def _is_interactive() -> bool:
 def _json(record: Record, answer: Predictions) -> str:
     words = [{"word": word.word, "probability": word.probability} for word in answer.words]
     value = {"text": answer.text, "predictions": words, "unexplored": answer.unexplored}
-    return output.json_line(value, record.row)
+    return output.answer_line(record, value)
 
 
 def _columns(record: Record, answer: Predictions) -> str:

@@ -75,7 +75,7 @@ def score(
             scores = scorer.score([record.text for record in records], words=words or styled)
             if json:
                 lines = [
-                    output.json_line(_object(answer, words), record.row)
+                    output.answer_line(record, _object(answer, words))
                     for record, answer in zip(records, scores, strict=True)
                 ]
             else:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from rnntext.runtime.tagger import TaggedSentence
+    from rnntext.text.records import Record
 
 
 @expanded
@@ -56,7 +57,7 @@ def tag(
     lines: Iterable[str]
     for batch, sentences in prefetch(batches, begin):
         if json:
-            lines = (_json(r.row, answer) for r, answer in zip(batch, sentences, strict=True))
+            lines = (_json(r, answer) for r, answer in zip(batch, sentences, strict=True))
         elif styled is not None:
             lines = map(styled, sentences)
         else:
@@ -64,15 +65,15 @@ def tag(
         yield from output.in_chunks(lines)
 
 
-def _json(row: dict[str, object] | None, sentence: TaggedSentence) -> str:
-    return output.json_line(
+def _json(record: Record, sentence: TaggedSentence) -> str:
+    return output.answer_line(
+        record,
         {
             "text": sentence.text,
             "words": sentence.words,
             "tags": sentence.tags,
             "probabilities": sentence.probabilities,
         },
-        row,
     )
 
 

@@ -7,7 +7,7 @@ Does not know: the model, or how bytes are decoded into lines.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from rnntext.arguments import DEFAULT_LONGEST_RECORD
@@ -39,6 +39,7 @@ class Record:
     text: str
     row: dict[str, object] | None = None
     source: int = 0  # index of the input file
+    column: str | None = field(default=None, compare=False)  # of the row, that holds the text
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,4 +149,7 @@ def _read_table(
         table_format = table_format_of_content(head)
     columns = {column: "--text-column"}
     for row in read_rows(blocks, table_format, name, columns, options.encoding_errors):
-        yield None if row is None else Record(text_field(row, column, name), row.fields, number)
+        if row is None:
+            yield None
+        else:
+            yield Record(text_field(row, column, name), row.fields, number, column)

@@ -111,7 +111,8 @@ def test_json_keeps_the_row(model: Model, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"id": 7, "body": "x", "label": "old"}\n')
     source = RecordSource([str(tmp_path / "rows.jsonl")], text_column="body")
     (line,) = classify(Path("m"), source, json=True)
-    assert list(json.loads(line).items())[:3] == [("id", 7), ("body", "x"), ("label", "b")]
+    answer = {"text": "x", "label": "b", "probability": 0.75, "labels": ANSWER}
+    assert json.loads(line) == {"id": 7, "body": "x", **answer, "input": {"label": "old"}}
 
 
 @pytest.mark.parametrize(("columns", "room"), [(60, 44), (27, 11), (26, 10), (12, 10)])

@@ -8,6 +8,7 @@ import pytest
 
 from rnntext.cli.output import (
     add_metrics,
+    answer_line,
     format_number,
     format_probability,
     in_chunks,
@@ -15,6 +16,7 @@ from rnntext.cli.output import (
     scalar_metrics,
     tsv_line,
 )
+from rnntext.text.records import Record
 
 
 def test_json_rounds_the_numbers_of_a_result_at_any_depth() -> None:
@@ -54,6 +56,29 @@ def test_the_fields_of_a_row_come_first_and_stay_as_they_are() -> None:
 )
 def test_a_field_stays_in_its_field_and_line(end: str) -> None:
     assert tsv_line(["a", f"b{end}c", ""]) == "a\tb c\t\n"
+
+
+def test_the_fields_of_a_row_that_bear_an_answer_s_name_are_kept() -> None:
+    answer = {"text": "t", "label": "found", "p": 0.123456789}
+
+    def of(row: dict[str, object] | None, column: str | None = "text") -> str:
+        return answer_line(Record("t", row, column=column), answer)
+
+    found = '"text": "t", "label": "found", "p": 0.123457'
+    assert of(None, None) == f"{{{found}}}\n"
+    assert of({"id": 7, "x": 0.123456789}) == f'{{"id": 7, "x": 0.123456789, {found}}}\n'
+    # Whether its value differs is of no matter: a script finds it in the same place.
+    for label in ("gold", "found"):
+        kept = f'"input": {{"label": "{label}"}}'
+        assert of({"label": label, "id": 7}) == f'{{"id": 7, {found}, {kept}}}\n'
+    # The text is repeated only if it was another.
+    assert of({"text": "t", "id": 7}) == f'{{"text": "t", "id": 7, {found[13:]}}}\n'
+    own = {"text": "other", "p": 0.123456789}
+    assert json.loads(of({"body": "t", **own}, "body"))["input"] == own
+    # A field of the name `input` stays where it is, or goes with the others.
+    assert json.loads(of({"input": 1})) == {"input": 1, **answer, "p": 0.123457}
+    row = {"input": {"a": 1}, "label": "gold"}
+    assert json.loads(of(row)) == {**answer, "p": 0.123457, "input": row}
 
 
 def test_json_has_no_character_that_ends_a_line_or_drives_a_terminal() -> None:
