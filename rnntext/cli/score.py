@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnntext.arguments import BITS
 from rnntext.cli import output
 from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
 from rnntext.cli.signature import expanded
+from rnntext.cli.values import number_option
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +37,18 @@ def command(
             help="Reset the recurrent state before each line, or carry it over.",
         ),
     ] = "reset",
+    with_text: Annotated[
+        bool, typer.Option("--with-text", help="Add the text as the last column.")
+    ] = False,
+    above: Annotated[
+        float | None,
+        number_option(
+            "--above",
+            metavar="BITS",
+            within=BITS,
+            help="Print only records of more bits a token, the odd ones.",
+        ),
+    ] = None,
     source: RecordSource,
     run: RunOptions,
 ) -> None:
@@ -42,7 +57,10 @@ def command(
     With --words a line of `word<TAB>bits` for each word, <eos> being the end of the record, and
     an empty line between records. Bits per byte compare models with different tokenizers.
     """
-    for lines in score(model_directory(model), source, words, state, run.json, run.threads):
+    if words and with_text:
+        raise UsageError("--words prints the words of each text: leave --with-text out")
+    directory = model_directory(model)
+    for lines in score(directory, source, words, state, run.json, run.threads, with_text, above):
         output.write(lines)
 
 
@@ -53,8 +71,11 @@ def score(
     state: str,
     json: bool,
     threads: int | None,
+    with_text: bool = False,
+    above: float | None = None,
 ) -> Iterator[str]:
-    """Yield the output of the command, a batch of records at a time."""
+    """Yield the output of the command, a batch of records at a time. `above`: only of records that
+    have more bits a token."""
     if state not in ("reset", "carry"):
         raise UsageError(f"--state is one of reset, carry, not {state!r}")
     batches = source.batches()
@@ -62,31 +83,38 @@ def score(
 
     scorer = Scorer.load(directory, threads, carry=state == "carry")
     styled = not json and output.on_terminal()
-    line: Callable[[LineScore], str]
-    line = output.terminal_formatter(_styled) if styled else _words if words else _columns
+    line: Callable[[Record, LineScore], str]
+    if json:
+        line = partial(_json, words=words)
+    elif styled:
+        line = output.terminal_formatter(_styled)
+    else:
+        line = _words if words else partial(_columns, with_text=with_text)
     separator = "\n" if words and not styled and not json else ""
-    last: Record | None = None
+    before = output.terminal_formatter(_heading)() if styled else ""  # what is printed next
+    last: int | None = None
     for batch in batches:
         for source_number, group in groupby(batch, key=lambda record: record.source):
             records = list(group)
-            if last is not None and source_number != last.source:
+            if last is not None and source_number != last:
                 scorer.restart()
+            last = source_number
             # A terminal colours each word by its surprisal.
             scores = scorer.score([record.text for record in records], words=words or styled)
-            if json:
-                lines = [
-                    output.answer_line(record, _object(answer, words))
-                    for record, answer in zip(records, scores, strict=True)
-                ]
-            else:
-                lines = list(map(line, scores))
-            yield (separator if last is not None else "") + separator.join(lines)
-            last = records[-1]
+            pairs = zip(records, scores, strict=True)
+            lines = [
+                line(record, answer)
+                for record, answer in pairs
+                if above is None or answer.bits / answer.tokens > above
+            ]
+            if lines:
+                yield before + separator.join(lines)
+                before = separator
 
 
-def _object(line: LineScore, words: bool) -> dict[str, Any]:
+def _json(record: Record, line: LineScore, words: bool) -> str:
     by_word = [{"word": word.word, "bits": word.bits} for word in line.words or ()]
-    return {
+    answer = {
         "text": line.text,
         "perplexity": line.perplexity,
         "bits_per_byte": line.bits_per_byte,
@@ -96,23 +124,31 @@ def _object(line: LineScore, words: bool) -> dict[str, Any]:
         "perplexity_known": line.perplexity_known,
         **({"words": by_word} if words else {}),
     }
+    return output.answer_line(record, answer)
 
 
-def _columns(line: LineScore) -> str:
+def _columns(record: Record, line: LineScore, with_text: bool) -> str:
     numbers = (line.perplexity, line.bits_per_byte, line.tokens)
-    return output.tsv_line(map(output.format_number, numbers))
+    fields = list(map(output.format_number, numbers))
+    return output.tsv_line([*fields, record.text] if with_text else fields)
 
 
-def _words(line: LineScore) -> str:
+def _words(record: Record, line: LineScore) -> str:
     return "".join(
         output.tsv_line((word.word, output.format_number(word.bits))) for word in line.words or ()
     )
 
 
-def _styled(answer: LineScore, width: int) -> Text:
+def _heading(width: int) -> Text:
     from rich.text import Text
 
-    line = Text().append(f"{answer.perplexity:9.1f}  ", "bold")
+    return Text("perplexity  text", "italic")
+
+
+def _styled(record: Record, answer: LineScore, width: int) -> Text:
+    from rich.text import Text
+
+    line = Text().append(f"{answer.perplexity:10.1f}  ", "bold")
     for word in (answer.words or ())[:-1]:
         # A frequent word has about 5 bits, one of a thousand equally likely words 10.
         style = "red" if word.bits > 15 else "yellow" if word.bits > 10 else ""

@@ -68,6 +68,38 @@ def test_columns_and_fields(score: Score) -> None:
         assert "e" not in "".join(row)
 
 
+def test_the_text_is_the_last_column(score: Score) -> None:
+    texts = ["a\tb", "", SAMPLE]
+    plain = score(stdin=lines(texts)).done().lines
+    found = score("--with-text", stdin=lines(texts)).done().lines
+    shown = ["a b", "", SAMPLE]
+    assert found == [f"{line}\t{text}" for line, text in zip(plain, shown, strict=True)]
+    score("--with-text", "--words", stdin=b"a\n").failed(2, "leave --with-text out")
+
+
+def test_only_lines_of_more_bits_a_token(score: Score) -> None:
+    means = [found["bits"] / found["tokens"] for found in score.json(stdin=lines(TEXTS))]
+    third, second = sorted(means)[2:4]
+    above = ("--above", f"{(second + third) / 2:.9f}")
+    odd = [mean >= second for mean in means]
+    assert sum(odd) == 2
+    for options in ((), ("--with-text",), ("--json",)):
+        whole = score(*options, stdin=lines(TEXTS)).done().lines
+        found = score(*options, *above, stdin=lines(TEXTS)).done().lines
+        assert found == [line for line, is_odd in zip(whole, odd, strict=True) if is_odd]
+    # Empty lines stay between the records that are printed.
+    records = score("--words", stdin=lines(TEXTS)).done().text[:-1].split("\n\n")
+    wanted = [record for record, is_odd in zip(records, odd, strict=True) if is_odd]
+    words = score("--words", *above, stdin=lines(TEXTS)).done().text
+    assert words == "\n\n".join(wanted) + "\n"
+    # What is not printed is read all the same.
+    carried = score("--state", "carry", stdin=lines(TEXTS)).done().lines
+    some = score("--state", "carry", *above, stdin=lines(TEXTS)).done().lines
+    assert set(some) <= set(carried)
+    assert score("--above", "1000", stdin=lines(TEXTS)).done().out == b""
+    score("--above", "x", stdin=b"a\n").failed(2, "--above must be from 0 to 1,000")
+
+
 def test_a_tokenizer_that_loses_text_has_no_bits_per_byte(run: Shell, words_lm: Path) -> None:
     score = Score(run, words_lm)
     stdin = lines(["the heron said", "the zyzzyva said"])
@@ -181,7 +213,9 @@ def test_a_terminal_shows_the_words(run: Shell, lm: Path) -> None:
     found, shown = on_terminal(run, "score", "-m", lm, "--threads", "1", "--text", text)
     assert found.done().out == b""
     (line,) = Score(run, lm).json("--text", text)
-    perplexity, *words = plain(shown).split()
+    heading, answer, rest = plain(shown).split("\n")
+    assert (heading, rest) == ("perplexity  text", "")
+    perplexity, *words = answer.split()
     assert float(perplexity) == pytest.approx(line["perplexity"], abs=0.06)
     assert words == text.split()
 

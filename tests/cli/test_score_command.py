@@ -14,6 +14,7 @@ from rnntext.cli.commands import click_command
 from rnntext.cli.options import RecordSource
 from rnntext.errors import UsageError
 from rnntext.runtime.score import LineScore, WordScore
+from rnntext.text.records import Record
 from tests.cli.screens import pipe, screen, written
 
 COLUMNS = "4\t1.5\t3\n"  # of every line
@@ -72,7 +73,7 @@ def test_a_line_for_each_record(model: Model, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_number_that_is_not_known_is_an_empty_field() -> None:
     line = LineScore("x", 6.0, 3, 4.0, 1, None)
-    assert rnntext.cli.score._columns(line) == "4\t\t3\n"
+    assert rnntext.cli.score._columns(Record("x"), line, False) == "4\t\t3\n"
 
 
 def test_words_with_an_empty_line_between_records(
@@ -167,8 +168,9 @@ def test_a_terminal_colours_each_word_by_its_surprisal(
     screen(monkeypatch, columns=20)
     source = RecordSource(texts=["[a] ten rare fifteen odd", "b"])
     (found,) = rnntext.cli.score.score(Path("m"), source, words, "reset", False, None)
-    number = "\x1b[1m      4.0  \x1b[0m"
+    number = "\x1b[1m       4.0  \x1b[0m"
     assert found == (
+        "\x1b[3mperplexity  text\x1b[0m\n"
         f"{number}[a] ten \x1b[33mrare\x1b[0m \x1b[33mfifteen\x1b[0m \x1b[31modd\x1b[0m \n"
         f"{number}b \n"
     )
