@@ -43,6 +43,8 @@ class TrainingKeywords(TypedDict, total=False):
     tag_column: str
     multi_label: bool
     label_separator: str
+    delimiter: str
+    header: bool
     group_column: str
     encoding: str
     encoding_errors: str
@@ -98,6 +100,8 @@ class ReadingKeywords(TypedDict, total=False):
     label_column: str
     tag_column: str
     label_separator: str
+    delimiter: str
+    header: bool
     encoding: str
     encoding_errors: str
     max_line: int

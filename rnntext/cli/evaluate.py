@@ -26,8 +26,8 @@ from rnntext.training.options import TrainingOptions
 BOUNDS_NOT_MET = 3
 # Options for reading data that have the same meaning as in training.
 _READING = (
-    "format", "text_column", "label_column", "tag_column", "label_separator", "split", "encoding",
-    "encoding_errors", "max_line",
+    "format", "text_column", "label_column", "tag_column", "label_separator", "split", "delimiter",
+    "header", "encoding", "encoding_errors", "max_line",
 )  # fmt: skip
 
 

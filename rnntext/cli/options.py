@@ -124,9 +124,21 @@ class RecordSource:
         typer.Option(
             "--text-column",
             metavar="NAME",
-            help="Column of the texts in .csv, .tsv or .jsonl rows.",
+            help="Column of the texts in .csv, .tsv, .jsonl or .json rows.",
         ),
     ] = None
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            "--delimiter",
+            metavar="CHAR",
+            help="Character between columns (otherwise a comma, in .tsv a tab).",
+        ),
+    ] = None
+    no_header: Annotated[
+        bool,
+        typer.Option("--no-header", help="The table has no header: columns are numbers, from 1."),
+    ] = False
     encoding: Encoding = "utf-8"
     encoding_errors: EncodingErrors = "strict"
     max_line: MaxLine = arguments.DEFAULT_LONGEST_RECORD
@@ -135,9 +147,15 @@ class RecordSource:
         """Batches of the records that can be read without waiting; `large` ones for a model that
         answers many records quickly. Raises UsageError if standard input is a terminal."""
         from rnntext.text.records import InputOptions, Record, read_records
+        from rnntext.text.tables import Dialect
 
         options = InputOptions(
-            self.record, self.text_column, self.encoding, self.encoding_errors, self.max_line
+            self.record,
+            self.text_column,
+            self.encoding,
+            self.encoding_errors,
+            self.max_line,
+            Dialect(self.delimiter, not self.no_header),
         )
         if self.texts:
             if self.inputs:

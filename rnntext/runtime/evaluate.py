@@ -150,7 +150,7 @@ def recorded_reading(
     before, now = ({_suffix(path) for path in each} for each in (trained_on, paths))
     same_format = format_name is None and now <= {*before, ""}
     if not same_format:
-        names.remove("format")
+        names -= {"format", "delimiter"}
     if trained_format := recorded.get("format"):
         before = {f".{trained_format}"}
         now = before if same_format else now

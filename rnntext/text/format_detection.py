@@ -46,7 +46,7 @@ def is_table_extension(suffix: str) -> bool:
 def table_format_of_content(head: Sequence[str]) -> str:
     """Return `csv`, `tsv` or `jsonl`, judged by the first line."""
     first = head[0] if head else ""
-    if _starts_json_object(first):
+    if _starts_json(first):
         return "jsonl"
     return "tsv" if "\t" in first else "csv"
 
@@ -74,13 +74,14 @@ def detect_tagged_format(path: str, options: DataOptions, head: Sequence[str]) -
 
 
 def _tagged_format_of_content(head: Sequence[str]) -> str:
-    if head and _starts_json_object(head[0]):
+    if head and _starts_json(head[0]):
         return "jsonl"
     first = next((line for line in head if not line.startswith("#")), "")
     is_numbered = re.match(r"\d+([-.]\d+)?\t", first) is not None
     return "conllu" if is_numbered and first.count("\t") == CONLLU_WIDTH - 1 else "conll"
 
 
-def _starts_json_object(line: str) -> bool:
-    """Return True if `line` starts a JSON object. A brace alone may be a word or a CSV header."""
-    return re.match(r'\s*\{\s*["}]', line) is not None
+def _starts_json(line: str) -> bool:
+    """Return True if `line` starts a JSON object, or an array of them. A brace alone may be a word
+    or a CSV header."""
+    return re.match(r'(\[\s*)?\{\s*["}]|\[\s*(\{\s*)?$', line.lstrip()) is not None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from rnntext.arguments import DEFAULT_LONGEST_LINE
 from rnntext.errors import DataError, UsageError
 from rnntext.text.source import Decoding, read_line_blocks, source_name
+from rnntext.text.tables import Dialect
 
 FORMATS = ("csv", "tsv", "jsonl", "fasttext", "conllu", "conll", "text", "parquet")
 HUB_PREFIX = "hf:"
@@ -41,6 +42,8 @@ class DataOptions:
     encoding_errors: str = "strict"
     max_line: int = DEFAULT_LONGEST_LINE
     split: str = "train"  # of an `hf:` data set
+    delimiter: str | None = None  # of CSV and TSV; unset: a comma, a tab
+    header: bool = True  # of CSV and TSV; without it columns are named by numbers
     # Read in place of these paths.
     buffered_sources: Mapping[str, BufferedSource] = field(default_factory=dict)
 
@@ -51,11 +54,15 @@ class DataOptions:
             raise UsageError("--label-separator needs --multi-label")
         if self.label_separator == "":
             raise UsageError("--label-separator cannot be empty")
-        _ = self.decoding
+        _ = self.decoding, self.dialect
 
     @property
     def decoding(self) -> Decoding:
         return Decoding(self.encoding, self.encoding_errors, self.max_line)
+
+    @property
+    def dialect(self) -> Dialect:
+        return Dialect(self.delimiter, self.header)
 
     def refuse_group_column(self, name: str, kind: str) -> None:
         """Raise UsageError if `--group-column` is given: `name` is data of a `kind` that has no

@@ -107,7 +107,13 @@ def _read_source(
     default_separator = "," if format_name in ("csv", "tsv") else None
     truncated = is_truncated(path, options)
     for table_row in read_rows(
-        blocks, format_name, name, columns, options.encoding_errors, truncated=truncated
+        blocks,
+        format_name,
+        name,
+        columns,
+        options.encoding_errors,
+        truncated=truncated,
+        dialect=options.dialect,
     ):
         if table_row is not None:
             yield _labelled_row(

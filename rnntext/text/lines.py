@@ -114,7 +114,13 @@ def _table_documents(
     columns = {column: "--text-column"}
     truncated = is_truncated(path, options)
     for row in read_rows(
-        blocks, format_name, name, columns, options.encoding_errors, truncated=truncated
+        blocks,
+        format_name,
+        name,
+        columns,
+        options.encoding_errors,
+        truncated=truncated,
+        dialect=options.dialect,
     ):
         if row is not None:
             yield _split_lines(text_field(row, column, name))

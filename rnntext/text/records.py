@@ -21,7 +21,7 @@ from rnntext.text.source import (
     read_line_blocks,
     source_name,
 )
-from rnntext.text.tables import read_rows, text_field
+from rnntext.text.tables import PLAIN, Dialect, read_rows, text_field
 
 Results = TypeVar("Results")
 
@@ -51,6 +51,7 @@ class InputOptions:
     encoding: str = "utf-8"
     encoding_errors: str = "strict"  # or "replace": U+FFFD for an undecodable byte
     max_line: int = DEFAULT_LONGEST_RECORD  # characters of a line, or of a file that is one record
+    dialect: Dialect = PLAIN  # of tables
 
     def __post_init__(self) -> None:
         if self.record not in RECORD_KINDS:
@@ -148,7 +149,9 @@ def _read_table(
         head, blocks = peek_lines(blocks, 1)
         table_format = table_format_of_content(head)
     columns = {column: "--text-column"}
-    for row in read_rows(blocks, table_format, name, columns, options.encoding_errors):
+    for row in read_rows(
+        blocks, table_format, name, columns, options.encoding_errors, dialect=options.dialect
+    ):
         if row is None:
             yield None
         else:

@@ -1,4 +1,4 @@
-"""Parses lines of CSV, TSV and JSON Lines into rows as the lines arrive.
+"""Parses lines of CSV, TSV, JSON Lines and a JSON array into rows as the lines arrive.
 
 Knows: where rows end, and which rows are malformed. Does not know: where the lines come from, which
 format a file has, or the purpose of a column.
@@ -15,12 +15,34 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
-from rnntext.errors import DataError
+from rnntext.errors import DataError, UsageError
 from rnntext.text.source import for_message
 
 # The csv module refuses fields over 128 KiB, but a field may hold a whole document.
 _FIELD_SIZE_LIMIT = 2**31 - 1
+# What may separate columns where a comma was expected.
+_OTHER_DELIMITERS = ";\t|"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a CSV or TSV table is written. Raises UsageError for a delimiter that cannot be one."""
+
+    delimiter: str | None = None  # unset: a comma, in TSV a tab
+    header: bool = True  # otherwise the names of the columns are their numbers, from 1
+
+    def __post_init__(self) -> None:
+        if self.delimiter == "\\t":  # as a shell passes '\t' on
+            object.__setattr__(self, "delimiter", "\t")
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            raise UsageError(
+                f"--delimiter {for_message(self.delimiter)}: give one character, such as ';'"
+            )
+
+
+PLAIN = Dialect()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +61,25 @@ def read_rows(
     errors: str = "strict",
     *,
     truncated: bool = False,
+    dialect: Dialect = PLAIN,
 ) -> Iterator[Row | None]:
     """Yield the rows of a table in `csv`, `tsv` or `jsonl`, and None if the next read may block.
+    What is one JSON array of objects is read as its rows, whatever lines it is written in.
 
     `columns` maps each required column to the option that names it; all other columns are
     optional. CSV follows RFC 4180, and every line end inside a field becomes LF; TSV has no
     quoting. Raises DataError with the file `name` and line number for a row that is malformed
-    or lacks a column, after yielding the rows before it. A `truncated` CSV table may end inside a
+    or lacks a column, after yielding the rows before it. A `truncated` table may end inside a
     row, which is dropped.
     """
     if table_format == "jsonl":
-        return _read_objects(blocks, name, columns, errors)
-    is_csv = table_format == "csv"
-    records = _split_csv(blocks, name, truncated=truncated) if is_csv else _split_tsv(blocks)
-    return _read_records(records, name, columns)
+        return _read_json(blocks, name, columns, errors, truncated=truncated)
+    if table_format == "csv":
+        delimiter = dialect.delimiter or ","
+        records = _split_csv(blocks, name, delimiter, truncated=truncated)
+    else:
+        records = _split_tsv(blocks, dialect.delimiter or "\t")
+    return _read_records(records, name, columns, dialect)
 
 
 def text_field(row: Row, column: str, name: str) -> str:
@@ -101,9 +128,12 @@ def missing_column(
 
 
 def _read_records(
-    records: Iterable[tuple[int, list[str]] | None], name: str, columns: Mapping[str, str]
+    records: Iterable[tuple[int, list[str]] | None],
+    name: str,
+    columns: Mapping[str, str],
+    dialect: Dialect,
 ) -> Iterator[Row | None]:
-    """Yield the rows of a CSV or TSV table; the first record is the header."""
+    """Yield the rows of a CSV or TSV table; the first record is the header, if it has one."""
     header: list[str] | None = None
     for record in records:
         if record is None:
@@ -112,13 +142,17 @@ def _read_records(
         line, fields = record
         if header is None:
             header = fields
+            if not dialect.header:
+                header = [str(number) for number in range(1, len(fields) + 1)]
             for column, option in columns.items():
                 if column not in header:
-                    raise missing_column(name, column, option, header)
+                    raise missing_column(name, column, option, header, _delimiter_hint(fields))
             repeated = [column for column in columns if header.count(column) > 1]
             if repeated:
                 raise DataError(f"{name} has more than one column {repeated[0]!r}; rename one")
-        elif len(fields) == len(header):
+            if dialect.header:
+                continue
+        if len(fields) == len(header):
             yield Row(line, dict(zip(header, fields, strict=True)))
         elif fields != [""]:
             raise DataError(
@@ -127,18 +161,26 @@ def _read_records(
             )
 
 
-def _split_tsv(blocks: Iterable[list[str]]) -> Iterator[tuple[int, list[str]] | None]:
+def _delimiter_hint(header: list[str]) -> str:
+    """What to say of a header of one column that has another delimiter in it."""
+    found = [d for d in _OTHER_DELIMITERS if len(header) == 1 and d in header[0]]
+    return f", or say --delimiter {found[0]!r} if that separates its columns" if found else ""
+
+
+def _split_tsv(
+    blocks: Iterable[list[str]], delimiter: str
+) -> Iterator[tuple[int, list[str]] | None]:
     number = 0
     for block in blocks:
         if not block:
             yield None
         for line in block:
             number += 1
-            yield number, line.split("\t")
+            yield number, line.split(delimiter)
 
 
 def _split_csv(
-    blocks: Iterable[list[str]], name: str, *, truncated: bool
+    blocks: Iterable[list[str]], name: str, delimiter: str, *, truncated: bool
 ) -> Iterator[tuple[int, list[str]] | None]:
     csv.field_size_limit(_FIELD_SIZE_LIMIT)
     number = 0
@@ -151,10 +193,10 @@ def _split_csv(
             number += 1
             record.append(line)
             if in_quotes or '"' in line:
-                in_quotes = _ends_in_quotes(line, in_quotes)
+                in_quotes = _ends_in_quotes(line, delimiter, in_quotes)
             if not in_quotes:
                 first = number - len(record) + 1
-                yield first, _parse_csv(record, f"{name}, line {first}")
+                yield first, _parse_csv(record, f"{name}, line {first}", delimiter)
                 record = []
     if record and not truncated:
         raise DataError(
@@ -163,7 +205,7 @@ def _split_csv(
         )
 
 
-def _ends_in_quotes(line: str, in_quotes: bool) -> bool:
+def _ends_in_quotes(line: str, delimiter: str, in_quotes: bool) -> bool:
     """Return True if a quoted field is open at the end of `line`, given whether one is open at its
     start.
 
@@ -181,19 +223,106 @@ def _ends_in_quotes(line: str, in_quotes: bool) -> bool:
             if position < 0:
                 return True
             in_quotes = False
-        position = line.find(",", position)
+        position = line.find(delimiter, position)
         if position < 0:
             return False
         position += 1
 
 
-def _parse_csv(lines: list[str], where: str) -> list[str]:
+def _parse_csv(lines: list[str], where: str, delimiter: str = ",") -> list[str]:
+    rows = csv.reader([line + "\n" for line in lines], delimiter=delimiter, strict=True)
     try:
-        fields = next(csv.reader([line + "\n" for line in lines], strict=True))
+        fields = next(rows)
     except csv.Error as error:
         reason = str(error).partition(" - ")[0]
-        raise DataError(f"{where} is not CSV as in RFC 4180 ({reason}): correct it") from error
+        other = re.search(f'"([{_OTHER_DELIMITERS}])', lines[0])
+        hint = f", or say --delimiter {other[1]!r} if that separates its columns" if other else ""
+        raise DataError(
+            f"{where} is not CSV as in RFC 4180 ({reason}): correct it{hint}"
+        ) from error
     return fields or [""]  # csv.reader returns no field for an empty line
+
+
+def _read_json(
+    blocks: Iterable[list[str]],
+    name: str,
+    columns: Mapping[str, str],
+    errors: str,
+    *,
+    truncated: bool,
+) -> Iterator[Row | None]:
+    """Yield the rows of JSON Lines, or of a JSON array, which the first line begins."""
+    blocks = iter(blocks)
+    start: list[list[str]] = []
+    for block in blocks:
+        if not block:
+            yield None
+            continue
+        start.append(block)
+        if any(map(str.strip, block)):
+            break
+    first = next((line for block in start for line in block if line.strip()), "")
+    rest = chain(start, blocks)
+    if first.lstrip().startswith("["):
+        yield from _read_array(rest, name, columns, errors, truncated=truncated)
+    else:
+        yield from _read_objects(rest, name, columns, errors)
+
+
+# The marks that may stand at a place in an array, and the place after each.
+_ARRAY = {
+    "start": {"[": "first"},
+    "first": {"]": "end"},
+    "element": {},
+    "after": {",": "element", "]": "end"},
+    "end": {},
+}
+_SPACE = re.compile(r"\s*")
+
+
+def _read_array(
+    blocks: Iterable[list[str]],
+    name: str,
+    columns: Mapping[str, str],
+    errors: str,
+    *,
+    truncated: bool,
+) -> Iterator[Row | None]:
+    """Yield the objects of a JSON array as their lines arrive."""
+    text, at, line, place = "", 0, 1, "start"
+    for block in blocks:
+        if not block:
+            yield None
+            continue
+        text, at = text[at:] + "\n".join([*block, ""]), 0
+        while True:
+            start = at
+            at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+            line += text.count("\n", start, at)
+            if at == len(text):
+                break
+            where = f"{name}, line {line}"
+            if text[at] in _ARRAY[place]:
+                place = _ARRAY[place][text[at]]
+                at += 1
+                continue
+            if place not in ("first", "element"):
+                raise DataError(f"{where} is not JSON: it must be one array of objects")
+            try:
+                value, end = _JSON.raw_decode(text, at)
+            except RecursionError as error:
+                raise DataError(f"{where} nests too deeply for JSON") from error
+            except ValueError as error:
+                # An object that goes on in the next block ends where the text does.
+                if isinstance(error, json.JSONDecodeError) and not text[error.pos :].strip():
+                    break
+                raise DataError(f"{where} is not JSON ({error}): correct it") from error
+            fields = _checked_object(value, text[at:end], where, columns, errors)
+            yield Row(line, fields)
+            line += text.count("\n", at, end)
+            at, place = end, "after"
+    if place != "end" and not truncated:
+        raise DataError(f"{name}, line {line}: a JSON array begins and never ends: close it")
 
 
 def _read_objects(
@@ -208,14 +337,12 @@ def _read_objects(
             if not line.strip():
                 continue
             where = f"{name}, line {number}"
-            fields = _parse_object(line, where, errors)
-            for column, option in columns.items():
-                if column not in fields:
-                    raise missing_column(where, column, option, fields)
-            yield Row(number, fields)
+            yield Row(number, _parse_object(line, where, columns, errors))
 
 
-def _parse_object(line: str, where: str, errors: str) -> dict[str, object]:
+def _parse_object(
+    line: str, where: str, columns: Mapping[str, str], errors: str
+) -> dict[str, object]:
     try:
         value: object = _JSON.decode(line)
     except RecursionError as error:
@@ -224,9 +351,19 @@ def _parse_object(line: str, where: str, errors: str) -> dict[str, object]:
         raise DataError(
             f"{where} is not JSON ({error}): every line must be one JSON object"
         ) from error
+    return _checked_object(value, line, where, columns, errors)
+
+
+def _checked_object(
+    value: object, text: str, where: str, columns: Mapping[str, str], errors: str
+) -> dict[str, object]:
+    """Return the JSON `value` of `text`. Raises DataError if it is no object, or lacks a column."""
     if not isinstance(value, dict):
-        raise DataError(f"{where} is not a JSON object: every line must be one")
-    if "\\ud" in line or "\\uD" in line:
+        raise DataError(f"{where} is not a JSON object: every line, or element, must be one")
+    for column, option in columns.items():
+        if column not in value:
+            raise missing_column(where, column, option, value)
+    if "\\ud" in text or "\\uD" in text:
         return _without_lone_surrogates(value, where, errors)
     return value
 

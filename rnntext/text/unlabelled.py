@@ -76,7 +76,13 @@ def _texts(
             return
         truncated = is_truncated(path, options)
         for table_row in read_rows(
-            blocks, table, name, columns, options.encoding_errors, truncated=truncated
+            blocks,
+            table,
+            name,
+            columns,
+            options.encoding_errors,
+            truncated=truncated,
+            dialect=options.dialect,
         ):
             if table_row is not None:
                 yield of_row(table_row)

@@ -121,6 +121,20 @@ class TrainingOptions:
         tasks=("classify", "tag"),
         changes_data=True,
     )
+    delimiter: str | None = option(
+        None,
+        "Character between columns (otherwise a comma, in .tsv a tab).",
+        metavar="CHAR",
+        panel=DATA,
+        changes_data=True,
+    )
+    header: bool = option(
+        True,
+        "Tables have a header; otherwise columns are numbers, from 1.",
+        panel=DATA,
+        changes_data=True,
+        negatable=True,
+    )
     encoding: str = option(
         "utf-8",
         "Character encoding of the text.",

@@ -64,6 +64,14 @@ TABLE = {"text_column": "review", "label_column": "stars"}
         ({"data": ["a.txt"], "format": "csv", **TABLE}, ["b"], {}, {"format": "csv", **TABLE}),
         # Another extension: the format is detected; tables have the same columns.
         ({"data": ["a.txt"], "format": "csv", **TABLE}, ["b.tsv"], {}, TABLE),
+        # A delimiter is that of one extension.
+        (
+            {"data": ["a.csv"], "delimiter": ";", "header": False, "text_column": "2"},
+            ["b.csv"],
+            {},
+            {"delimiter": ";", "header": False, "text_column": "2"},
+        ),
+        ({"data": ["a.csv"], "delimiter": ";"}, ["b.tsv"], {}, {}),
         ({"data": ["hf:imdb"], **TABLE}, ["b.parquet"], {}, TABLE),
         ({"data": ["a.jsonl"], "tag_column": "ner"}, ["b.parquet"], {}, {"tag_column": "ner"}),
         ({"data": ["a.conllu"], "tag_column": "xpos"}, ["b.conllu"], {}, {"tag_column": "xpos"}),

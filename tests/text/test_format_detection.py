@@ -25,6 +25,10 @@ CONLLU = "1\ta\ta\tX\t_\t_\t0\troot\t_\t_"
     [
         (['{"text": "a\\tb"}'], "jsonl"),
         (["{}"], "jsonl"),
+        (['[{"text": "a"}, {}]'], "jsonl"),
+        (["[", "{"], "jsonl"),
+        ([" [ { "], "jsonl"),
+        (["[a],b"], "csv"),
         (["text\tlabel"], "tsv"),
         (["text,label"], "csv"),
         (["{a},b"], "csv"),

@@ -16,6 +16,7 @@ from rnntext.text.tagged import read_tagged
     [
         ({"format": "xml"}, "^--format xml: choose one of csv, tsv, jsonl, fasttext, conllu, conl"),
         ({"label_separator": ";"}, "^--label-separator needs --multi-label"),
+        ({"delimiter": ", "}, "^--delimiter , : give one character"),
         ({"label_separator": "", "multi_label": True}, "^--label-separator cannot be empty"),
         ({"encoding": "klingon"}, "^--encoding klingon"),
         ({"encoding_errors": "ignore"}, "^--encoding-errors ignore"),

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnntext.errors import DataError
+from rnntext.errors import DataError, UsageError
 from rnntext.text import tables
-from rnntext.text.tables import Row, read_rows, text_field
+from rnntext.text.tables import Dialect, Row, read_rows, text_field
 
 SAMPLE = "naïve café 你好 🙂"
 TEXT = {"text": "--text-column"}
@@ -98,6 +99,63 @@ def test_fields_longer_than_the_csv_module_allows() -> None:
     assert row == Row(2, {"text": long})
 
 
+@pytest.mark.parametrize("delimiter", [";", "|", "\t", "\\t"])
+def test_another_delimiter(delimiter: str) -> None:
+    char = "\t" if delimiter == "\\t" else delimiter
+    lines = [f"id{char}text", f'1{char}"a, ""b""', f'{char}c"']
+    (row,) = read_rows([lines], "csv", "FILE", TEXT, dialect=Dialect(delimiter))
+    assert row == Row(2, {"id": "1", "text": f'a, "b"\n{char}c'})
+    (row,) = read_rows([["text;b", '"x;y']], "tsv", "FILE", TEXT, dialect=Dialect(";"))
+    assert row == Row(2, {"text": '"x', "b": "y"})
+
+
+@pytest.mark.parametrize("delimiter", ["", ";;", '"', "\n"])
+def test_what_separates_no_columns(delimiter: str) -> None:
+    with pytest.raises(UsageError, match=r"^--delimiter .*: give one character, such as ';'"):
+        Dialect(delimiter)
+
+
+def test_a_table_without_a_header_has_numbers_for_names() -> None:
+    lines = [["1,a"], [], ['"2",b']]
+    read = read_rows(lines, "csv", "FILE", {"2": "--text-column"}, dialect=Dialect(header=False))
+    assert list(read) == [Row(1, {"1": "1", "2": "a"}), None, Row(2, {"1": "2", "2": "b"})]
+    with pytest.raises(DataError, match="FILE has no column 'text'; it has: 1, 2"):
+        list(read_rows(lines, "csv", "FILE", TEXT, dialect=Dialect(header=False)))
+
+
+ROWS = [{"text": SAMPLE, "n": [1, {"x": "]},"}]}, {"text": 'a\n"b\\', "n": None}, {"text": ""}]
+
+
+@pytest.mark.parametrize("indent", [None, 1, 3])
+@pytest.mark.parametrize("lines_a_block", [1, 2, 100])
+def test_a_json_array_is_read_as_its_rows(indent: int | None, lines_a_block: int) -> None:
+    lines = ["", *json.dumps(ROWS, indent=indent).split("\n"), " "]
+    blocks = [lines[n : n + lines_a_block] for n in range(0, len(lines), lines_a_block)]
+    read = [row for row in read_rows(blocks, "jsonl", "FILE", TEXT) if row is not None]
+    assert [row.fields for row in read] == ROWS
+    starts = [n for n, line in enumerate(lines, 1) if line.startswith(" " * (indent or 0) + "{")]
+    assert [row.line for row in read] == (starts if indent is not None else [2] * 3)
+    assert list(read_rows([["[", "]"]], "jsonl", "FILE", TEXT)) == []
+
+
+def test_a_row_of_an_array_comes_before_the_next_is_there() -> None:
+    def blocks() -> Iterator[list[str]]:
+        yield ["[", '{"text": "a"}', ","]
+        yield []
+        raise AssertionError("waited")
+
+    read = read_rows(blocks(), "jsonl", "FILE", TEXT)
+    assert next(read) == Row(2, {"text": "a"})
+    assert next(read) is None
+
+
+def test_an_array_that_is_read_in_part() -> None:
+    lines = ["[", '{"text": "a"},', '{"text":']
+    assert list(read_rows([lines], "jsonl", "FILE", TEXT, truncated=True)) == [
+        Row(2, {"text": "a"})
+    ]
+
+
 def test_json_keeps_the_kinds_of_values_and_their_order() -> None:
     line = json.dumps({"b": [1, None], "text": SAMPLE})
     (row,) = rows("jsonl", "", line)
@@ -119,7 +177,24 @@ def test_json_keeps_the_kinds_of_values_and_their_order() -> None:
         ("csv", ["text", "a", '"b', "c"], "FILE, line 3: a quoted field starts and never ends"),
         ("jsonl", ['{"text": "a"}', "{"], "FILE, line 2 is not JSON ("),
         ("jsonl", ["[1]"], "FILE, line 1 is not a JSON object"),
-        ("jsonl", ["["], "every line must be one JSON object"),
+        ("jsonl", ["["], "FILE, line 2: a JSON array begins and never ends: close it"),
+        ("jsonl", ["", '[{"text": ""},', "{"], "FILE, line 3: a JSON array begins and never"),
+        ("jsonl", ['[{"text": ""},', "]"], "FILE, line 2 is not JSON (Expecting value"),
+        ("jsonl", ['[{"text": ""} {}]'], "FILE, line 1 is not JSON: it must be one array"),
+        ("jsonl", ["[]", '{"text": ""}'], "FILE, line 2 is not JSON: it must be one array"),
+        ("jsonl", ["[", '{"text"', ":", "NaN}]"], "FILE, line 2 is not JSON (NaN is no JSON"),
+        ("jsonl", ["[", "{}]"], "FILE, line 2 has no column 'text'; it has: none"),
+        ("jsonl", ["[", '{"text": "\\ud83d"}]'], "FILE, line 2 has half a surrogate pair"),
+        (
+            "csv",
+            ["id;text"],
+            "it has: id;text (name one with --text-column, or say --delimiter ';'",
+        ),
+        (
+            "csv",
+            ['"id";"text"'],
+            "correct it, or say --delimiter ';' if that separates its columns",
+        ),
         ("jsonl", ["[" * 100_000], "FILE, line 1 nests too deeply"),
         ("jsonl", ['{"text": "\\uD83d"}'], r"FILE, line 1 has half a surrogate pair (\ud83d)"),
     ],

@@ -172,6 +172,8 @@ def data_options(options: TrainingOptions) -> DataOptions:
         encoding_errors=options.encoding_errors,
         max_line=options.max_line,
         split=options.split,
+        delimiter=options.delimiter,
+        header=options.header,
     )
 
 
