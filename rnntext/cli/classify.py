@@ -58,7 +58,15 @@ def command(
     has labels: all lines have the same columns, empty ones where no label passes.
     """
     lines = classify(
-        model_directory(model), source, top_k, threshold, with_text, run.json, run.threads, explain
+        model_directory(model),
+        source,
+        top_k,
+        threshold,
+        with_text,
+        run.json,
+        run.threads,
+        run.quiet,
+        explain,
     )
     for line in lines:
         output.write(line)
@@ -72,10 +80,11 @@ def classify(
     with_text: bool = False,
     json: bool = False,
     threads: int | None = None,
+    quiet: bool = False,
     explain: bool = False,
 ) -> Iterator[str]:
     """Yield the output of the command, as much of a batch of records as is written at a time."""
-    batches = source.batches(large=True)
+    batches = source.batches(directory, large=True, quiet=quiet)
     from rnntext.text.records import prefetch
 
     classifier, explained = (

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnntext import arguments
+from rnntext.cli import output
 from rnntext.cli.limits import require_threads
 from rnntext.cli.values import number_option, path_argument, path_option
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
-    from rnntext.text.records import Record
+    from rnntext.text.records import Record, TrainedTables
 
 
 def _prepare_threads(ctx: typer.Context, threads: int | None) -> int | None:
@@ -83,9 +84,10 @@ class OutputOptions:
     """How a command prints its results.
 
     Every command accepts `quiet`, so that a script can pass it to any of them. It silences
-    messages on stderr that are not errors. Only `train` (progress), `demo` (the same) and
-    `evaluate` (bounds that are not met, labels that the model does not know) print such messages;
-    other commands write nothing but errors to stderr and have nothing to silence.
+    messages on stderr that are not errors. Only `train` (progress), `demo` (the same), `evaluate`
+    (bounds that are not met, labels that the model does not know) and commands that read a table
+    without being told its column print such messages; other commands write nothing but errors to
+    stderr and have nothing to silence.
     """
 
     json: Json = False
@@ -116,9 +118,9 @@ class RecordSource:
         typer.Option("--text", metavar="TEXT", help="Text in place of a file; repeatable."),
     ] = None
     record: Annotated[
-        str,
+        str | None,
         typer.Option("--record", metavar="line|file", help="Read each line or file as a record."),
-    ] = "line"
+    ] = None  # by lines, but for tables like those that the model was trained with
     text_column: Annotated[
         str | None,
         typer.Option(
@@ -143,14 +145,18 @@ class RecordSource:
     encoding_errors: EncodingErrors = "strict"
     max_line: MaxLine = arguments.DEFAULT_LONGEST_RECORD
 
-    def batches(self, *, large: bool = False) -> Iterator[list[Record]]:
+    def batches(
+        self, directory: Path | None = None, *, large: bool = False, quiet: bool = False
+    ) -> Iterator[list[Record]]:
         """Batches of the records that can be read without waiting; `large` ones for a model that
-        answers many records quickly. Raises UsageError if standard input is a terminal."""
+        answers many records quickly. Files with the names of tables are read like those that the
+        model in `directory` was trained with, and unless `quiet`, stderr says so. Raises UsageError
+        if standard input is a terminal."""
         from rnntext.text.records import InputOptions, Record, read_records
         from rnntext.text.tables import Dialect
 
         options = InputOptions(
-            self.record,
+            self.record or "line",
             self.text_column,
             self.encoding,
             self.encoding_errors,
@@ -163,7 +169,30 @@ class RecordSource:
             return iter([[Record(check_utf8("--text", text)) for text in self.texts]])
         inputs = self.inputs or ()
         refuse_terminal(inputs, ", or give it with --text TEXT")
-        return read_records(inputs, options, large=large)
+        trained = None
+        if directory is not None and self.record is None and self.text_column is None:
+            trained = _trained_tables(directory, inputs, quiet)
+        return read_records(inputs, options, large=large, trained=trained)
+
+
+def _trained_tables(directory: Path, inputs: Sequence[str], quiet: bool) -> TrainedTables | None:
+    """How the tables among the inputs are read; None if there are none."""
+    from rnntext.text.format_detection import table_format_of_extension
+
+    tables = [path for path in inputs if table_format_of_extension(path) is not None]
+    if not tables:
+        return None
+    from rnntext.runtime.evaluate import trained_tables
+    from rnntext.text.records import TrainedTables
+    from rnntext.text.tables import PLAIN
+
+    def remark(text: str) -> None:
+        output.print_stderr(f"rnntext: {text}", quiet=quiet)
+
+    found = trained_tables(directory, tables)
+    if found is None:
+        return TrainedTables(None, PLAIN, remark)
+    return TrainedTables(found.text_column, found.dialect, remark)
 
 
 def model_directory(model: Path | None) -> Path:

@@ -49,7 +49,7 @@ def command(
 
         predict_while_typing(directory, top_k, run.threads)
         return
-    for lines in predict(directory, source, top_k, complete, run.json, run.threads):
+    for lines in predict(directory, source, top_k, complete, run.json, run.threads, run.quiet):
         output.write(lines)
 
 
@@ -60,9 +60,10 @@ def predict(
     complete: bool,
     json: bool,
     threads: int | None,
+    quiet: bool = False,
 ) -> Iterator[str]:
     """Yield the output of the command, a batch of records at a time."""
-    batches = source.batches()
+    batches = source.batches(directory, quiet=quiet)
     from rnntext.runtime.predict import Predictor
 
     predictor = Predictor.load(directory, threads)

@@ -60,7 +60,8 @@ def command(
     if words and with_text:
         raise UsageError("--words prints the words of each text: leave --with-text out")
     directory = model_directory(model)
-    for lines in score(directory, source, words, state, run.json, run.threads, with_text, above):
+    options = words, state, run.json, run.threads, with_text, above, run.quiet
+    for lines in score(directory, source, *options):
         output.write(lines)
 
 
@@ -73,12 +74,13 @@ def score(
     threads: int | None,
     with_text: bool = False,
     above: float | None = None,
+    quiet: bool = False,
 ) -> Iterator[str]:
     """Yield the output of the command, a batch of records at a time. `above`: only of records that
     have more bits a token."""
     if state not in ("reset", "carry"):
         raise UsageError(f"--state is one of reset, carry, not {state!r}")
-    batches = source.batches()
+    batches = source.batches(directory, quiet=quiet)
     from rnntext.runtime.score import Scorer
 
     scorer = Scorer.load(directory, threads, carry=state == "carry")

@@ -35,7 +35,8 @@ def command(
     Words are split from punctuation, and English clitics from their words (do n't, Mara 's);
     web addresses, numbers, abbreviations and hyphenated words stay whole.
     """
-    for lines in tag(model_directory(model), source, pretokenized, run.json, run.threads):
+    directory = model_directory(model)
+    for lines in tag(directory, source, pretokenized, run.json, run.threads, run.quiet):
         output.write(lines)
 
 
@@ -45,9 +46,10 @@ def tag(
     pretokenized: bool,
     json: bool,
     threads: int | None,
+    quiet: bool = False,
 ) -> Iterator[str]:
     """Yield the output of the command, a batch of records at a time."""
-    batches = source.batches(large=True)
+    batches = source.batches(directory, large=True, quiet=quiet)
     from rnntext.runtime.tagger import Tagger
     from rnntext.text.records import prefetch
 

@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from rnntext.checkpoint import CONFIG
+from rnntext.checkpoint import CONFIG, load_config
 from rnntext.checkpoint_config import CheckpointConfig
 from rnntext.config import ModelConfig
 from rnntext.errors import UsageError
@@ -131,6 +131,24 @@ def reading_options(
     if saved is not None and saved.is_trained:
         recorded = recorded_reading(saved, paths, given.get("format"))
     return replace(recorded, **{"split": "test", **given, "multi_label": model.config.multi_label})
+
+
+def trained_tables(directory: Path, paths: Sequence[str]) -> DataOptions | None:
+    """Return how tables of texts are read like those that the model in a directory was trained
+    with, the column `text` where none was named; None if it was not trained with tables of texts.
+    Raises CheckpointError."""
+    config = CheckpointConfig(directory / CONFIG, load_config(directory))
+    if not config.is_trained or config.model.task == "tag":  # its tables hold lists of words
+        return None
+    options = config.training.options
+    data = options.get("data")
+    names = [path for path in data if isinstance(path, str)] if isinstance(data, list) else []
+    formats = [f".{options['format']}"] if options.get("format") else map(extension, names)
+    remote = any(name.startswith(HUB_PREFIX) for name in names)
+    if not (remote or options.get("text_column") or any(map(is_table_extension, formats))):
+        return None
+    reading = recorded_reading(config, paths)
+    return replace(reading, text_column=reading.text_column or "text")
 
 
 def recorded_reading(

@@ -17,11 +17,12 @@ from rnntext.text.source import (
     STDIN,
     Decoding,
     file_text,
+    for_message,
     peek_lines,
     read_line_blocks,
     source_name,
 )
-from rnntext.text.tables import PLAIN, Dialect, read_rows, text_field
+from rnntext.text.tables import PLAIN, Dialect, may_have_column, read_rows, text_field
 
 Results = TypeVar("Results")
 
@@ -65,8 +66,23 @@ class InputOptions:
         return Decoding(self.encoding, self.encoding_errors, self.max_line)
 
 
+@dataclass(frozen=True, slots=True)
+class TrainedTables:
+    """How the tables were read that a model was trained with. So are those read of which no column
+    is named, but which have the names of tables, if they have the same column."""
+
+    column: str | None  # of the texts; None: the model was not trained with tables of texts
+    dialect: Dialect
+    remark: Callable[[str], object]  # is told how such a table is read
+
+
 def read_records(
-    paths: Sequence[str], options: InputOptions, stdin: int = 0, *, large: bool = False
+    paths: Sequence[str],
+    options: InputOptions,
+    stdin: int = 0,
+    *,
+    large: bool = False,
+    trained: TrainedTables | None = None,
 ) -> Iterator[list[Record]]:
     """Yield the records of `paths` in order, in batches of the records that have arrived.
 
@@ -74,14 +90,15 @@ def read_records(
     LARGE_BATCH_RECORDS with `large`, and ends at the record that brings it to BATCH_CHARACTERS.
     With `large` an empty batch announces that the next one may block. `-`, or no path at all, is
     the file descriptor `stdin`. Every line is a record, empty lines included. With `record="file"`
-    line ends become LF and exactly one final LF is dropped. Raises DataError for a source that
-    cannot be read, after yielding the records before the error.
+    line ends become LF and exactly one final LF is dropped. `trained`: how a path with the
+    extension of a table is read where no column is named; without it, by lines. Raises DataError
+    for a source that cannot be read, after yielding the records before the error.
     """
     max_records = LARGE_BATCH_RECORDS if large else BATCH_RECORDS
     batch: list[Record] = []
     characters = 0
     try:
-        for record in _read_all(paths or (STDIN,), options, stdin):
+        for record in _read_all(paths or (STDIN,), options, stdin, trained):
             if record is not None:
                 batch.append(record)
                 characters += len(record.text)
@@ -121,12 +138,24 @@ def prefetch(
     yield from submitted
 
 
-def _read_all(paths: Iterable[str], options: InputOptions, stdin: int) -> Iterator[Record | None]:
+def _read_all(
+    paths: Iterable[str], options: InputOptions, stdin: int, trained: TrainedTables | None
+) -> Iterator[Record | None]:
     """Yield every record, and None if the next read may block."""
     for number, path in enumerate(paths):
         blocks = read_line_blocks(path, options.decoding, stdin)
-        if options.text_column is not None:
-            yield from _read_table(number, path, blocks, options.text_column, options)
+        column, dialect = options.text_column, options.dialect
+        table_format = table_format_of_extension(path)
+        if trained is not None and column is None and table_format is not None:
+            if dialect == PLAIN:
+                dialect = trained.dialect
+            yield None  # reading the first line may block
+            head, blocks = peek_lines(blocks, 1)
+            if head:
+                column = _trained_column(path, head[0], table_format, dialect, trained)
+        if column is not None:
+            errors = options.encoding_errors
+            yield from _read_table(number, path, blocks, column, dialect, errors)
         elif options.record == "file":
             yield None
             name, most = source_name(path), options.max_line
@@ -139,8 +168,32 @@ def _read_all(paths: Iterable[str], options: InputOptions, stdin: int) -> Iterat
                     yield Record(line, source=number)
 
 
+def _trained_column(
+    path: str, first: str, table_format: str, dialect: Dialect, trained: TrainedTables
+) -> str | None:
+    """Return the column of the texts of a table with this `first` line; None if it is read line by
+    line."""
+    name, column = source_name(path), trained.column
+    if column is not None and may_have_column(first, table_format, column, dialect):
+        trained.remark(
+            f"{name} is read by its column {for_message(column)!r}, as the model's training data "
+            "were: --record line reads its lines"
+        )
+        return column
+    lacks = "" if column is None else f" has no column {for_message(column)!r} and"
+    trained.remark(
+        f"{name}{lacks} is read line by line: name the column of its texts with --text-column"
+    )
+    return None
+
+
 def _read_table(
-    number: int, path: str, blocks: Iterator[list[str]], column: str, options: InputOptions
+    number: int,
+    path: str,
+    blocks: Iterator[list[str]],
+    column: str,
+    dialect: Dialect,
+    errors: str,
 ) -> Iterator[Record | None]:
     name = source_name(path)
     table_format = table_format_of_extension(path)
@@ -149,9 +202,7 @@ def _read_table(
         head, blocks = peek_lines(blocks, 1)
         table_format = table_format_of_content(head)
     columns = {column: "--text-column"}
-    for row in read_rows(
-        blocks, table_format, name, columns, options.encoding_errors, dialect=options.dialect
-    ):
+    for row in read_rows(blocks, table_format, name, columns, errors, dialect=dialect):
         if row is None:
             yield None
         else:

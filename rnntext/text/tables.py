@@ -82,6 +82,18 @@ def read_rows(
     return _read_records(records, name, columns, dialect)
 
 
+def may_have_column(first: str, table_format: str, column: str, dialect: Dialect = PLAIN) -> bool:
+    """Return False if the `first` line of a table tells that it has no such column, or that it is
+    no table of this format."""
+    rows = read_rows([[first]], table_format, "", {column: ""}, truncated=True, dialect=dialect)
+    try:
+        for _ in rows:
+            pass
+    except DataError:
+        return False
+    return True
+
+
 def text_field(row: Row, column: str, name: str) -> str:
     """Return the string in `column`; raises DataError if the field is not a string."""
     value = row.fields[column]

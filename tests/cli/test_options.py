@@ -76,7 +76,8 @@ def test_records_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_large_batches_are_asked_for(large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
-    def read(inputs: Any, options: InputOptions, *, large: bool) -> Any:
+    def read(inputs: Any, options: InputOptions, *, large: bool, trained: Any) -> Any:
+        assert trained is None
         asked.append((list(inputs), options, large))
         return iter([])
 

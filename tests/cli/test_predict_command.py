@@ -131,7 +131,7 @@ def test_only_a_terminal_without_input_is_typed_on(
     monkeypatch.setattr(
         rnntext.cli.interactive, "predict_while_typing", lambda *given: asked.append(given)
     )
-    monkeypatch.setattr(RecordSource, "batches", lambda self: iter([]))
+    monkeypatch.setattr(RecordSource, "batches", lambda *_, **__: iter([]))
     for name in ("stdin", "stdout"):
         monkeypatch.setattr(sys, name, Screen() if name in terminals else io.StringIO())
     command("-m", "dir", "-k", "3", "--threads", "1", *words)

@@ -195,6 +195,22 @@ def test_the_row_s_own_fields_come_first_and_as_they_were(run: Shell, classifier
     assert sum(found["labels"].values()) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("options", [(), ("-q",), ("--record", "line"), ("--text-column", "text")])
+def test_a_table_has_an_answer_a_row_though_no_column_is_named(
+    options: tuple[str, ...], run: Shell, classifier: Path, tmp_path: Path
+) -> None:
+    """The model was trained with a table with the column `text`."""
+    path = tmp_path / "a.csv"
+    path.write_text('id,text\n1,"two\nlines"\n2,b\n')
+    found = run("classify", "-m", classifier, *ONE, "--json", *options, path)
+    assert found.status == 0
+    by_line = options == ("--record", "line")
+    texts = ["id,text", '1,"two', 'lines"', "2,b"] if by_line else ["two\nlines", "b"]
+    assert [o["text"] for o in found.objects] == texts
+    remark = f"rnntext: {path} is read by its column 'text', as the model's training data were"
+    assert found.err.startswith(remark) if not options else not found.err
+
+
 def test_columns_of_classify(run: Shell, classifier: Path) -> None:
     args = ("classify", "-m", classifier, *ONE)
     text = "a\ttab, a\u2028line and\r\n[more]"

@@ -11,7 +11,13 @@ import pytest
 from rnntext.checkpoint_config import CheckpointConfig
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import CheckpointError, UsageError
-from rnntext.runtime.evaluate import label_names, reading_options, unknown_labels
+from rnntext.runtime import evaluate
+from rnntext.runtime.evaluate import (
+    label_names,
+    reading_options,
+    trained_tables,
+    unknown_labels,
+)
 from rnntext.text.formats import DataOptions
 
 ENCODER = EncoderConfig("lstm", 300, 4, 5, 1, False)
@@ -102,6 +108,40 @@ def test_data_are_read_like_the_training_data(
 ) -> None:
     found = reading_options(model_trained_with(**options), paths, given)
     assert found == DataOptions(**{"split": "test", **wanted})
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "wanted"),
+    [
+        ("classify", {"data": ["a.csv"]}, {"text_column": "text"}),
+        ("lm", {"data": ["a.jsonl"], "text_column": "body"}, {"text_column": "body"}),
+        ("lm", {"data": ["a.json"], "text_column": "body"}, {"text_column": "body"}),
+        ("classify", {"data": ["hf:imdb"]}, {"text_column": "text"}),
+        ("classify", {"data": ["a.parquet"]}, {"text_column": "text"}),
+        ("classify", {"data": ["a.txt"], "format": "tsv"}, {"text_column": "text"}),
+        (
+            "classify",
+            {"data": ["a.csv"], "delimiter": ";", "header": False, "text_column": "2"},
+            {"delimiter": ";", "header": False, "text_column": "2"},
+        ),
+        # Their texts came from no column.
+        ("lm", {"data": ["a.txt"]}, None),
+        ("classify", {"data": ["a.csv"], "format": "fasttext"}, None),
+        ("tag", {"data": ["a.jsonl"]}, None),
+    ],
+)
+def test_how_the_tables_were_read_that_a_model_was_trained_with(
+    task: str,
+    options: dict[str, Any],
+    wanted: dict[str, Any] | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = model_trained_with(**options).saved.content
+    labels = () if task == "lm" else ("a", "O")
+    model = ModelConfig(task, ENCODER, labels, max_length=0 if task == "lm" else 9)
+    monkeypatch.setattr(evaluate, "load_config", lambda _: {**content, "model": model.to_json()})
+    found = trained_tables(Path("m"), ["b.csv"])
+    assert found == (None if wanted is None else DataOptions(**wanted))
 
 
 def test_a_directory_is_no_table(tmp_path: Path) -> None:

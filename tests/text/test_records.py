@@ -12,7 +12,8 @@ import pytest
 
 from rnntext.errors import DataError, UsageError
 from rnntext.text import records
-from rnntext.text.records import InputOptions, Record, prefetch, read_records
+from rnntext.text.records import InputOptions, Record, TrainedTables, prefetch, read_records
+from rnntext.text.tables import PLAIN, Dialect
 from tests.text.test_source import piped, standard_input
 
 SAMPLE = "naïve café 你好 🙂"
@@ -293,3 +294,60 @@ def test_a_missing_column_lists_those_there(tmp_path: Path) -> None:
 def test_invalid_options(options: dict[str, str], flag: str) -> None:
     with pytest.raises(UsageError, match=f"^{flag}"):
         InputOptions(**options)
+
+
+TABLES = {
+    "a.csv": ["id,body", '1,"a, b"', "2,c"],
+    "b.tsv": ["id\tbody", "1\ta, b", "2\tc"],
+    "c.jsonl": ['{"id": "1", "body": "a, b"}', '{"id": "2", "body": "c"}'],
+    "d.json": ['[{"id": "1",', ' "body": "a, b"},', '{"id": "2", "body": "c"}]'],
+}
+READ = [Record(text, {"id": id_, "body": text}) for id_, text in (("1", "a, b"), ("2", "c"))]
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("column", ["body", "text", None])
+def test_a_table_is_read_like_those_of_the_training_data(
+    name: str, column: str | None, tmp_path: Path
+) -> None:
+    lines = TABLES[name]
+    path = tmp_path / name
+    path.write_text("\n".join(lines) + "\n")
+    said: list[str] = []
+
+    def of(options: InputOptions, paths: list[str]) -> list[Record]:
+        trained = TrainedTables(column, PLAIN, said.append)
+        return [r for batch in read_records(paths, options, trained=trained) for r in batch]
+
+    if (name, column) == ("d.json", "text"):  # its first line does not tell of its columns
+        with pytest.raises(DataError, match="line 1 has no column 'text'"):
+            of(InputOptions(), [str(path)])
+        return
+    found = of(InputOptions(), [str(path)])
+    (remark,) = said
+    if column == "body":
+        assert found == READ
+        assert remark.startswith(f"{path} is read by its column 'body', as the model's training")
+    else:
+        assert found == [Record(line) for line in lines]
+        assert remark.startswith(str(path))
+        assert "is read line by line: name the column of its texts with --text-column" in remark
+        assert ("has no column 'text'" in remark) == (column == "text")
+    # A column that is named, another name, and an empty file are as they were.
+    said.clear()
+    assert of(InputOptions(text_column="body"), [str(path)]) == READ
+    other = tmp_path / "other.txt"
+    other.write_bytes(path.read_bytes())
+    path.write_text("")
+    assert of(InputOptions(), [str(other), str(path)]) == [Record(line) for line in lines]
+    assert said == []
+
+
+def test_a_table_has_the_delimiter_of_the_training_data_or_the_one_given(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    trained = TrainedTables("2", Dialect(";", header=False), lambda _: None)
+    given = InputOptions(dialect=Dialect("|", header=False))
+    for lines, options in (("x;a\ny;b\n", InputOptions()), ("x|a\ny|b\n", given)):
+        path.write_text(lines)
+        (batch,) = read_records([str(path)], options, trained=trained)
+        assert [record.text for record in batch] == ["a", "b"]

@@ -61,7 +61,8 @@ def test_fields_of_the_cache_key() -> None:
     assert data_fields() == (
         "task", "format", "text_column", "label_column", "tag_column", "multi_label",
         "label_separator", "group_column", "delimiter", "header", "encoding",
-        "encoding_errors", "split", "tokenizer", "vocab_size", "min_frequency", "lowercase", "part", "unlabelled_part",
+        "encoding_errors", "split", "tokenizer", "vocab_size", "min_frequency",
+        "lowercase", "part", "unlabelled_part",
     )  # fmt: skip
 
 
