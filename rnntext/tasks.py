@@ -33,6 +33,8 @@ class TaskInfo:
     metrics: tuple[str, ...]
     # The metric of an evaluation for each name that `--select` shows.
     selectors: Mapping[str, str]
+    # Of the texts in tables, where none is named; None: the rows hold lists of words.
+    text_column: str | None = "text"
 
     def selector(self, name: str) -> str | None:
         """Return the one name, of those of a metric, that `config.json` has for what a user calls
@@ -78,6 +80,7 @@ TASKS = {
             has_labels=True,
             metrics=("f1", "accuracy"),
             selectors={"loss": "tag_log_loss", "accuracy": "accuracy", "f1": "f1"},
+            text_column=None,
         ),
     )
 }

@@ -21,6 +21,7 @@ from rnntext.json_fields import FieldError, read_record
 from rnntext.runtime.answers import Answer, Mistake, Watch, WorstMistakes
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.task import runtime_task
+from rnntext.tasks import TASKS
 from rnntext.text.format_detection import is_table_extension
 from rnntext.text.formats import HUB_PREFIX, DataOptions
 from rnntext.text.source import extension
@@ -135,10 +136,11 @@ def reading_options(
 
 def trained_tables(directory: Path, paths: Sequence[str]) -> DataOptions | None:
     """Return how tables of texts are read like those that the model in a directory was trained
-    with, the column `text` where none was named; None if it was not trained with tables of texts.
-    Raises CheckpointError."""
+    with, by the task's own column where none was named; None if it was not trained with tables of
+    texts. Raises CheckpointError."""
     config = CheckpointConfig(directory / CONFIG, load_config(directory))
-    if not config.is_trained or config.model.task == "tag":  # its tables hold lists of words
+    column = TASKS[config.model.task].text_column
+    if not config.is_trained or column is None:
         return None
     options = config.training.options
     data = options.get("data")
@@ -148,7 +150,7 @@ def trained_tables(directory: Path, paths: Sequence[str]) -> DataOptions | None:
     if not (remote or options.get("text_column") or any(map(is_table_extension, formats))):
         return None
     reading = recorded_reading(config, paths)
-    return replace(reading, text_column=reading.text_column or "text")
+    return replace(reading, text_column=reading.text_column or column)
 
 
 def recorded_reading(
