@@ -59,9 +59,14 @@ def detect_table_format(path: str, options: DataOptions, head: Sequence[str]) ->
 def detect_labelled_format(path: str, options: DataOptions, head: Sequence[str]) -> str:
     """Return the format of a file of labelled texts."""
     # With --multi-label a line may have no label, so the first line alone cannot tell.
-    is_fasttext = any(line.startswith(FASTTEXT_PREFIX) for line in head)
+    is_fasttext = any(map(has_fasttext_label, head))
     by_content = "fasttext" if is_fasttext else table_format_of_content(head)
     return options.format or table_format_of_extension(path) or by_content
+
+
+def has_fasttext_label(line: str) -> bool:
+    """Return True if a word of `line` is a label of fastText."""
+    return any(word.startswith(FASTTEXT_PREFIX) for word in re.split("[ \t]+", line))
 
 
 def detect_tagged_format(path: str, options: DataOptions, head: Sequence[str]) -> str:

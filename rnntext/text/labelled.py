@@ -31,6 +31,7 @@ from rnntext.text.source import (
 from rnntext.text.tables import Row, group_columns, group_field, read_rows, text_field
 
 CLASSIFY_FORMATS = ("csv", "tsv", "jsonl", "fasttext", "parquet")
+_FASTTEXT_LABEL = re.compile(rf"(?:^|[ \t]+){FASTTEXT_PREFIX}([^ \t]*)")
 _SEVERAL = "several are for `train classify --multi-label`"
 
 
@@ -176,21 +177,25 @@ def _read_fasttext(
             where = f"{name}, line {number}"
             labels, text = split_fasttext_line(line)
             if "" in labels or not (labels or options.multi_label):
-                raise DataError(f"{where} has no label: it must start with {FASTTEXT_PREFIX}NAME")
+                raise DataError(f"{where} has no label: give it one, as {FASTTEXT_PREFIX}NAME")
+            for label in labels:
+                if FASTTEXT_PREFIX in label:
+                    raise DataError(
+                        f"{where} has one label {for_message(FASTTEXT_PREFIX + label)!r}: put a "
+                        "space before each label"
+                    )
             if len(labels) > 1 and not options.multi_label:
                 raise DataError(f"{where} has {len(labels)} labels: {_SEVERAL}")
             yield Labelled(text, tuple(dict.fromkeys(labels)), name, number)
 
 
 def split_fasttext_line(line: str) -> tuple[list[str], str]:
-    """Return the labels at the start of `line`, and the text after them."""
-    labels = []
-    text = line.lstrip(" \t")
-    while text.startswith(FASTTEXT_PREFIX):
-        word, *remainder = re.split(r"[ \t]+", text, maxsplit=1)
-        labels.append(word.removeprefix(FASTTEXT_PREFIX))
-        text = remainder[0] if remainder else ""
-    return labels, text
+    """Return the labels of `line`, which stand anywhere between spaces and tabs, as in fastText
+    (Joulin et al. 2017), and the text without them."""
+    if FASTTEXT_PREFIX not in line:
+        return [], line.lstrip(" \t")
+    labels = _FASTTEXT_LABEL.findall(line)
+    return labels, _FASTTEXT_LABEL.sub("", line).lstrip(" \t")
 
 
 def _read_folders(path: str, options: DataOptions) -> Iterator[Labelled]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from rnntext.errors import DataError
 from rnntext.text.format_detection import (
-    FASTTEXT_PREFIX,
+    has_fasttext_label,
     is_hub_or_parquet,
     table_format_of_extension,
 )
@@ -33,7 +33,7 @@ def read_unlabelled(
     directory has a text in each .txt file that is right in it. Any other file has a text in each
     line, whatever `format` the labelled data have, and a line of fastText is taken without its
     labels: with `fasttext` (the labelled data have this format), and where all of the first lines
-    begin with a label. Blank texts are left out. Raises DataError, with file and line where there
+    have a label. Blank texts are left out. Raises DataError, with file and line where there
     is one, for what cannot be read and for a path without a text.
     """
     for path in paths:
@@ -69,7 +69,7 @@ def _texts(
         table = table_format_of_extension(path)
         if table is None:
             head, blocks = peek_lines(blocks)
-            fasttext = fasttext or all(line.startswith(FASTTEXT_PREFIX) for line in head)
+            fasttext = fasttext or all(map(has_fasttext_label, head))
             lines = (line for block in blocks for line in block)
             for number, line in enumerate(lines, 1):
                 yield number, split_fasttext_line(line)[1] if fasttext else line, None

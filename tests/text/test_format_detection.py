@@ -58,7 +58,8 @@ def test_format_precedes_extension_precedes_content_of_a_table(detect: Detect) -
 
 def test_any_of_the_first_lines_may_have_the_label_of_fasttext() -> None:
     assert detect_labelled_format("-", DataOptions(), ["no label", "__label__x a"]) == "fasttext"
-    assert detect_labelled_format("-", DataOptions(), ["a __label__x"]) == "csv"
+    assert detect_labelled_format("-", DataOptions(), ["a b, __label__x"]) == "fasttext"
+    assert detect_labelled_format("-", DataOptions(), ["text,a__label__x"]) == "csv"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from rnntext.errors import DataError, UsageError
 from rnntext.text.formats import DataOptions
-from rnntext.text.labelled import Labelled, read_labelled
+from rnntext.text.labelled import Labelled, read_labelled, split_fasttext_line
 from tests.text.test_source import piped, standard_input
 
 SAMPLE = "naïve café 你好 🙂"
@@ -19,13 +19,13 @@ CONTENT = {
     "tsv": f'text\tlabel\n{SAMPLE}\tNA\na "b"\t1\n\tnull\n',
     "jsonl": f'{{"text": "{SAMPLE}", "label": "NA"}}\n\n{{"label": 1, "text": "a"}}\n'
     '{"label": "null", "text": ""}\n',
-    "fasttext": f"__label__NA {SAMPLE}\n\n__label__1\ta __label__b\n__label__null\n",
+    "fasttext": f"__label__NA {SAMPLE}\n\na __label__1 b\n__label__null\n",
 }
 TEXTS = {
     "csv": (SAMPLE, 'a\n"b",', ""),
     "tsv": (SAMPLE, 'a "b"', ""),
     "jsonl": (SAMPLE, "a", ""),
-    "fasttext": (SAMPLE, "a __label__b", ""),
+    "fasttext": (SAMPLE, "a b", ""),
 }
 LINES = {"csv": (2, 3, 5), "tsv": (2, 3, 4), "jsonl": (1, 3, 4), "fasttext": (1, 3, 4)}
 
@@ -84,6 +84,22 @@ def test_json_labels_are_what_the_json_spells(tmp_path: Path, value: str, label:
 
 def test_a_no_break_space_ends_no_fasttext_label(tmp_path: Path) -> None:
     assert labels(tmp_path, "a.txt", "__label__x\u00a0y a\n") == [("x\u00a0y",)]
+
+
+@pytest.mark.parametrize(
+    ("line", "found", "text"),
+    [
+        ("__label__x __label__y  some  text ", ["x", "y"], "some  text "),
+        ("some  text __label__x", ["x"], "some  text"),
+        ("some\t__label__x text\t__label__y more", ["x", "y"], "some text more"),
+        ("  some text", [], "some text"),
+        ("some a__label__x text", [], "some a__label__x text"),
+        ("\t__label__x", ["x"], ""),
+        ("a\u00a0__label__x", [], "a\u00a0__label__x"),
+    ],
+)
+def test_labels_of_fasttext_stand_anywhere(line: str, found: list[str], text: str) -> None:
+    assert split_fasttext_line(line) == (found, text)
 
 
 GROUPED = {
@@ -176,8 +192,14 @@ def test_several_labels(
         ),
         ("a.jsonl", '{"text": 2, "label": "x"}', "line 1: 'text' is not a string"),
         ("a.txt", "__label__x __label__y a", "a.txt, line 1 has 2 labels: several are for"),
-        ("a.txt", "__label__x a\nb", "a.txt, line 2 has no label: it must start with __label__"),
+        ("a.txt", "__label__x a\nb", "a.txt, line 2 has no label: give it one, as __label__NAME"),
         ("a.txt", "__label__ a", "a.txt, line 1 has no label"),
+        ("a.txt", "a __label__x b __label__y", "a.txt, line 1 has 2 labels: several are for"),
+        (
+            "a.txt",
+            "__label__x,__label__y a",
+            "a.txt, line 1 has one label '__label__x,__label__y': put a space before each label",
+        ),
         ("a.csv", "text\na\n", "has no column 'label'; it has: text (name one with --label-col"),
         ("a.csv", "", "a.csv is empty"),
         ("a.csv", "text,label\n", "a.csv has no examples in it"),
