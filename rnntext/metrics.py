@@ -370,9 +370,17 @@ def never_predicted(found: Mapping[str, Any]) -> list[str]:
 
 
 def is_span_tags(tags: Iterable[str]) -> bool:
-    """Return True if all tags are `O`, `B-...` or `I-...`, and not all are `O`."""
+    """Return True if all tags are `O`, `B-...` or `I-...`, or `B` and `I` without a type, and not
+    all are `O`."""
     distinct = set(tags) - {"O"}
-    return bool(distinct) and all(tag.startswith(("B-", "I-")) for tag in distinct)
+    return bool(distinct) and all(
+        tag in ("B", "I") or tag.startswith(("B-", "I-")) for tag in distinct
+    )
+
+
+def span_type(tag: str) -> str:
+    """Return the type of a BIO tag, `span` of one that has none."""
+    return tag.partition("-")[2] or "span"
 
 
 def spans(tags: Sequence[str]) -> list[Span]:
@@ -384,8 +392,8 @@ def spans(tags: Sequence[str]) -> list[Span]:
     found: list[Span] = []
     start, kind = 0, None
     for position, tag in enumerate((*tags, "O")):  # the last one closes what is open
-        prefix, _, tag_kind = tag.partition("-")
-        inside = tag_kind if prefix in ("B", "I") else None
+        prefix = tag.partition("-")[0]
+        inside = span_type(tag) if prefix in ("B", "I") else None
         if kind is not None and (prefix == "B" or inside != kind):
             found.append(Span(start, position, kind))
             kind = None

@@ -385,6 +385,7 @@ def test_macro_f1_of_many_labels() -> None:
         ("I-X I-X O I-X", [(0, 2, "X"), (3, 4, "X")]),  # I- starts a span after O
         ("B-X I-Y I-Y", [(0, 1, "X"), (1, 3, "Y")]),  # and after another type
         ("I-X B-Y I-X", [(0, 1, "X"), (1, 2, "Y"), (2, 3, "X")]),
+        ("B I O B B I", [(0, 2, "span"), (3, 4, "span"), (4, 6, "span")]),  # without a type
         ("B-X-1 I-X-1 I-X-2", [(0, 2, "X-1"), (2, 3, "X-2")]),  # a type may hold hyphens
     ],
 )
@@ -467,6 +468,13 @@ def test_tagging_metrics_of_spans() -> None:
     }
 
 
+def test_tagging_metrics_of_spans_without_a_type() -> None:
+    result = tagging_metrics([["B", "I", "O", "B"]], [["B", "O", "O", "B"]])
+    scores = {"precision": 1 / 2, "recall": 1 / 2, "f1": 1 / 2}
+    assert {name: result[name] for name in scores} == scores
+    assert result["per_label"] == {"span": {**scores, "support": 2}}
+
+
 def test_types_of_spans_are_in_the_order_of_the_alphabet() -> None:
     types = [f"{letter}X" for letter in "KCAMFBLDHJEGI"]
     gold, predicted = ([f"B-{name}" for name in part] for part in (types[:7], types[6:]))
@@ -502,7 +510,9 @@ def test_tagging_metrics_of_nothing_and_of_unequal_sentences() -> None:
 
 def test_is_span_tags() -> None:
     assert is_span_tags(["O", "B-PER", "I-PER"])
+    assert is_span_tags(["O", "B", "I"])
     assert not is_span_tags(["O"])
+    assert not is_span_tags(["B", "BAR"])
     assert not is_span_tags([])
     assert not is_span_tags(["B-PER", "NOUN"])
     assert not is_span_tags(["O", "S-PER"])

@@ -277,7 +277,7 @@ def _label_names(config: ModelConfig) -> tuple[str, ...]:
 
     if not metrics.is_span_tags(config.labels):
         return config.labels
-    return tuple(sorted({tag.partition("-")[2] for tag in config.labels if tag != "O"}))
+    return tuple(sorted({metrics.span_type(tag) for tag in config.labels if tag != "O"}))
 
 
 def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Ids]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from sys import intern
 
 from rnntext.errors import DataError, UsageError
-from rnntext.text.bio import span_scheme, to_bio
+from rnntext.text.bio import place_of_types, to_bio
 from rnntext.text.format_detection import CONLLU_WIDTH, detect_tagged_format, is_hub_or_parquet
 from rnntext.text.formats import DataOptions, read_data_line_blocks
 from rnntext.text.remote import read_remote
@@ -41,7 +41,7 @@ def read_tagged(paths: Sequence[str], options: DataOptions, stdin: int = 0) -> I
     """Yield the sentences of `paths` in order, span tags in BIO.
 
     All of `paths` is read into memory before the first sentence is yielded, because all tags
-    together decide whether they are span tags (see `bio.span_scheme`). `tag_column` is, for
+    together decide whether they are span tags (see `bio.place_of_types`). `tag_column` is, for
     CoNLL-U, one of CONLLU_COLUMNS (`upos` if unset) or a column number from 1; for CoNLL columns a
     number (the last if unset); for JSON Lines, Parquet and `hf:` a column name (`tags` if unset;
     the words are in `text_column`, `words` if unset). Raises UsageError for an invalid column and
@@ -49,28 +49,28 @@ def read_tagged(paths: Sequence[str], options: DataOptions, stdin: int = 0) -> I
     without a tag or a malformed line.
     """
     sentences = list(_read_sentences(paths, options, stdin))
-    scheme = span_scheme(sentence.tags for sentence in sentences)
-    yield from sentences if scheme is None else _in_bio(sentences)
+    place = place_of_types(sentence.tags for sentence in sentences)
+    yield from sentences if place is None else _in_bio(sentences, place)
 
 
 def tagged_reader(paths: Sequence[str], options: DataOptions) -> Callable[[], Iterator[Tagged]]:
     """Return a function that yields what `read_tagged` yields, but streams the sentences.
 
-    `paths` are read once here, to find the span scheme, and again on each call.
+    `paths` are read once here, to tell whether tags are span tags, and again on each call.
     """
-    scheme = span_scheme(sentence.tags for sentence in _read_sentences(paths, options))
+    place = place_of_types(sentence.tags for sentence in _read_sentences(paths, options))
 
     def read() -> Iterator[Tagged]:
         sentences = _read_sentences(paths, options)
-        return sentences if scheme is None else _in_bio(sentences)
+        return sentences if place is None else _in_bio(sentences, place)
 
     return read
 
 
-def _in_bio(sentences: Iterable[Tagged]) -> Iterator[Tagged]:
-    """Yield the sentences with their span tags converted to BIO."""
+def _in_bio(sentences: Iterable[Tagged], place: str) -> Iterator[Tagged]:
+    """Yield the sentences with their span tags converted to BIO; see `bio.place_of_types`."""
     for sentence in sentences:
-        yield replace(sentence, tags=to_bio(sentence.tags))
+        yield replace(sentence, tags=to_bio(sentence.tags, place))
 
 
 def _read_sentences(paths: Sequence[str], options: DataOptions, stdin: int = 0) -> Iterator[Tagged]:

@@ -29,6 +29,7 @@ ENCODER = EncoderConfig("lstm", 300, 4, 5, 1, False)
         ("lm", (), ()),
         ("classify", ("pos", "B-x"), ("pos", "B-x")),
         ("tag", ("NOUN", "O"), ("NOUN", "O")),
+        ("tag", ("B", "I", "O"), ("span",)),
         ("tag", ("O", "B-place-name", "I-place-name", "B-naïve"), ("naïve", "place-name")),
     ],
 )

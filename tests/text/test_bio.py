@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnntext.text.bio import span_scheme, to_bio
+from rnntext.text.bio import FIRST, LAST, NONE, place_of_types, to_bio
 
 # A sentence as its runs: a type and a length, None being no span.
 RUNS = st.lists(
@@ -36,7 +36,18 @@ def written(runs: list[tuple[str | None, int]], scheme: str) -> list[str]:
 @pytest.mark.parametrize("scheme", ["iob1", "bio", "bioes", "bilou"])
 @given(runs=RUNS)
 def test_every_scheme_becomes_the_same_bio(scheme: str, runs: list[tuple[str | None, int]]) -> None:
-    assert list(to_bio(written(runs, scheme))) == written(runs, "bio")
+    bio, tags = written(runs, "bio"), written(runs, scheme)
+    assert list(to_bio(tags)) == bio
+    turned = ["-".join(tag.split("-", 1)[::-1]) for tag in tags]
+    assert list(to_bio(turned, FIRST)) == bio
+
+
+@pytest.mark.parametrize("scheme", ["iob1", "bio", "bioes", "bilou"])
+@given(lengths=st.lists(st.tuples(st.booleans(), st.integers(1, 4)), max_size=7))
+def test_tags_without_a_type(scheme: str, lengths: list[tuple[bool, int]]) -> None:
+    runs = [("PER" if is_span else None, length) for is_span, length in lengths]
+    bare = [tag.removesuffix("-PER") for tag in written(runs, scheme)]
+    assert list(to_bio(bare, NONE)) == [t.removesuffix("-PER") for t in written(runs, "bio")]
 
 
 @pytest.mark.parametrize(
@@ -55,23 +66,30 @@ def test_spans_by_hand(tags: str, bio: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sentences", "scheme"),
+    ("sentences", "place"),
     [
-        (["B-X I-X O", "B-Y"], "bio"),
-        (["B-X I-X", "O I-Y"], "iob1"),
-        (["I-X I-Y"], "iob1"),
-        (["I-X", "B-X"], "iob1"),
-        (["B-X E-X O"], "bioes"),
-        (["S-X"], "bioes"),
-        (["B-X L-X"], "bilou"),
-        (["U-X O"], "bilou"),
+        (["B-X I-X O", "B-Y"], LAST),
+        (["B-X I-X", "O I-Y"], LAST),
+        (["S-X"], LAST),
+        (["B-X L-X U-Y"], LAST),
+        (["B-B I-B"], LAST),
+        (["X-B X-I O", "a-b-B"], FIRST),
+        (["X-I Y-S"], FIRST),
+        (["B I O", "B"], NONE),
+        (["I I O"], NONE),
+        (["B I E S O"], NONE),
         (["NOUN VERB"], None),
         (["B-X O", "NOUN"], None),
+        (["B-X I"], None),
+        (["X-B B-X"], None),
+        (["X-S O"], None),
+        (["S U O"], None),
+        (["B I X"], None),
         (["E-mail S-bar NN"], None),
         (["B- O"], None),
         (["O O", "O"], None),
         ([], None),
     ],
 )
-def test_the_scheme_is_told_over_the_whole(sentences: list[str], scheme: str | None) -> None:
-    assert span_scheme([tags.split() for tags in sentences]) == scheme
+def test_the_form_of_tags_is_told_over_the_whole(sentences: list[str], place: str | None) -> None:
+    assert place_of_types([tags.split() for tags in sentences]) == place

@@ -153,6 +153,22 @@ def test_span_tags_are_told_over_all_the_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "tags"),
+    [
+        ("x A-B\ny A-I\n\nz A-I\n", [("B-A", "I-A"), ("B-A",)]),
+        ("x I\ny I\n\nz O\nw B\nv E\n", [("B", "I"), ("O", "B", "I")]),
+    ],
+)
+def test_the_types_of_span_tags_stand_last_or_are_left_out(
+    content: str, tags: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text(content)
+    assert [sentence.tags for sentence in read_tagged([str(path)], DataOptions())] == tags
+    assert [s.tags for s in tagged_reader([str(path)], DataOptions())()] == tags
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.conllu", "1\ta\tb\n", "a.conllu, line 1 has 3 columns where CoNLL-U has 10"),

@@ -68,12 +68,12 @@ class ConditionalRandomField(nn.Module):
 
 def forbid_broken_spans(crf: ConditionalRandomField, labels: list[str]) -> None:
     """Forbid transitions that are invalid in BIO tagging: `I-X` may only follow `B-X` or `I-X`,
-    and may not start a sentence."""
+    and may not start a sentence. `labels` are span tags (`metrics.is_span_tags`)."""
     with torch.no_grad():
         for to, label in enumerate(labels):
-            if not label.startswith("I-"):
+            if not label.startswith("I"):
                 continue
             crf.start[to] = FORBIDDEN_SCORE
             for previous, previous_label in enumerate(labels):
-                if previous_label not in (label, "B-" + label[2:]):
+                if previous_label not in (label, "B" + label[1:]):
                     crf.transitions[previous, to] = FORBIDDEN_SCORE

@@ -52,9 +52,9 @@ class SentenceSchema(ExampleSchema[Tagged]):
     def label_set(self, seen: Iterable[str]) -> tuple[str, ...]:
         tags = set(seen)
         # Where only B-X or only I-X occurs in the data, the other one is a tag too.
-        types = {tag[2:] for tag in tags if tag.startswith(("B-", "I-"))}
-        if types and all(tag == "O" or tag[:2] in ("B-", "I-") for tag in tags):
-            tags |= {f"{prefix}-{kind}" for kind in types for prefix in "BI"} | {"O"}
+        if metrics.is_span_tags(tags):
+            types = {tag[1:] for tag in tags - {"O"}}
+            tags |= {f"{prefix}{kind}" for kind in types for prefix in "BI"} | {"O"}
         return tuple(sorted(tags))
 
     def encode(
@@ -94,7 +94,7 @@ class SentenceSchema(ExampleSchema[Tagged]):
 def _begin_spans(sentences: Sequence[TaggedIds], label_ids: Mapping[str, int]) -> None:
     """Replace I-X by B-X at the first word of each piece, in place: a span that was split
     continues there."""
-    b_of_i = {label_ids[t]: label_ids[f"B-{t[2:]}"] for t in label_ids if t.startswith("I-")}
+    b_of_i = {label_ids[t]: label_ids[f"B{t[1:]}"] for t in label_ids if t.startswith("I")}
     for sentence in sentences:
         first_tag = int(sentence.tags[0])
         sentence.tags[0] = b_of_i.get(first_tag, first_tag)

@@ -168,6 +168,15 @@ def test_broken_spans_have_probability_zero_and_valid_ones_are_renormalized() ->
     torch.testing.assert_close(likelihoods[legal].exp(), alone.softmax(0), rtol=1e-3, atol=1e-6)
 
 
+def test_a_span_without_a_type_begins_with_b() -> None:
+    labels = ["B", "I", "O"]
+    crf = ConditionalRandomField(3)
+    forbid_broken_spans(crf, labels)
+    forbidden = [(0, 0, 0), (0, 0, 0), (0, 1, 0)]  # from each label to each: I after O
+    assert crf.transitions.eq(FORBIDDEN_SCORE).int().tolist() == list(map(list, forbidden))
+    assert crf.start.eq(FORBIDDEN_SCORE).tolist() == [False, True, False]
+
+
 def test_without_spans_nothing_is_forbidden() -> None:
     crf = ConditionalRandomField(3)
     forbid_broken_spans(crf, ["ADJ", "B-x", "O"])

@@ -26,6 +26,7 @@ SENTENCES = [
         (["VERB", "ADJ", "NOUN"], ("ADJ", "NOUN", "VERB")),
         (["O", "I-x", "B-y"], ("B-x", "B-y", "I-x", "I-y", "O")),
         (["I-x"], ("B-x", "I-x", "O")),
+        (["B", "O"], ("B", "I", "O")),
         (["B-x", "VERB"], ("B-x", "VERB")),
     ],
 )
