@@ -6,7 +6,7 @@ Knows: which methods a model of each task has. Does not know: how they work, or 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -81,7 +81,7 @@ class Runtime:
 
     def classify(self, texts: Sequence[str]) -> list[Classification]:
         """Return the labels of each text with their probabilities."""
-        self._require("classify", texts)
+        texts = self._require("classify", texts)
         from rnntext.runtime.classifier import Classifier
 
         return Classifier(self._model).classify(texts)
@@ -89,7 +89,7 @@ class Runtime:
     def tag(self, texts: Sequence[str], *, pretokenized: bool = False) -> list[TaggedSentence]:
         """Return the words of each text, which is one sentence, with their tags. `pretokenized`:
         the words are separated by spaces."""
-        self._require("tag", texts)
+        texts = self._require("tag", texts)
         from rnntext.runtime.tagger import Tagger
 
         return Tagger(self._model).tag(texts, pretokenized=pretokenized)
@@ -111,7 +111,7 @@ class Runtime:
     ) -> list[Generation]:
         """Return `num_samples` continuations of each prompt, of at most `length` tokens. The same
         `seed` gives the same texts; None: a random seed."""
-        self._require("lm", prompts)
+        prompts = self._require("lm", prompts, "prompts")
         from rnntext.runtime.generate import GenerationOptions, generate
         from rnntext.runtime.language_model import LanguageModel
         from rnntext.runtime.sampling import SamplingOptions
@@ -124,7 +124,7 @@ class Runtime:
     def stream(self, prompt: str = "", options: GenerationOptions | None = None) -> Iterator[str]:
         """Yield a continuation in pieces, each as soon as its characters are complete. `options`:
         None means the defaults of `generate`."""
-        self._require("lm", (prompt,))
+        self._require("lm", (prompt,), "prompt")
         from rnntext.runtime.generate import GenerationOptions, stream
         from rnntext.runtime.language_model import LanguageModel
         from rnntext.runtime.sampling import SamplingOptions
@@ -140,7 +140,7 @@ class Runtime:
     ) -> list[Predictions]:
         """Return the most probable next words of each text; with `complete` only words that begin
         with the letters at the end of the text."""
-        self._require("lm", texts)
+        texts = self._require("lm", texts)
         from rnntext.runtime.language_model import LanguageModel
         from rnntext.runtime.predict import Predictor
 
@@ -152,33 +152,44 @@ class Runtime:
     ) -> list[LineScore]:
         """Return the surprisal of each text, with `words` also of each of its words. `carry`: the
         hidden state is carried from one text to the next."""
-        self._require("lm", texts)
+        texts = self._require("lm", texts)
         from rnntext.runtime.language_model import LanguageModel
         from rnntext.runtime.score import Scorer
 
         model = LanguageModel(self._intra_op_model if carry else self._model)
         return Scorer(model, carry=carry).score(texts, words=words)
 
-    def embed(self, texts: Sequence[str], *, pool: str = "mean") -> NDArray[Any]:
+    def embed(self, texts: Iterable[str], *, pool: str = "mean") -> NDArray[Any]:
         """Return the vector of each text, (N, D) in float32: the hidden states of the last layer at
         its tokens, pooled by `pool`, one of mean, max and last. A model of any task has them."""
-        _refuse_single_text(texts)
         from rnntext.runtime.embed import Embedder
 
-        return Embedder(self._model, self._threads, pool).embed(texts)
+        return Embedder(self._model, self._threads, pool).embed(_checked(texts))
 
-    def _require(self, task: str, texts: Sequence[str]) -> None:
-        _refuse_single_text(texts)
+    def _require(self, task: str, texts: Iterable[str], name: str = "texts") -> list[str]:
+        """Return the texts as a list. Raises UsageError for a model of another task, and TypeError,
+        which names its place, for what is no text."""
+        found = _checked(texts, name)
         if task != self.task:
             raise UsageError(
                 f"{self.directory} is a {TASKS[self.task].title}, "
                 f"and this needs a {TASKS[task].title}"
             )
+        return found
 
 
-def _refuse_single_text(texts: Sequence[str]) -> None:
+def _checked(texts: Iterable[str], name: str = "texts") -> list[str]:
     if isinstance(texts, str):
         raise TypeError("give a list of texts, not one text")
+    found = list(texts)
+    for place, text in enumerate(found):
+        if not isinstance(text, str):
+            kind = "" if text is None else f", of type {type(text).__name__}"
+            raise TypeError(
+                f"{name}[{place}] is {text!r:.60}{kind}, not a text: make it a string, or leave it "
+                "out"
+            )
+    return found
 
 
 def _load_again(directory: Path, threads: int | None, fingerprint: str) -> Runtime:

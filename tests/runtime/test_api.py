@@ -205,6 +205,32 @@ def test_a_method_of_another_task(task: str, models: dict[str, Runtime]) -> None
             next(model.stream("a"))
 
 
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (None, "[2] is None, not a text: make it a string, or leave it out"),
+        (7, "[2] is 7, of type int, not a text"),
+        (float("nan"), "[2] is nan, of type float, not a text"),
+        (b"a", "[2] is b'a', of type bytes, not a text"),
+        (["a" * 100], "[2] is ['" + "a" * 58 + ", of type list, not a text"),
+    ],
+)
+def test_what_is_no_text_is_named_by_its_place(
+    bad: object, message: str, models: dict[str, Runtime]
+) -> None:
+    for method, (task, options) in METHODS.items():
+        with pytest.raises(TypeError) as caught:
+            getattr(models[task], method)(["a", "", bad], **options)
+        name = "prompts" if method == "generate" else "texts"
+        assert str(caught.value).startswith(name + message)
+
+
+def test_texts_may_come_from_a_generator(models: dict[str, Runtime]) -> None:
+    texts = ["a", "b c"]
+    found = models["classify"].classify(text for text in texts)  # type: ignore[arg-type]
+    assert found == models["classify"].classify(texts)
+
+
 def test_options_that_cannot_be(models: dict[str, Runtime]) -> None:
     for options in ({"temperature": -1}, {"top_p": 2}, {"length": -1}, {"stop": [""]}):
         with pytest.raises(UsageError, match="--"):
