@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -132,10 +132,13 @@ def classify(
         excerpt.truncate(max(10, width - line.cell_len), overflow="ellipsis")
         return line.append_text(excerpt)
 
+    line: Callable[[Record, Any], str]
     if json:
         line = as_json
     else:
         line = output.terminal_formatter(styled) if output.on_terminal() else as_tsv
+    columns = 2 * most + with_text
+    line = output.with_errors(line, output.tsv_line([""] * columns), json=json)
     ranked = partial(classifier.stream, top_k=top_k if json else most)
     for batch, answers in prefetch(batches, ranked):
         lines = (line(r, answer) for r, answer in zip(batch, answers, strict=True))

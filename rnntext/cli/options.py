@@ -144,6 +144,15 @@ class RecordSource:
     encoding: Encoding = "utf-8"
     encoding_errors: EncodingErrors = "strict"
     max_line: MaxLine = arguments.DEFAULT_LONGEST_RECORD
+    on_error: Annotated[
+        str,
+        typer.Option(
+            "--on-error",
+            metavar="fail|null|skip",
+            help="A record that cannot be read: stop, answer it with empty columns, or leave it "
+            "out; exit 1 at the end.",
+        ),
+    ] = "fail"
 
     def batches(
         self, directory: Path | None = None, *, large: bool = False, quiet: bool = False
@@ -162,6 +171,7 @@ class RecordSource:
             self.encoding_errors,
             self.max_line,
             Dialect(self.delimiter, not self.no_header),
+            self.on_error,
         )
         if self.texts:
             if self.inputs:

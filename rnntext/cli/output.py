@@ -125,6 +125,26 @@ def answer_line(record: Record, answer: Mapping[str, Any]) -> str:
     return json_text({**kept, **_rounded(answer), "input": own}) + "\n"
 
 
+def with_errors(
+    line: Callable[[Record, Any], str], empty: str, *, json: bool
+) -> Callable[[Record, Any], str]:
+    """`line`, which formats the answer to a record, for records that could not be read too: these
+    become an object with the error and the number of the line; a remark on a terminal; or `empty`
+    columns."""
+
+    def styled(record: Record, width: int) -> Text:
+        from rich.text import Text
+
+        return Text(f"{record.error}", "red")
+
+    def failed(record: Record) -> str:
+        if json:
+            return json_line({"error": record.error, "line": record.line})
+        return terminal_formatter(styled)(record) if on_terminal() else empty
+
+    return lambda record, answer: failed(record) if record.error else line(record, answer)
+
+
 def tsv_line(fields: Iterable[str]) -> str:
     """Join fields with tabs. Tabs, line ends and control characters in a field become spaces."""
     return "\t".join(field.translate(ONE_LINE) for field in fields) + "\n"

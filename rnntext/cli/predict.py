@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -67,10 +67,12 @@ def predict(
     from rnntext.runtime.predict import Predictor
 
     predictor = Predictor.load(directory, threads)
+    line: Callable[[Record, Any], str]
     if json:
         line = _json
     else:
         line = output.terminal_formatter(_styled) if output.on_terminal() else _columns
+    line = output.with_errors(line, output.tsv_line([""] * 2 * top_k), json=json)
     for batch in batches:
         texts = [record.text for record in batch]
         answers = predictor.predict(texts, top_k=top_k, complete=complete)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -85,13 +85,15 @@ def score(
 
     scorer = Scorer.load(directory, threads, carry=state == "carry")
     styled = not json and output.on_terminal()
-    line: Callable[[Record, LineScore], str]
+    line: Callable[[Record, Any], str]
     if json:
         line = partial(_json, words=words)
     elif styled:
         line = output.terminal_formatter(_styled)
     else:
         line = _words if words else partial(_columns, with_text=with_text)
+    empty = "" if words else output.tsv_line([""] * (3 + with_text))
+    line = output.with_errors(line, empty, json=json)
     separator = "\n" if words and not styled and not json else ""
     before = output.terminal_formatter(_heading)() if styled else ""  # what is printed next
     last: int | None = None
@@ -102,12 +104,13 @@ def score(
                 scorer.restart()
             last = source_number
             # A terminal colours each word by its surprisal.
-            scores = scorer.score([record.text for record in records], words=words or styled)
-            pairs = zip(records, scores, strict=True)
+            texts = [record.text for record in records if record.error is None]
+            scores = iter(scorer.score(texts, words=words or styled))
+            answers = [(r, None if r.error is not None else next(scores)) for r in records]
             lines = [
                 line(record, answer)
-                for record, answer in pairs
-                if above is None or answer.bits / answer.tokens > above
+                for record, answer in answers
+                if above is None or answer is None or answer.bits / answer.tokens > above
             ]
             if lines:
                 yield before + separator.join(lines)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -54,16 +54,15 @@ def tag(
     from rnntext.text.records import prefetch
 
     tagger = Tagger.load(directory, threads)
-    styled = output.terminal_formatter(_styled) if output.on_terminal() else None
+    line: Callable[[Record, Any], str]
+    if json:
+        line = _json
+    else:
+        line = output.terminal_formatter(_styled) if output.on_terminal() else _columns
+    line = output.with_errors(line, "\n", json=json)
     begin = partial(tagger.stream, pretokenized=pretokenized)
-    lines: Iterable[str]
     for batch, sentences in prefetch(batches, begin):
-        if json:
-            lines = (_json(r, answer) for r, answer in zip(batch, sentences, strict=True))
-        elif styled is not None:
-            lines = map(styled, sentences)
-        else:
-            lines = (line for sentence in sentences for line in _columns(sentence))
+        lines = (line(record, answer) for record, answer in zip(batch, sentences, strict=True))
         yield from output.in_chunks(lines)
 
 
@@ -79,12 +78,12 @@ def _json(record: Record, sentence: TaggedSentence) -> str:
     )
 
 
-def _columns(sentence: TaggedSentence) -> Iterator[str]:
-    yield from map(output.tsv_line, zip(sentence.words, sentence.tags, strict=True))
-    yield "\n"
+def _columns(record: Record, sentence: TaggedSentence) -> str:
+    lines = map(output.tsv_line, zip(sentence.words, sentence.tags, strict=True))
+    return "".join([*lines, "\n"])
 
 
-def _styled(sentence: TaggedSentence, width: int) -> Text:
+def _styled(record: Record, sentence: TaggedSentence, width: int) -> Text:
     from rich.text import Text
 
     line = Text()

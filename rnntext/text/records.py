@@ -11,22 +11,26 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from rnntext.arguments import DEFAULT_LONGEST_RECORD
+from rnntext.config import one_of
 from rnntext.errors import DataError, UsageError
+from rnntext.text.controls import json_text
 from rnntext.text.format_detection import table_format_of_content, table_format_of_extension
 from rnntext.text.source import (
     STDIN,
     Decoding,
     file_text,
     for_message,
+    not_text,
     peek_lines,
     read_line_blocks,
     source_name,
 )
-from rnntext.text.tables import PLAIN, Dialect, may_have_column, read_rows, text_field
+from rnntext.text.tables import PLAIN, Dialect, Row, may_have_column, read_rows, text_field
 
 Results = TypeVar("Results")
 
 RECORD_KINDS = ("line", "file")
+ON_ERROR = ("fail", "null", "skip")
 BATCH_RECORDS = 1024
 BATCH_CHARACTERS = 1 << 20
 # A large batch has more lines of similar length to bucket together.
@@ -35,12 +39,14 @@ LARGE_BATCH_RECORDS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An input text, and the fields of its row if it comes from a table."""
+    """An input text, and the fields of its row if it comes from a table; or what is wrong."""
 
     text: str
     row: dict[str, object] | None = None
     source: int = 0  # index of the input file
     column: str | None = field(default=None, compare=False)  # of the row, that holds the text
+    error: str | None = None  # set: the record could not be read, and its text is empty
+    line: int = field(default=0, compare=False)  # of such a record: its first line
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +59,24 @@ class InputOptions:
     encoding_errors: str = "strict"  # or "replace": U+FFFD for an undecodable byte
     max_line: int = DEFAULT_LONGEST_RECORD  # characters of a line, or of a file that is one record
     dialect: Dialect = PLAIN  # of tables
+    # What becomes of a record that cannot be read: an error, a record with its error, or nothing.
+    on_error: str = "fail"
 
     def __post_init__(self) -> None:
         if self.record not in RECORD_KINDS:
             raise UsageError(f"--record {self.record}: choose one of {', '.join(RECORD_KINDS)}")
         if self.record == "file" and self.text_column is not None:
             raise UsageError("--record file and --text-column cannot go together")
+        one_of("--on-error", self.on_error, ON_ERROR)
         _ = self.decoding
 
     @property
     def decoding(self) -> Decoding:
-        return Decoding(self.encoding, self.encoding_errors, self.max_line)
+        return Decoding(self.encoding, self.encoding_errors, self.max_line, keep_bad=self.keeps_bad)
+
+    @property
+    def keeps_bad(self) -> bool:
+        return self.on_error != "fail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +105,20 @@ def read_records(
     the file descriptor `stdin`. Every line is a record, empty lines included. With `record="file"`
     line ends become LF and exactly one final LF is dropped. `trained`: how a path with the
     extension of a table is read where no column is named; without it, by lines. Raises DataError
-    for a source that cannot be read, after yielding the records before the error.
+    for a source that cannot be read, after yielding the records before the error; and after
+    all records, where `on_error` let some pass that cannot be read.
     """
     max_records = LARGE_BATCH_RECORDS if large else BATCH_RECORDS
     batch: list[Record] = []
     characters = 0
+    errors: list[str] = []  # the first
+    failed = 0
     try:
         for record in _read_all(paths or (STDIN,), options, stdin, trained):
-            if record is not None:
+            if record is not None and record.error is not None:
+                failed += 1
+                errors = errors or [record.error]
+            if record is not None and (record.error is None or options.on_error == "null"):
                 batch.append(record)
                 characters += len(record.text)
             may_block = record is None
@@ -116,6 +135,9 @@ def read_records(
         raise
     if batch:
         yield batch
+    if errors:
+        count = "1 record" if failed == 1 else f"{failed:,} records"
+        raise DataError(f"{count} could not be read; the first: {errors[0]}")
 
 
 def prefetch(
@@ -154,18 +176,29 @@ def _read_all(
             if head:
                 column = _trained_column(path, head[0], table_format, dialect, trained)
         if column is not None:
-            errors = options.encoding_errors
-            yield from _read_table(number, path, blocks, column, dialect, errors)
+            yield from _read_table(number, path, blocks, column, dialect, options)
         elif options.record == "file":
             yield None
             name, most = source_name(path), options.max_line
-            yield Record(file_text(blocks, name, most), source=number)
+            yield _record(file_text(blocks, name, most), number, name, 1, options)
         else:
+            line_number = 0
+            name = source_name(path)
             for block in blocks:
                 if not block:
                     yield None
                 for line in block:
-                    yield Record(line, source=number)
+                    line_number += 1
+                    yield _record(line, number, name, line_number, options)
+
+
+def _record(text: str, source: int, name: str, line: int, options: InputOptions) -> Record:
+    """A line, or a file, as a record."""
+    if options.keeps_bad:
+        error = not_text(text, f"{name}, line {line}", options.encoding)
+        if error is not None:
+            return Record("", source=source, error=error, line=line)
+    return Record(text, source=source)
 
 
 def _trained_column(
@@ -193,7 +226,7 @@ def _read_table(
     blocks: Iterator[list[str]],
     column: str,
     dialect: Dialect,
-    errors: str,
+    options: InputOptions,
 ) -> Iterator[Record | None]:
     name = source_name(path)
     table_format = table_format_of_extension(path)
@@ -202,8 +235,34 @@ def _read_table(
         head, blocks = peek_lines(blocks, 1)
         table_format = table_format_of_content(head)
     columns = {column: "--text-column"}
-    for row in read_rows(blocks, table_format, name, columns, errors, dialect=dialect):
+    rows = read_rows(
+        blocks,
+        table_format,
+        name,
+        columns,
+        options.encoding_errors,
+        dialect=dialect,
+        keep_bad=options.keeps_bad,
+    )
+    for row in rows:
         if row is None:
             yield None
-        else:
-            yield Record(text_field(row, column, name), row.fields, number, column)
+            continue
+        error = row.error
+        try:
+            if options.keeps_bad and error is None:
+                error = not_text(_contents(row), f"{name}, line {row.line}", options.encoding)
+            if error is None:
+                yield Record(text_field(row, column, name), row.fields, number, column)
+        except DataError as found:
+            if not options.keeps_bad:
+                raise
+            error = str(found)
+        if error is not None:
+            yield Record("", None, number, column, error, row.line)
+
+
+def _contents(row: Row) -> str:
+    """The names and values of a row as one text."""
+    values = (v if isinstance(v, str) else json_text(v) for v in row.fields.values())
+    return "\n".join([*row.fields, *values])

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import select
 import stat
 import zlib
@@ -42,6 +43,9 @@ class Decoding:
     # Characters of the longest line. A line is held in memory until it ends, and what was written
     # to a pipe by mistake may never end one.
     max_line: int = DEFAULT_LONGEST_LINE
+    # Bytes that cannot be decoded become lone surrogates, and a NUL stays, so that the reader can
+    # refuse their line alone; see `not_text`.
+    keep_bad: bool = False
 
     def __post_init__(self) -> None:
         if self.errors not in ENCODING_ERRORS:
@@ -68,6 +72,20 @@ class Decoding:
     def wide(self) -> bool:
         """Return True if text in this encoding normally contains NUL bytes (UTF-16, UTF-32)."""
         return self.codec.startswith(("utf-16", "utf-32"))
+
+
+_NOT_TEXT = re.compile("[\0\udc80-\udcff]")
+
+
+def not_text(text: str, where: str, encoding: str) -> str | None:
+    """Return what is wrong with `text` that was decoded with `keep_bad`; None if nothing is."""
+    found = _NOT_TEXT.search(text)
+    if found is None:
+        return None
+    if found[0] == "\0":
+        return f"{where} has a NUL, which is not text"
+    shown = "UTF-8" if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig") else encoding
+    return f"{where} has a byte (0x{ord(found[0]) & 0xFF:02X}) that is not {shown}"
 
 
 def for_message(text: str) -> str:
@@ -265,7 +283,9 @@ class _LineDecoder:
     def __init__(self, name: str, decoding: Decoding) -> None:
         self._name = name
         self._decoding = decoding
-        self._decoder = codecs.getincrementaldecoder(decoding.codec)(decoding.errors)
+        self._keep_bad = decoding.keep_bad and decoding.errors == "strict"
+        errors = "surrogateescape" if self._keep_bad else decoding.errors
+        self._decoder = codecs.getincrementaldecoder(decoding.codec)(errors)
         self._offset = 0  # bytes decoded so far
         self._line = 1  # number of the current line
         self._line_pieces: list[str] = []  # the current, unfinished line: one piece per read
@@ -273,7 +293,8 @@ class _LineDecoder:
         self._at_start = True
 
     def feed(self, data: bytes, *, final: bool = False) -> Iterator[list[str]]:
-        if not self._decoding.wide and b"\0" in data[: max(0, BINARY_BYTES - self._offset)]:
+        checks_nul = not (self._decoding.wide or self._keep_bad)
+        if checks_nul and b"\0" in data[: max(0, BINARY_BYTES - self._offset)]:
             raise self._binary_error(data)
         state = self._decoder.getstate()
         pending = len(state[0])  # bytes of a character that is still incomplete
@@ -290,7 +311,7 @@ class _LineDecoder:
                 " name the file's encoding with --encoding"
             ) from error
         self._offset += len(data)
-        nul = text.find("\0")
+        nul = -1 if self._keep_bad else text.find("\0")
         if nul >= 0 and self._decoding.errors == "strict":
             yield from self._split(text[:nul])
             raise DataError(

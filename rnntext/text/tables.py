@@ -47,10 +47,12 @@ PLAIN = Dialect()
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: the number of its first line, and its fields by column, in file order."""
+    """One row: the number of its first line, and its fields by column, in file order; or what is
+    wrong with it."""
 
     line: int
     fields: dict[str, object]
+    error: str | None = None
 
 
 def read_rows(
@@ -62,6 +64,7 @@ def read_rows(
     *,
     truncated: bool = False,
     dialect: Dialect = PLAIN,
+    keep_bad: bool = False,
 ) -> Iterator[Row | None]:
     """Yield the rows of a table in `csv`, `tsv` or `jsonl`, and None if the next read may block.
     What is one JSON array of objects is read as its rows, whatever lines it is written in.
@@ -69,11 +72,31 @@ def read_rows(
     `columns` maps each required column to the option that names it; all other columns are
     optional. CSV follows RFC 4180, and every line end inside a field becomes LF; TSV has no
     quoting. Raises DataError with the file `name` and line number for a row that is malformed
-    or lacks a column, after yielding the rows before it. A `truncated` table may end inside a
+    or lacks a column, after yielding the rows before it. With `keep_bad` such a row is yielded with
+    its error, as far as it is told where the next one begins. A `truncated` table may end inside a
     row, which is dropped.
     """
     if table_format == "jsonl":
-        return _read_json(blocks, name, columns, errors, truncated=truncated)
+        read = _read_json(blocks, name, columns, errors, truncated=truncated)
+    else:
+        read = _read_table(blocks, table_format, name, columns, dialect, truncated=truncated)
+    for row in read:
+        if row is not None and row.error is not None and not keep_bad:
+            raise DataError(row.error)
+        yield row
+
+
+def _read_table(
+    blocks: Iterable[list[str]],
+    table_format: str,
+    name: str,
+    columns: Mapping[str, str],
+    dialect: Dialect,
+    *,
+    truncated: bool,
+) -> Iterator[Row | None]:
+    """Yield the rows of a CSV or TSV table."""
+    records: Iterator[tuple[int, list[str] | DataError] | None]
     if table_format == "csv":
         delimiter = dialect.delimiter or ","
         records = _split_csv(blocks, name, delimiter, truncated=truncated)
@@ -140,7 +163,7 @@ def missing_column(
 
 
 def _read_records(
-    records: Iterable[tuple[int, list[str]] | None],
+    records: Iterable[tuple[int, list[str] | DataError] | None],
     name: str,
     columns: Mapping[str, str],
     dialect: Dialect,
@@ -152,6 +175,11 @@ def _read_records(
             yield None
             continue
         line, fields = record
+        if isinstance(fields, DataError):
+            if header is None:
+                raise fields
+            yield Row(line, {}, str(fields))
+            continue
         if header is None:
             header = fields
             if not dialect.header:
@@ -167,9 +195,11 @@ def _read_records(
         if len(fields) == len(header):
             yield Row(line, dict(zip(header, fields, strict=True)))
         elif fields != [""]:
-            raise DataError(
+            yield Row(
+                line,
+                {},
                 f"{name}, line {line} has {len(fields)} fields where the header has {len(header)}: "
-                "correct the line, or the header"
+                "correct the line, or the header",
             )
 
 
@@ -181,7 +211,7 @@ def _delimiter_hint(header: list[str]) -> str:
 
 def _split_tsv(
     blocks: Iterable[list[str]], delimiter: str
-) -> Iterator[tuple[int, list[str]] | None]:
+) -> Iterator[tuple[int, list[str] | DataError] | None]:
     number = 0
     for block in blocks:
         if not block:
@@ -193,7 +223,7 @@ def _split_tsv(
 
 def _split_csv(
     blocks: Iterable[list[str]], name: str, delimiter: str, *, truncated: bool
-) -> Iterator[tuple[int, list[str]] | None]:
+) -> Iterator[tuple[int, list[str] | DataError] | None]:
     csv.field_size_limit(_FIELD_SIZE_LIMIT)
     number = 0
     record: list[str] = []
@@ -208,7 +238,10 @@ def _split_csv(
                 in_quotes = _ends_in_quotes(line, delimiter, in_quotes)
             if not in_quotes:
                 first = number - len(record) + 1
-                yield first, _parse_csv(record, f"{name}, line {first}", delimiter)
+                try:
+                    yield first, _parse_csv(record, f"{name}, line {first}", delimiter)
+                except DataError as error:
+                    yield first, error
                 record = []
     if record and not truncated:
         raise DataError(
@@ -329,8 +362,11 @@ def _read_array(
                 if isinstance(error, json.JSONDecodeError) and not text[error.pos :].strip():
                     break
                 raise DataError(f"{where} is not JSON ({error}): correct it") from error
-            fields = _checked_object(value, text[at:end], where, columns, errors)
-            yield Row(line, fields)
+            try:
+                row = Row(line, _checked_object(value, text[at:end], where, columns, errors))
+            except DataError as error:
+                row = Row(line, {}, str(error))
+            yield row
             line += text.count("\n", at, end)
             at, place = end, "after"
     if place != "end" and not truncated:
@@ -349,7 +385,11 @@ def _read_objects(
             if not line.strip():
                 continue
             where = f"{name}, line {number}"
-            yield Row(number, _parse_object(line, where, columns, errors))
+            try:
+                row = Row(number, _parse_object(line, where, columns, errors))
+            except DataError as error:
+                row = Row(number, {}, str(error))
+            yield row
 
 
 def _parse_object(

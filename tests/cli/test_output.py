@@ -16,7 +16,9 @@ from rnntext.cli.output import (
     print_stderr,
     shown,
     terminal_formatter,
+    with_errors,
 )
+from rnntext.text.records import Record
 from tests.cli.screens import screen
 
 HOSTILE = "a\x1b[2J\x9b31m\n│ b\r\u2028c\x07"
@@ -59,6 +61,21 @@ def test_no_part_of_an_answer_leaves_its_line_or_drives_the_terminal(
     line = terminal_formatter(compose)(HOSTILE)
     assert line == "\x1b[1ma [2J 31m │ b c\x1b[0m\x1b[36m/X\x1b[0m\n"
     assert terminal.getvalue() == ""
+
+
+def test_a_record_that_could_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def line(record: Record, answer: str) -> str:
+        return f"{record.text} {answer}\n"
+
+    bad = Record("", error="line 2 is\tnot JSON", line=2)
+    tsv = with_errors(line, "\t\n", json=False)
+    assert tsv(Record("a"), "b") == "a b\n"
+    assert tsv(bad, "b") == "\t\n"
+    json_form = with_errors(line, "\t\n", json=True)(bad, None)
+    assert json_form == '{"error": "line 2 is\\tnot JSON", "line": 2}\n'
+    screen(monkeypatch)
+    styled = with_errors(line, "\t\n", json=False)(bad, None)
+    assert styled == "\x1b[31mline 2 is not JSON\x1b[0m\n"
 
 
 def test_a_table_has_a_row_for_each_label_whatever_is_in_it(

@@ -211,6 +211,44 @@ def test_a_table_has_an_answer_a_row_though_no_column_is_named(
     assert found.err.startswith(remark) if not options else not found.err
 
 
+@pytest.mark.parametrize(
+    ("command", "empty"),
+    [
+        (("classify", "-k", "2", "--with-text"), "\t\t\t\t\n"),
+        (("tag",), "\n"),
+        (("score", "--with-text", "--state", "carry"), "\t\t\t\n"),
+        (("predict", "-k", "2"), "\t\t\t\n"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_answered_or_left_out(
+    command: tuple[str, ...],
+    empty: str,
+    run: Shell,
+    lm: Path,
+    classifier: Path,
+    tagger: Path,
+) -> None:
+    model = {"classify": classifier, "tag": tagger}.get(command[0], lm)
+    args = (*command, "-m", model, *ONE, "--text-column", "x")
+    good = [b'{"x": "a b"}\n', b'{"x": "c"}\n']
+    bad = b'{"x": \n'
+    stdin = bad.join(good)
+    alone = [run(*args, stdin=good[0]).done(), run(*args, stdin=b"".join(good)).done()]
+    parts = alone[0].text, alone[1].text.removeprefix(alone[0].text)
+    error = "rnntext: 1 record could not be read; the first: standard input, line 2 is not JSON"
+    found = run(*args, "--on-error", "skip", stdin=stdin)
+    assert found.failed(1, error).text == alone[1].text
+    found = run(*args, "--on-error", "null", stdin=stdin)
+    assert found.failed(1, error).text == parts[0] + empty + parts[1]
+    one, wrong, two = run(*args, "--on-error", "null", "--json", stdin=stdin).failed(1).objects
+    assert list(wrong) == ["error", "line"]
+    assert wrong["line"] == 2
+    assert wrong["error"].startswith("standard input, line 2 is not JSON")
+    assert [one, two] == run(*args, "--json", stdin=b"".join(good)).done().objects
+    found = run(*args, stdin=stdin)
+    assert found.failed(1, "standard input, line 2 is not JSON").text == parts[0]
+
+
 def test_columns_of_classify(run: Shell, classifier: Path) -> None:
     args = ("classify", "-m", classifier, *ONE)
     text = "a\ttab, a\u2028line and\r\n[more]"

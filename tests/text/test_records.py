@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -287,6 +289,7 @@ def test_a_missing_column_lists_those_there(tmp_path: Path) -> None:
     [
         ({"record": "word"}, "--record word"),
         ({"record": "file", "text_column": "text"}, "--record file and --text-column"),
+        ({"on_error": "ignore"}, "--on-error is one of fail, null, skip"),
         ({"encoding": "klingon"}, "--encoding klingon"),
         ({"encoding_errors": "ignore"}, "--encoding-errors ignore"),
     ],
@@ -351,3 +354,95 @@ def test_a_table_has_the_delimiter_of_the_training_data_or_the_one_given(tmp_pat
         path.write_text(lines)
         (batch,) = read_records([str(path)], options, trained=trained)
         assert [record.text for record in batch] == ["a", "b"]
+
+
+def answered(paths: list[str], stdin: int = 0, **options: Any) -> tuple[list[Record], str]:
+    """The records that were read, and the error at the end."""
+    batches = read_records(paths, InputOptions(**options), stdin)
+    found: list[Record] = []
+    with pytest.raises(DataError) as caught:
+        found.extend(record for batch in batches for record in batch)
+    return found, str(caught.value)
+
+
+BAD_LINES = b"a\ncaf\xe9\n\nb\0\nna\xc3\xafve\n"
+BAD_ROWS = {
+    "a.jsonl": (
+        b'{"x": "a"}\n{"x": \n{"y": "b"}\n{"x": 7}\n{"x": "\xe9"}\n[1]\n{"x": "c"}\n',
+        {2: "is not JSON", 3: "has no column 'x'", 4: "is not a string", 5: "a byte (0xE9) that is",
+         6: "is not a JSON object"},
+    ),
+    "b.csv": (
+        b'n,x\n1,a\n2\n3,b"c\n4,"d"e\n5,\xff\n\xfe,f\n6,b\0\n7,c\n',
+        {3: "has 1 fields where", 5: "is not CSV", 6: "a byte (0xFF)", 7: "a byte (0xFE)",
+         8: "has a NUL"},
+    ),
+    "c.tsv": (b"n\tx\n1\ta\n2\n3\tb\tc\n4\tc\n", {3: "has 1 fields", 4: "has 3 fields"}),
+    "d.json": (
+        b'[{"x": "a"},\n{"y": 1},\n{"x": null},\n7, {"x": "c"}]\n',
+        {2: "has no column 'x'", 3: "is not a string", 4: "is not a JSON object"},
+    ),
+}  # fmt: skip
+
+
+def test_a_line_that_is_no_text_does_not_end_the_input() -> None:
+    stdin = piped(BAD_LINES)
+    found, error = answered(["-"], stdin, on_error="null")
+    os.close(stdin)
+    byte = "standard input, line 2 has a byte (0xE9) that is not UTF-8"
+    nul = "standard input, line 4 has a NUL, which is not text"
+    bad = [Record("", error=byte), Record("", error=nul)]
+    assert found == [Record("a"), bad[0], Record(""), bad[1], Record("naïve")]
+    assert [record.line for record in found] == [0, 2, 0, 4, 0]
+    assert error == f"2 records could not be read; the first: {byte}"
+
+
+@pytest.mark.parametrize("name", BAD_ROWS)
+def test_a_row_that_cannot_be_read_does_not_end_the_table(name: str, tmp_path: Path) -> None:
+    content, wrong = BAD_ROWS[name]
+    (tmp_path / name).write_bytes(content)
+    path = str(tmp_path / name)
+    found, error = answered([path], on_error="null", text_column="x")
+    good = [record for record in found if record.error is None]
+    assert {record.text for record in good} >= {"a", "c"}
+    bad = [record for record in found if record.error is not None]
+    assert [record.line for record in bad] == list(wrong)
+    for record, reason in zip(bad, wrong.values(), strict=True):
+        assert f"{path}, line {record.line}" in str(record.error)
+        assert reason in str(record.error)
+    assert error.startswith(f"{len(wrong)} records could not be read; the first: {path}, line ")
+    assert answered([path], on_error="skip", text_column="x") == (good, error)
+    # Without the option one of them ends the input.
+    with pytest.raises(DataError, match=re.escape(path)):
+        read([path], InputOptions(text_column="x"))
+
+
+def test_a_file_that_is_no_text_and_what_cannot_be_passed_over(tmp_path: Path) -> None:
+    one, two = tmp_path / "a.txt", tmp_path / "b.txt"
+    one.write_bytes(b"a\n\xe9\n")
+    two.write_text("b\n")
+    found, error = answered([str(one), str(two)], on_error="null", record="file")
+    assert [record.text for record in found] == ["", "b"]
+    assert error.startswith(f"1 record could not be read; the first: {one}, line 1 has a byte")
+    # Bytes that are replaced are text; a file that is not there is no record.
+    options = InputOptions(on_error="null", encoding_errors="replace")
+    assert read([str(one)], options) == [Record("a"), Record("\ufffd")]
+    found, error = answered([str(two), str(tmp_path / "none")], on_error="skip")
+    assert (found, "none cannot be read" in error) == ([Record("b")], True)
+    two.write_text("y\nb\n")
+    found, error = answered([str(two)], on_error="skip", text_column="x")
+    assert (found, "has no column 'x'" in error) == ([], True)
+
+
+def test_a_broken_row_of_a_pipe_is_answered_while_the_pipe_stays_open() -> None:
+    reader, writer = os.pipe()
+    options = InputOptions(text_column="x", on_error="null")
+    batches = read_records(["-"], options, reader)
+    for line, text in ((b'{"x": "a"}', "a"), (b"{", ""), (b'{"x": "b"}', "b")):
+        os.write(writer, line + b"\n")
+        (record,) = next(batches)
+        assert (record.text, record.error is None) == (text, bool(text))
+    os.close(writer)
+    with pytest.raises(DataError, match=r"^1 record could not be read"):
+        list(batches)
+    os.close(reader)
