@@ -25,7 +25,7 @@ from rnntext.text.source import (
     read_line_blocks,
     source_name,
 )
-from rnntext.text.tables import PLAIN, Dialect, Row, may_have_column, read_rows, text_field
+from rnntext.text.tables import PLAIN, Dialect, Row, check_column, read_rows, text_field
 
 Results = TypeVar("Results")
 
@@ -207,17 +207,21 @@ def _trained_column(
     """Return the column of the texts of a table with this `first` line; None if it is read line by
     line."""
     name, column = source_name(path), trained.column
-    if column is not None and may_have_column(first, table_format, column, dialect):
+    if column is None:
         trained.remark(
-            f"{name} is read by its column {for_message(column)!r}, as the model's training data "
-            "were: --record line reads its lines"
+            f"{name} is read line by line: name the column of its texts with --text-column"
         )
-        return column
-    lacks = "" if column is None else f" has no column {for_message(column)!r} and"
+        return None
+    try:
+        check_column(first, table_format, name, column, dialect)
+    except DataError as error:
+        trained.remark(f"{error}; until then it is read line by line")
+        return None
     trained.remark(
-        f"{name}{lacks} is read line by line: name the column of its texts with --text-column"
+        f"{name} is read by its column {for_message(column)!r}, as the model's training data were: "
+        "--record line reads its lines"
     )
-    return None
+    return column
 
 
 def _read_table(

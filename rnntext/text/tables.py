@@ -105,16 +105,14 @@ def _read_table(
     return _read_records(records, name, columns, dialect)
 
 
-def may_have_column(first: str, table_format: str, column: str, dialect: Dialect = PLAIN) -> bool:
-    """Return False if the `first` line of a table tells that it has no such column, or that it is
-    no table of this format."""
-    rows = read_rows([[first]], table_format, "", {column: ""}, truncated=True, dialect=dialect)
-    try:
-        for _ in rows:
-            pass
-    except DataError:
-        return False
-    return True
+def check_column(
+    first: str, table_format: str, name: str, column: str, dialect: Dialect = PLAIN
+) -> None:
+    """Raise DataError if the `first` line of a table tells that it has no such column, or that it
+    is no table of this format."""
+    columns = {column: "--text-column"}
+    for _ in read_rows([[first]], table_format, name, columns, truncated=True, dialect=dialect):
+        pass
 
 
 def text_field(row: Row, column: str, name: str) -> str:

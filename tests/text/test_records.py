@@ -334,8 +334,9 @@ def test_a_table_is_read_like_those_of_the_training_data(
     else:
         assert found == [Record(line) for line in lines]
         assert remark.startswith(str(path))
-        assert "is read line by line: name the column of its texts with --text-column" in remark
-        assert ("has no column 'text'" in remark) == (column == "text")
+        assert "is read line by line" in remark
+        assert "--text-column" in remark
+        assert ("has no column 'text'; it has: id, body" in remark) == (column == "text")
     # A column that is named, another name, and an empty file are as they were.
     said.clear()
     assert of(InputOptions(text_column="body"), [str(path)]) == READ
