@@ -115,13 +115,14 @@ def read_records(
     failed = 0
     try:
         for record in _read_all(paths or (STDIN,), options, stdin, trained):
-            if record is not None and record.error is not None:
-                failed += 1
-                errors = errors or [record.error]
-            if record is not None and (record.error is None or options.on_error == "null"):
-                batch.append(record)
-                characters += len(record.text)
             may_block = record is None
+            if record is not None:
+                if record.error is not None:
+                    failed += 1
+                    errors = errors or [record.error]
+                if record.error is None or options.on_error == "null":
+                    batch.append(record)
+                    characters += len(record.text)
             full = len(batch) >= max_records or characters >= BATCH_CHARACTERS
             if batch and (may_block or full):
                 yield batch
@@ -180,25 +181,28 @@ def _read_all(
         elif options.record == "file":
             yield None
             name, most = source_name(path), options.max_line
-            yield _record(file_text(blocks, name, most), number, name, 1, options)
+            yield _checked(file_text(blocks, name, most), number, name, 1, options)
         else:
             line_number = 0
             name = source_name(path)
             for block in blocks:
                 if not block:
                     yield None
-                for line in block:
-                    line_number += 1
-                    yield _record(line, number, name, line_number, options)
+                if options.keeps_bad:
+                    for line in block:
+                        line_number += 1
+                        yield _checked(line, number, name, line_number, options)
+                else:
+                    for line in block:
+                        yield Record(line, None, number)
 
 
-def _record(text: str, source: int, name: str, line: int, options: InputOptions) -> Record:
-    """A line, or a file, as a record."""
-    if options.keeps_bad:
-        error = not_text(text, f"{name}, line {line}", options.encoding)
-        if error is not None:
-            return Record("", source=source, error=error, line=line)
-    return Record(text, source=source)
+def _checked(text: str, source: int, name: str, line: int, options: InputOptions) -> Record:
+    """A line, or a file, as a record, which has an error if it is no text."""
+    error = not_text(text, f"{name}, line {line}", options.encoding)
+    if error is not None:
+        return Record("", None, source, error=error, line=line)
+    return Record(text, None, source)
 
 
 def _trained_column(
