@@ -126,7 +126,8 @@ class RecordSource:
         typer.Option(
             "--text-column",
             metavar="NAME",
-            help="Column of the texts in .csv, .tsv, .jsonl or .json rows.",
+            help="Column of the texts in .csv, .tsv, .jsonl or .json rows (otherwise that of the "
+            "model's training data).",
         ),
     ] = None
     delimiter: Annotated[
