@@ -101,7 +101,7 @@ def classify(
     def as_json(record: Record, answer: Classification) -> str:
         given = answer.labels.items()
         labels = {label: p for label, p in given if threshold is None or p >= threshold}
-        value = {
+        value: dict[str, Any] = {
             "text": record.text,
             "label": answer.label if threshold is None or labels else None,
             "probability": answer.probability,

@@ -58,22 +58,27 @@ def command(
     directory = model_directory(model)
     if tensorboard is not None and run.json:
         raise UsageError("--tensorboard writes files and prints nothing: leave --json out")
-    embedded = embed(directory, source, pool, run.threads)
+    embedded = embed(directory, source, pool, run.threads, run.quiet)
     if tensorboard is not None:
         write_projector_files(tensorboard, embedded)
         return
-    line = _line(run.json)
     for records, vectors in embedded:
+        empty = output.tsv_line([""] * vectors.shape[1])
+        line = output.with_errors(_line(run.json), empty, json=run.json)
         lines = (line(r, vector) for r, vector in zip(records, vectors, strict=True))
         for chunk in output.in_chunks(lines):
             output.write(chunk)
 
 
 def embed(
-    directory: Path, source: RecordSource, pool: str = "mean", threads: int | None = None
+    directory: Path,
+    source: RecordSource,
+    pool: str = "mean",
+    threads: int | None = None,
+    quiet: bool = False,
 ) -> Iterator[tuple[list[Record], Array]]:
     """Yield batches of records with their vectors, (records, D)."""
-    batches = source.batches(large=True)
+    batches = source.batches(directory, large=True, quiet=quiet)
     from rnntext.runtime.embed import Embedder
 
     embedder = Embedder.load(directory, threads, pool)
@@ -123,8 +128,8 @@ def _remove_empty(made: Sequence[Path]) -> None:
 
 def _line(json: bool) -> Callable[[Record, Array], str]:
     if json:
-        return lambda record, vector: output.json_line(
-            {"text": record.text, "vector": vector.tolist()}, record.row
+        return lambda record, vector: output.answer_line(
+            record, {"text": record.text, "vector": vector.tolist()}
         )
     if not output.on_terminal():
         return lambda record, vector: _numbers(vector)
