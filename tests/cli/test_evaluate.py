@@ -280,7 +280,7 @@ def test_pictures(run: Shell, classifier: Path, tagger: Path, lm: Path, tmp_path
     assert f"{classifier}: {count:,} texts" in texts
     (ece,) = (text for text in texts if text.startswith("reliability: ECE "))
     assert float(ece.split()[2]) == pytest.approx(metrics["ece"], rel=1e-3, abs=1e-6)
-    labels = {f"{label} ({s['support']})" for label, s in metrics["per_label"].items()}
+    labels = {f"{label} ({s['support']:,})" for label, s in metrics["per_label"].items()}
     assert labels <= texts
     args = ("evaluate", "-m", tagger, *ONE, CORPORA / "tagged.conllu")
     (metrics,) = run(*args, "--json", "-o", out).done().objects
@@ -327,6 +327,8 @@ def test_info(run: Shell, lm: Path, classifier: Path, tagger: Path) -> None:
         (found,) = run("info", "--json", model).done().objects
         assert list(found) == list(pairs)
         assert found["bytes"] == sum(
-            f.stat().st_size for f in model.iterdir() if f.name != "config.json"
+            f.stat().st_size
+            for f in model.iterdir()
+            if f.name not in ("config.json", ".gitattributes")
         )
     assert run("info", classifier).pairs["labels"] == "neg, pos"
