@@ -30,8 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntext.errors import CheckpointError, UsageError
+from rnntext.file_bounds import LONGEST_CONFIG, LONGEST_RECORD, most_bytes
 from rnntext.files import OWNER, flush_directory, make_directories, owner, remove_stale, write_error
-from rnntext.held_file import HeldFile, check_size, damaged, reading
+from rnntext.held_file import HeldFile, check_most, check_size, damaged, open_regular, reading
 from rnntext.tensor_shapes import read_shapes
 
 # 2: a classifier may have an n-gram model, whose logits are added to those of its graph.
@@ -308,7 +309,9 @@ def _files_below(folder: Path) -> list[str]:
 def _listed_names(path: Path) -> set[str]:
     """Return the files that a `config.json` lists, none if it is missing or damaged."""
     try:
-        return set(_parse_config(path, path.read_bytes())["files"])
+        with open_regular(path) as handle:
+            check_most(path, handle, LONGEST_CONFIG)
+            return set(_parse_config(path, handle.read())["files"])
     except (OSError, CheckpointError):
         return set()
 
@@ -361,11 +364,12 @@ def load_config(directory: Path) -> dict[str, Any]:
 
 
 def read_file(directory: Path, name: str) -> bytes:
-    """Return the content of a file without verifying it.
+    """Return the content of a record without verifying it.
 
     Raises CheckpointError if it is missing or cannot be read.
     """
     with reading(directory / name), _open(directory, name) as handle:
+        check_most(directory / name, handle, LONGEST_RECORD)
         return handle.read()
 
 
@@ -404,14 +408,15 @@ def serialize_tensors(tensors: Mapping[str, NDArray[Any]]) -> bytes:
 def _open(directory: Path, name: str) -> io.BufferedReader:
     # Files move from `.next` to DIR and never back, so in this order a file that moves is found.
     try:
-        return (directory / _NEXT / name).open("rb")
+        return open_regular(directory / _NEXT / name)
     except (FileNotFoundError, NotADirectoryError):
-        return (directory / name).open("rb")
+        return open_regular(directory / name)
 
 
 def _read_config(directory: Path) -> bytes:
     try:
         with _open(directory, CONFIG) as handle:
+            check_most(directory / CONFIG, handle, LONGEST_CONFIG)
             return handle.read()
     except (FileNotFoundError, NotADirectoryError):
         if not os.path.lexists(directory):
@@ -470,6 +475,7 @@ def _open_files(
     held: dict[str, HeldFile] = {}
     errors: dict[str, CheckpointError] = {}
     found = Checkpoint(directory, config, shapes, held, errors)
+    most = most_bytes(config)
     for name, entry in config["files"].items():
         is_record = verify is None and name in RECORDS
         is_needed = name in keep or (verify is None and not is_record) or name in (verify or ())
@@ -481,6 +487,7 @@ def _open_files(
             with reading(path), _open(directory, name) as handle:
                 if not is_record:
                     check_size(path, handle, entry)
+                check_most(path, handle, most(name))
                 if name == WEIGHTS:
                     shapes.update(read_shapes(path, handle))
                     handle.seek(0)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from rnntext.arguments import LAYERS, LENGTH, VOCABULARY, WIDTH
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.json_fields import FieldError, read_record
 from rnntext.tasks import TASKS
@@ -44,13 +45,14 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         one_of("--cell", self.cell, CELLS)
-        for flag, value in (
-            ("--vocab-size", self.vocab_size),
-            ("--embed", self.embed_size),
-            ("--hidden", self.hidden_size),
-            ("--layers", self.num_layers),
+        for flag, value, range_ in (
+            ("--vocab-size", self.vocab_size, VOCABULARY),
+            ("--embed", self.embed_size, WIDTH),
+            ("--hidden", self.hidden_size, WIDTH),
+            ("--layers", self.num_layers, LAYERS),
         ):
             at_least(flag, value, 1)
+            range_.check(flag, value)
 
     @property
     def directions(self) -> int:
@@ -105,8 +107,13 @@ class ModelConfig:
         has_labels = TASKS[self.task].has_labels
         if has_labels:
             at_least("max_length", self.max_length, 1)
+        LENGTH.check("max_length", self.max_length)
         if has_labels != bool(self.labels):
             raise UsageError("a classifier and a tagger have labels, a language model has none")
+        if len(set(self.labels)) < len(self.labels):
+            raise UsageError("each label must be there once")
+        if not has_labels and self.encoder.bidirectional:
+            raise UsageError("a language model reads in one direction")
         if self.backward_encoder and (has_labels or self.encoder.bidirectional):
             raise UsageError("only a language model has a second encoder, which reads backwards")
 

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 
 class RnntextError(Exception):
-    """Something went wrong that the user can mend; `str(error)` is one line saying how."""
+    """Something went wrong that the user can mend; `str(error)` is one line saying how. What a
+    file holds may be a part of it: control characters are shown as escapes, and do nothing."""
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class DataError(RnntextError):
@@ -30,3 +34,16 @@ class UsageError(RnntextError):
     """The command line asks for something that cannot be; exit status 2."""
 
     exit_status = 2
+
+
+def printable(text: str) -> str:
+    """Return a text as one line without characters that a terminal obeys or does not show: line
+    ends become spaces, others their escapes.
+
+    >>> printable("a\x1b[2J\nb")
+    'a\\x1b[2J b'
+    """
+    line = " ".join(text.splitlines())
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

@@ -1,14 +1,17 @@
 """A file of a checkpoint that can be read after another file has taken its place.
 
-Knows: how its content is held, and the size and SHA-256 that it must have. Does not know: which
-files a checkpoint has, or what they contain.
+Knows: how its content is held, the size and SHA-256 that it must have, and that a stranger's
+directory may have a pipe or a device where a file is expected. Does not know: which files a
+checkpoint has, or what they contain.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
+import stat
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,8 +40,9 @@ class HeldFile:
         self._verified = False
         self._lock = threading.Lock()  # copies of a descriptor have one position
         with reading(path):
-            if os.fstat(file.fileno()).st_size <= _SMALL:
-                self._content = file.read()
+            size = os.fstat(file.fileno()).st_size
+            if size <= _SMALL:
+                self._content = file.read(size)
             else:
                 self._descriptor = os.dup(file.fileno())
 
@@ -77,6 +81,27 @@ class HeldFile:
         self._verified = True
 
 
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a file to read it; a link is followed. Raises CheckpointError if it is not a regular
+    file, without waiting for the other end of a pipe, and OSError."""
+    # Opening a device may do something, so its kind is asked before; it may change until then.
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise _irregular(path)
+    flags = ("O_NONBLOCK", "O_NOCTTY", "O_BINARY")  # not every system has all of them
+    descriptor = os.open(path, os.O_RDONLY | sum(getattr(os, name, 0) for name in flags))
+    file = open(descriptor, "rb")
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        file.close()
+        raise _irregular(path)
+    return file
+
+
+def _irregular(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is not a regular file: the checkpoint is damaged; restore it or train it again"
+    )
+
+
 def check_size(path: Path, file: BinaryIO, listed: Mapping[str, Any]) -> None:
     """Raise CheckpointError if an open file has not the listed `size`."""
     size = os.fstat(file.fileno()).st_size
@@ -87,6 +112,13 @@ def check_size(path: Path, file: BinaryIO, listed: Mapping[str, Any]) -> None:
                 f"{path} is a pointer of git-lfs and not the file itself: run `git lfs pull`"
             )
         raise damaged(path, f"{size} bytes where config.json lists {listed['size']}")
+
+
+def check_most(path: Path, file: BinaryIO, most: int) -> None:
+    """Raise CheckpointError if an open file has more than `most` bytes."""
+    size = os.fstat(file.fileno()).st_size
+    if size > most:
+        raise damaged(path, f"{size} bytes are more than such a file can have")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,6 @@ be computed in any language.
 from __future__ import annotations
 
 import json
-import math
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from rnntext.tensor_shapes import read_entries
 from rnntext.text.chunk_cache import ChunkCache
 
 Array = npt.NDArray[Any]
@@ -268,22 +268,15 @@ def read_notes(content: bytes) -> dict[str, int]:
 
 
 def read_tensors(content: bytes) -> dict[str, Array]:
-    """Read a safetensors file: 8 bytes of header length, a JSON header, the data. The library
-    takes longer to import than this to run."""
-    start = 8 + int.from_bytes(content[:8], "little")
+    """Read a safetensors file. The library takes longer to import than this to run."""
     try:
-        header = json.loads(content[8:start])
-        header.pop("__metadata__", None)
         return {
             name: np.frombuffer(
-                content,
-                _DTYPES[entry["dtype"]],
-                math.prod(entry["shape"]),
-                start + entry["data_offsets"][0],
-            ).reshape(entry["shape"])
-            for name, entry in header.items()
+                content, _DTYPES[entry.element_type], entry.count, entry.start
+            ).reshape(entry.shape)
+            for name, entry in read_entries(content, len(content)).items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except (ValueError, KeyError) as error:
         raise ValueError(f"no safetensors file: {error}") from None
 
 

@@ -783,14 +783,14 @@ def test_a_newer_format_is_refused_by_name_and_an_older_one_read(model: Path) ->
 
 
 def test_a_file_that_the_system_will_not_read(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Path.open
+    real = os.open
 
     def denied(path: Path, *arguments: Any, **options: Any) -> Any:
-        if path.name == "model.onnx":
+        if Path(path).name == "model.onnx":
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return real(path, *arguments, **options)
 
-    monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(os, "open", denied)
     assert failure(model) == f"cannot read {model / 'model.onnx'}: Permission denied"
 
 
