@@ -89,7 +89,7 @@ def open_regular(path: Path) -> io.BufferedReader:
         raise _irregular(path)
     flags = ("O_NONBLOCK", "O_NOCTTY", "O_BINARY")  # not every system has all of them
     descriptor = os.open(path, os.O_RDONLY | sum(getattr(os, name, 0) for name in flags))
-    file = open(descriptor, "rb")
+    file = open(descriptor, "rb")  # noqa: SIM115 - the caller closes it
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         file.close()
         raise _irregular(path)

@@ -23,9 +23,9 @@ import numpy.typing as npt
 import tokenizers
 
 from rnntext.config import TokenizerConfig
-from rnntext.errors import DataError
 from rnntext.text.chunk_cache import ChunkCache
 from rnntext.text.decoder import Decoder, PieceDecoder, WordDecoder, byte_characters
+from rnntext.text.saved_tokenizer import load_tokenizer
 from rnntext.text.vocabulary import KINDS, LOWERCASE, line_end, train_tokenizer
 from rnntext.text.word_splitting import (
     PRESPLIT_SAMPLE,
@@ -151,15 +151,9 @@ class Tokenizer:
 
     @classmethod
     def load(cls, text: str, config: TokenizerConfig) -> Tokenizer:
-        """Load the content of `tokenizer.json`; raises DataError if it is malformed."""
-        try:
-            backend = tokenizers.Tokenizer.from_str(text)
-        # The library raises a bare Exception for every malformed file.
-        except Exception as error:  # noqa: BLE001
-            raise DataError(f"tokenizer.json cannot be read: {error}") from None
-        if backend.token_to_id(line_end(config.kind)) is None:
-            raise DataError(f"tokenizer.json has no line end and is not of kind {config.kind}")
-        return cls(backend, config)
+        """Load the content of `tokenizer.json`; raises DataError if it is malformed, or has parts
+        that this package does not write."""
+        return cls(load_tokenizer(text, config), config)
 
     def __reduce__(self) -> tuple[object, tuple[str, TokenizerConfig]]:
         return (Tokenizer.load, (self.to_json(), self.config))

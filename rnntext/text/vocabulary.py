@@ -58,7 +58,7 @@ def train_tokenizer(
     Raises DataError for a text without anything to learn from, UsageError for an invalid size.
     """
     vocabulary, merges = _train(config, _bounded(lines), vocab_size, min_frequency)
-    return _assemble(config, vocabulary, merges)
+    return assemble(config, vocabulary, merges)
 
 
 def _bounded(lines: Iterable[str]) -> Iterator[str]:
@@ -130,9 +130,11 @@ def _without_blank_lines(lines: Iterator[str]) -> Iterator[str]:
         raise DataError("the training text is empty: there is nothing to learn from")
 
 
-def _assemble(
+def assemble(
     config: TokenizerConfig, vocabulary: list[str], merges: list[tuple[str, str]]
 ) -> tokenizers.Tokenizer:
+    """Return the tokenizer of these tokens, in the order of their ids, and of the merges of `bpe`.
+    The library raises Exception if the merges are not of the tokens."""
     ids = {token: index for index, token in enumerate(vocabulary)}
     if config.kind == "word":
         backend = tokenizers.Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
