@@ -6,7 +6,8 @@ module imports no task.
 A task has an entry in `TASKS`, and a module of the same name in each of these packages:
     training/tasks      its examples, objective, metric and defaults
     training/networks   its network
-    training/onnx       its graph
+    graphs              its graph
+    training/onnx       how its graph is compared with its network
     training/comparison the models that it is compared with
     runtime             running and evaluating its models
 """

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from rnntext.graphs.common import TaskGraph
 from rnntext.runtime.task import RuntimeTask
 from rnntext.tasks import TASKS, task_module
 from rnntext.training.comparison.base import ComparedTask
-from rnntext.training.onnx.common import TaskGraph
+from rnntext.training.onnx.common import GraphCheck
 from rnntext.training.tasks.base import Task
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +46,8 @@ def test_every_room_has_a_module_for_each_task(task: str) -> None:
     assert isinstance(task_module("training.tasks", task).TASK, Task)
     assert task_module("training.tasks", task).TASK.name == task
     assert callable(task_module("training.networks", task).build)
-    assert isinstance(task_module("training.onnx", task).GRAPH, TaskGraph)
+    assert isinstance(task_module("graphs", task).GRAPH, TaskGraph)
+    assert isinstance(task_module("training.onnx", task).CHECK, GraphCheck)
     assert isinstance(task_module("training.comparison", task).COMPARED, ComparedTask)
     assert isinstance(task_module("runtime", task).RUNTIME, RuntimeTask)
 

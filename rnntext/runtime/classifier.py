@@ -293,8 +293,6 @@ def _parse_linear(content: bytes, config: ModelConfig) -> NgramModel:
 
 
 RUNTIME = RuntimeTask(
-    "logits",
-    "lengths",
     _metric_names,
     _evaluate,
     _fit_temperature,

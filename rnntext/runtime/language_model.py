@@ -348,4 +348,4 @@ def _metric_names(config: ModelConfig) -> tuple[str, ...]:
     return metrics.LANGUAGE_MODEL_METRICS
 
 
-RUNTIME = RuntimeTask("logits", "scored", _metric_names, _evaluate, follows_line_end=True)
+RUNTIME = RuntimeTask(_metric_names, _evaluate, follows_line_end=True)

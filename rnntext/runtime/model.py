@@ -17,8 +17,11 @@ import numpy.typing as npt
 from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
 from rnntext.checkpoint_config import CheckpointConfig
-from rnntext.config import BACKWARD_WEIGHTS, EncoderConfig, ModelConfig
+from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError, DataError
+from rnntext.graphs.expected import compare, expected_graph, expected_others, weight_shapes
+from rnntext.graphs.graph_builder import GraphBuilder
+from rnntext.graphs.wire import Model, WireError, read_model
 from rnntext.held_file import HeldFile, damaged
 from rnntext.runtime.session import Session
 from rnntext.runtime.task import runtime_task
@@ -135,7 +138,8 @@ def open_model(
     tokenizer = _load_tokenizer(found, saved)
     _check_sizes(found, config, tokenizer)
     graph = found.held(checkpoint.GRAPH)  # raises CheckpointError if there is none
-    open_session = call_once(lambda: _open_graph(graph, config, threads, intra_op))
+    precision = saved.precision
+    open_session = call_once(lambda: _open_graph(graph, config, precision, threads, intra_op))
     if not when_needed:
         open_session()
     model = TrainedModel(
@@ -146,10 +150,10 @@ def open_model(
         if not when_needed:
             model.ngrams()
     if weights:
-        model = replace(model, weights=call_once(lambda: _load_weights(found, config.encoder)))
+        model = replace(model, weights=call_once(lambda: _load_weights(found, config)))
     if not samples or checkpoint.GENERATION not in found.config["files"]:
         return model
-    generation = call_once(lambda: _open_generation_graph(found, saved.precision, threads))
+    generation = call_once(lambda: _open_generation_graph(found, config, precision, threads))
     return replace(model, generation=generation)
 
 
@@ -201,38 +205,51 @@ def _check_sizes(found: Checkpoint, config: ModelConfig, tokenizer: Tokenizer) -
 
 
 def _open_graph(
-    graph: HeldFile, config: ModelConfig, threads: int | None, intra_op: bool
+    graph: HeldFile, config: ModelConfig, precision: str, threads: int | None, intra_op: bool
 ) -> Session:
-    session = Session(graph, threads, intra_op=intra_op)
-    check_graph(graph.path, session, config)
-    return session
+    def check(content: bytes) -> None:
+        check_graph(graph.path, lambda: read_model(content), expected_graph(config, precision))
+
+    return Session(graph, threads, intra_op=intra_op, check=check)
 
 
-def _load_weights(found: Checkpoint, encoder: EncoderConfig) -> dict[str, Array]:
+def _load_weights(found: Checkpoint, config: ModelConfig) -> dict[str, Array]:
     """Load what the graph consists of: all but a second encoder's weights. Raises CheckpointError
-    if they are missing, or if the encoder's have not the shapes of its configuration."""
+    if they are missing, or have not the shapes of the configuration."""
     found.held(checkpoint.WEIGHTS)
-    for name, shape in encoder.weight_shapes().items():
+    names = _check_weights(found, config)
+    return checkpoint.load_tensors(found, names)
+
+
+def _check_weights(found: Checkpoint, config: ModelConfig) -> list[str]:
+    """Return the names of the weights that graphs consist of, after a check of their shapes."""
+    shapes = weight_shapes(config)
+    for name, shape in shapes.items():
         if found.shapes.get(name) != shape:
             raise CheckpointError(
                 f"{found.file(checkpoint.WEIGHTS)} has {name} of {found.shapes.get(name)} and "
                 f"config.json says {shape}"
             )
-    names = [name for name in found.shapes if not name.startswith(BACKWARD_WEIGHTS)]
-    return checkpoint.load_tensors(found, names)
+    return list(shapes)
 
 
-def _open_generation_graph(found: Checkpoint, precision: str, threads: int | None) -> Session:
+def _open_generation_graph(
+    found: Checkpoint, config: ModelConfig, precision: str, threads: int | None
+) -> Session:
     """Open the graph that samples text by itself. In float32 it has no matrices of its own: they
     are those of the weights."""
-    matrices = [
-        name
-        for name, shape in found.shapes.items()
-        if len(shape) == 2 and not name.startswith(BACKWARD_WEIGHTS)
-    ]
-    weights = checkpoint.load_tensors(found, matrices) if precision == "float32" else {}
+    weights: Mapping[str, Array] = {}
+    if precision == "float32":
+        _check_weights(found, config)
+        matrices = [name for name, shape in weight_shapes(config).items() if len(shape) == 2]
+        weights = checkpoint.load_tensors(found, matrices)
     graph = found.held(checkpoint.GENERATION)
-    return Session(graph, threads, intra_op=True, weights=weights)
+    expected = expected_others(config, precision).get(checkpoint.GENERATION)
+
+    def check(content: bytes) -> None:
+        check_graph(graph.path, lambda: read_model(content), expected)
+
+    return Session(graph, threads, intra_op=True, weights=weights, check=check)
 
 
 def call_once(make: Callable[[], Value]) -> Callable[[], Value]:
@@ -250,14 +267,15 @@ def call_once(make: Callable[[], Value]) -> Callable[[], Value]:
     return get
 
 
-def check_graph(graph: Path, session: Session, config: ModelConfig) -> None:
-    """Check the names and shapes of the graph's inputs and outputs."""
-    task = runtime_task(config)
-    width = len(config.labels) or config.encoder.vocab_size
-    shapes = session.shapes()
-    if task.scores not in shapes or shapes[task.scores][-1] != width:
-        raise CheckpointError(f"{graph} does not give the {width} scores that config.json says")
-    # The graph of another task, or one from before version 0.1, has other inputs.
-    has_state = "hidden" in shapes
-    if task.signature not in shapes or has_state == config.encoder.bidirectional:
-        raise CheckpointError(f"{graph} is not a graph of this rnntext: train the model again")
+def check_graph(path: Path, read: Callable[[], Model], expected: GraphBuilder | None) -> None:
+    """Raise CheckpointError, which names the file, unless it holds the graph that its configuration
+    implies; None: a model of its task has no such graph."""
+    try:
+        if expected is None:
+            raise WireError("a model of this task has none")
+        compare(read(), expected)
+    except WireError as error:
+        raise CheckpointError(
+            f"{path} is not the graph of a model that config.json describes ({error}): restore it,"
+            " write it anew with `rnntext export`, or train the model again"
+        ) from None

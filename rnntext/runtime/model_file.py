@@ -11,12 +11,15 @@ import base64
 import binascii
 import hashlib
 import json
+import mmap
 from collections.abc import Mapping
 from pathlib import Path
 
 from rnntext.config import ModelConfig, TokenizerConfig
 from rnntext.errors import CheckpointError, DataError
-from rnntext.held_file import reading
+from rnntext.graphs.expected import expected_graph, precision_of
+from rnntext.graphs.wire import Model, WireError, read_model
+from rnntext.held_file import open_regular, reading
 from rnntext.json_fields import FieldError, read_record
 from rnntext.runtime.model import Array, TrainedModel, check_graph
 from rnntext.runtime.session import Session
@@ -35,15 +38,17 @@ _ONNX = b"\x08"
 def open_file(path: Path, threads: int | None, *, intra_op: bool = False) -> TrainedModel:
     """Open a file. `threads` and `intra_op`: see `Session`. Raises CheckpointError if it is not a
     file that rnntext wrote, or is damaged."""
-    with reading(path):
-        content = path.read_bytes()
-    if not content.startswith(_ONNX):
-        raise CheckpointError(
-            f"{path} is not a directory and not an ONNX file: name a checkpoint directory, or a "
-            "file that `rnntext export -o` wrote"
-        )
-    session = Session(content, threads, intra_op=intra_op, name=str(path))
-    about = session.metadata()
+    with reading(path), open_regular(path) as file:
+        if not file.peek(1).startswith(_ONNX):
+            raise CheckpointError(
+                f"{path} is not a directory and not an ONNX file: name a checkpoint directory, or "
+                "a file that `rnntext export -o` wrote"
+            )
+        # A sparse file may be larger than memory.
+        mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        model = _read_model(path, mapped)
+        content = bytes(mapped)
+    about = model.metadata
     try:
         config = ModelConfig.from_json(json.loads(about[MODEL]), path)
         settings = read_record(
@@ -62,7 +67,8 @@ def open_file(path: Path, threads: int | None, *, intra_op: bool = False) -> Tra
             f"{path} has a tokenizer of {tokenizer.vocab_size} entries and a model of "
             f"{config.encoder.vocab_size}: write it anew with `rnntext export -o`"
         )
-    check_graph(path, session, config)
+    check_graph(path, lambda: model, expected_graph(config, precision_of(model)))
+    session = Session(content, threads, intra_op=intra_op, name=str(path))
     linear = _linear_model(path, about, config)
     digest = hashlib.sha256(content).hexdigest()
 
@@ -79,6 +85,13 @@ def open_file(path: Path, threads: int | None, *, intra_op: bool = False) -> Tra
         ngrams=lambda: linear,
         weights=no_weights,
     )
+
+
+def _read_model(path: Path, content: memoryview) -> Model:
+    try:
+        return read_model(content)
+    except WireError as error:
+        raise CheckpointError(f"{path} is not a file that rnntext wrote: {error}") from None
 
 
 def _linear_model(path: Path, about: Mapping[str, str], config: ModelConfig) -> object:

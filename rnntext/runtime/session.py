@@ -44,7 +44,7 @@ Array = npt.NDArray[Any]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_LOAD_ERRORS = onnxruntime_errors(onnxruntime)
+_ERRORS = onnxruntime_errors(onnxruntime)
 
 
 class Session:
@@ -58,14 +58,17 @@ class Session:
         intra_op: bool = False,
         weights: Mapping[str, Array] = MappingProxyType({}),
         name: str = "the graph",
+        check: Callable[[bytes], None] = lambda content: None,
     ) -> None:
         """`threads`: None is one for each usable core. `intra_op`: the threads share each run;
         otherwise each of several runs has one thread. `weights`: initializers that the graph names
-        but does not contain. Raises CheckpointError if ONNX Runtime cannot run the graph, which is
-        called `name` if it is bytes."""
+        but does not contain. `check` is given the content before ONNX Runtime is. Raises
+        CheckpointError if ONNX Runtime cannot run the graph, which is called `name` if it is bytes,
+        and what `check` raises."""
         self.threads = threads or usable_cores()
         # ONNX Runtime reads the weights in place: they must live as long as the session.
-        self._graph, self._weights = graph, weights
+        self._graph, self._weights, self._check = graph, weights, check
+        self.name = name if isinstance(graph, bytes) else str(graph.path)
         self._max_parallel_runs = 1 if intra_op else self.threads
         # Shared by all calls of `map`, because every run in progress takes memory of its own.
         self._run_slots = FairSemaphore(self._max_parallel_runs)
@@ -77,36 +80,42 @@ class Session:
         # The stored graph needs no rewriting. The basic level folds constants, which dequantizes
         # int8 weights once.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        content = graph if isinstance(graph, bytes) else graph.read()
+        check(content)
         try:
             if weights:
                 values = map(onnxruntime.OrtValue.ortvalue_from_numpy, weights.values())
                 options.add_external_initializers(list(weights), list(values))
             self._session = onnxruntime.InferenceSession(
-                graph if isinstance(graph, bytes) else graph.read(),
+                content,
                 options,
                 providers=["CPUExecutionProvider"],
             )
-        except _LOAD_ERRORS as error:
-            called = name if isinstance(graph, bytes) else graph.path
-            reason = str(error).splitlines()[0]
-            raise CheckpointError(f"{called} cannot be run: {reason}") from None
+        except _ERRORS as error:
+            raise self._failure(error) from None
 
     def with_intra_op_threads(self) -> Session:
         """Return a session of the same graph in which the threads share each run."""
-        return Session(self._graph, self.threads, intra_op=True, weights=self._weights)
+        return Session(
+            self._graph,
+            self.threads,
+            intra_op=True,
+            weights=self._weights,
+            name=self.name,
+            check=self._check,
+        )
 
     def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-        """Compute the named outputs of the graph for these inputs."""
-        return list(map(np.asarray, self._session.run(list(outputs), dict(feeds))))
+        """Compute the named outputs of the graph for these inputs. Raises CheckpointError, which
+        names the graph, if ONNX Runtime cannot."""
+        try:
+            return list(map(np.asarray, self._session.run(list(outputs), dict(feeds))))
+        except _ERRORS as error:
+            raise self._failure(error) from None
 
-    def shapes(self) -> dict[str, list[int | str]]:
-        """Shapes of the graph's inputs and outputs by name. A dynamic axis is a string."""
-        values = [*self._session.get_inputs(), *self._session.get_outputs()]
-        return {value.name: list(value.shape) for value in values}
-
-    def metadata(self) -> dict[str, str]:
-        """The entries of the graph's metadata."""
-        return dict(self._session.get_modelmeta().custom_metadata_map)
+    def _failure(self, error: Exception) -> CheckpointError:
+        reason = next(iter(str(error).splitlines()), "no reason given")
+        return CheckpointError(f"{self.name} cannot be run: {reason[:200]}")
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Apply `function` to every item on a thread pool; return the results in order.

@@ -290,8 +290,6 @@ def _parse_linear(content: bytes, config: ModelConfig) -> WordModel:
 
 
 RUNTIME = RuntimeTask(
-    "emissions",
-    "transitions",
     _metric_names,
     _evaluate,
     label_names=_label_names,

@@ -40,10 +40,6 @@ def _no_temperature(model: Any, paths: Sequence[str], options: Any) -> None:
 class RuntimeTask:
     """Names and functions of one task."""
 
-    # The graph's output of logits or emissions, one for each label or token of the vocabulary.
-    scores: str
-    # An input or output that only the graphs of this task have.
-    signature: str
     # Names of the metrics that are single numbers.
     metric_names: Callable[[ModelConfig], tuple[str, ...]]
     # Returns metrics on labelled data or text; rates are from 0 to 1. If there is a `Watch`, it is

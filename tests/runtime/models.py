@@ -19,9 +19,8 @@ from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.networks.build import build_network
-from rnntext.training.onnx.build import build
+from rnntext.training.onnx.build import build, other_graphs
 from rnntext.training.onnx.from_network import numpy_weights
-from rnntext.training.onnx.generation import generation_files
 from tests.conftest import CORPORA
 
 Array = NDArray[Any]
@@ -46,7 +45,7 @@ def fixed_language_model(*, with_sampler: bool = True) -> LanguageModel:
     weights["head.bias"][tokenizer.eos_id] = 3
     model = TrainedModel.from_session(config, tokenizer, Session(build(config, weights), 1))
     if with_sampler:
-        (graph,) = generation_files(config, weights).values()
+        (graph,) = other_graphs(config, weights).values()
         matrices = {name: array for name, array in weights.items() if array.ndim == 2}
         sampler = Session(graph, 1, intra_op=True, weights=matrices)
         model = replace(model, generation=lambda: sampler)

@@ -13,9 +13,10 @@ import pytest
 from onnx import TensorProto
 
 from rnntext.errors import CheckpointError
+from rnntext.graphs.graph_builder import GraphBuilder
 from rnntext.held_file import HeldFile
 from rnntext.runtime.session import FairSemaphore, Session
-from rnntext.training.onnx.graph_builder import GraphBuilder
+from rnntext.training.onnx.protobuf import to_bytes
 
 TIMEOUT = 30  # seconds until a test that would hang fails
 
@@ -24,7 +25,7 @@ def session(threads: int) -> Session:
     graph = GraphBuilder()
     graph.add("Identity", [graph.input("x", TensorProto.FLOAT, [1])], "y")
     graph.output("y", TensorProto.FLOAT, [1])
-    return Session(graph.to_bytes("", {}), threads)
+    return Session(to_bytes(graph), threads)
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:

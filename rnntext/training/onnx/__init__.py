@@ -1,1 +1,1 @@
-"""ONNX graphs built node by node from weights, in float32 and int8, and checked."""
+"""ONNX files made from graphs, in float32 and int8, and compared with their networks."""

@@ -16,9 +16,9 @@ from rnntext.checkpoint import Checkpoint
 from rnntext.checkpoint_config import CheckpointConfig, Quantization
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError
+from rnntext.graphs.common import Weights, task_graph
 from rnntext.runtime import model_file
 from rnntext.training.onnx.build import build, documentation, other_graphs
-from rnntext.training.onnx.common import Weights, task_graph
 
 
 def graph_of(found: Checkpoint, precision: str, temperature: float | None = None) -> bytes:

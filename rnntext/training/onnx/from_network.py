@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from rnntext.errors import TrainingError
+from rnntext.graphs.graph_builder import Array
 from rnntext.runtime.session import Session
 from rnntext.training.networks.encoder import Network
 from rnntext.training.onnx.build import build
-from rnntext.training.onnx.common import TOLERANCE, RandomBatch, task_graph
-from rnntext.training.onnx.graph_builder import Array
+from rnntext.training.onnx.common import TOLERANCE, RandomBatch, graph_check
 
 # Weights of a model that has learned something are at most about 20.
 _LARGEST_WEIGHT = 1000.0
@@ -41,7 +41,7 @@ def verify(model: Network, graph: bytes) -> float:
     model = model.cpu().eval()
     session = Session(graph, threads=1)
     generator = np.random.default_rng(0)
-    task = task_graph(model.config)
+    task = graph_check(model.config)
     with torch.no_grad():
         differences = [
             task.difference(model, session, _random_batch(model, generator, rows, steps))

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from rnntext.config import ModelConfig
+from rnntext.graphs.common import task_graph
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.onnx.build import build
-from rnntext.training.onnx.common import task_graph
 
 Array = npt.NDArray[Any]
 

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.graphs.classifier import apply_temperature
+from rnntext.graphs.graph_builder import CONTRIB_DOMAIN
 from rnntext.runtime.session import Session
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network
 from rnntext.training.onnx.build import build, documentation
-from rnntext.training.onnx.classifier import apply_temperature
 from rnntext.training.onnx.from_network import numpy_weights
-from rnntext.training.onnx.graph_builder import CONTRIB_DOMAIN
 from tests.training.onnx.test_from_network import CELLS, E, H, V, random_model
 
 torch.set_num_threads(1)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from rnntext import checkpoint
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import TrainingError
+from rnntext.graphs.generation import generation_graphs
+from rnntext.graphs.graph_builder import GraphBuilder
 from rnntext.runtime.language_model import GraphSampler
 from rnntext.runtime.sampling import SamplingOptions, choose
 from rnntext.runtime.session import Session
@@ -23,7 +25,6 @@ from rnntext.training.networks.language_model import LanguageModel
 from rnntext.training.onnx import generation
 from rnntext.training.onnx.build import other_graphs
 from rnntext.training.onnx.from_network import export, numpy_weights, verify
-from rnntext.training.onnx.generation import generation_files
 
 torch.set_num_threads(1)
 
@@ -52,7 +53,7 @@ def random_model(
 
 def sampler_of(model: Network, precision: str = "float32", threads: int = 1) -> GraphSampler:
     weights = numpy_weights(model)
-    (graph,) = generation_files(model.config, weights, precision).values()
+    (graph,) = other_graphs(model.config, weights, precision).values()
     matrices = {name: array for name, array in weights.items() if array.ndim == 2}
     external = matrices if precision == "float32" else {}
     session = Session(graph, threads, intra_op=True, weights=external)
@@ -252,9 +253,9 @@ def test_a_very_low_temperature_gives_the_most_likely_token() -> None:
 def test_float32_matrices_are_external_initializers() -> None:
     config = ModelConfig("lm", EncoderConfig("lstm", 2000, 64, 64, 2, False))
     weights = numpy_weights(build_network(config))
-    (name,) = generation_files(config, weights)
+    (name,) = other_graphs(config, weights)
     assert name == checkpoint.GENERATION
-    float32, int8 = (generation_files(config, weights, p)[name] for p in ("float32", "int8"))
+    float32, int8 = (other_graphs(config, weights, p)[name] for p in ("float32", "int8"))
     matrices = {name for name, array in weights.items() if array.ndim == 2}
     graph = onnx.load_from_string(float32).graph
     external = [t for t in graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
@@ -270,7 +271,7 @@ def test_float32_matrices_are_external_initializers() -> None:
 @pytest.mark.parametrize("vocabulary", [127, 128, 256])
 def test_only_incomplete_blocks_are_padded(vocabulary: int, precision: str) -> None:
     model = random_model(vocabulary=vocabulary)
-    (content,) = generation_files(model.config, numpy_weights(model), precision).values()
+    (content,) = other_graphs(model.config, numpy_weights(model), precision).values()
     graph = onnx.load_from_string(content).graph
     bodies = [a.g for node in graph.node for a in node.attribute if a.HasField("g")]
     operators = {node.op_type for g in (graph, *bodies) for node in g.node}
@@ -290,11 +291,12 @@ def test_a_graph_with_another_distribution_is_not_saved(
     model = random_model()
     assert verify(model, export(model)) < 1e-5
 
-    def generation_files_with_fault(
-        config: ModelConfig, weights: dict[str, Array]
-    ) -> dict[str, bytes]:
-        return generation_files(config, {**weights, wrong: weights[wrong][::-1].copy()})
+    def with_fault(
+        config: ModelConfig, weights: dict[str, Array], precision: str
+    ) -> dict[str, GraphBuilder]:
+        changed = {**weights, wrong: weights[wrong][::-1].copy()}
+        return generation_graphs(config, changed, precision)
 
-    monkeypatch.setattr(generation, "generation_files", generation_files_with_fault)
+    monkeypatch.setattr(generation, "generation_graphs", with_fault)
     with pytest.raises(TrainingError, match="differs from the trained model"):
         verify(model, export(model))

@@ -23,12 +23,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
 
 from rnntext.config import EncoderConfig
-from rnntext.training.onnx import int8
-from rnntext.training.onnx.common import Weights
-from rnntext.training.onnx.graph_builder import CONTRIB_DOMAIN, Array, GraphBuilder
+from rnntext.graphs import int8
+from rnntext.graphs.common import Weights
+from rnntext.graphs.graph_builder import CONTRIB_DOMAIN, Array, ElementType, GraphBuilder
 
 # The index of each of ONNX's gates in PyTorch's order. ONNX: input, output, forget, cell and
 # update, reset, hidden. PyTorch: input, forget, cell, output and reset, update, new.
@@ -55,7 +54,7 @@ def encode(
     shape: list[int | str] = [config.num_layers, "B", config.hidden_size]
     parts = config.state_names
     for part in parts:
-        graph.input(part, TensorProto.FLOAT, shape)
+        graph.input(part, ElementType.FLOAT, shape)
     sentinels = quantized and config.cell == "lstm"
     x = _embeddings(graph, weights["encoder.embedding.weight"], quantized, sentinels)
     starts = (
@@ -78,7 +77,7 @@ def encode(
             graph.slice(graph.add("Concat", layers, axis=0), 0, config.hidden_size, 2, name)
         else:
             graph.add("Concat", layers, name, axis=0)
-        graph.output(name, TensorProto.FLOAT, shape)
+        graph.output(name, ElementType.FLOAT, shape)
     return EncoderOutputs(states, f"next_{parts[0]}")
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 
+from rnntext.graphs.graph_builder import GraphBuilder
+from rnntext.graphs.unidirectional import encode
 from rnntext.runtime.session import Session
 from rnntext.training.networks.encoder import RecurrentEncoder
-from rnntext.training.onnx.graph_builder import GraphBuilder
-from rnntext.training.onnx.unidirectional import encode
-from tests.training.onnx.encoders import (
+from rnntext.training.onnx.protobuf import to_bytes
+from tests.graphs.encoders import (
     CELLS,
     LENGTHS,
     OUTLIER,
@@ -50,7 +51,7 @@ def random_state(encoder: RecurrentEncoder) -> dict[str, Array]:
 def test_states_are_those_of_pytorch(cell: str, layers: int, quantized: bool) -> None:
     """From a given state on, each row to its own end; states at padding are zero."""
     encoder, graph, states = encoder_graph(cell, layers, quantized)
-    session = Session(graph.to_bytes("", {}), threads=1)
+    session = Session(to_bytes(graph), threads=1)
     ids, before = padded_ids(), random_state(encoder)
     names = [f"next_{name}" for name in before]
     found, *after = session.run([states, *names], {"ids": ids, "lengths": LENGTHS, **before})
@@ -76,7 +77,7 @@ def test_the_sentinels_of_an_int8_lstm_stay_at_their_limits(layers: int) -> None
     encoder, graph, states = encoder_graph("lstm", layers, quantized=True)
     for layer in range(layers):
         graph.output(f"layer{layer}.y", TensorProto.FLOAT, ["T", 1, "B", H + 2])
-    session = Session(graph.to_bytes("", {}), threads=1)
+    session = Session(to_bytes(graph), threads=1)
     ids, lengths = np.full((B, T), OUTLIER), np.full(B, T, np.int32)
     for state in (random_state(encoder), {n: p * 0 for n, p in random_state(encoder).items()}):
         names = [states, *(f"layer{layer}.y" for layer in range(layers))]
@@ -92,8 +93,8 @@ def test_the_sentinels_of_an_int8_lstm_stay_at_their_limits(layers: int) -> None
 def test_int8_embeddings_fill_the_range_of_the_layer_that_reads_them(cell: str) -> None:
     """In an LSTM two columns with the limits of int8 make the layer's own steps the same."""
     encoder, graph, _ = encoder_graph(cell, 1, quantized=True)
-    table = numpy_helper.to_array(graph.initializers["embedding.int8"])
-    scale = numpy_helper.to_array(graph.initializers["embedding.scale"])
+    table = graph.tensors["embedding.int8"].value
+    scale = graph.tensors["embedding.scale"].value
     exact = encoder.embedding.weight.detach().numpy()
     assert table.dtype == np.int8
     assert np.abs(table[:, :E].astype(int)).max() == 127
@@ -106,7 +107,7 @@ def test_int8_embeddings_fill_the_range_of_the_layer_that_reads_them(cell: str) 
 def test_int8_weights_are_the_embeddings_and_the_matrices(cell: str) -> None:
     """Biases are few, and stay float32."""
     _, graph, _ = encoder_graph(cell, 2, quantized=True)
-    arrays = {name: numpy_helper.to_array(a) for name, a in graph.initializers.items()}
+    arrays = {name: a.value for name, a in graph.tensors.items()}
     matrices = {f"layer{layer}.{name}" for layer in (0, 1) for name in "WR"}
     large = {name for name, array in arrays.items() if array.ndim > 1 and array.dtype == np.int8}
     zeros = {name for name in large if name.endswith(".zero")}
@@ -123,5 +124,4 @@ def test_states_are_inputs_and_outputs(cell: str, quantized: bool) -> None:
     outputs = {value.name: value for value in graph.outputs}
     for part in parts:
         for value in (outputs[f"next_{part}"], graph.inputs[2 + parts.index(part)]):
-            shape = value.type.tensor_type.shape.dim
-            assert [d.dim_value or d.dim_param for d in shape] == [2, "B", H]
+            assert value.shape == (2, "B", H)

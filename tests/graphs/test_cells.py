@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from rnntext.graphs.cells import Cell
+from rnntext.graphs.graph_builder import GraphBuilder
 from rnntext.runtime.session import Session
-from rnntext.training.onnx.cells import Cell
-from rnntext.training.onnx.graph_builder import GraphBuilder
+from rnntext.training.onnx.protobuf import to_bytes
 
 torch.set_num_threads(1)
 
@@ -51,7 +52,7 @@ def test_a_step_is_that_of_pytorch(
     names = cell.step(graph, projected, parts, "mask" if masked else "")
     for name in names:
         graph.output(name, TensorProto.FLOAT, [B, H])
-    session = Session(graph.to_bytes("", {}), threads=1)
+    session = Session(to_bytes(graph), threads=1)
     found = session.run(names, {"x": x, "mask": mask, **dict(zip(parts, state, strict=True))})
 
     before = [torch.from_numpy(part[None]) for part in state]
@@ -69,7 +70,7 @@ def test_the_int8_input_projection_is_one_product_with_its_bias(kind: str) -> No
     _, weights = random_cell(kind)
     graph = GraphBuilder()
     Cell(kind, weights, PREFIX, quantized=True).project_input(graph, "x")
-    assert [node.op_type for node in graph.nodes] == ["QuantizeLinear", "MatMulIntegerToFloat"]
+    assert [node.operator for node in graph.nodes] == ["QuantizeLinear", "MatMulIntegerToFloat"]
 
 
 def test_float32_matrices_may_be_external() -> None:
@@ -78,9 +79,9 @@ def test_float32_matrices_may_be_external() -> None:
 
     def add_external(name: str) -> str:
         added.append(name)
-        return graph.external_constant(name, weights[name])
+        return graph.constant(name, weights[name], external=True)
 
     cell = Cell("gru", weights, PREFIX, quantized=False, add_external=add_external)
     cell.step(graph, cell.project_input(graph, "x"), ["hidden"])
     assert added == ["layer.weight_ih_l0", "layer.weight_hh_l0"]
-    assert graph.external == set(added)
+    assert {tensor.name for tensor in graph.tensors.values() if tensor.external} == set(added)

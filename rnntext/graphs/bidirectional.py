@@ -22,15 +22,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from onnx import TensorProto, numpy_helper
 
 from rnntext.config import POOLING_FLOOR, EncoderConfig
-from rnntext.training.onnx import int8
-from rnntext.training.onnx.cells import Cell
-from rnntext.training.onnx.common import Weights
-from rnntext.training.onnx.graph_builder import Array, GraphBuilder
+from rnntext.graphs import int8
+from rnntext.graphs.cells import Cell
+from rnntext.graphs.common import Weights
+from rnntext.graphs.graph_builder import Array, ElementType, GraphBuilder, Tensor
 
 _DIRECTIONS = ("forward", "backward")
 
@@ -116,7 +116,7 @@ def _distinct_tokens(
     ids = graph.add("Transpose", ["ids"], perm=[1, 0])  # (T, B)
     flat = graph.add("Reshape", [ids, graph.int_vector(-1)])
     ones = graph.add("Expand", [graph.int_scalar(1), graph.add("Shape", [flat])])
-    zero = numpy_helper.from_array(np.zeros(1, np.int64))
+    zero = Tensor.of("", np.zeros(1, np.int64))
     zeros = graph.add("ConstantOfShape", [graph.int_vector(len(table))], value=zero)
     occurs = graph.add("ScatterElements", [zeros, flat, ones])  # (V): 1 for ids in the batch
     distinct = graph.add("Reshape", [graph.add("NonZero", [occurs]), graph.int_vector(-1)])
@@ -124,7 +124,7 @@ def _distinct_tokens(
     position = graph.add("CumSum", [occurs, graph.int_scalar(0)])
     position = graph.add("Sub", [position, graph.int_scalar(1)])
     index = graph.add("Gather", [position, ids])
-    lengths = graph.add("Cast", ["lengths"], to=TensorProto.INT64)
+    lengths = graph.add("Cast", ["lengths"], to=ElementType.INT64)
     valid = graph.add("Less", [graph.step_numbers(ids), lengths])
     embeddings = _embeddings(graph, table, distinct, quantized)
     return embeddings, _PaddedBatch(index, _float_mask(graph, valid))
@@ -137,13 +137,13 @@ def _embeddings(graph: GraphBuilder, table: Array, ids: str, quantized: bool) ->
     table_int8 = np.round(table / scale[:, None]).astype(np.int8)
     rows = graph.add("Gather", [graph.constant("embedding.int8", table_int8), ids])
     scales = graph.constant("embedding.scale", scale.astype(np.float32)[:, None])
-    rows = graph.add("Cast", [rows], to=TensorProto.FLOAT)
+    rows = graph.add("Cast", [rows], to=ElementType.FLOAT)
     return graph.add("Mul", [rows, graph.add("Gather", [scales, ids])])
 
 
 def _float_mask(graph: GraphBuilder, valid: str) -> str:
     """(T, B) bool -> (T, B, 1) float."""
-    mask = graph.add("Cast", [valid], to=TensorProto.FLOAT)
+    mask = graph.add("Cast", [valid], to=ElementType.FLOAT)
     return graph.add("Unsqueeze", [mask, graph.int_vector(2)])
 
 
@@ -158,7 +158,7 @@ def _flat_index(graph: GraphBuilder, index: str) -> str:
 def _right_align(graph: GraphBuilder, batch: _PaddedBatch) -> _PaddedBatch:
     """The same batch with each row's padding before its tokens."""
     steps = graph.add("Shape", [batch.index], start=0, end=1)
-    padding = graph.add("Sub", [steps, graph.add("Cast", ["lengths"], to=TensorProto.INT64)])
+    padding = graph.add("Sub", [steps, graph.add("Cast", ["lengths"], to=ElementType.INT64)])
     source = graph.add("Sub", [graph.step_numbers(batch.index), padding])  # (T, B)
     valid = graph.add("GreaterOrEqual", [source, graph.int_scalar(0)])
     source = graph.add("Max", [source, graph.int_scalar(0)])
@@ -209,9 +209,9 @@ class _Direction:
             x = self._project_embeddings(x)
         parts = [*self._config.state_names, *(("largest", "total") if shift else ())]
         loop = graph.subgraph(f"{self._name}.step")
-        state = [loop.input(part, TensorProto.FLOAT, shape) for part in parts]
-        index = loop.input("index", TensorProto.INT64, ["B"])
-        mask = loop.input("own", TensorProto.FLOAT, ["B", 1])
+        state = [loop.input(part, ElementType.FLOAT, shape) for part in parts]
+        index = loop.input("index", ElementType.INT64, ["B"])
+        mask = loop.input("own", ElementType.FLOAT, ["B", 1])
         rows = loop.add("Gather", [x, index])
         projected = rows if self._first_layer else self._cell.project_input(loop, rows)
         next_state = self._cell.step(loop, projected, state, mask)
@@ -219,7 +219,7 @@ class _Direction:
         starts = [self._full(0.0)] * len(parts)
         if shift:
             starts[-2] = self._full(POOLING_FLOOR)
-            shift_now = loop.input("shift", TensorProto.FLOAT, ["B", 1])
+            shift_now = loop.input("shift", ElementType.FLOAT, ["B", 1])
             shifted = loop.add("Add", [next_state[0], shift_now])
             next_state.append(loop.add("Max", [state[-2], shifted]))
             next_state.append(loop.add("Add", [state[-1], next_state[0]]))
@@ -229,8 +229,9 @@ class _Direction:
             names.append(f"{self._name}.states")
         reverse = int(self._backward)
         for name in next_state:
-            loop.output(name, TensorProto.FLOAT, shape)
+            loop.output(name, ElementType.FLOAT, shape)
         scanned = [batch.index, batch.mask, *([shift] if shift else [])]
+        directions: dict[str, Any] = {} if shift else {"scan_output_directions": [reverse]}
         return graph.add_with_outputs(
             "Scan",
             [*starts, *scanned],
@@ -238,7 +239,7 @@ class _Direction:
             body=loop.body(),
             num_scan_inputs=len(scanned),
             scan_input_directions=[reverse] * len(scanned),
-            **({} if shift else {"scan_output_directions": [reverse]}),
+            **directions,
         )
 
     def _project_embeddings(self, x: str) -> str:

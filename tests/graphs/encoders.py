@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from rnntext.config import EncoderConfig
+from rnntext.graphs.graph_builder import GraphBuilder
 from rnntext.training.networks.encoder import RecurrentEncoder
-from rnntext.training.onnx.graph_builder import GraphBuilder
 
 torch.set_num_threads(1)
 

@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from rnntext.graphs.graph_builder import CONTRIB_DOMAIN, GraphBuilder
 from rnntext.runtime.session import Session
-from rnntext.training.onnx.graph_builder import CONTRIB_DOMAIN, GraphBuilder
+from rnntext.training.onnx.protobuf import to_bytes
 
 Array = NDArray[Any]
 
@@ -26,7 +27,7 @@ def graph_of_x() -> GraphBuilder:
 
 def run(graph: GraphBuilder, name: str, dtype: int = TensorProto.FLOAT) -> Array:
     graph.output(name, dtype, ["rows", "columns"])
-    (result,) = Session(graph.to_bytes("", {}), threads=1).run([name], {"x": X})
+    (result,) = Session(to_bytes(graph), threads=1).run([name], {"x": X})
     return result
 
 
@@ -57,25 +58,25 @@ def test_subgraphs_have_their_own_names() -> None:
     assert inner.float_scalar(0.5) == "loop.body.f_0.5"
     assert inner.add("Neg", ["loop.body.x"]) == "loop.body.n0"
     assert inner.body().name == "loop.body"
-    assert [tensor.name for tensor in inner.body().initializer] == ["loop.body.f_0.5"]
+    assert [tensor.name for tensor in inner.body().tensors] == ["loop.body.f_0.5"]
     assert graph.body().name == "rnntext"
-    assert not graph.initializers
+    assert not graph.tensors
 
 
 def test_subgraphs_may_share_the_constants_of_their_parent() -> None:
     graph = graph_of_x()
     first, second = (graph.subgraph(name, share_constants=True) for name in ("a", "b"))
     assert first.int_vector(2, 3) == second.int_vector(2, 3) == "i_2_3"
-    assert not first.initializers
-    assert list(graph.initializers) == ["i_2_3"]
+    assert not first.tensors
+    assert list(graph.tensors) == ["i_2_3"]
 
 
 def test_external_constants_are_passed_to_the_session() -> None:
     graph = graph_of_x()
     weights = np.full((4, 6), 2, np.float32)
-    name = graph.add("Add", ["x", graph.external_constant("weights", weights)])
+    name = graph.add("Add", ["x", graph.constant("weights", weights, external=True)])
     graph.output(name, TensorProto.FLOAT, [4, 6])
-    content = graph.to_bytes("", {})
+    content = to_bytes(graph)
     (tensor,) = onnx.load_from_string(content).graph.initializer
     assert tensor.data_location == TensorProto.EXTERNAL
     assert not tensor.raw_data
@@ -93,7 +94,7 @@ def test_the_file_names_its_operator_sets_in_order() -> None:
     graph.output(graph.add("Neg", ["x"]), TensorProto.FLOAT, [4, 6])
     assert graph.domains == {"", CONTRIB_DOMAIN}
     graph.domains = dict.fromkeys([CONTRIB_DOMAIN, ""])  # a set in this order
-    model = onnx.load_from_string(graph.to_bytes("about", {"key": "naïve"}))
+    model = onnx.load_from_string(to_bytes(graph, "about", {"key": "naïve"}))
     assert [opset.domain for opset in model.opset_import] == ["", CONTRIB_DOMAIN]
     assert model.ir_version == helper.find_min_ir_version_for(model.opset_import, True)
     assert model.doc_string == "about"
@@ -104,4 +105,4 @@ def test_an_invalid_graph_is_refused() -> None:
     graph = graph_of_x()
     graph.output(graph.add("Neg", ["missing"]), TensorProto.FLOAT, [4, 6])
     with pytest.raises(onnx.checker.ValidationError, match="missing"):
-        graph.to_bytes("", {})
+        to_bytes(graph)

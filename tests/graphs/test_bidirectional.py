@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 
+from rnntext.graphs.bidirectional import encode, encode_pooled
 from rnntext.runtime.session import Session
-from rnntext.training.onnx.bidirectional import encode, encode_pooled
-from tests.training.onnx.encoders import (
+from rnntext.training.onnx.protobuf import to_bytes
+from tests.graphs.encoders import (
     CELLS,
     LENGTHS,
     OUTLIER,
@@ -35,7 +36,7 @@ def test_states_are_those_of_pytorch(cell: str, layers: int, quantized: bool) ->
     for name in names:
         graph.output(name, TensorProto.FLOAT, ["T", "B", H])
     ids = padded_ids()
-    found = Session(graph.to_bytes("", {}), 1).run(names, {"ids": ids, "lengths": LENGTHS})
+    found = Session(to_bytes(graph), 1).run(names, {"ids": ids, "lengths": LENGTHS})
     both = np.concatenate(found, axis=2)
     assert both.shape == (T, B, 2 * H)
     differences = []
@@ -60,7 +61,7 @@ def test_pooled_states_are_those_of_all_tokens(cell: str, layers: int, quantized
     for name in names:
         graph.output(name, TensorProto.FLOAT, ["B", H])
     ids = padded_ids()
-    found = Session(graph.to_bytes("", {}), 1).run(names, {"ids": ids, "lengths": LENGTHS})
+    found = Session(to_bytes(graph), 1).run(names, {"ids": ids, "lengths": LENGTHS})
     assert {part.shape for part in found} == {(B, H)}
     for row, length in enumerate(LENGTHS):
         states, _ = states_alone(encoder, ids[row, :length])
@@ -79,8 +80,8 @@ def test_each_int8_embedding_has_its_own_scale(cell: str) -> None:
     encoder, weights = random_encoder(cell, 1, both=True)
     graph = token_inputs()
     encode(graph, encoder.config, weights, quantized=True)
-    table = numpy_helper.to_array(graph.initializers["embedding.int8"])
-    scale = numpy_helper.to_array(graph.initializers["embedding.scale"])
+    table = graph.tensors["embedding.int8"].value
+    scale = graph.tensors["embedding.scale"].value
     exact = weights["encoder.embedding.weight"]
     assert scale.shape == (V, 1)
     largest = np.abs(table.astype(int)).max(axis=1)

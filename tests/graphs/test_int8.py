@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from rnntext.graphs import int8
+from rnntext.graphs.graph_builder import GraphBuilder
 from rnntext.runtime.session import Session
-from rnntext.training.onnx import int8
-from rnntext.training.onnx.graph_builder import GraphBuilder
+from rnntext.training.onnx.protobuf import to_bytes
 
 Array = NDArray[Any]
 
@@ -25,7 +26,7 @@ def run(build: Callable[[GraphBuilder], str], x: Array, dtype: int = TensorProto
     graph.input("x", TensorProto.FLOAT, list(x.shape))
     name = build(graph)
     graph.output(name, dtype, ["rows", "columns"])
-    (result,) = Session(graph.to_bytes("", {}), threads=1).run([name], {"x": x})
+    (result,) = Session(to_bytes(graph), threads=1).run([name], {"x": x})
     return result
 
 

@@ -12,9 +12,9 @@ overflow the 16-bit sums of x86 processors without VNNI, and the answer would de
 from __future__ import annotations
 
 import numpy as np
-from onnx import TensorProto
+import numpy.typing as npt
 
-from rnntext.training.onnx.graph_builder import CONTRIB_DOMAIN, Array, GraphBuilder
+from rnntext.graphs.graph_builder import CONTRIB_DOMAIN, Array, ElementType, GraphBuilder
 
 MAX_INT8 = 127
 STATE_SCALE = 1 / MAX_INT8
@@ -24,15 +24,29 @@ _MAX_WEIGHT = 63  # 7 bits
 
 def quantize(matrix: Array) -> tuple[Array, Array]:
     """Quantize (..., rows, K) to 7-bit int8. Also returns the scale of each row (..., rows)."""
+    if is_outline(matrix):
+        return outline(matrix.shape, np.int8), np.broadcast_to(np.float32(1), matrix.shape[:-1])
     scale = np.abs(matrix).max(axis=-1) / _MAX_WEIGHT
     # A row of zeros, or nearly so, gets scale 1: `linear_small_batch` divides the bias by it.
     scale = np.where(scale > 1e-30, scale, 1).astype(np.float32)
     return np.round(matrix / scale[..., None]).astype(np.int8), scale
 
 
+def outline(shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Array:
+    """Zeros that take no memory and no time, for a graph of which only the structure is asked."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def is_outline(array: Array) -> bool:
+    """True for what `outline` returns."""
+    return not any(array.strides) and array.size > 1
+
+
 def quantize_embeddings(table: Array) -> tuple[Array, float]:
     """Quantize (V, E) to 8 bits with one scale for the whole table. The values are still float32,
     between -127 and 127. Also returns the scale."""
+    if is_outline(table):
+        return table, 1.0
     scale = max(float(np.abs(table).max()), 1e-8) / MAX_INT8
     return np.round(table / scale), scale
 
@@ -50,7 +64,7 @@ def add_dequantized(graph: GraphBuilder, name: str, matrix: Array) -> str:
 
 def dequantize(graph: GraphBuilder, x: str, scale: str) -> str:
     """x, int8 without a zero point, times its scale: float32."""
-    return graph.add("Mul", [graph.add("Cast", [x], to=TensorProto.FLOAT), scale])
+    return graph.add("Mul", [graph.add("Cast", [x], to=ElementType.FLOAT), scale])
 
 
 def linear(

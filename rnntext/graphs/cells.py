@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rnntext.training.onnx import int8
-from rnntext.training.onnx.common import Weights
-from rnntext.training.onnx.graph_builder import GraphBuilder
+from rnntext.graphs import int8
+from rnntext.graphs.common import Weights
+from rnntext.graphs.graph_builder import GraphBuilder
 
 # Takes the name of a weight in `model.safetensors`, adds it to the graph as an external
 # initializer, and returns its name there.
