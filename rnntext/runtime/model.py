@@ -276,6 +276,6 @@ def check_graph(path: Path, read: Callable[[], Model], expected: GraphBuilder | 
         compare(read(), expected)
     except WireError as error:
         raise CheckpointError(
-            f"{path} is not the graph of a model that config.json describes ({error}): restore it,"
-            " write it anew with `rnntext export`, or train the model again"
+            f"{path} is not the graph of the model that its configuration describes ({error}): "
+            "restore it, write it anew with `rnntext export`, or train the model again"
         ) from None
