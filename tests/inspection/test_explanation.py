@@ -10,6 +10,7 @@ import pytest
 
 from rnntext.checkpoint_config import Quantization
 from rnntext.errors import UsageError
+from rnntext.graphs.classifier import apply_temperature
 from rnntext.inspection.explanation import (
     Explanation,
     SentenceExplainer,
@@ -20,7 +21,6 @@ from rnntext.inspection.explanation import (
 from rnntext.inspection.reading import InspectedModel
 from rnntext.runtime.classifier import Classifier
 from rnntext.runtime.tagger import Tagger
-from rnntext.training.onnx.classifier import apply_temperature
 from tests.inspection.explained import FOUR, SENTENCE, TWO, explained_model
 
 LONG = f"{SENTENCE} " * 5  # several windows
