@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from rnntext.cli.inspection.common import show
 from rnntext.errors import UsageError
 from rnntext.plotting.page import Heatmap, Page, View
+from rnntext.text.controls import ONE_LINE
 from tests.cli.screens import pipe, screen, written
 from tests.cli.test_streams import on_terminal, plain
 from tests.conftest import Outcome, Shell
@@ -129,7 +130,8 @@ def gates(run: Shell, model: Path, *args: object, cwd: Path) -> Outcome:
 def test_a_command_writes_rows_objects_and_files(run: Shell, lm: Path, tmp_path: Path) -> None:
     rows = [line.split("\t") for line in gates(run, lm, cwd=tmp_path).done().lines]
     objects = gates(run, lm, "--json", cwd=tmp_path).done().objects
-    assert [row[4] for row in rows] == [" ".join(each["token"].split()) for each in objects]
+    assert [row[4] for row in rows] == [each["token"].translate(ONE_LINE) for each in objects]
+    assert any("\x1b" in each["token"] for each in objects)
     for name in ("a.html", "b.svg", "c.png"):
         assert gates(run, lm, "-o", name, cwd=tmp_path).done().out == b""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "b.svg", "c.png"]
