@@ -233,6 +233,7 @@ class Exported:
     metrics_before: dict[str, Any] | None = None
     # Of a file: the part of the model that is in its metadata and not in its graph.
     lacks: str | None = None
+    sidecar: Path | None = None  # of a file: what other runtimes need beside it
 
 
 def export(
@@ -244,9 +245,10 @@ def export(
     valid: Name | Sequence[Name] = (),
     threads: int | None = None,
 ) -> Exported:
-    """Write a model as one self-contained ONNX file `output`, or, without `output`, convert the
-    model in its directory to `precision` ("float32" or "int8"). With `slim`, write what running
-    needs, and no more, to a new directory `output`, in the precision that the model has.
+    """Write a model as one self-contained ONNX file `output`, with what other runtimes need in a
+    JSON file beside it, or, without `output`, convert the model in its directory to `precision`
+    ("float32" or "int8"). With `slim`, write what running needs, and no more, to a new directory
+    `output`, in the precision that the model has.
 
     Files named with `valid` are read like the model's training data: the model is measured on them
     before and after the conversion, and a classifier that becomes int8 is calibrated on them.
@@ -270,19 +272,30 @@ def export(
 
 def _write_file(directory: Path, output: Path, precision: str) -> Exported:
     from rnntext import checkpoint
-    from rnntext.files import check_file, write_file
-    from rnntext.training.onnx.from_checkpoint import one_file
+    from rnntext.files import check_file, write_files
+    from rnntext.training.onnx.from_checkpoint import one_file, sidecar_of
+    from rnntext.training.onnx.sidecar import is_sidecar, sidecar_path
 
     check_file(output)
     of_checkpoint = output.name == checkpoint.GRAPH and checkpoint.is_checkpoint(output.parent)
     if output.is_file() and (of_checkpoint or output.suffix != ".onnx"):
         reason = "part of a checkpoint" if of_checkpoint else "no ONNX file, to go by its name"
         raise UsageError(f"-o {output} is there and is {reason}: name another file")
+    # A pipe or a device has no file beside it.
+    sidecar = None if output.exists() and not output.is_file() else sidecar_path(output)
+    if sidecar is not None and sidecar.exists() and not is_sidecar(sidecar):
+        raise UsageError(
+            f"{sidecar}, which -o {output} would write too, is there and is none of rnntext's: "
+            "name another file"
+        )
     found = checkpoint.load(directory)
     content = one_file(found, precision)
-    write_file(output, content)
+    contents = {output: content}
+    if sidecar is not None:
+        contents[sidecar] = sidecar_of(found, content, precision, output.name)
+    write_files(contents)
     lacks = checkpoint.NGRAMS if checkpoint.NGRAMS in found.config["files"] else None
-    return Exported(output, precision, len(content), lacks=lacks)
+    return Exported(output, precision, len(content), lacks=lacks, sidecar=sidecar)
 
 
 def _write_slim(directory: Path, output: Path) -> Exported:

@@ -15,7 +15,7 @@ import platform
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -157,19 +157,30 @@ def check_file(path: Path, option: str = "-o") -> None:
 
 def write_file(path: Path, content: bytes) -> None:
     """Write or replace a file atomically, by a rename. Raises RnntextError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    write_files({path: content})
+
+
+def write_files(contents: Mapping[Path, bytes]) -> None:
+    """Write or replace files, each atomically, by a rename. All of them are complete before the
+    first is renamed, so that an error of the disk leaves none. Raises RnntextError."""
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in contents}
+    path = Path()
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(content)  # a pipe or device must not be replaced by a file
-        else:
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
+        for path, content in contents.items():
+            if path.exists() and not path.is_file():
+                path.write_bytes(content)  # a pipe or device must not be replaced by a file
+            else:
+                temporary[path].write_bytes(content)
+        for path, written in temporary.items():
+            if written.exists():
+                os.replace(written, path)
     except OSError as error:
         raise RnntextError(write_error(path, error)) from None
     finally:
-        # Fails too if the directory does not exist; the error above says so.
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        for written in temporary.values():
+            # Fails too if the directory does not exist; the error above says so.
+            with contextlib.suppress(OSError):
+                written.unlink()
 
 
 def write_durably(path: Path, content: bytes) -> None:

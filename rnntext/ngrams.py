@@ -37,15 +37,18 @@ MAX_CHARACTERS = 1 << 20
 # White space and symbols: ASCII and Latin-1 punctuation, that of other scripts, arrows, full-width
 # forms and emoji. They are listed, rather than asked of a Unicode table, so that every version of
 # every engine finds the same words, and marks stay with their letters.
+_SPACES = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _SYMBOLS = (
-    r"\s!-/:-@\[-^`{-~\u0080-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u00d7\u00f7"
+    r"!-/:-@\[-^`{-~\u0080-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u00d7\u00f7"
     r"\u0589\u05be\u060c\u061b\u061f\u066a-\u066d\u06d4\u0964\u0965\u0e2f\u0e4f\u0e5a\u0e5b"
     r"\u104a\u104b\u1361-\u1368\u17d4-\u17da\u2010-\u205e\u20a0-\u20cf\u2190-\u2bff"
     r"\u3000-\u303f\u30fb\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
     "\U0001f000-\U0001faff"
 )
 _LONGEST_WORD = 200  # characters; a longer run is read as several words
-_WORD = re.compile(rf"[^{_SYMBOLS}]{{1,{_LONGEST_WORD}}}|\S")
+# JavaScript (flag u) reads it in the same way.
+WORD_PATTERN = rf"[^{_SPACES}{_SYMBOLS}]{{1,{_LONGEST_WORD}}}|[^{_SPACES}]"
+_WORD = re.compile(WORD_PATTERN)
 
 # Odd constants that spread bits: 2**32 over the golden ratio, primes of FNV-1a and xxHash, and the
 # finalizer "lowbias32" (Wellons 2018).

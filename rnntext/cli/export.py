@@ -50,7 +50,8 @@ def command(
     --float32 in float32 again.
 
     The file holds the labels and the tokenizer as metadata, and its description documents its
-    inputs and outputs. --slim -o writes a directory with what running needs.
+    inputs and outputs. Beside FILE.onnx, FILE.json holds what other runtimes need. --slim -o writes
+    a directory with what running needs.
     """
     if out is None and int8 is None:
         raise UsageError("say what to do: -o FILE.onnx writes one file, --int8 changes DIR itself")
@@ -77,6 +78,8 @@ def _facts(exported: Exported) -> dict[str, Any]:
         "precision": exported.precision,
         "bytes": exported.size,
     }
+    if exported.sidecar:
+        facts["sidecar"] = str(exported.sidecar)
     if exported.lacks:
         facts["lacks"] = exported.lacks
     if exported.temperature is not None:

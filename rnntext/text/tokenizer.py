@@ -61,7 +61,7 @@ _PIECE_CHARACTERS = 1 << 14
 _CALL_CHARACTERS = 1 << 19
 _PART_CHARACTERS = 1 << 16  # of a text that is encoded in parts
 # Tokens that a single word may have; a longer one is reduced to its start and its end.
-_MAX_WORD_TOKENS = 256
+MAX_WORD_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,9 +251,9 @@ class Tokenizer:
         distinct = list({word for words in sentences for word in words})
         for word, ids in zip(distinct, self._encode_lines(distinct, are_words=True), strict=True):
             # A word may be empty after normalization or pre-tokenization, but needs a token.
-            ids_of[word] = ids if len(ids) else np.array([self._fallback_id], np.int32)
-            if len(ids) > _MAX_WORD_TOKENS:
-                half = _MAX_WORD_TOKENS // 2
+            ids_of[word] = ids if len(ids) else np.array([self.fallback_id], np.int32)
+            if len(ids) > MAX_WORD_TOKENS:
+                half = MAX_WORD_TOKENS // 2
                 ids_of[word] = np.concatenate([ids[:half], ids[-half:]])
         space = self._encode_lines([" "])[0] if self.config.kind in ("char", "byte") else None
         results = []
@@ -286,7 +286,7 @@ class Tokenizer:
         return PieceDecoder(self.pieces, prefixed=self.config.kind == "bpe")
 
     @cached_property
-    def _fallback_id(self) -> int:
+    def fallback_id(self) -> int:
         """The id of text that has no token of its own."""
         return self.unk_id if self.unk_id is not None else self.eos_id
 
@@ -362,7 +362,7 @@ class Tokenizer:
     @cached_property
     def _id_of_unit(self) -> Ids:
         """The id of each code point (char) or byte (byte)."""
-        table = np.full(sys.maxunicode + 1, self._fallback_id, np.int32)
+        table = np.full(sys.maxunicode + 1, self.fallback_id, np.int32)
         for index, token in enumerate(map(self.token, range(self.vocab_size))):
             if len(token) == 1:
                 table[ord(token)] = index
@@ -405,7 +405,7 @@ class Tokenizer:
 
     def _word_id(self, word: str) -> int:
         token_id = self._backend.token_to_id(word)
-        return self._fallback_id if token_id is None else int(token_id)
+        return self.fallback_id if token_id is None else int(token_id)
 
 
 class _LineBuilder:

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
+import shlex
 import shutil
-from collections.abc import Callable
-from itertools import product
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-import onnxruntime
 import pytest
-import tokenizers
-from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
 from rnntext import checkpoint
-from rnntext.ngrams import NgramModel, Tables
-from rnntext.probabilities import softmax
-from rnntext.text.word_splitting import split_words
-from rnntext.word_features import Weights, WordModel
 from tests.conftest import CORPORA, TINY, Shell
-
-Array = NDArray[Any]
+from tests.examples.reference import reference
 
 ONE = ("--threads", "1")
 SAMPLE = "naïve café 你好 🙂"
@@ -85,49 +75,7 @@ def tree(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
 
 
-class File:
-    """An exported file, used with ONNX Runtime and `tokenizers` only."""
-
-    def __init__(self, path: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(str(path), options)
-        self.about = self.session.get_modelmeta().custom_metadata_map
-        self.labels = json.loads(self.about["rnntext.labels"])
-        self._tokenizer = tokenizers.Tokenizer.from_str(self.about["rnntext.tokenizer.json"])
-        self._kind = json.loads(self.about["rnntext.tokenizer"])["kind"]
-
-    def ids(self, line: str) -> list[int]:
-        prefix = " " if self._kind == "bpe" else ""
-        found = self._tokenizer.encode(prefix + line, add_special_tokens=False).ids
-        return [int(token) for token in found]
-
-    @property
-    def line_end(self) -> int:
-        return int(self._tokenizer.token_to_id("<eos>" if self._kind == "word" else "\n"))
-
-    def run(self, outputs: list[str], ids: list[int], **feeds: Any) -> list[Array]:
-        """The outputs for one row; a state is zero at the start."""
-        arrays = {name: np.asarray(value, np.int64) for name, value in feeds.items()}
-        arrays.update(ids=np.array([ids]), lengths=np.array([len(ids)], np.int32))
-        for value in self.session.get_inputs():
-            if value.name not in arrays:
-                shape = [1 if size == "B" else size for size in value.shape]
-                arrays[value.name] = np.zeros(shape, np.float32)
-                if value.name == "largest":
-                    arrays[value.name] -= 10000
-        return list(self.session.run(outputs, arrays))
-
-
-def with_ngrams(directory: Path, file: File, text: str) -> dict[str, float]:
-    """The probabilities of a file's logits and of the n-grams of its model."""
-    tables = Tables.parse((directory / "ngrams.safetensors").read_bytes())
-    (logits,) = file.run(["logits"], file.ids(text))
-    total = softmax(logits + NgramModel(tables, len(file.labels)).logits([text]))
-    return dict(zip(file.labels, total[0].tolist(), strict=True))
-
-
-# One file
+# One file and its sidecar
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
@@ -142,90 +90,38 @@ def test_a_classifier_elsewhere(
         "file": str(path),
         "precision": precision,
         "bytes": str(path.stat().st_size),
+        "sidecar": str(tmp_path / "x.json"),
         "lacks": "ngrams.safetensors",
     }
     assert tree(classifier) == before
-    file = File(path)
-    assert file.about["rnntext.task"] == "classify"
-    assert file.about["rnntext.multi_label"] == "false"
-    assert int(file.about["rnntext.max_length"]) == 400
+    model = reference().Model(path)
+    assert model.about["precision"] == precision
     args = ("classify", "-m", classifier, *ONE, "--json")
     wanted = run(*args, *(arg for text in TEXTS for arg in ("--text", text))).done().objects
     for text, answer in zip(TEXTS, wanted, strict=True):
-        likely = with_ngrams(classifier, file, text)
-        assert likely == pytest.approx(answer["labels"], abs=1e-5 if precision != "int8" else 0.02)
+        tolerance = 1e-5 if precision != "int8" else 0.02
+        assert model.classify(text) == pytest.approx(answer["labels"], abs=tolerance)
 
 
 def test_a_language_model_elsewhere(run: Shell, lm: Path, tmp_path: Path) -> None:
     run("export", lm, "-o", tmp_path / "x.onnx", "--float32").done()
-    file = File(tmp_path / "x.onnx")
-    assert (file.about["rnntext.task"], file.labels) == ("lm", [])
+    model = reference().Model(tmp_path / "x.onnx")
+    assert (model.task, model.labels) == ("lm", [])
     for text in TEXTS:
-        ids = [*file.ids(text), file.line_end]
-        before = [file.line_end, *ids[:-1]]
-        feeds = {"positions": [len(ids) - 1], "scored": range(len(ids)), "targets": ids}
-        logits, scores = file.run(["logits", "log_probabilities"], before, **feeds)
         (line,) = run("score", "-m", lm, *ONE, "--json", "--text", text).done().objects
-        assert line["tokens"] == len(ids)
-        assert -scores.sum() / math.log(2) == pytest.approx(line["bits"], rel=1e-5)
-        last = logits[0, file.line_end] - np.log(np.exp(logits[0].astype(np.float64)).sum())
-        assert last == pytest.approx(scores[-1], abs=1e-5)
-
-
-def documented_programs() -> list[str]:
-    """That of a classifier, and that of a tagger's words."""
-    return re.findall("```python\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL)
-
-
-def documented_word_scores() -> Callable[[Any, list[str]], list[Array]]:
-    whole, code = documented_programs()
-    names: dict[str, Any] = {}
-    for name in ("spread", "of_word"):
-        (function,) = re.findall(rf"^def {name}\(.*?(?=\n\n\n)", whole, re.DOTALL | re.MULTILINE)
-        exec(function, names)  # noqa: S102
-    exec(code, names)  # noqa: S102
-    scores: Callable[[Any, list[str]], list[Array]] = names["word_scores"]
-    return scores
-
-
-def test_the_documentation_s_scores_of_words(tagger: Path) -> None:
-    file = tagger / "ngrams.safetensors"
-    labels = config_of(tagger)["model"]["labels"]
-    model = WordModel(Weights.parse(file.read_bytes()), len(labels))
-    sentences = [SAMPLE.split(), ["カタカナ", "McDonald's", "1,234"], ["x" * 300, "the"]]
-    score = documented_word_scores()
-    found = np.concatenate([score(load_file(file), words) for words in sentences])
-    np.testing.assert_allclose(found, model.emissions(sentences), atol=1e-5)
+        found = model.score(text)
+        assert found["tokens"] == line["tokens"]
+        assert found["bits"] == pytest.approx(line["bits"], rel=1e-5)
 
 
 def test_a_tagger_elsewhere(run: Shell, tagger: Path, tmp_path: Path) -> None:
     run("export", tagger, "-o", tmp_path / "x.onnx").done()
-    file = File(tmp_path / "x.onnx")
-    linear, score = load_file(tagger / "ngrams.safetensors"), documented_word_scores()
-    for text in ("Mara lit it.", "The gulls were awake"):
-        words = [file.ids(word) for word in split_words(text)]
-        ends = np.cumsum([len(word) for word in words])
-        first, last = np.concatenate([[0], ends[:-1]]), ends - 1
-        outputs = ["emissions", "start", "transitions", "end"]
-        ids = [token for word in words for token in word]
-        emissions, *paths = file.run(outputs, ids, first=first, last=last)
-        emissions = emissions + score(linear, list(split_words(text)))
-        start, transitions, end = (
-            path + linear["scale"] * linear[name]
-            for path, name in zip(paths, outputs[1:], strict=True)
-        )
-        # The labels are too many to try every path: the best one to each label, word by word.
-        best = {(label,): start[label] + emissions[0, label] for label in range(len(file.labels))}
-        for of_word in emissions[1:]:
-            longer = {
-                (*path, label): score + transitions[path[-1], label] + of_word[label]
-                for (path, score), label in product(best.items(), range(len(file.labels)))
-            }
-            kept = sorted(longer.items(), key=lambda item: item[1])
-            best = dict({path[-1]: (path, score) for path, score in kept}.values())
-        path = max(best, key=lambda path: best[path] + end[path[-1]])
-        (found,) = run("tag", "-m", tagger, *ONE, "--json", "--text", text).done().objects
-        assert found["tags"] == [file.labels[label] for label in path]
+    model = reference().Model(tmp_path / "x.onnx")
+    for text in ("Mara lit it.", "The gulls were awake", SAMPLE):
+        (wanted,) = run("tag", "-m", tagger, *ONE, "--json", "--text", text).done().objects
+        found = model.tag(text)
+        assert (found["words"], found["tags"]) == (wanted["words"], wanted["tags"])
+        assert found["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-5)
 
 
 def test_the_file_describes_itself(run: Shell, tagger: Path, tmp_path: Path) -> None:
@@ -243,28 +139,52 @@ def test_the_file_describes_itself(run: Shell, tagger: Path, tmp_path: Path) -> 
     assert json.loads(about["rnntext.labels"]) == config_of(tagger)["model"]["labels"]
 
 
-def test_the_documentation_s_example(run: Shell, classifier: Path, tmp_path: Path) -> None:
-    """Word for word, but for where the file is."""
-    run("export", classifier, "-o", tmp_path / "x.onnx").done()
-    code, _ = documented_programs()
-    names = '"sentiment", "sentiment.onnx"'
-    assert names in code
-    code = code.replace(names, f"{str(classifier)!r}, {str(tmp_path / 'x.onnx')!r}")
-    (text,) = re.findall(r'text, directory, file = "(.*?)"', code)
-    printed: list[dict[str, float]] = []
-    exec(code, {"print": printed.append})  # noqa: S102
-    (wanted,) = run("classify", "-m", classifier, "--json", "--text", text).done().objects
-    assert printed == [pytest.approx(wanted["labels"], abs=1e-5)]
+def test_the_documentation_s_commands(run: Shell, classifier: Path, tmp_path: Path) -> None:
+    """Word for word, but for where the script is, and JavaScript, which needs its packages."""
+    text = DOCUMENTATION.read_text("utf-8")
+    (block,) = re.findall("```sh\n(.*?)```", text, re.DOTALL)
+    exported, asked = block.splitlines()[:2]
+    shutil.copytree(classifier, tmp_path / "sentiment")
+    _, *words = shlex.split(exported)
+    run(*words, cwd=tmp_path).done()
+    _, script, *arguments = shlex.split(asked)
+    command = [sys.executable, DOCUMENTATION.parents[1] / script, *arguments]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    args = ("classify", "-m", classifier, *ONE, "--json", "--text", arguments[-1])
+    (wanted,) = run(*args).done().objects
+    assert json.loads(ran.stdout) == pytest.approx(wanted["labels"], abs=1e-5)
 
 
 def test_an_existing_file_is_replaced(run: Shell, classifier: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.onnx"
     path.write_bytes(b"old")
     run("export", classifier, "-o", path, "--json").done()
-    assert os.listdir(tmp_path) == ["x.onnx"]
-    one = path.read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["x.json", "x.onnx"]
+    one = tree(tmp_path)
     run("export", classifier, "-o", "x.onnx", cwd=tmp_path).done()
-    assert path.read_bytes() == one
+    assert tree(tmp_path) == one
+
+
+def test_another_json_file_is_not_replaced(run: Shell, copied: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text('{"format": "mine"}')
+    (tmp_path / "none.json").mkdir()
+    os.mkfifo(tmp_path / "pipe.json")
+    before = os.listdir(tmp_path)
+    for path in (tmp_path / "mine.onnx", tmp_path / "none", tmp_path / "pipe.onnx"):
+        sidecar = str(path.with_suffix(".json"))
+        run("export", copied, "-o", path).failed(2, sidecar, "is there and is none of rnntext's")
+    run("export", copied, "-o", copied / "config.onnx").failed(2, "config.json")
+    assert os.listdir(tmp_path) == before
+    assert (tmp_path / "mine.json").read_text() == '{"format": "mine"}'
+    # A name that ends in .json is that of the graph.
+    run("export", copied, "-o", tmp_path / "x.json").done()
+    assert (tmp_path / "x.json.json").is_file()
+
+
+def test_a_device_has_no_sidecar(run: Shell, classifier: Path) -> None:
+    (facts,) = run("export", classifier, "-o", "/dev/null", "--json").done().objects
+    assert "sidecar" not in facts
+    assert not Path("/dev/null.json").exists()
 
 
 # The directory itself
@@ -412,8 +332,9 @@ def test_a_file_answers_as_the_calibrated_directory_does(
     run("export", copied, "--int8", "--valid", wrong[0], *ONE).done()
     run("export", copied, "--int8", "-o", tmp_path / "x.onnx").done()
     (answer,) = run("classify", "-m", copied, *ONE, "--json", "--text", SAMPLE).done().objects
-    file = File(tmp_path / "x.onnx")
-    assert with_ngrams(copied, file, SAMPLE) == pytest.approx(answer["labels"], abs=1e-5)
+    assert reference().Model(tmp_path / "x.onnx").classify(SAMPLE) == pytest.approx(
+        answer["labels"], abs=1e-5
+    )
 
 
 def test_precision_of_numbers_and_of_spans(

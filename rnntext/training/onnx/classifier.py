@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnntext.config import POOLING_FLOOR
+from rnntext.config import POOLING_FLOOR, EncoderConfig
+from rnntext.ngrams import WORD_PATTERN
 from rnntext.probabilities import label_probabilities
-from rnntext.training.onnx.common import GraphCheck, RandomBatch
+from rnntext.training.onnx.common import Carried, GraphCheck, RandomBatch, SidecarParts
 
 if TYPE_CHECKING:
     from rnntext.runtime.session import Session
@@ -34,3 +35,17 @@ def _difference(model: Classifier, session: Session, batch: RandomBatch) -> floa
 
 
 CHECK = GraphCheck(_difference)
+
+
+def _pooled(config: EncoderConfig) -> dict[str, Carried]:
+    sums = (1, config.hidden_size)
+    return {
+        "largest": Carried(sums, POOLING_FLOOR),
+        "total": Carried(sums),
+        "count": Carried((1,)),
+    }
+
+
+SIDECAR = SidecarParts(
+    _pooled, lambda tokenizer: tokenizer.eos_id, linear={"word_pattern": WORD_PATTERN}
+)

@@ -5,16 +5,17 @@ Knows: how far a graph may differ. Does not know: any task, or how a graph is bu
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnntext.config import ModelConfig
+from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.graphs.common import Weights
 from rnntext.graphs.graph_builder import Array
 from rnntext.tasks import task_module
+from rnntext.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,6 +55,35 @@ def _no_difference(model: Any, generator: np.random.Generator) -> float:
     return 0.0
 
 
+def _nothing_pooled(config: EncoderConfig) -> dict[str, Carried]:
+    return {}
+
+
+def _no_id(tokenizer: Tokenizer) -> int | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """An input that carries what was read before: its shape for one row, its first value."""
+
+    shape: tuple[int, ...]
+    value: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarParts:
+    """What a task adds to the sidecar of its graph (see `sidecar.py`): its object `SIDECAR`."""
+
+    # Of an encoder of one direction, the inputs that carry on what its head has pooled.
+    pooled: Callable[[EncoderConfig], dict[str, Carried]] = _nothing_pooled
+    # The id that is read in place of a record, or a word, without tokens.
+    empty: Callable[[Tokenizer], int | None] = _no_id
+    path_scores: tuple[str, ...] = ()  # outputs with the scores of paths through the labels
+    # What must be known of the linear half beside its weights.
+    linear: Mapping[str, object] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class GraphCheck:
     """The interface of a task's module in this package: its object `CHECK`."""
@@ -68,3 +98,9 @@ def graph_check(config: ModelConfig) -> GraphCheck:
     """How the graph of the configuration's task is compared."""
     check: GraphCheck = task_module("training.onnx", config.task).CHECK
     return check
+
+
+def sidecar_parts(config: ModelConfig) -> SidecarParts:
+    """What the configuration's task adds to a sidecar."""
+    parts: SidecarParts = task_module("training.onnx", config.task).SIDECAR
+    return parts

@@ -18,7 +18,9 @@ from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError
 from rnntext.graphs.common import Weights, task_graph
 from rnntext.runtime import model_file
+from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.onnx.build import build, documentation, other_graphs
+from rnntext.training.onnx.sidecar import sidecar
 
 
 def graph_of(found: Checkpoint, precision: str, temperature: float | None = None) -> bytes:
@@ -52,6 +54,16 @@ def one_file(found: Checkpoint, precision: str) -> bytes:
         linear = base64.b64encode(found.read(checkpoint.NGRAMS)).decode()
         about[model_file.LINEAR_MODEL] = linear
     return build(config, weights, precision, documentation(config), about)
+
+
+def sidecar_of(found: Checkpoint, graph: bytes, precision: str, file: str) -> bytes:
+    """The content of the sidecar of `graph`, which `one_file` returned and which is in a file of
+    the name `file` (see `sidecar.py`). Raises CheckpointError."""
+    saved = CheckpointConfig.of(found)
+    tokenizer = Tokenizer.load(found.read(checkpoint.TOKENIZER).decode(), saved.tokenizer)
+    has_linear = checkpoint.NGRAMS in found.config["files"]
+    linear = found.read(checkpoint.NGRAMS) if has_linear else None
+    return sidecar(saved.model, tokenizer, linear, graph, file=file, precision=precision)
 
 
 def replace_graph(

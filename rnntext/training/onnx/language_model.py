@@ -12,7 +12,7 @@ import numpy as np
 
 from rnntext.probabilities import softmax
 from rnntext.training.onnx import generation
-from rnntext.training.onnx.common import GraphCheck, RandomBatch
+from rnntext.training.onnx.common import GraphCheck, RandomBatch, SidecarParts
 
 if TYPE_CHECKING:
     from rnntext.runtime.session import Session
@@ -39,3 +39,4 @@ def _difference(model: LanguageModel, session: Session, batch: RandomBatch) -> f
 
 
 CHECK = GraphCheck(_difference, generation.difference)
+SIDECAR = SidecarParts()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnntext.probabilities import softmax
-from rnntext.training.onnx.common import GraphCheck, RandomBatch
+from rnntext.training.onnx.common import GraphCheck, RandomBatch, SidecarParts
+from rnntext.word_features import OFFSETS
 
 if TYPE_CHECKING:
     from rnntext.runtime.session import Session
@@ -46,3 +47,8 @@ def _difference(model: Tagger, session: Session, batch: RandomBatch) -> float:
 
 
 CHECK = GraphCheck(_difference)
+SIDECAR = SidecarParts(
+    empty=lambda tokenizer: tokenizer.fallback_id,
+    path_scores=("start", "transitions", "end"),
+    linear={"features": [(place, form) for place, forms in OFFSETS.items() for form in forms]},
+)

@@ -1,0 +1,221 @@
+"""Exported models of every kind with fixed weights, texts, and the product's own answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unicodedata import ucd_3_2_0
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.ngrams import NgramModel, Tables
+from rnntext.probabilities import softmax
+from rnntext.runtime.classifier import Classifier
+from rnntext.runtime.language_model import LanguageModel
+from rnntext.runtime.model import TrainedModel
+from rnntext.runtime.score import Scorer
+from rnntext.runtime.session import Session
+from rnntext.runtime.tagger import TaggedSentence, Tagger
+from rnntext.text.tokenizer import Tokenizer
+from rnntext.training.networks.build import build_network
+from rnntext.training.onnx.build import build
+from rnntext.training.onnx.from_network import numpy_weights
+from rnntext.training.onnx.sidecar import sidecar, sidecar_path
+from rnntext.word_features import Forms, Weights, WordModel, pair_features
+from tests.conftest import CORPORA
+
+Array = NDArray[Any]
+
+MAX_LENGTH = 60  # tokens of a window: an ordinary text has several
+LABELS = {"lm": (), "classify": ("bad", "good", "né 🙂"), "tag": ("NOUN", "VERB", "B-X", "I-X")}
+SAMPLE = (CORPORA / "stories.txt").read_text("utf-8").splitlines()
+REVIEWS = (CORPORA / "reviews.csv").read_text("utf-8").splitlines()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an exported model is like. `kind`: of its tokenizer."""
+
+    task: str
+    kind: str
+    cell: str
+    bidirectional: bool = False
+    int8: bool = False
+    linear: bool = False
+    lowercase: bool = False
+    presplit: bool = False
+    labels: int = 3  # of a classifier
+    multi_label: bool = False
+    layers: int = 1
+
+    def __str__(self) -> str:
+        of = [self.task, self.kind, self.cell]
+        flags = ("bidirectional", "int8", "linear", "lowercase", "presplit", "multi_label")
+        return "-".join([*of, *(flag for flag in flags if getattr(self, flag))])
+
+
+KINDS = [
+    Kind("lm", "bpe", "lstm", layers=2),
+    Kind("lm", "bpe", "gru", int8=True, lowercase=True),
+    Kind("lm", "word", "gru"),
+    Kind("lm", "word", "rnn", lowercase=True, presplit=True),
+    Kind("lm", "char", "lstm", int8=True, lowercase=True),
+    Kind("lm", "byte", "rnn"),
+    Kind("classify", "bpe", "lstm", bidirectional=True, linear=True),
+    Kind("classify", "bpe", "lstm", bidirectional=True, int8=True, linear=True, labels=2, layers=2),
+    Kind("classify", "bpe", "gru", lowercase=True, multi_label=True),
+    Kind("classify", "word", "gru", linear=True, lowercase=True, labels=2),
+    Kind("classify", "word", "lstm", int8=True, presplit=True),
+    Kind("classify", "char", "gru", bidirectional=True, multi_label=True, linear=True),
+    Kind("classify", "byte", "lstm", int8=True, lowercase=True, layers=2),
+    Kind("tag", "bpe", "lstm", bidirectional=True, linear=True),
+    Kind("tag", "bpe", "gru", int8=True, lowercase=True, layers=2),
+    Kind("tag", "word", "gru", linear=True),
+    Kind("tag", "word", "lstm", bidirectional=True, int8=True, lowercase=True, presplit=True),
+    Kind("tag", "char", "lstm", bidirectional=True, lowercase=True, linear=True),
+    Kind("tag", "byte", "rnn", int8=True, linear=True),
+]
+
+
+@cache
+def texts() -> list[str]:
+    """Several hundred texts: prose, several lines, many scripts, no characters at all, long."""
+    random = np.random.default_rng(11)
+    pieces = [
+        *("\n", "\n\n", " ", "  ", "\t", "\r\n", "\x0b", "\x1c", "\x85", "\xa0", "\u2028"),
+        *("\u3000", "\ufeff", "\u200b", "\u200d", "\ufe0f", "…", "—", "...", "!!", "\\", "%"),
+        *("don't", "Mara's", "N'T", "’ll", "U.S.", "Mr.", "etc.", "well-known", "x_y", "A1"),
+        *("https://a.example/x?y=1.", "me.you+z@mail.example.org", "#tag", "@who", "3.14", "10:30"),
+        *("ΟΔΟΣ", "ΣΑΣ", "İstanbul", "straße", "ǅ", "ﬁ", "Ⅷ", "McDonald", "<unk>", "<eos>"),
+        *("你好", "カタカナ", "ひらがな", "مرحبا", "नमस्ते", "สวัสดี", "한국어", "e\u0301"),
+        *("🙂", "👩\u200d👩\u200d👧", "👍🏽", "🇩🇪", "☎\ufe0f", "٣٤", "𝕏", "𐐀"),
+    ]  # fmt: skip
+    drawn = []
+    for size in random.integers(1, 8, 150).tolist():
+        gaps = random.choice(["", " ", " ", " ", "\n"], size)
+        some = random.choice(np.array(pieces, object), size)
+        drawn.append("".join(a + b for a, b in zip(some, gaps, strict=True)))
+    # Engines know different versions of Unicode: characters that have long been there.
+    known = (chr(c) for c in random.integers(0x20, 0x2FFF, 250).tolist())
+    letters = [c for c in known if ucd_3_2_0.category(c) != "Cn"]
+    return [
+        *("", " ", "\n", "\n\n", "\t", "a", "\na", "a\n", "a\n\nb\n", " a  b ", "\u3000", "🙂"),
+        *SAMPLE[:24],
+        *REVIEWS[1:20],
+        *("\n".join(SAMPLE[n : n + 3]) for n in range(0, 15, 3)),
+        *drawn,
+        "".join(letters),
+        # Over 400 tokens of each kind, in words of one and of many.
+        "a b " * 205,
+        "x" * 450,
+        "日本語の文。" * 68,
+        "ab" * 140 + " " + "cd" * 140 + " end",
+        "\n".join(SAMPLE[:8]),
+    ]
+
+
+# Prompts of a language model: at the start of a line, inside it, and longer than a window.
+PROMPTS = ["", "\n", "The", "The heron\n", "naïve café 你好 🙂", " ", "a b " * 205]
+# Sentences whose words are given: empty ones, with white space inside, of many tokens.
+SENTENCES = [
+    [],
+    ["The", "heron", "'s", "McDonald"],
+    ["", "a", ""],
+    ["New York", "\t", "x\ty", "ΟΔΟΣ", "é"],
+    ["ab" * 140, "cd" * 140, "the", "x" * 700, "."],
+]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model in files, and in the product's own hands."""
+
+    kind: Kind
+    path: Path
+    model: TrainedModel
+
+    def answers(self) -> list[Any]:
+        """The product's answers to all texts, as the examples give them."""
+        if self.kind.task == "classify":
+            return [answer.labels for answer in Classifier(self.model).classify(texts())]
+        if self.kind.task == "tag":
+            return [_tagged(sentence) for sentence in Tagger(self.model).tag(texts())]
+        lines = Scorer(LanguageModel(self.model)).score(texts())
+        names = ("bits", "tokens", "unknown", "perplexity")
+        return [{name: getattr(line, name) for name in names} for line in lines]
+
+    def of_words(self) -> list[Any]:
+        """The product's answers of a tagger to SENTENCES."""
+        return [_tagged(sentence) for sentence in Tagger(self.model).tag_words(SENTENCES)]
+
+    def next_tokens(self) -> list[Array]:
+        """The probabilities of the tokens that follow each of PROMPTS."""
+        model = LanguageModel(self.model)
+        prompts = self.model.tokenizer.encode_prompts(PROMPTS)
+        logits, _ = model.read(prompts, model.initial_state(len(prompts)))
+        return list(softmax(logits.astype(np.float64)))
+
+
+def _tagged(found: TaggedSentence) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in ("words", "tags", "probabilities")}
+
+
+@cache
+def _tokenizer(kind: str, lowercase: bool, presplit: bool) -> Tokenizer:
+    lines = [*SAMPLE, "a café — ΟΔΟΣ σας 你好 🙂 <unk>"]
+    return Tokenizer.train(
+        kind, lines, vocab_size=420, min_frequency=1, lowercase=lowercase, presplit=presplit
+    )
+
+
+def write(kind: Kind, directory: Path) -> Exported:
+    """Write a model of this kind with weights of a seeded generator, and its sidecar."""
+    tokenizer = _tokenizer(kind.kind, kind.lowercase, kind.presplit)
+    labels = LABELS[kind.task][: kind.labels] if kind.task == "classify" else LABELS[kind.task]
+    encoder = EncoderConfig(kind.cell, tokenizer.vocab_size, 6, 5, kind.layers, kind.bidirectional)
+    length = MAX_LENGTH if labels else 0
+    config = ModelConfig(kind.task, encoder, labels, kind.multi_label, max_length=length)
+    random = np.random.default_rng(7)
+    weights: dict[str, Array] = {
+        name: random.normal(0, 0.6, array.shape).astype(np.float32)
+        for name, array in numpy_weights(build_network(config)).items()
+    }
+    precision = "int8" if kind.int8 else "float32"
+    graph = build(config, weights, precision)
+    model = TrainedModel.from_session(config, tokenizer, Session(graph, 1))
+    content = None
+    if kind.linear:
+        content, own = _linear(config, random)
+        model = replace(model, ngrams=lambda: own)
+    path = directory / f"{kind}.onnx"
+    path.write_bytes(graph)
+    beside = sidecar(config, tokenizer, content, graph, file=path.name, precision=precision)
+    sidecar_path(path).write_bytes(beside)
+    return Exported(kind, path, model)
+
+
+def _linear(config: ModelConfig, random: np.random.Generator) -> tuple[bytes, object]:
+    def draw(*shape: int, deviation: float = 0.3) -> Array:
+        return random.normal(0, deviation, shape).astype(np.float32)
+
+    if config.task == "classify":
+        columns = 1 if len(config.labels) == 2 else len(config.labels)
+        tables = [draw(size, columns).astype(np.float16) for size in (256, 128, 512)]
+        found = Tables(*tables, draw(columns), 0.375)
+        return found.serialize(), NgramModel(found, len(config.labels))
+    # Weights of the features that words of the sample have, and of pairs of them.
+    words = ["", "the", "The", "and", "Mara", "'s", "McDonald", "カタカナ", "x" * 700, "#tag", "."]
+    forms, lower = Forms(words), Forms(words).lower
+    known = [forms.features(offset)[1] for offset in range(-2, 3)]
+    for place in (22, 23):
+        known += [pair_features(np.roll(lower, n), lower, place) for n in range(len(words))]
+    features = np.unique(np.concatenate(known))
+    tags = len(config.labels)
+    of_paths = (draw(tags), draw(tags), draw(tags, tags), draw(tags))
+    drawn = draw(len(features), tags).astype(np.float16)
+    weights = Weights(features, drawn, *of_paths, scale=0.625)
+    return weights.serialize(), WordModel(weights, tags)
