@@ -31,6 +31,7 @@ from rnntext.files import (
     write_durably,
     write_error,
     write_file,
+    write_files,
 )
 
 TEMPORARY = re.compile(rf"\.tmp-{OWNER}-.*")
@@ -261,6 +262,20 @@ def test_a_file_that_cannot_be_replaced_stays_as_it_is(
     )
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["graph.onnx"]
+
+
+def test_several_files_are_complete_before_one_is_replaced(tmp_path: Path) -> None:
+    paths = tmp_path / "graph.onnx", tmp_path / "missing" / "graph.json"
+    paths[0].write_bytes(b"old")
+    with pytest.raises(RnntextError) as caught:
+        write_files(dict.fromkeys(paths, b"new"))
+    assert str(caught.value).startswith(f"cannot write {paths[1]}: ")
+    assert paths[0].read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["graph.onnx"]
+    paths[1].parent.mkdir()
+    write_files(dict.fromkeys(paths, b"new"))
+    assert [path.read_bytes() for path in paths] == [b"new"] * 2
+    assert os.listdir(paths[1].parent) == ["graph.json"]
 
 
 def test_a_file_in_a_directory_that_is_not_there(tmp_path: Path) -> None:

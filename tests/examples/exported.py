@@ -25,7 +25,14 @@ from rnntext.training.networks.build import build_network
 from rnntext.training.onnx.build import build
 from rnntext.training.onnx.from_network import numpy_weights
 from rnntext.training.onnx.sidecar import sidecar, sidecar_path
-from rnntext.word_features import Forms, Weights, WordModel, pair_features
+from rnntext.word_features import (
+    PAIR_AFTER,
+    PAIR_BEFORE,
+    Forms,
+    Weights,
+    WordModel,
+    pair_features,
+)
 from tests.conftest import CORPORA
 
 Array = NDArray[Any]
@@ -74,7 +81,7 @@ KINDS = [
     Kind("classify", "byte", "lstm", int8=True, lowercase=True, layers=2),
     Kind("tag", "bpe", "lstm", bidirectional=True, linear=True),
     Kind("tag", "bpe", "gru", int8=True, lowercase=True, layers=2),
-    Kind("tag", "word", "gru", linear=True),
+    Kind("tag", "word", "gru", linear=True, lowercase=True),
     Kind("tag", "word", "lstm", bidirectional=True, int8=True, lowercase=True, presplit=True),
     Kind("tag", "char", "lstm", bidirectional=True, lowercase=True, linear=True),
     Kind("tag", "byte", "rnn", int8=True, linear=True),
@@ -113,11 +120,13 @@ def texts() -> list[str]:
         "a b " * 205,
         "x" * 450,
         "日本語の文。" * 68,
-        "ab" * 140 + " " + "cd" * 140 + " end",
+        f"{LONG_WORD} {LONG_WORD[::-1]} end",
         "\n".join(SAMPLE[:8]),
     ]
 
 
+# More tokens than a tagger reads of a word, and no two parts of it are alike.
+LONG_WORD = "".join(chr(ord("a") + n * n * n % 23) for n in range(300))
 # Prompts of a language model: at the start of a line, inside it, and longer than a window.
 PROMPTS = ["", "\n", "The", "The heron\n", "naïve café 你好 🙂", " ", "a b " * 205]
 # Sentences whose words are given: empty ones, with white space inside, of many tokens.
@@ -126,7 +135,7 @@ SENTENCES = [
     ["The", "heron", "'s", "McDonald"],
     ["", "a", ""],
     ["New York", "\t", "x\ty", "ΟΔΟΣ", "é"],
-    ["ab" * 140, "cd" * 140, "the", "x" * 700, "."],
+    [LONG_WORD, LONG_WORD.upper(), "the", "x" * 700, "."],
 ]
 
 
@@ -208,10 +217,10 @@ def _linear(config: ModelConfig, random: np.random.Generator) -> tuple[bytes, ob
         found = Tables(*tables, draw(columns), 0.375)
         return found.serialize(), NgramModel(found, len(config.labels))
     # Weights of the features that words of the sample have, and of pairs of them.
-    words = ["", "the", "The", "and", "Mara", "'s", "McDonald", "カタカナ", "x" * 700, "#tag", "."]
+    words = ["", "the", "The", "and", "Mara", "'s", "McDonald", "カタカナ", LONG_WORD, "ΟΔΟΣ", "."]
     forms, lower = Forms(words), Forms(words).lower
     known = [forms.features(offset)[1] for offset in range(-2, 3)]
-    for place in (22, 23):
+    for place in (PAIR_BEFORE, PAIR_AFTER):
         known += [pair_features(np.roll(lower, n), lower, place) for n in range(len(words))]
     features = np.unique(np.concatenate(known))
     tags = len(config.labels)

@@ -125,6 +125,15 @@ def _json(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def test_the_models_are_of_every_kind() -> None:
+    assert len(texts()) > 200
+    for task in TASKS:
+        of_task = [kind for kind in KINDS if kind.task == task]
+        assert {kind.kind for kind in of_task} == {"bpe", "word", "char", "byte"}
+        assert {kind.int8 for kind in of_task} == {True, False}
+        assert {kind.cell for kind in of_task} >= {"lstm", "gru"}
+
+
 def test_files_are_short_and_the_lock_names_no_registry() -> None:
     sources = [path for path in RUNTIMES.iterdir() if path.suffix in {".py", ".mjs"}]
     assert {path.name for path in sources} == {
