@@ -19,6 +19,7 @@ from rnntext.cli.commands import LazyGroup, click_command
 from rnntext.cli.main import main, make_app
 from rnntext.cli.values import NumberParser
 from rnntext.errors import DataError
+from rnntext.training.comparison import long_memory
 
 # No text of a number: other digits, what only Python reads, nothing.
 NO_NUMBERS = ("", " 3 ", "\u0663", "1_000", "nan", "inf")
@@ -74,7 +75,10 @@ def line(words: Words, out: Path, but: str = "") -> list[str]:
             line += ["-m", MISSING]
         elif "--output" in param.opts:
             # A picture has another name than a graph.
-            line += ["-o", str(out.with_suffix(".svg") if words == ("evaluate",) else out)]
+            draws = words[0] in ("evaluate", "inspect", "compare")
+            line += ["-o", str(out.with_suffix(".svg") if draws else out)]
+        elif words == ("inspect", "neighbours") and "--corpus" in param.opts:
+            line += ["--corpus", MISSING]  # without it texts have no neighbours
     return line
 
 
@@ -88,6 +92,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(train, "_events", nothing)
     monkeypatch.setattr(demo, "demonstrate", nothing)
+    monkeypatch.setattr(long_memory, "measure", nothing)
     monkeypatch.setenv("RAYON_NUM_THREADS", "1")  # which `--threads` sets
     monkeypatch.delenv("RNNTEXT_MODEL", raising=False)
 
