@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,32 +81,29 @@ def test_a_command_that_fails_ends_the_tour(tmp_path: Path) -> None:
         tour._run("info absent", tmp_path, quiet=True)
 
 
-def test_every_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Shell) -> None:
-    """With models that have learned for a few steps."""
-    short = "--preset tiny --threads 1 --steps 5"
-    models = [
-        replace(stop, command=re.sub(r"--minutes \S+", short, stop.command)) for stop in tour.MODELS
-    ]
+def test_every_command_works(
+    lm: Path, classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On other models of the same tasks, and little text."""
+    for name, model in (("rnn", lm), ("gru", lm), ("lstm", lm), ("reviews", classifier)):
+        shutil.copytree(model, tmp_path / name)
+    for name, lines in (("stories.txt", 120), ("reviews.csv", 90)):
+        text = (find_corpora() / name).read_text("utf-8").splitlines(keepends=True)
+        (tmp_path / name).write_text("".join(text[:lines]), "utf-8")
     stops = []
     for stop in tour.STOPS:
         command = stop.command
         if command.startswith("compare classify"):
-            command = re.sub(r"--epochs \d+ .*", f"{short} --seeds 1", command)
+            short = "--preset tiny --threads 1 --steps 5 --seeds 1"
+            command = re.sub(r"--epochs \d+ .*", short, command)
         if command.startswith("compare memory"):
             command += " --steps 5 --threads 1 --distances 1,2 -q"
         stops.append(replace(stop, command=command))
-    monkeypatch.setattr(tour, "MODELS", models)
     monkeypatch.setattr(tour, "STOPS", stops)
-    reader = pipe(monkeypatch)
-    out = tmp_path / "tour"
-    out.mkdir()
-    tour.walk(out, find_corpora(), kept=True)
-    written(reader)
-    names = {path.name for path in (out / tour.PICTURES).iterdir()}
+    tour.write_page(tmp_path)
+    names = {path.name for path in (tmp_path / tour.PICTURES).iterdir()}
     assert names == {f"{stop.picture}.svg" for stop in stops if stop.picture}
-    assert "task\tlm" in (out / tour.PAGE).read_text("utf-8")
-    for stop in stops:
-        assert shlex.split(stop.command)[0] in ("inspect", "compare", "info")
+    assert "task\tlm" in (tmp_path / tour.PAGE).read_text("utf-8")
 
 
 def test_the_demo_takes_the_tour(run: Shell, tmp_path: Path) -> None:
