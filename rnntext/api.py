@@ -277,13 +277,16 @@ def _write_file(directory: Path, output: Path, precision: str) -> Exported:
     from rnntext.training.onnx.sidecar import is_sidecar, sidecar_path
 
     check_file(output)
-    of_checkpoint = output.name == checkpoint.GRAPH and checkpoint.is_checkpoint(output.parent)
-    if output.is_file() and (of_checkpoint or output.suffix != ".onnx"):
+    graphs = (checkpoint.GRAPH, checkpoint.GENERATION)
+    of_checkpoint = output.name in graphs and checkpoint.is_checkpoint(output.parent)
+    # These functions, unlike methods of Path, are False for a name that is too long.
+    is_there, is_file = os.path.exists(output), os.path.isfile(output)
+    if is_file and (of_checkpoint or output.suffix != ".onnx"):
         reason = "part of a checkpoint" if of_checkpoint else "no ONNX file, to go by its name"
         raise UsageError(f"-o {output} is there and is {reason}: name another file")
     # A pipe or a device has no file beside it.
-    sidecar = None if output.exists() and not output.is_file() else sidecar_path(output)
-    if sidecar is not None and sidecar.exists() and not is_sidecar(sidecar):
+    sidecar = None if is_there and not is_file else sidecar_path(output)
+    if sidecar is not None and os.path.exists(sidecar) and not is_sidecar(sidecar):
         raise UsageError(
             f"{sidecar}, which -o {output} would write too, is there and is none of rnntext's: "
             "name another file"
@@ -303,6 +306,8 @@ def _write_slim(directory: Path, output: Path) -> Exported:
     from rnntext.checkpoint_config import CheckpointConfig
     from rnntext.runtime.model import open_model, running_files
 
+    if os.path.isdir(output) and os.listdir(output):
+        raise UsageError(f"{output} is not empty: name another directory with -o")
     open_model(directory)  # raises CheckpointError where there is nothing to run
     names = running_files(checkpoint.load(directory, verify=()))
     found = checkpoint.load(directory, verify=names)

@@ -151,7 +151,7 @@ def write_error(path: Path, error: OSError, option: str = "-o") -> str:
 
 def check_file(path: Path, option: str = "-o") -> None:
     """Raise UsageError if the path given to an option is a directory."""
-    if not path.name or path.is_dir():
+    if not path.name or os.path.isdir(path):  # False for a name that is too long
         raise UsageError(f"{path} is a directory: name a file with {option}")
 
 

@@ -137,7 +137,9 @@ def reading_options(
 def trained_tables(directory: Path, paths: Sequence[str]) -> DataOptions | None:
     """Return how tables of texts are read like those that the model in a directory was trained
     with, by the task's own column where none was named; None if it was not trained with tables of
-    texts. Raises CheckpointError."""
+    texts, or is one file, which does not say. Raises CheckpointError."""
+    if os.path.isfile(directory):
+        return None
     config = CheckpointConfig(directory / CONFIG, load_config(directory))
     column = TASKS[config.model.task].text_column
     if not config.is_trained or column is None:

@@ -6,6 +6,7 @@ tasks do with them.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -117,7 +118,7 @@ def open_model(
     of the network will be looked at.
     Raises CheckpointError if `directory` is no checkpoint, is damaged, or is not of `task`.
     """
-    if directory.is_file():
+    if os.path.isfile(directory):  # unlike the method of Path, False for a name that is too long
         from rnntext.runtime.model_file import open_file
 
         model = open_file(directory, threads, intra_op=intra_op)

@@ -17,7 +17,7 @@ import rnntext.runtime.classifier
 from rnntext.cli.classify import classify, command
 from rnntext.cli.commands import click_command
 from rnntext.cli.options import RecordSource
-from rnntext.errors import UsageError
+from rnntext.errors import DataError, UsageError
 from rnntext.inspection.explanation import Explanation
 from rnntext.runtime.classifier import Classification
 from tests.cli.screens import pipe, screen, written
@@ -162,6 +162,18 @@ def test_the_words_that_decided_follow_the_labels(
 ) -> None:
     assert answers("x y", "long", explain=True, **options) == lines
     assert explained == [("x y", "b"), ("long", "b")]
+
+
+def test_a_record_that_cannot_be_read_has_the_same_columns(
+    explained: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('broken\n{"text": "x"}\n')
+    source = RecordSource([str(path)], text_column="text", on_error="null")
+    chunks: list[str] = []
+    with pytest.raises(DataError, match="1 record could not be read"):
+        chunks.extend(classify(Path("dir"), source, with_text=True, explain=True))
+    assert [line.count("\t") for line in "".join(chunks).splitlines()] == [3, 3]
 
 
 def test_json_has_every_word_with_its_shares(explained: list[tuple[str, str]]) -> None:

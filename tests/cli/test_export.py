@@ -379,6 +379,9 @@ def test_other_files_are_not_replaced(run: Shell, copied: Path, tmp_path: Path) 
     (tmp_path / "notes.txt").write_text("mine")
     before = tree(tmp_path)
     run("export", copied, "-o", copied / "model.onnx").failed(2, "part of a checkpoint")
+    (copied / "generation.onnx").write_bytes(b"a part of a language model")
+    before = tree(tmp_path)
+    run("export", copied, "-o", copied / "generation.onnx").failed(2, "part of a checkpoint")
     for path in (copied / "config.json", tmp_path / "notes.txt"):
         run("export", copied, "-o", path).failed(2, str(path), "no ONNX file")
     assert tree(tmp_path) == before
@@ -394,7 +397,7 @@ def test_a_file_that_cannot_be_written(run: Shell, classifier: Path, tmp_path: P
     assert os.listdir(tmp_path / "x.onnx") == []
 
 
-@pytest.mark.parametrize("name", [".", "..", "/", ""])
+@pytest.mark.parametrize("name", [".", "..", "/", "", "a" * 300 + ".onnx"])
 def test_a_name_that_no_file_can_have(
     name: str, run: Shell, classifier: Path, tmp_path: Path
 ) -> None:

@@ -86,11 +86,28 @@ def test_what_running_does_not_need_may_change_or_go(
 def test_a_slim_directory_is_new(run: Shell, classifier: Path, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "notes").touch()
-    run("export", classifier, "--slim", "-o", tmp_path / "there").failed(2, "is not empty")
+    run("export", classifier, "--slim", "-o", tmp_path / "there").failed(
+        2, "is not empty: name another directory with -o"
+    )
     run("export", classifier, "--slim", "--int8", "-o", tmp_path / "a").failed(2, "--int8")
     run("export", classifier, "--slim").failed(2, "say what to do")
     run("export", tmp_path / "there", "--slim", "-o", tmp_path / "a").failed(1, "config.json")
     assert not (tmp_path / "a").exists()
+
+
+def test_one_file_answers_the_lines_of_a_table(
+    run: Shell, classifier: Path, tmp_path: Path
+) -> None:
+    """It does not say with which columns its model was trained."""
+    (tmp_path / "a.csv").write_text("text\ngood\n")
+    run("export", classifier, "-o", tmp_path / "one.onnx").done()
+    found = run("classify", "-m", tmp_path / "one.onnx", "--json", tmp_path / "a.csv")
+    assert [answer["text"] for answer in found.objects] == ["text", "good"]
+    assert (found.status, "is read line by line" in found.err) == (0, True)
+
+
+def test_a_model_s_name_that_no_file_can_have(run: Shell) -> None:
+    run("classify", "-m", "a" * 300, "--text", "x").failed(1, "File name too long")
 
 
 def exported(run: Shell, model: Path, tmp_path: Path) -> onnx.ModelProto:
