@@ -65,7 +65,7 @@ def save(
     quantization: Quantization | None = None,
     labels: tuple[str, ...] = ("a", "b"),
 ) -> Path:
-    encoder = EncoderConfig("gru", 9, 4, 6, 2, True)
+    encoder = EncoderConfig("gru", 9, 4, 6, 2, bool(labels))
     task = "classify" if labels else "lm"
     config = config_to_json(
         version="0.1.0",
@@ -92,7 +92,7 @@ def test_a_finished_model(tmp_path: Path) -> None:
 
 def test_an_unfinished_model_without_labels(tmp_path: Path) -> None:
     facts = describe(save(tmp_path / "m", Progress(4, 0.5, 1.5), labels=()))
-    expected: dict[str, Any] = {**FACTS, "task": "lm", "finished": False}
+    expected: dict[str, Any] = {**FACTS, "task": "lm", "finished": False, "bidirectional": False}
     expected |= {"steps": 4, "epochs": 0.5, "seconds": 1.5}
     del expected["labels"]
     assert facts == expected

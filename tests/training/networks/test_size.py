@@ -21,6 +21,7 @@ def test_sizes_are_those_of_the_network(
     task: str, cell: str, layers: int, both: bool, embed: int
 ) -> None:
     labels = LABELS if TASKS[task].has_labels else ()
+    both = both and TASKS[task].has_labels  # a language model reads in one direction
     encoder = EncoderConfig(cell, VOCABULARY, embed, HIDDEN, layers, both)
     config = ModelConfig(task, encoder, labels, max_length=99)
     found, network = network_size(config), build_network(config)
