@@ -17,7 +17,7 @@ import rnntext.runtime.classifier
 from rnntext.cli.classify import classify, command
 from rnntext.cli.commands import click_command
 from rnntext.cli.options import RecordSource
-from rnntext.errors import UsageError
+from rnntext.errors import DataError, UsageError
 from rnntext.inspection.explanation import Explanation
 from rnntext.runtime.classifier import Classification
 from tests.cli.screens import pipe, screen, written
@@ -162,6 +162,23 @@ def test_the_words_that_decided_follow_the_labels(
 ) -> None:
     assert answers("x y", "long", explain=True, **options) == lines
     assert explained == [("x y", "b"), ("long", "b")]
+
+
+@pytest.mark.parametrize(("with_text", "columns"), [(False, 5), (True, 6)])
+def test_a_record_that_cannot_be_read_has_the_column_of_an_explanation_too(
+    with_text: bool, columns: int, explained: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    path = tmp_path / "records.jsonl"
+    path.write_text('{"text": "x y"}\n{"text": 1\n')
+    source = RecordSource([str(path)], text_column="text", on_error="null")
+    found = ""
+    with pytest.raises(DataError, match="1 record could not be read"):
+        for lines in classify(Path("m"), source, 2, None, with_text, explain=True):
+            found += lines
+    read, failed = found.splitlines()
+    assert read.count("\t") == failed.count("\t") == columns - 1
+    assert not failed.strip("\t")
+    assert explained == [("x y", "b")]
 
 
 def test_json_has_every_word_with_its_shares(explained: list[tuple[str, str]]) -> None:
