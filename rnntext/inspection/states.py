@@ -23,7 +23,7 @@ DIRECTIONS = ("forward", "backward")
 # What a position in a text may be: each a function of a reading, to one number for each step.
 PROPERTIES: dict[str, Callable[[Reading], Array]] = {
     "quotes": lambda reading: _inside_quotes(reading),
-    "length": lambda reading: np.cumsum([len(token) for token in reading.steps]).astype(float),
+    "length": lambda reading: np.cumsum([len(token) for token in reading.spelled]).astype(float),
     "position": lambda reading: np.arange(len(reading.ids), dtype=float),
 }
 _OPENING, _CLOSING = "“«", "”»"
@@ -225,7 +225,7 @@ def _is_word(reading: Reading, word: str) -> Array:
 def _inside_quotes(reading: Reading) -> Array:
     """1 at each step after which a quotation is open, 0 elsewhere."""
     inside, found = False, []
-    for token in reading.steps:
+    for token in reading.spelled:
         for character in token:
             if character == '"':
                 inside = not inside
