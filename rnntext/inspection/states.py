@@ -27,6 +27,7 @@ PROPERTIES: dict[str, Callable[[Reading], Array]] = {
     "position": lambda reading: np.arange(len(reading.ids), dtype=float),
 }
 _OPENING, _CLOSING = "“«", "”»"
+_MARKS = f".,;:!?\"'()‘’…{_OPENING}{_CLOSING}"  # that may stand at the ends of a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,7 @@ def _is_word(reading: Reading, word: str) -> Array:
     last = [
         step
         for spelled, step in zip(reading.words, reading.last_steps(), strict=True)
-        if spelled.casefold().strip(".,;:!?\"'()") == wanted
+        if wanted in (spelled.casefold(), spelled.casefold().strip(_MARKS))
     ]
     found = np.zeros(len(reading.ids))
     found[last] = 1

@@ -13,6 +13,7 @@ from rnntext.inspection.states import (
     PROPERTIES,
     StateOptions,
     _inside_quotes,
+    _is_word,
     _readable_order,
     states,
 )
@@ -108,6 +109,21 @@ def test_units_that_react_to_a_word() -> None:
     assert list(view.objects[0]["units"]) == ["2"]
     with pytest.raises(DataError, match="the word 'zebra' does not vary over the 3 lines"):
         states(_counting(), ["a lamp"], StateOptions(word="zebra"), corpus)
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "last"),
+    [
+        ("word", ",", ","),
+        ("word", "LAMP", "lamp"),
+        ("bpe", "lamp", "“lamp”,"),
+        ("bpe", "“lamp”,", "“lamp”,"),
+    ],
+)
+def test_a_word_may_have_marks_or_be_one(kind: str, word: str, last: str) -> None:
+    reading = fixed_model("lm", kind=kind).read("the “lamp”, and")
+    (step,) = np.flatnonzero(_is_word(reading, word))
+    assert step == reading.last_steps()[reading.words.index(last)]
 
 
 def test_correlation_is_pearsons_over_all_lines() -> None:
