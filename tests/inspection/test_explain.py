@@ -150,7 +150,8 @@ def test_what_is_refused(task: str, text: str, options: dict[str, str], message:
 
 def test_a_language_model_has_no_answer_to_explain() -> None:
     model = explained_model("classify")
-    config = replace(model.config, task="lm", labels=(), max_length=0)
+    encoder = replace(model.config.encoder, bidirectional=False)
+    config = replace(model.config, task="lm", encoder=encoder, labels=(), max_length=0)
     lm = InspectedModel(replace(model.model, config=config), "prose")
     with pytest.raises(UsageError, match=r"prose is a language model.*`rnntext score --words`"):
         explain(lm, ["x"])
