@@ -137,7 +137,7 @@ def classify(
         line = as_json
     else:
         line = output.terminal_formatter(styled) if output.on_terminal() else as_tsv
-    columns = 2 * most + with_text + explain
+    columns = 2 * most + explain + with_text
     line = output.with_errors(line, output.tsv_line([""] * columns), json=json)
     ranked = partial(classifier.stream, top_k=top_k if json else most)
     for batch, answers in prefetch(batches, ranked):

@@ -187,7 +187,8 @@ def _table(panel: Table) -> RichTable:
         table.add_column(
             Text(style.one_line(name)),
             justify="right" if is_numeric else "left",
-            overflow="fold",
+            no_wrap=is_numeric,  # a number in two lines would be read as two
+            overflow="ellipsis" if is_numeric else "fold",
         )
     for row in panel.rows:
         table.add_row(*(Text(style.cut(style.show_field(field), _MOST_CELL)) for field in row))

@@ -240,7 +240,7 @@ def _check(found: Explanation) -> Table:
         ("log-odds of the answer", *blank, found.log_odds),
         ("difference", *blank, found.difference),
     ]
-    title = f"check: the shares are complete ({found.steps} steps of the integral)"
+    title = f"check: are the shares complete? ({found.steps} steps of the integral)"
     return Table(title, _header(found, "part"), rows)
 
 

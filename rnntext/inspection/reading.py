@@ -6,6 +6,7 @@ happens inside the network (`trace.py`), or views.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ class Reading:
     text: str
     ids: Array  # (T)
     steps: Sequence[str]  # each token as it is shown, see `read`
+    # (T): the characters of the text that end with each token; none at the end of a line.
+    spelled: Sequence[str]
     words: Sequence[str]
     # (T): the index in `words` of each token's word; len(words) where there is none.
     owner: Array
@@ -46,7 +49,8 @@ class Reading:
         begun = owner[owner < len(self.words)]
         words = self.words[: int(begun.max()) + 1 if len(begun) else 0]
         owner = np.where(owner < len(self.words), owner, len(words))
-        return Reading(self.text, self.ids[:steps], self.steps[:steps], words, owner)
+        shown, spelled = self.steps[:steps], self.spelled[:steps]
+        return Reading(self.text, self.ids[:steps], shown, spelled, words, owner)
 
     def last_steps(self) -> list[int]:
         """The last step of each word; of a word without tokens of its own, that of the word with
@@ -121,7 +125,7 @@ def _read_line(tokenizer: Tokenizer, text: str) -> Reading:
     ids, words, owner = _lines(tokenizer, text)
     ids = np.concatenate([[tokenizer.eos_id], ids])
     owner = np.concatenate([[len(words)], owner])
-    return Reading(text, ids, _shown(tokenizer, ids), words, owner)
+    return _reading(tokenizer, text, ids, words, owner)
 
 
 def _read_text(tokenizer: Tokenizer, text: str) -> Reading:
@@ -129,7 +133,7 @@ def _read_text(tokenizer: Tokenizer, text: str) -> Reading:
     ids, words, owner = _lines(tokenizer, text)
     if not len(ids):
         ids, owner = np.array([tokenizer.eos_id]), np.array([len(words)])
-    return Reading(text, ids, _shown(tokenizer, ids), words, owner)
+    return _reading(tokenizer, text, ids, words, owner)
 
 
 def _read_words(tokenizer: Tokenizer, text: str) -> Reading:
@@ -139,10 +143,30 @@ def _read_words(tokenizer: Tokenizer, text: str) -> Reading:
         raise UsageError("the text has no word: give a sentence")
     (found,) = tokenizer.encode_words([words])
     owner = np.searchsorted(found.last, np.arange(len(found.ids)))
-    return Reading(text, found.ids, _shown(tokenizer, found.ids), words, owner)
+    return _reading(tokenizer, text, found.ids, words, owner)
 
 
 _READERS = {"lm": _read_line, "classify": _read_text, "tag": _read_words}
+
+
+def _reading(
+    tokenizer: Tokenizer, text: str, ids: Array, words: Sequence[str], owner: Array
+) -> Reading:
+    spelled = _spelled(tokenizer, ids, words, owner)
+    return Reading(text, ids, _shown(tokenizer, ids), spelled, words, owner)
+
+
+def _spelled(tokenizer: Tokenizer, ids: Array, words: Sequence[str], owner: Array) -> Sequence[str]:
+    """The characters of each token. One of several tokens, as a curly quote is in bytes, is of the
+    last of them."""
+    if tokenizer.config.kind == "word":  # an unknown word has its spelling in the text alone
+        return [words[word] if word < len(words) else "" for word in owner.tolist()]
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    known = {tokenizer.eos_id: "", tokenizer.unk_id: "\ufffd"}
+    return [
+        known[token] if token in known else decoder.decode(tokenizer.pieces[token])
+        for token in ids.tolist()
+    ]
 
 
 def _lines(tokenizer: Tokenizer, text: str) -> tuple[Array, list[str], Array]:

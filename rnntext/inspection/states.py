@@ -23,10 +23,11 @@ DIRECTIONS = ("forward", "backward")
 # What a position in a text may be: each a function of a reading, to one number for each step.
 PROPERTIES: dict[str, Callable[[Reading], Array]] = {
     "quotes": lambda reading: _inside_quotes(reading),
-    "length": lambda reading: np.cumsum([len(token) for token in reading.steps]).astype(float),
+    "length": lambda reading: np.cumsum([len(token) for token in reading.spelled]).astype(float),
     "position": lambda reading: np.arange(len(reading.ids), dtype=float),
 }
 _OPENING, _CLOSING = "“«", "”»"
+_MARKS = f".,;:!?\"'()‘’…{_OPENING}{_CLOSING}"  # that may stand at the ends of a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,7 @@ def _is_word(reading: Reading, word: str) -> Array:
     last = [
         step
         for spelled, step in zip(reading.words, reading.last_steps(), strict=True)
-        if spelled.casefold().strip(".,;:!?\"'()") == wanted
+        if wanted in (spelled.casefold(), spelled.casefold().strip(_MARKS))
     ]
     found = np.zeros(len(reading.ids))
     found[last] = 1
@@ -225,7 +226,7 @@ def _is_word(reading: Reading, word: str) -> Array:
 def _inside_quotes(reading: Reading) -> Array:
     """1 at each step after which a quotation is open, 0 elsewhere."""
     inside, found = False, []
-    for token in reading.steps:
+    for token in reading.spelled:
         for character in token:
             if character == '"':
                 inside = not inside

@@ -164,16 +164,20 @@ def test_the_words_that_decided_follow_the_labels(
     assert explained == [("x y", "b"), ("long", "b")]
 
 
-def test_a_record_that_cannot_be_read_has_the_same_columns(
-    explained: list[tuple[str, str]], tmp_path: Path
+@pytest.mark.parametrize(("with_text", "columns"), [(False, 5), (True, 6)])
+def test_a_record_that_cannot_be_read_has_the_column_of_an_explanation_too(
+    with_text: bool, columns: int, explained: list[tuple[str, str]], tmp_path: Path
 ) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_text('broken\n{"text": "x"}\n')
+    path = tmp_path / "records.jsonl"
+    path.write_text('{"text": "x y"}\n{"text": 1\n')
     source = RecordSource([str(path)], text_column="text", on_error="null")
-    chunks: list[str] = []
+    lines = classify(Path("m"), source, 2, None, with_text, explain=True)
+    read, failed = next(lines).splitlines()
     with pytest.raises(DataError, match="1 record could not be read"):
-        chunks.extend(classify(Path("dir"), source, with_text=True, explain=True))
-    assert [line.count("\t") for line in "".join(chunks).splitlines()] == [3, 3]
+        next(lines)
+    assert read.count("\t") == failed.count("\t") == columns - 1
+    assert not failed.strip("\t")
+    assert explained == [("x y", "b")]
 
 
 def test_json_has_every_word_with_its_shares(explained: list[tuple[str, str]]) -> None:

@@ -227,3 +227,13 @@ def test_pages_without_values(colours: bool) -> None:
     assert text.count("no values") == 3
     assert "no pieces" in text
     assert printed(Page("nothing", ()), 80).split() == ["nothing"]
+
+
+def test_a_number_is_never_broken_into_two_lines() -> None:
+    numbers = [-0.011321234, 12345.678901, 2.168e-05]
+    rows = [(f"a word that is long {n}", n, n, n) for n in numbers]
+    lines = lines_of(Table("shares", ("word", "network", "linear", "total"), rows), 30)
+    cells = [cell.strip() for line in lines for cell in re.split("[│┃]", line)[2:-1]]
+    shown = [cell for cell in cells if re.search(r"\d", cell)]
+    assert len(shown) == 9
+    assert all(cell.endswith("…") or cell[-1].isdigit() for cell in shown)

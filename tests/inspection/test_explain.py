@@ -39,6 +39,10 @@ def test_the_texts_of_a_classifier(linear: bool) -> None:
         size = 4 if linear else 2
         assert len(table.header) == len(check.header) == size
         assert all(len(row) == size for row in (*table.rows, *check.rows))
+        assert (
+            check.title
+            == f"check: are the shares complete? ({found['steps']} steps of the integral)"
+        )
         words = {(word["word"], word["total"]) for word in found["explanation"]}
         assert {(row[0], row[-1]) for row in table.rows} <= words
         sizes = [abs(row[-1]) for row in table.rows]

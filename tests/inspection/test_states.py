@@ -9,7 +9,14 @@ import pytest
 
 from rnntext.errors import DataError, RnntextError, UsageError
 from rnntext.inspection.reading import InspectedModel
-from rnntext.inspection.states import StateOptions, _inside_quotes, _readable_order, states
+from rnntext.inspection.states import (
+    PROPERTIES,
+    StateOptions,
+    _inside_quotes,
+    _is_word,
+    _readable_order,
+    states,
+)
 from rnntext.plotting.page import Heatmap, Table
 from tests.inspection.models import fixed_model
 
@@ -104,6 +111,21 @@ def test_units_that_react_to_a_word() -> None:
         states(_counting(), ["a lamp"], StateOptions(word="zebra"), corpus)
 
 
+@pytest.mark.parametrize(
+    ("kind", "word", "last"),
+    [
+        ("word", ",", ","),
+        ("word", "LAMP", "lamp"),
+        ("bpe", "lamp", "“lamp”,"),
+        ("bpe", "“lamp”,", "“lamp”,"),
+    ],
+)
+def test_a_word_may_have_marks_or_be_one(kind: str, word: str, last: str) -> None:
+    reading = fixed_model("lm", kind=kind).read("the “lamp”, and")
+    (step,) = np.flatnonzero(_is_word(reading, word))
+    assert step == reading.last_steps()[reading.words.index(last)]
+
+
 def test_correlation_is_pearsons_over_all_lines() -> None:
     model = fixed_model("lm", "lstm", layers=1)
     lines = ["The heron waited.", "", "Mara rowed home by the old lamp, and slept."]
@@ -112,7 +134,7 @@ def test_correlation_is_pearsons_over_all_lines() -> None:
     for line in filter(None, lines):
         reading = model.read(line)
         hidden.append(model.trace(reading)[0].hidden[:, 0])
-        lengths.append(np.cumsum([len(token) for token in reading.steps]))
+        lengths.append(np.cumsum([len(token) for token in reading.spelled]))
     units = np.concatenate(hidden).astype(float)
     for unit, value in found["correlations"].items():
         expected = np.corrcoef(units[:, int(unit) - 1], np.concatenate(lengths))[0, 1]
@@ -133,8 +155,31 @@ def test_inside_quotes() -> None:
         token for token, on in zip(reading.steps, _inside_quotes(reading), strict=True) if on
     )
     assert inside == '"said'
-    curly = replace(reading, steps=["“", "a", "”", "b"], ids=np.zeros(4))
-    assert _inside_quotes(curly).tolist() == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["word", "byte", "bpe"])
+def test_inside_quotes_that_no_token_shows(kind: str) -> None:
+    """A curly quote is three tokens of bytes, or an unknown word."""
+    reading = fixed_model("lm", kind=kind).read("he “said” it")
+    assert not {"“", "”"} & set("".join(reading.steps))
+    inside = np.flatnonzero(_inside_quotes(reading))
+    words = {reading.words[word] for word in reading.owner[inside]}
+    assert words == ({"“", "said"} if kind == "word" else {"“said”"})
+    assert inside.tolist() == list(range(inside[0], inside[-1] + 1))
+    assert inside[-1] < len(reading.ids) - 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "length"), [("word", 13), ("char", 15), ("byte", 15), ("bpe", 16)]
+)
+def test_the_length_of_a_line_is_that_of_its_text(kind: str, length: int) -> None:
+    """Not of `<eos>`, `<unk>` and the dot before a part of a word. Words have no spaces between
+    them, and of subwords the first begins with one."""
+    reading = fixed_model("lm", kind=kind).read("zqxj “é” waited")
+    assert {"<eos>"} < set(reading.steps)
+    lengths = PROPERTIES["length"](reading)
+    assert lengths[0] == 0
+    assert lengths[-1] == length
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from rnntext.cli.inspection.common import Picture, ViewedTexts, show
 from rnntext.cli.options import Model, OutputOptions, model_directory
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import number_option, path_option
+from rnntext.errors import UsageError
 
 _CORPUS_LINES = 2000  # of which a correlation is made
 
@@ -63,6 +64,10 @@ def command(
     In a pipe: `text<TAB>step<TAB>token<TAB>unit<TAB>value`.
     """
     directory = model_directory(model)
+    if corpus and word is None and track is None:
+        raise UsageError("--corpus goes with --word or --track, which correlate over its lines")
+    if corpus and "-" in corpus:
+        raise UsageError("--corpus is a file, because standard input holds the texts")
     texts = source.read()
     from rnntext.inspection.reading import InspectedModel
     from rnntext.inspection.states import StateOptions, states
