@@ -49,7 +49,7 @@ def command(
     """Train a language model, a classifier and a tagger on sample text, and use them.
 
     Takes under two minutes on two cores. --tour explains recurrent networks with ten commands on
-    models of its own, in about five minutes; with -o it writes DIR/tour.md with their pictures.
+    models of its own, in about four minutes; with -o it writes DIR/tour.md with their pictures.
     """
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not empty: name another directory with -o")

@@ -41,9 +41,9 @@ def _train(name: str, data: str, task: str, options: str) -> Stop:
 
 
 MODELS = (
-    _train("rnn", "stories.txt", "lm", "--cell rnn --minutes 0.5"),
-    _train("gru", "stories.txt", "lm", "--cell gru --minutes 0.5"),
-    _train("lstm", "stories.txt", "lm", "--cell lstm --minutes 0.5"),
+    _train("rnn", "stories.txt", "lm", "--cell rnn --epochs 20"),
+    _train("gru", "stories.txt", "lm", "--cell gru --epochs 20"),
+    _train("lstm", "stories.txt", "lm", "--cell lstm --epochs 20"),
     _train("reviews", "reviews.csv", "classify", "--minutes 0.4"),
 )
 
@@ -54,7 +54,7 @@ STOPS = (
         "each token it says how likely every word of its vocabulary is to come next. A word "
         "that it thought unlikely surprises it: a word with a probability of 1/2 has one bit of"
         " surprisal, one with 1/1024 has ten. Here is how much each word of a sentence "
-        "surprises a model that has read the tales of one small town for half a minute, and "
+        "surprises a model that has read the tales of one small town twenty times over, and "
         "what it expected instead.",
         "inspect surprise -m lstm --text 'The old heron stood by the lamp.'",
         "surprise",
