@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import rnntext.cli.options
+import rnntext.runtime.evaluate
 import rnntext.text.records
 from rnntext.cli.commands import click_command
 from rnntext.cli.options import (
@@ -25,6 +26,7 @@ from rnntext.cli.options import (
 )
 from rnntext.cli.signature import expanded
 from rnntext.errors import DataError, RnntextError, UsageError
+from rnntext.text.formats import DataOptions
 from rnntext.text.records import InputOptions, Record
 from tests.cli.screens import Screen
 
@@ -162,3 +164,21 @@ def test_what_a_command_gets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parsed()[0] == Path("from environment")
     assert parsed("--model", "b")[0] == Path("b")
     assert RunOptions() == RunOptions(False, False, None)
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_table_that_is_read_as_in_training_is_told_of(
+    quiet: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    trained = DataOptions(text_column="body")
+    monkeypatch.setattr(rnntext.runtime.evaluate, "trained_tables", lambda *_: trained)
+    path = tmp_path / "a.csv"
+    path.write_text("body,label\none,x\n", "utf-8")
+    batches = RecordSource([str(path)]).batches(Path("m"), quiet=quiet)
+    assert [record.text for batch in batches for record in batch] == ["one"]
+    said = capsys.readouterr().err
+    expected = f"rnntext: {path} is read by its column 'body'"
+    assert said == "" if quiet else said.startswith(expected)
