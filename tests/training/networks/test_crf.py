@@ -181,3 +181,21 @@ def test_without_spans_nothing_is_forbidden() -> None:
     crf = ConditionalRandomField(3)
     forbid_broken_spans(crf, ["ADJ", "B-x", "O"])
     assert all(not bool(parameter.any()) for parameter in crf.parameters())
+
+
+@pytest.mark.parametrize(
+    ("labels", "allowed"),
+    [
+        (["O", "B-x", "I-x", "B-y", "I-y"], {"I-x": {"B-x", "I-x"}, "I-y": {"B-y", "I-y"}}),
+        (["O", "B", "I"], {"I": {"B", "I"}}),
+    ],
+)
+def test_the_inside_of_a_span_follows_its_own_span_alone(
+    labels: list[str], allowed: dict[str, set[str]]
+) -> None:
+    crf = ConditionalRandomField(len(labels))
+    forbid_broken_spans(crf, labels)
+    for to, label in enumerate(labels):
+        before = {labels[i] for i in range(len(labels)) if float(crf.transitions[i, to]) == 0}
+        assert before == allowed.get(label, {*labels})
+        assert (float(crf.start[to]) == 0) == (label not in allowed)
