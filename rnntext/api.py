@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from rnntext.arguments import MISTAKES, THREADS, check_path
 from rnntext.errors import RnntextError, TrainingError, UsageError
+from rnntext.packaged import MODELS, locate_model
 
 if TYPE_CHECKING:
     from rnntext.training.events import Event, Saved
@@ -206,7 +207,7 @@ def evaluate(
     _check_threads(threads)
     if errors is not None:
         MISTAKES.check("errors", errors)
-    sources, directory = _names("data", data), _path("model", model, "DIR")
+    sources, directory = _names("data", data), _model(model)
     extras = Extras(
         errors,
         None if predictions is None else _path("predictions", predictions),
@@ -257,7 +258,7 @@ def export(
     if precision not in ("float32", "int8"):
         raise UsageError(f"precision is float32 or int8, not {precision!r}")
     _check_threads(threads)
-    directory, files = _path("model", model, "DIR"), _names("valid", valid)
+    directory, files = _model(model), _names("valid", valid)
     if slim:
         if output is None or files or precision != "float32":
             raise UsageError("--slim takes -o DIR, and neither --int8 nor --valid")
@@ -325,6 +326,8 @@ def _convert(
     from rnntext import checkpoint
     from rnntext.claim import Claim
 
+    if directory.parent == MODELS:
+        raise UsageError("a model of the package stays as it is: name a file with -o")
     checkpoint.load_config(directory)  # a claim would make the directory
     with Claim(directory, "conversion"):
         return _convert_claimed(directory, precision, valid, threads)
@@ -385,6 +388,11 @@ def _path(argument: str, name: Name, kind: str = "FILE") -> Path:
     """The path that an argument names. Raises UsageError if it is empty."""
     check_path(argument, name, kind)
     return Path(name)
+
+
+def _model(name: Name) -> Path:
+    check_path("model", name, "DIR")
+    return locate_model(name)
 
 
 def _names(argument: str, data: Name | Sequence[Name]) -> list[str]:

@@ -10,7 +10,7 @@ import typer
 from rnntext.cli import output
 from rnntext.cli.options import RunOptions
 from rnntext.cli.signature import expanded
-from rnntext.cli.values import path_argument, path_option
+from rnntext.cli.values import model_argument, path_option
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @expanded
 def command(
     *,
-    directory: Annotated[Path, path_argument("DIR", help="Directory of the model.")],
+    directory: Annotated[Path, model_argument("DIR", help="Directory of the model.")],
     out: Annotated[
         Path | None,
         path_option(

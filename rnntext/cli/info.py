@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rnntext.cli import output
 from rnntext.cli.options import OutputOptions
 from rnntext.cli.signature import expanded
-from rnntext.cli.values import path_argument
+from rnntext.cli.values import model_argument
 from rnntext.config import listed
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @expanded
 def command(
-    directory: Annotated[Path, path_argument("DIR", help="Directory of the model.")],
+    directory: Annotated[Path, model_argument("DIR", help="Directory of the model.")],
     printing: OutputOptions,
 ) -> None:
     """Describe a model: task, encoder, size, labels, data, results."""

@@ -18,7 +18,7 @@ import typer
 from rnntext import arguments
 from rnntext.cli import output
 from rnntext.cli.limits import require_threads
-from rnntext.cli.values import number_option, path_argument, path_option
+from rnntext.cli.values import model_option, number_option, path_argument
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,12 +36,11 @@ def _prepare_threads(ctx: typer.Context, threads: int | None) -> int | None:
 
 Model = Annotated[
     Path | None,
-    path_option(
+    model_option(
         "-m",
         "--model",
-        metavar="DIR",
         envvar="RNNTEXT_MODEL",
-        help="Directory of the model, or a file that `export -o` wrote.",
+        help="Directory of the model, a file that `export -o` wrote, or demo:NAME.",
     ),
 ]
 Threads = Annotated[

@@ -12,7 +12,7 @@ import typer
 from rnntext.cli import output
 from rnntext.cli.options import OutputOptions
 from rnntext.cli.signature import expanded
-from rnntext.cli.values import path_argument, path_option
+from rnntext.cli.values import model_argument, path_option
 from rnntext.errors import UsageError
 from rnntext.files import write_file
 from rnntext.plotting.picture_file import picture_format, silence_font_warnings
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @expanded
 def command(
     *,
-    directories: Annotated[list[Path], path_argument("DIR...", help="The models' directories.")],
+    directories: Annotated[list[Path], model_argument("DIR...", help="The models' directories.")],
     out: Annotated[
         Path | None, path_option("-o", "--output", metavar="FILE.png|.svg", help="A picture.")
     ] = None,

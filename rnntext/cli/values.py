@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from rnntext.arguments import Number, Range, check_path
+from rnntext.packaged import locate_model
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,14 @@ class PathParser:
         return value
 
 
+@dataclass(frozen=True)
+class ModelParser(PathParser):
+    """The path of a model: `demo:NAME` is a model of the package."""
+
+    def __call__(self, value: str) -> str:
+        return str(locate_model(super().__call__(value)))
+
+
 def number_option(*flags: str, within: Range, **settings: Any) -> Any:
     """A `typer.Option` whose value is a number in plain digits, in a range that its help states.
     The last of `flags` is its name in messages."""
@@ -49,6 +58,17 @@ def number_option(*flags: str, within: Range, **settings: Any) -> Any:
 def path_option(*flags: str, metavar: str, **settings: Any) -> Any:
     """A `typer.Option` whose value is a path that is not empty."""
     return typer.Option(*flags, metavar=metavar, parser=PathParser(flags[0], metavar), **settings)
+
+
+def model_option(*flags: str, **settings: Any) -> Any:
+    """A `typer.Option` that names a model."""
+    return typer.Option(*flags, metavar="DIR", parser=ModelParser(flags[0], "DIR"), **settings)
+
+
+def model_argument(metavar: str, **settings: Any) -> Any:
+    """A `typer.Argument` that names a model, or each of several."""
+    parser = ModelParser(metavar.strip("[]."), metavar)
+    return typer.Argument(metavar=metavar, parser=parser, **settings)
 
 
 def path_argument(metavar: str, **settings: Any) -> Any:

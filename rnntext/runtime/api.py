@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rnntext.arguments import THREADS, check_path
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError, UsageError
+from rnntext.packaged import locate_model
 from rnntext.runtime.model import TrainedModel, call_once, open_model
 from rnntext.tasks import TASKS
 
@@ -31,13 +32,15 @@ if TYPE_CHECKING:
 def load(directory: str | Path, *, threads: int | None = None) -> Runtime:
     """Open a trained model. `threads`: None means all cores that the process may use.
 
+    `demo:reviews`, `demo:stories` and `demo:tags` are the models that the package carries.
+
     Raises CheckpointError if the directory holds no model, or a damaged one, and UsageError for an
     empty path and for a number of threads that is out of its range.
     """
     check_path("directory", directory, "DIR")
     if threads is not None:
         THREADS.check("threads", threads)
-    return Runtime(Path(directory), threads)
+    return Runtime(locate_model(directory), threads)
 
 
 class Runtime:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rnntext.claim import Claim
 from rnntext.errors import CheckpointError, TrainingError, UsageError
+from rnntext.packaged import locate_model
 from rnntext.training.engine.distributed import Ranks, group
 from rnntext.training.engine.loop import Loop, always_false
 from rnntext.training.engine.memory import explain_out_of_memory
@@ -77,7 +78,7 @@ def run(
     saved.
     """
     began = time.perf_counter() if began is None else began
-    if options.distil is not None and Path(options.distil).resolve() == directory.resolve():
+    if options.distil is not None and locate_model(options.distil).resolve() == directory.resolve():
         raise UsageError(f"{directory} holds the teacher: name another directory with -o")
     with (
         group(options.device) as ranks,

@@ -16,6 +16,7 @@ import torch
 
 from rnntext.config import EncoderConfig, ModelConfig, usable_cores
 from rnntext.errors import UsageError
+from rnntext.packaged import locate_model
 from rnntext.text.source import source_name
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data.buffering import is_non_seekable
@@ -78,7 +79,7 @@ def set_up(
     machine = choose_machine(options.device, threads)
     init = None
     if options.init is not None and saved_run is None:
-        init = PretrainedEncoder.load(Path(options.init), options)
+        init = PretrainedEncoder.load(locate_model(options.init), options)
     tokenizer = init.tokenizer if init else None
     if saved_run is not None:
         tokenizer = saved_run.tokenizer

@@ -15,7 +15,8 @@ from rnntext.arguments import DISTANCE, SEED
 from rnntext.cli.inspection.common import Picture, show
 from rnntext.cli.options import Encoding, OutputOptions, RecordSource, model_directory
 from rnntext.cli.signature import expanded
-from rnntext.cli.values import number_option, path_argument, path_option
+from rnntext.cli.values import model_option, number_option, path_argument
+from rnntext.packaged import locate_model
 
 _CORPUS_CHARACTERS = 1 << 19  # about 90,000 words, of which a few hundred places are sampled
 
@@ -25,10 +26,9 @@ def command(
     *,
     models: Annotated[
         list[Path] | None,
-        path_option(
+        model_option(
             "-m",
             "--model",
-            metavar="DIR",
             help="Directory of a model; repeatable, for several in one picture.",
         ),
     ] = None,
@@ -68,7 +68,7 @@ def command(
     `<TAB>gradient`; the prediction, in bits, is empty for a model that predicts no next token.
     """
     named = os.environ.get("RNNTEXT_MODEL")
-    directories = models or [model_directory(Path(named) if named else None)]
+    directories = models or [model_directory(locate_model(named) if named else None)]
     if gradient:
         from rnntext.api import require_training
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
+from rnntext.packaged import locate_model
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import files_of_classes, text_files_in
 from rnntext.text.tokenizer import Tokenizer
@@ -187,7 +187,9 @@ def distil(
     of. `valid`: the validation texts, if they are learned from in the end."""
     assert options.distil is not None  # noqa: S101
     examples, labels = data.examples, data.labels
-    teacher = TrainedTeacher(Path(options.distil), labels, options.multi_label, options.threads)
+    teacher = TrainedTeacher(
+        locate_model(options.distil), labels, options.multi_label, options.threads
+    )
     choice = choose_texts(
         teacher,
         examples.train_texts,

@@ -16,6 +16,7 @@ from rnntext import checkpoint
 from rnntext.checkpoint_config import CheckpointConfig, DataSummary, Progress, Results
 from rnntext.config import listed
 from rnntext.errors import CheckpointError, UsageError
+from rnntext.packaged import locate_model
 from rnntext.tasks import TASKS
 from rnntext.training.data.store import Array
 from rnntext.training.engine.distributed import Ranks
@@ -64,7 +65,7 @@ def name_of(directory: Path) -> str:
 def check_teacher(options: TrainingOptions, ranks: Ranks) -> None:
     """Raise RnntextError, before the data are read, if the model of `--distil` cannot teach."""
     assert options.distil is not None  # noqa: S101
-    directory = Path(options.distil)
+    directory = locate_model(options.distil)
     if ranks.size > 1:
         raise UsageError(
             f"--distil trains in one process, and this job has {ranks.size}: start one, or leave "
