@@ -55,7 +55,8 @@ class Tensor:
     element_type: int
     shape: tuple[int, ...]
     # Its elements; None if they are passed to the session and are not in the file (`external`), or
-    # if the tensor was read from a file and is no int64, of which shapes and axes consist.
+    # if the tensor was read from a file without its weights and is no int64, of which shapes and
+    # axes consist.
     value: Array | None
     external: bool = False
 

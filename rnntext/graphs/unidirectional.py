@@ -31,10 +31,10 @@ from rnntext.graphs.graph_builder import CONTRIB_DOMAIN, Array, ElementType, Gra
 
 # The index of each of ONNX's gates in PyTorch's order. ONNX: input, output, forget, cell and
 # update, reset, hidden. PyTorch: input, forget, cell, output and reset, update, new.
-_GATES = {"rnn": (0,), "gru": (1, 0, 2), "lstm": (0, 3, 1, 2)}
+GATES = {"rnn": (0,), "gru": (1, 0, 2), "lstm": (0, 3, 1, 2)}
 _OPERATORS = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 
-_SENTINELS = 2
+SENTINELS = 2
 _SATURATED = 40.0  # saturates the gates and the cell state of a sentinel unit
 
 
@@ -93,9 +93,9 @@ def _append_sentinels(graph: GraphBuilder, part: str, hidden: int) -> str:
     """Append the sentinel units to `hidden` or `cell`: (layers, B, H + 2)."""
     # tanh of a saturated cell state is 1, the sentinels' hidden state at every step.
     value = {"hidden": 1.0, "cell": _SATURATED}[part]
-    units = np.zeros(hidden + _SENTINELS, np.float32)
+    units = np.zeros(hidden + SENTINELS, np.float32)
     units[hidden:] = value, -value
-    padded = graph.add("Pad", [part, graph.int_vector(0, 0, 0, 0, 0, _SENTINELS)])
+    padded = graph.add("Pad", [part, graph.int_vector(0, 0, 0, 0, 0, SENTINELS)])
     return graph.add("Add", [padded, graph.constant(f"range.{part}", units)])
 
 
@@ -170,7 +170,7 @@ def _int8_lstm(
         [*inputs, graph.constant(f"{name}.B", bias), "lengths", *state, "", *scales],
         [f"{name}.y", f"{name}.h", f"{name}.c"],
         domain=CONTRIB_DOMAIN,
-        hidden_size=config.hidden_size + _SENTINELS,
+        hidden_size=config.hidden_size + SENTINELS,
     )
     return states, final
 
@@ -180,8 +180,8 @@ def _parameters(cell: str, weights: Weights, index: int) -> dict[str, Array]:
     prefix = f"encoder.layers.{index}.forward_cell."
 
     def reorder_gates(name: str) -> Array:
-        gates = np.split(weights[f"{prefix}{name}_l0"], len(_GATES[cell]))
-        return np.concatenate([gates[gate] for gate in _GATES[cell]])
+        gates = np.split(weights[f"{prefix}{name}_l0"], len(GATES[cell]))
+        return np.concatenate([gates[gate] for gate in GATES[cell]])
 
     return {
         "W": reorder_gates("weight_ih")[None],
@@ -193,7 +193,7 @@ def _parameters(cell: str, weights: Weights, index: int) -> dict[str, Array]:
 def _add_sentinels(parameters: dict[str, Array]) -> tuple[Array, Array, Array]:
     """W, R and B of an LSTM layer with two more units, whose states stay 1 and -1."""
     hidden = parameters["R"].shape[-1]
-    padding = [(0, 0), (0, _SENTINELS), (0, _SENTINELS)]
+    padding = [(0, 0), (0, SENTINELS), (0, SENTINELS)]
     # One axis for the gates, so that each gate gets two units: (gates, H, ...).
     input_weights = np.pad(parameters["W"].reshape(4, hidden, -1), padding)
     recurrent_weights = np.pad(parameters["R"].reshape(4, hidden, hidden), padding)
@@ -201,7 +201,7 @@ def _add_sentinels(parameters: dict[str, Array]) -> tuple[Array, Array, Array]:
     # ONNX's order: input, output, forget, cell. The input gate is closed, the others are open.
     for gate, value in enumerate((-_SATURATED, _SATURATED, _SATURATED)):
         bias[gate, hidden:] = value
-    rows = 4 * (hidden + _SENTINELS)
+    rows = 4 * (hidden + SENTINELS)
     return (
         input_weights.reshape(1, rows, -1),
         recurrent_weights.reshape(1, rows, -1),

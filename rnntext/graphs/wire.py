@@ -1,4 +1,4 @@
-"""Reads the structure of an ONNX file from its bytes, without the data of its weights.
+"""Reads the structure of an ONNX file from its bytes, with or without the data of its weights.
 
 Knows: the wire format of Protocol Buffers and the numbers of ONNX's fields (onnx.proto). Does not
 know: what a graph computes, or which graphs are allowed (`expected.py`).
@@ -45,14 +45,16 @@ class Model:
     metadata: Mapping[str, str]
 
 
-def read_model(content: Data) -> Model:
-    """Read the structure of an ONNX file. Raises WireError."""
-    return _Reader().model(memoryview(content))
+def read_model(content: Data, *, with_weights: bool = False) -> Model:
+    """Read the structure of an ONNX file, with `with_weights` also the values of all tensors, as
+    views of `content`. Raises WireError."""
+    return _Reader(with_weights).model(memoryview(content))
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, with_weights: bool) -> None:
         self._left = _MOST_FIELDS
+        self._with_weights = with_weights
 
     def model(self, data: Data) -> Model:
         fields = self._fields(data, "a model", {1: 1, 2: 1, 6: 1, 7: 1, 8: 2, 14: 1000})
@@ -126,8 +128,8 @@ class _Reader:
             or not (external or math.prod(shape) * dtype.itemsize == len(raw))
         ):
             raise WireError(f"{name[:40]} has not the data that its shape needs")
-        is_structure = element_type == ElementType.INT64 and not external
-        value = np.frombuffer(bytes(raw), dtype).reshape(shape) if is_structure else None
+        is_read = self._with_weights or element_type == ElementType.INT64
+        value = np.frombuffer(raw, dtype).reshape(shape) if is_read and not external else None
         return Tensor(name, element_type, shape, value, external)
 
     def _value(self, data: Data) -> Value:
