@@ -67,7 +67,8 @@ def test_a_float32_graph_holds_every_weight(cell: str) -> None:
         assert list(found) == list(weight_shapes(config))
         for name, array in found.items():
             assert array.dtype == np.float32
-            assert array.flags.c_contiguous and array.flags.writeable
+            assert array.flags.c_contiguous
+            assert array.flags.writeable
             np.testing.assert_array_equal(array, expected[name], name)
         assert build(config, found) == content
 
