@@ -274,6 +274,7 @@ def export(
 def _write_file(directory: Path, output: Path, precision: str) -> Exported:
     from rnntext import checkpoint
     from rnntext.files import check_file, write_files
+    from rnntext.graphs.stored import read_stored
     from rnntext.training.onnx.from_checkpoint import one_file, sidecar_of
     from rnntext.training.onnx.sidecar import is_sidecar, sidecar_path
 
@@ -292,13 +293,13 @@ def _write_file(directory: Path, output: Path, precision: str) -> Exported:
             f"{sidecar}, which -o {output} would write too, is there and is none of rnntext's: "
             "name another file"
         )
-    found = checkpoint.load(directory)
-    content = one_file(found, precision)
+    stored = read_stored(directory)
+    content = one_file(stored, precision)
     contents = {output: content}
     if sidecar is not None:
-        contents[sidecar] = sidecar_of(found, content, precision, output.name)
+        contents[sidecar] = sidecar_of(stored, content, precision, output.name)
     write_files(contents)
-    lacks = checkpoint.NGRAMS if checkpoint.NGRAMS in found.config["files"] else None
+    lacks = None if stored.linear is None else checkpoint.NGRAMS
     return Exported(output, precision, len(content), lacks=lacks, sidecar=sidecar)
 
 

@@ -26,6 +26,7 @@ from rnntext.checkpoint_config import (
 from rnntext.cli.info import describe
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import CheckpointError, RnntextError
+from rnntext.graphs.stored import stored_model
 from rnntext.plotting.curves import read_runs
 from rnntext.runtime.evaluate import recorded_reading
 from rnntext.runtime.model import open_model
@@ -311,7 +312,7 @@ def read_saved_run(directory: Path) -> None:
 
 def convert_graph(directory: Path) -> None:
     found = checkpoint.load(directory)
-    from_checkpoint.one_file(found, "int8")
+    from_checkpoint.one_file(stored_model(found), "int8")
     from_checkpoint.graph_of(found, "int8")
     from_checkpoint.replace_graph(found, b"", "int8", Quantization(temperature=1.0))
 

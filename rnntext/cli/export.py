@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 @expanded
 def command(
     *,
-    directory: Annotated[Path, model_argument("DIR", help="Directory of the model.")],
+    directory: Annotated[
+        Path,
+        model_argument("DIR", help="Directory of the model, or with -o FILE.onnx such a file."),
+    ],
     out: Annotated[
         Path | None,
         path_option(

@@ -1,7 +1,9 @@
-"""`rnntext info`: facts about a checkpoint."""
+"""`rnntext info`: facts about a checkpoint, or a file that `export -o` wrote."""
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,14 +15,19 @@ from rnntext.config import listed
 
 if TYPE_CHECKING:
     from rnntext.checkpoint_config import DistillationRecord, Progress, Results
+    from rnntext.config import ModelConfig
 
 
 @expanded
 def command(
-    directory: Annotated[Path, model_argument("DIR", help="Directory of the model.")],
+    directory: Annotated[
+        Path,
+        model_argument("DIR", help="Directory of the model, or a file that `export -o` wrote."),
+    ],
     printing: OutputOptions,
 ) -> None:
-    """Describe a model: task, encoder, size, labels, data, results."""
+    """Describe a model: task, encoder, size, labels, data, results. A file does not know its data
+    and results."""
     facts = describe(directory)
     if printing.json:
         output.write(output.json_line(facts))
@@ -42,16 +49,12 @@ def _teacher_facts(taught: DistillationRecord) -> dict[str, Any]:
     return {"distilled_from": taught.teacher, "unlabelled": taught.unlabelled}
 
 
-def describe(directory: Path) -> dict[str, Any]:
-    """Facts about a checkpoint, by name. Raises CheckpointError."""
-    from rnntext.checkpoint import load
-    from rnntext.checkpoint_config import CheckpointConfig, Results
-
-    found = load(directory)
-    config = CheckpointConfig.of(found)
-    model, data, results = config.model, config.data, config.results
-    encoder, taught = model.encoder, config.training.distilled
-    facts = {
+def _model_facts(
+    model: ModelConfig, *, parameters: int, size: int, precision: str, tokenizer: str
+) -> dict[str, Any]:
+    """What a file holds too. `size`: in bytes; `tokenizer`: its kind."""
+    encoder = model.encoder
+    return {
         "task": model.task,
         "cell": encoder.cell,
         "layers": encoder.num_layers,
@@ -59,12 +62,48 @@ def describe(directory: Path) -> dict[str, Any]:
         "embed": encoder.embed_size,
         "bidirectional": encoder.bidirectional,
         **({"direction": "both"} if model.backward_encoder else {}),
-        "parameters": config.parameters,
-        "bytes": sum(file["size"] for file in found.config["files"].values()),
-        "precision": config.precision,
-        "tokenizer": config.tokenizer.kind,
+        "parameters": parameters,
+        "bytes": size,
+        "precision": precision,
+        "tokenizer": tokenizer,
         "vocabulary": encoder.vocab_size,
         **({"labels": list(model.labels)} if model.labels else {}),
+    }
+
+
+def _describe_file(path: Path) -> dict[str, Any]:
+    from rnntext.graphs.expected import weight_shapes
+    from rnntext.graphs.model_file import read_model_file
+
+    file = read_model_file(path)
+    return _model_facts(
+        file.config,
+        parameters=sum(map(math.prod, weight_shapes(file.config).values())),
+        size=len(file.content),
+        precision=file.precision,
+        tokenizer=file.tokenizer.config.kind,
+    )
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Facts about a model, by name; of a file that `export -o` wrote only those of the network and
+    its tokenizer. Raises CheckpointError."""
+    if os.path.isfile(path):  # unlike the method of Path, False for a name that is too long
+        return _describe_file(path)
+    from rnntext.checkpoint import load
+    from rnntext.checkpoint_config import CheckpointConfig, Results
+
+    found = load(path)
+    config = CheckpointConfig.of(found)
+    data, results, taught = config.data, config.results, config.training.distilled
+    facts = {
+        **_model_facts(
+            config.model,
+            parameters=config.parameters,
+            size=sum(file["size"] for file in found.config["files"].values()),
+            precision=config.precision,
+            tokenizer=config.tokenizer.kind,
+        ),
         "trained_on": f"{data.train} {data.unit}",
         "validated_on": f"{data.valid} {data.unit}",
         "fingerprint": data.fingerprint,

@@ -18,13 +18,15 @@ the old form beside it, or raises the format version and says what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rnntext.config import ModelConfig
+from rnntext.errors import CheckpointError
 from rnntext.graphs.build import build_graph
 from rnntext.graphs.common import Weights, task_graph
 from rnntext.graphs.graph_builder import (
@@ -71,6 +73,25 @@ def compare(found: Model, expected: GraphBuilder) -> None:
         raise WireError("its operators are of another version")
     for difference in _differences(found.graph, expected.body()):
         raise WireError(difference)
+
+
+def check_graph(path: Path, read: Callable[[], Model], expected: GraphBuilder | None) -> None:
+    """Raise CheckpointError, which names the file, unless it holds the graph that its configuration
+    implies; None: a model of its task has no such graph."""
+    try:
+        if expected is None:
+            raise WireError("a model of this task has none")
+        compare(read(), expected)
+    except WireError as error:
+        raise not_the_graph(path, error) from None
+
+
+def not_the_graph(path: Path, why: WireError) -> CheckpointError:
+    """Return the error for a file that does not hold the graph of its configuration."""
+    return CheckpointError(
+        f"{path} is not the graph of the model that its configuration describes ({why}): "
+        "restore it, write it anew with `rnntext export`, or train the model again"
+    )
 
 
 def _outlines(config: ModelConfig) -> Weights:

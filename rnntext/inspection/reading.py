@@ -68,7 +68,8 @@ class InspectedModel:
 
     def __init__(self, model: TrainedModel, name: str) -> None:
         self.model = model
-        self.name = name  # its directory, as the user wrote it
+        # Its directory or file, as the user wrote it, and whether its weights are rounded.
+        self.name = f"{name} (weights of int8)" if model.has_rounded_weights else name
 
     @classmethod
     def load(cls, directory: Path, task: str | None = None) -> InspectedModel:
@@ -85,7 +86,8 @@ class InspectedModel:
 
     @property
     def weights(self) -> Mapping[str, Array]:
-        """All weights in float32, named as in the PyTorch modules."""
+        """All weights in float32, named as in the PyTorch modules; of a model that has them in an
+        int8 graph alone, the values that it computes with."""
         return self.model.weights()
 
     def read(self, text: str, *, cut: bool = False) -> Reading:

@@ -6,6 +6,7 @@ tasks do with them.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -19,10 +20,16 @@ from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
 from rnntext.checkpoint_config import CheckpointConfig
 from rnntext.config import ModelConfig
-from rnntext.errors import CheckpointError, DataError
-from rnntext.graphs.expected import compare, expected_graph, expected_others, weight_shapes
-from rnntext.graphs.graph_builder import GraphBuilder
-from rnntext.graphs.wire import Model, WireError, read_model
+from rnntext.errors import CheckpointError
+from rnntext.graphs.expected import check_graph, expected_graph, expected_others, weight_shapes
+from rnntext.graphs.stored import (
+    check_weights,
+    graph_weights,
+    has_float32_weights,
+    load_tokenizer,
+    stored_weights,
+)
+from rnntext.graphs.wire import read_model
 from rnntext.held_file import HeldFile, damaged
 from rnntext.runtime.session import Session
 from rnntext.runtime.task import runtime_task
@@ -58,6 +65,7 @@ class TrainedModel:
     ngrams: Callable[[], Any] = lambda: None
     # Returns the network's weights in float32 by name; empty if the model was not opened with them.
     weights: Callable[[], Mapping[str, Array]] = dict
+    has_rounded_weights: bool = False  # they are those of an int8 graph
     # The description of the checkpoint that was opened; None of a model that was not saved.
     saved: CheckpointConfig | None = None
 
@@ -119,11 +127,7 @@ def open_model(
     Raises CheckpointError if `directory` is no checkpoint, is damaged, or is not of `task`.
     """
     if os.path.isfile(directory):  # unlike the method of Path, False for a name that is too long
-        from rnntext.runtime.model_file import open_file
-
-        model = open_file(directory, threads, intra_op=intra_op)
-        _check_task(directory, model.config, task)
-        return model
+        return _open_file(directory, task, threads, intra_op)
     keep = {checkpoint.GRAPH, checkpoint.NGRAMS, *(_SAMPLING if samples else ())}
     read_now = {checkpoint.TOKENIZER, *(() if when_needed else (checkpoint.GRAPH,))}
     looked_at = {checkpoint.WEIGHTS} if weights else set()
@@ -136,7 +140,7 @@ def open_model(
             f"{directory} holds a run that has not come to its first evaluation: go on with "
             f"`rnntext train {config.task} --resume -o {directory}`"
         )
-    tokenizer = _load_tokenizer(found, saved)
+    tokenizer = load_tokenizer(found, saved)
     _check_sizes(found, config, tokenizer)
     graph = found.held(checkpoint.GRAPH)  # raises CheckpointError if there is none
     precision = saved.precision
@@ -151,11 +155,39 @@ def open_model(
         if not when_needed:
             model.ngrams()
     if weights:
-        model = replace(model, weights=call_once(lambda: _load_weights(found, config)))
+        model = replace(
+            model,
+            weights=call_once(lambda: _load_weights(found, config)),
+            has_rounded_weights=precision == "int8" and not has_float32_weights(found),
+        )
     if not samples or checkpoint.GENERATION not in found.config["files"]:
         return model
     generation = call_once(lambda: _open_generation_graph(found, config, precision, threads))
     return replace(model, generation=generation)
+
+
+def _open_file(path: Path, task: str | None, threads: int | None, intra_op: bool) -> TrainedModel:
+    from rnntext.graphs.model_file import read_model_file
+
+    file = read_model_file(path)
+    config, precision = file.config, file.precision
+    _check_task(path, config, task)
+    session = Session(file.content, threads, intra_op=intra_op, name=str(path))
+    linear = None
+    if file.linear is not None:
+        try:
+            linear = runtime_task(config).parse_linear(file.linear, config)
+        except ValueError as error:
+            raise CheckpointError(f"{path} cannot be read: {error}") from None
+    return TrainedModel(
+        config,
+        file.tokenizer,
+        lambda: session,
+        fingerprint=hashlib.sha256(file.content).hexdigest(),
+        ngrams=lambda: linear,
+        weights=call_once(lambda: graph_weights(path, file.content, config, precision)),
+        has_rounded_weights=precision == "int8",
+    )
 
 
 def _fingerprint(found: Checkpoint) -> str:
@@ -178,14 +210,6 @@ def _check_task(directory: Path, config: ModelConfig, task: str | None) -> None:
             f"{directory} is a {TASKS[config.task].title}, and this needs a {TASKS[task].title}: "
             f"use it with `rnntext {TASKS[config.task].command}`, or name another model with -m"
         )
-
-
-def _load_tokenizer(found: Checkpoint, saved: CheckpointConfig) -> Tokenizer:
-    file = found.held(checkpoint.TOKENIZER)
-    try:
-        return Tokenizer.load(file.read().decode(), saved.tokenizer)
-    except (UnicodeDecodeError, DataError) as error:
-        raise CheckpointError(f"{file.path} cannot be read: {error}") from None
 
 
 def _check_sizes(found: Checkpoint, config: ModelConfig, tokenizer: Tokenizer) -> None:
@@ -217,21 +241,8 @@ def _open_graph(
 def _load_weights(found: Checkpoint, config: ModelConfig) -> dict[str, Array]:
     """Load what the graph consists of: all but a second encoder's weights. Raises CheckpointError
     if they are missing, or have not the shapes of the configuration."""
-    found.held(checkpoint.WEIGHTS)
-    names = _check_weights(found, config)
-    return checkpoint.load_tensors(found, names)
-
-
-def _check_weights(found: Checkpoint, config: ModelConfig) -> list[str]:
-    """Return the names of the weights that graphs consist of, after a check of their shapes."""
-    shapes = weight_shapes(config)
-    for name, shape in shapes.items():
-        if found.shapes.get(name) != shape:
-            raise CheckpointError(
-                f"{found.file(checkpoint.WEIGHTS)} has {name} of {found.shapes.get(name)} and "
-                f"config.json says {shape}"
-            )
-    return list(shapes)
+    weights = stored_weights(found)
+    return {name: weights[name] for name in weight_shapes(config)}
 
 
 def _open_generation_graph(
@@ -241,7 +252,7 @@ def _open_generation_graph(
     are those of the weights."""
     weights: Mapping[str, Array] = {}
     if precision == "float32":
-        _check_weights(found, config)
+        check_weights(found, config)
         matrices = [name for name, shape in weight_shapes(config).items() if len(shape) == 2]
         weights = checkpoint.load_tensors(found, matrices)
     graph = found.held(checkpoint.GENERATION)
@@ -266,17 +277,3 @@ def call_once(make: Callable[[], Value]) -> Callable[[], Value]:
             return values[0]
 
     return get
-
-
-def check_graph(path: Path, read: Callable[[], Model], expected: GraphBuilder | None) -> None:
-    """Raise CheckpointError, which names the file, unless it holds the graph that its configuration
-    implies; None: a model of its task has no such graph."""
-    try:
-        if expected is None:
-            raise WireError("a model of this task has none")
-        compare(read(), expected)
-    except WireError as error:
-        raise CheckpointError(
-            f"{path} is not the graph of the model that its configuration describes ({error}): "
-            "restore it, write it anew with `rnntext export`, or train the model again"
-        ) from None

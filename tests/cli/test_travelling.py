@@ -4,7 +4,9 @@ have answer as the model's directory does."""
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import onnx
 import pytest
 
 from rnntext.errors import CheckpointError
-from rnntext.runtime import model_file
+from rnntext.graphs import model_file
 from rnntext.runtime.model import open_model
 from tests.conftest import CORPORA, Shell
 
@@ -173,5 +175,67 @@ def test_a_file_that_is_no_model(content: bytes, tmp_path: Path) -> None:
 def test_a_file_of_another_task(run: Shell, tagger: Path, tmp_path: Path) -> None:
     run("export", tagger, "-o", tmp_path / "m.onnx").done()
     assert "is a tagger, and this needs a classifier" in failure(tmp_path / "m.onnx")
-    view = run("inspect", "states", "-m", tmp_path / "m.onnx", "--text", "x")
-    view.failed(1, "has no weights to look at")
+
+
+# What reads the weights. Of each task: commands without `-m DIR`.
+VIEWS = {
+    "lm": [
+        ("inspect", "unroll", "--text", "The heron"),
+        ("inspect", "states", "--text", "The heron"),
+    ],
+    "classify": [
+        ("inspect", "explain", "--text", "A dull book."),
+        ("inspect", "states", "--text", "A dull book."),
+        ("classify", "--explain", "--text", "A dull book."),
+    ],
+    "tag": [
+        ("inspect", "neighbours", "--word", "the"),
+        ("inspect", "gates", "--text", "Mara waited."),
+        ("embed", "--text", "Mara waited."),
+    ],
+}
+
+
+def numbers(line: str) -> list[float]:
+    """The numbers of a line, words left out."""
+    found = []
+    for field in re.split(r"[\t :]", line):
+        with contextlib.suppress(ValueError):
+            found.append(float(field))
+    return found
+
+
+@pytest.mark.parametrize("task", COMMANDS)
+def test_what_reads_the_weights_takes_them_from_the_graph(
+    run: Shell, model: Path, task: str, tmp_path: Path
+) -> None:
+    run("export", model, "-o", tmp_path / "one.onnx").done()
+    run("export", model, "--slim", "-o", tmp_path / "slim").done()
+    for name, *arguments in VIEWS[task]:
+        expected = run(name, *arguments, "-m", model).done().lines
+        assert any(map(numbers, expected))
+        for other in ("one.onnx", "slim"):
+            found = run(name, *arguments, "-m", tmp_path / other).done().lines
+            assert len(found) == len(expected)
+            for one, two in zip(found, expected, strict=True):
+                # The sum of two biases is rounded once.
+                assert numbers(one) == pytest.approx(numbers(two), abs=2e-3), (name, other)
+
+
+def test_one_file_is_described_and_exported_again(
+    run: Shell, classifier: Path, tmp_path: Path
+) -> None:
+    run("export", classifier, "-o", tmp_path / "one.onnx").done()
+    whole, found = (run("info", m).done().pairs for m in (classifier, tmp_path / "one.onnx"))
+    assert found.pop("bytes") == str((tmp_path / "one.onnx").stat().st_size)
+    assert found.items() < whole.items()
+    assert {"task", "parameters", "labels", "vocabulary"} <= found.keys()
+    run("export", tmp_path / "one.onnx", "-o", tmp_path / "two.onnx").done()
+    for suffix in ("onnx", "json"):
+        one, two = ((tmp_path / f"{name}.{suffix}").read_text("latin-1") for name in ("one", "two"))
+        assert one.replace("one.onnx", "two.onnx") == two
+    run("export", tmp_path / "one.onnx", "--int8").failed(1, "is not a directory")
+    run("export", tmp_path / "one.onnx", "--slim", "-o", tmp_path / "s").failed(
+        1, "is not a directory"
+    )
+    run("plot", tmp_path / "one.onnx").failed(1, "is not a directory")

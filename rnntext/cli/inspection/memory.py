@@ -29,7 +29,7 @@ def command(
         model_option(
             "-m",
             "--model",
-            help="Directory of a model; repeatable, for several in one picture.",
+            help="Directory or file of a model; repeatable, for several in one picture.",
         ),
     ] = None,
     inputs: Annotated[

@@ -1,7 +1,7 @@
-"""Rebuild a checkpoint's graph: in another precision, or as one file for other runtimes.
+"""Rebuild a saved model's graph: in another precision, or as one file for other runtimes.
 
-Knows: that a checkpoint always has its float32 weights, and the metadata that a file needs to be
-used without rnntext. Does not know: PyTorch, how a graph is built, or how good it is.
+Knows: that graphs are built of float32 weights, and the metadata that a file needs to be used
+without rnntext. Does not know: PyTorch, how a graph is built, or how good it is.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from rnntext.checkpoint import Checkpoint
 from rnntext.checkpoint_config import CheckpointConfig, Quantization
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError
+from rnntext.graphs import model_file
 from rnntext.graphs.common import Weights, task_graph
-from rnntext.runtime import model_file
-from rnntext.text.tokenizer import Tokenizer
+from rnntext.graphs.stored import StoredModel, has_float32_weights, stored_weights
 from rnntext.training.onnx.build import build, documentation, other_graphs
 from rnntext.training.onnx.sidecar import sidecar
 
@@ -32,38 +32,40 @@ def graph_of(found: Checkpoint, precision: str, temperature: float | None = None
     return build(*_load(found, precision, temperature), precision)
 
 
-def one_file(found: Checkpoint, precision: str) -> bytes:
+def one_file(stored: StoredModel, precision: str) -> bytes:
     """The content of one self-contained ONNX file: its doc string describes its inputs and
     outputs, its metadata hold the configuration of the model, the tokenizer and the linear model,
-    so that rnntext can run it (`runtime/model_file.py`).
+    so that rnntext can run it (`graphs/model_file.py`).
 
-    Raises CheckpointError.
+    Raises CheckpointError, also where the model has its weights in int8 alone.
     """
-    config, weights = _load(found, precision, None)
-    tokenizer = json.dumps(asdict(CheckpointConfig.of(found).tokenizer))
+    if not stored.has_float32:
+        raise CheckpointError(
+            f"{stored.path} holds its weights in int8 alone: export the directory that it was "
+            "made from"
+        )
+    config = stored.config
     about = {
         model_file.MODEL: json.dumps(config.to_json(), ensure_ascii=False),
-        model_file.TOKENIZER: tokenizer,
-        model_file.TOKENIZER_FILE: found.read(checkpoint.TOKENIZER).decode(),
+        model_file.TOKENIZER: json.dumps(asdict(stored.tokenizer.config)),
+        model_file.TOKENIZER_FILE: stored.tokenizer_json,
         "rnntext.task": config.task,
         "rnntext.labels": json.dumps(config.labels, ensure_ascii=False),
         "rnntext.multi_label": json.dumps(config.multi_label),
         "rnntext.max_length": str(config.max_length),
     }
-    if checkpoint.NGRAMS in found.config["files"]:
-        linear = base64.b64encode(found.read(checkpoint.NGRAMS)).decode()
-        about[model_file.LINEAR_MODEL] = linear
+    if stored.linear is not None:
+        about[model_file.LINEAR_MODEL] = base64.b64encode(stored.linear).decode()
+    weights = _scaled(config, stored.weights(), stored.saved, precision, None)
     return build(config, weights, precision, documentation(config), about)
 
 
-def sidecar_of(found: Checkpoint, graph: bytes, precision: str, file: str) -> bytes:
+def sidecar_of(stored: StoredModel, graph: bytes, precision: str, file: str) -> bytes:
     """The content of the sidecar of `graph`, which `one_file` returned and which is in a file of
-    the name `file` (see `sidecar.py`). Raises CheckpointError."""
-    saved = CheckpointConfig.of(found)
-    tokenizer = Tokenizer.load(found.read(checkpoint.TOKENIZER).decode(), saved.tokenizer)
-    has_linear = checkpoint.NGRAMS in found.config["files"]
-    linear = found.read(checkpoint.NGRAMS) if has_linear else None
-    return sidecar(saved.model, tokenizer, linear, graph, file=file, precision=precision)
+    the name `file` (see `sidecar.py`)."""
+    return sidecar(
+        stored.config, stored.tokenizer, stored.linear, graph, file=file, precision=precision
+    )
 
 
 def replace_graph(
@@ -91,9 +93,25 @@ def _load(
     found: Checkpoint, precision: str, temperature: float | None
 ) -> tuple[ModelConfig, Weights]:
     saved = CheckpointConfig.of(found)
-    config = saved.model
-    weights: Weights = checkpoint.load_tensors(found, found.shapes)
-    if precision == "int8":
-        known = None if saved.quantization is None else saved.quantization.temperature
-        weights = task_graph(config).apply_temperature(weights, temperature or known or 1.0)
-    return config, weights
+    if not has_float32_weights(found):
+        raise CheckpointError(
+            f"{found.directory} has no {checkpoint.WEIGHTS} to convert: convert the directory "
+            "that it was made from, or write a file with -o"
+        )
+    weights = stored_weights(found)
+    return saved.model, _scaled(saved.model, weights, saved, precision, temperature)
+
+
+def _scaled(
+    config: ModelConfig,
+    weights: Weights,
+    saved: CheckpointConfig | None,
+    precision: str,
+    temperature: float | None,
+) -> Weights:
+    """The weights of a graph in `precision`: see `graph_of`."""
+    if precision != "int8":
+        return weights
+    quantization = None if saved is None else saved.quantization
+    known = None if quantization is None else quantization.temperature
+    return task_graph(config).apply_temperature(weights, temperature or known or 1.0)

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnntext import checkpoint
-from rnntext.checkpoint_config import CheckpointConfig
 from rnntext.config import BACKWARD_WEIGHTS, EncoderConfig
 from rnntext.errors import UsageError
+from rnntext.graphs.stored import read_stored
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.networks.encoder import Network
 from rnntext.training.options import TrainingOptions
@@ -39,24 +38,33 @@ class PretrainedEncoder:
 
     @classmethod
     def load(cls, directory: Path, options: TrainingOptions) -> PretrainedEncoder:
-        """Read the checkpoint of `--init`. Raises CheckpointError, and UsageError if the task
-        cannot use its encoder."""
-        source = checkpoint.load(directory)
-        config = CheckpointConfig.of(source)
-        encoder = config.model.encoder
+        """Read the model of `--init`. Raises CheckpointError, and UsageError if the task cannot use
+        its encoder."""
+        source = read_stored(directory)
+        encoder = source.config.encoder
         direction = get_task(options.task).init_direction
         if direction is InitDirection.FORWARD and encoder.bidirectional:
             raise UsageError(
                 f"--init {directory}: its encoder reads in both directions, and a language model "
                 "may not see what it predicts; start from a language model"
             )
-        names = [n for n in source.shapes if n.startswith(("encoder.", _BACKWARD_LAYERS))]
-        reads_both = encoder.bidirectional or config.model.backward_encoder
+        weights = {
+            name: array
+            for name, array in source.weights().items()
+            if name.startswith(("encoder.", _BACKWARD_LAYERS))
+        }
+        has_second = any(name.startswith(_BACKWARD_LAYERS) for name in weights)
+        if source.config.backward_encoder and not has_second:
+            raise UsageError(
+                f"--init {directory}: it lacks the second encoder of its model, which no graph "
+                "has; name the directory that it was exported from"
+            )
+        reads_both = encoder.bidirectional or has_second
         return cls(
             encoder,
             reads_both if direction is InitDirection.INHERIT else direction is InitDirection.BOTH,
-            Tokenizer.load(source.read(checkpoint.TOKENIZER).decode(), config.tokenizer),
-            checkpoint.load_tensors(source, names),
+            source.tokenizer,
+            weights,
         )
 
     def adapt_recipe(self, recipe: Recipe) -> Recipe:

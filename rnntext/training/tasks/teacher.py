@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from rnntext import checkpoint
 from rnntext.checkpoint_config import CheckpointConfig, DataSummary, Progress, Results
 from rnntext.config import listed
 from rnntext.errors import CheckpointError, UsageError
+from rnntext.graphs.stored import stored_config
 from rnntext.packaged import locate_model
 from rnntext.tasks import TASKS
 from rnntext.training.data.store import Array
@@ -71,7 +71,7 @@ def check_teacher(options: TrainingOptions, ranks: Ranks) -> None:
             f"--distil trains in one process, and this job has {ranks.size}: start one, or leave "
             "it out"
         )
-    model = CheckpointConfig.of(checkpoint.load(directory, verify=())).model
+    model = stored_config(directory)
     if model.task != options.task:
         raise UsageError(
             f"--distil {directory}: it is a {TASKS[model.task].title}, and a classifier has to "

@@ -15,6 +15,7 @@ from rnntext.checkpoint import Checkpoint
 from rnntext.checkpoint_config import CheckpointConfig, Quantization
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError
+from rnntext.graphs.stored import stored_model
 from rnntext.training.onnx.build import build, documentation, other_graphs
 from rnntext.training.onnx.from_checkpoint import graph_of, one_file, replace_graph
 from tests.test_checkpoint_config import TOKENIZER, config_of, save
@@ -65,7 +66,7 @@ def test_an_int8_language_model_has_no_temperature(tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_one_file_holds_all_that_is_needed_to_use_it(precision: str, tmp_path: Path) -> None:
     found = saved(tmp_path)
-    content = one_file(found, precision)
+    content = one_file(stored_model(found), precision)
     model = onnx.load_from_string(content)
     about = {entry.key: entry.value for entry in model.metadata_props}
     assert about == {

@@ -12,15 +12,17 @@ from rnntext import checkpoint
 from rnntext.checkpoint_config import DataRecord, Results, TrainingRecord, config_to_json
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import UsageError
+from rnntext.graphs.stored import read_stored
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.networks.build import build_network
+from rnntext.training.onnx.from_checkpoint import one_file
 from rnntext.training.onnx.from_network import numpy_weights
 from rnntext.training.options import TrainingOptions
 from rnntext.training.persistence.pretrained import PretrainedEncoder
 from rnntext.training.recipes import Recipe
 from tests.training.models import V, random_model
 
-TOKENIZER = Tokenizer.train("char", ["naïve café 你好 🙂"] * 3, vocab_size=20)
+TOKENIZER = Tokenizer.train("char", ["naïve café 你好 🙂"] * 3, vocab_size=V)
 RECIPE = Recipe("lstm", 1, 99, 98, False, 8, 0.01, 0.1, 0.0, 0, 9)
 
 
@@ -154,3 +156,23 @@ def test_the_new_encoder_computes_what_the_old_one_did(
     others = [name for name in before if not name.startswith("encoder.")]
     after = new.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in others)
+
+
+@pytest.mark.parametrize("source", ["classify", "tag"])
+def test_one_file_gives_the_same_encoder(source: str, tmp_path: Path) -> None:
+    directory = saved(tmp_path / "m", source)
+    (tmp_path / "m.onnx").write_bytes(one_file(read_stored(directory), "float32"))
+    whole, found = load(directory, source), load(tmp_path / "m.onnx", source)
+    assert (found.encoder, found.bidirectional) == (whole.encoder, whole.bidirectional)
+    assert found.tokenizer.to_json() == whole.tokenizer.to_json()
+    assert found.weights.keys() == whole.weights.keys()
+    for name, array in whole.weights.items():
+        np.testing.assert_array_equal(found.weights[name], array)
+    found.copy_weights(random_model(source))
+
+
+def test_one_file_lacks_a_second_encoder(tmp_path: Path) -> None:
+    directory = saved(tmp_path / "m", "lm", backward=True)
+    (tmp_path / "m.onnx").write_bytes(one_file(read_stored(directory), "float32"))
+    with pytest.raises(UsageError, match=r"m\.onnx: it lacks the second encoder"):
+        load(tmp_path / "m.onnx", "classify")

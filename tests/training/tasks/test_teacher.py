@@ -23,11 +23,14 @@ from rnntext.checkpoint_config import (
 )
 from rnntext.config import EncoderConfig, ModelConfig, TokenizerConfig
 from rnntext.errors import CheckpointError, UsageError
+from rnntext.graphs.stored import read_stored
 from rnntext.runtime import classifier as classifier_module
 from rnntext.runtime import model as model_module
 from rnntext.training.engine.distributed import Ranks
+from rnntext.training.onnx.from_checkpoint import one_file
 from rnntext.training.options import TrainingOptions
 from rnntext.training.tasks.teacher import TrainedTeacher, check_teacher, seen_validation
+from tests.hostile.directories import LABELS, write_model
 from tests.training.models import Array
 
 SUMMARY = DataSummary("documents", 8, 2, 99, 0, "1" * 64, unlabelled=4, unlabelled_read=4)
@@ -228,3 +231,19 @@ def test_a_student_of_a_teacher_that_had_seen_validation_texts_is_remarked_on() 
     for more in ({}, {"options": {"valid": "x"}, "valid": "x"}):
         (sentence,) = said(distilled=student(True), **more)
         assert sentence.startswith("the teacher's own teacher had learned from validation texts")
+
+
+def test_one_file_can_teach_where_it_is_of_the_same_kind(tmp_path: Path) -> None:
+    for task in ("classify", "tag"):
+        model = write_model(tmp_path / task, task)
+        (tmp_path / f"{task}.onnx").write_bytes(one_file(read_stored(model), "float32"))
+    alone = Ranks()
+    check_teacher(options(distil=str(tmp_path / "classify.onnx")), alone)
+    with pytest.raises(UsageError, match="leave --multi-label out"):
+        check_teacher(options(distil=str(tmp_path / "classify.onnx"), multi_label=True), alone)
+    with pytest.raises(UsageError, match="it is a tagger"):
+        check_teacher(options(distil=str(tmp_path / "tag.onnx")), alone)
+    teacher = TrainedTeacher(tmp_path / "classify.onnx", LABELS[::-1], False, 1)
+    whole = TrainedTeacher(tmp_path / "classify", LABELS, False, 1)
+    np.testing.assert_array_equal(teacher.answers(["a", "b"])[:, ::-1], whole.answers(["a", "b"]))
+    assert (teacher.name, teacher.saved) == ("classify.onnx", None)

@@ -1,29 +1,27 @@
 """A model in one ONNX file, as `export -o` writes it: all that the graph does not hold is in its
 metadata.
 
-Knows: the names of the entries. Does not know: how the file is written
-(`training/onnx/from_checkpoint.py`), or what the tasks do with a model.
+Knows: the names of the entries, and the checks that they and the graph belong together. Does not
+know: how the file is written (`training/onnx/from_checkpoint.py`), how it is run
+(`runtime/model.py`), or what the tasks do with a model.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 import mmap
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from rnntext.config import ModelConfig, TokenizerConfig
 from rnntext.errors import CheckpointError, DataError
-from rnntext.graphs.expected import expected_graph, precision_of
+from rnntext.graphs.expected import check_graph, expected_graph, precision_of
 from rnntext.graphs.wire import Model, WireError, read_model
 from rnntext.held_file import open_regular, reading
 from rnntext.json_fields import FieldError, read_record
-from rnntext.runtime.model import Array, TrainedModel, check_graph
-from rnntext.runtime.session import Session
-from rnntext.runtime.task import runtime_task
 from rnntext.text.tokenizer import Tokenizer
 
 # Entries of the metadata.
@@ -35,9 +33,21 @@ LINEAR_MODEL = "rnntext.ngrams.safetensors"  # base64 of ngrams.safetensors, if 
 _ONNX = b"\x08"
 
 
-def open_file(path: Path, threads: int | None, *, intra_op: bool = False) -> TrainedModel:
-    """Open a file. `threads` and `intra_op`: see `Session`. Raises CheckpointError if it is not a
-    file that rnntext wrote, or is damaged."""
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A file whose graph is the one that its configuration implies."""
+
+    path: Path
+    config: ModelConfig
+    tokenizer: Tokenizer
+    tokenizer_json: str
+    precision: str
+    linear: bytes | None  # the content of `ngrams.safetensors`; None: the model has no such half
+    content: bytes  # of the whole file
+
+
+def read_model_file(path: Path) -> ModelFile:
+    """Read a file. Raises CheckpointError if it is not one that rnntext wrote, or is damaged."""
     with reading(path), open_regular(path) as file:
         if not file.peek(1).startswith(_ONNX):
             raise CheckpointError(
@@ -55,6 +65,7 @@ def open_file(path: Path, threads: int | None, *, intra_op: bool = False) -> Tra
             TokenizerConfig, json.loads(about[TOKENIZER]), "tokenizer", allow_unknown=False
         )
         tokenizer = Tokenizer.load(about[TOKENIZER_FILE], settings)
+        linear = _linear_model(about)
     except KeyError as error:
         raise CheckpointError(
             f"{path} lacks {error} in its metadata: write it anew with `rnntext export -o`, or "
@@ -67,24 +78,9 @@ def open_file(path: Path, threads: int | None, *, intra_op: bool = False) -> Tra
             f"{path} has a tokenizer of {tokenizer.vocab_size} entries and a model of "
             f"{config.encoder.vocab_size}: write it anew with `rnntext export -o`"
         )
-    check_graph(path, lambda: model, expected_graph(config, precision_of(model)))
-    session = Session(content, threads, intra_op=intra_op, name=str(path))
-    linear = _linear_model(path, about, config)
-    digest = hashlib.sha256(content).hexdigest()
-
-    def no_weights() -> Mapping[str, Array]:
-        raise CheckpointError(
-            f"{path} has no weights to look at: name the directory that it was exported from"
-        )
-
-    return TrainedModel(
-        config,
-        tokenizer,
-        lambda: session,
-        fingerprint=digest,
-        ngrams=lambda: linear,
-        weights=no_weights,
-    )
+    precision = precision_of(model)
+    check_graph(path, lambda: model, expected_graph(config, precision))
+    return ModelFile(path, config, tokenizer, about[TOKENIZER_FILE], precision, linear, content)
 
 
 def _read_model(path: Path, content: memoryview) -> Model:
@@ -94,11 +90,11 @@ def _read_model(path: Path, content: memoryview) -> Model:
         raise CheckpointError(f"{path} is not a file that rnntext wrote: {error}") from None
 
 
-def _linear_model(path: Path, about: Mapping[str, str], config: ModelConfig) -> object:
+def _linear_model(about: Mapping[str, str]) -> bytes | None:
+    """Raises ValueError."""
     if LINEAR_MODEL not in about:
         return None
     try:
-        content = base64.b64decode(about[LINEAR_MODEL], validate=True)
-        return runtime_task(config).parse_linear(content, config)
-    except (binascii.Error, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from None
+        return base64.b64decode(about[LINEAR_MODEL], validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"its linear model is not base64: {error}") from None
