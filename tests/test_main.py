@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,15 @@ from rnntext.__main__ import main
 
 class EndedError(Exception):
     """Stands for the end of the process."""
+
+
+@pytest.fixture(autouse=True)
+def collection() -> Iterator[None]:
+    """Python's garbage collection, which `main` changes."""
+    thresholds, callbacks = gc.get_threshold(), list(gc.callbacks)
+    yield
+    gc.set_threshold(*thresholds)
+    gc.callbacks[:] = callbacks
 
 
 @pytest.fixture
@@ -144,3 +154,26 @@ def test_an_interrupt_before_the_command_line_is_imported(monkeypatch: pytest.Mo
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 130
+
+
+def test_garbage_is_collected_late_and_then_as_ever(
+    happened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, callbacks = gc.get_threshold(), list(gc.callbacks)
+    assert run(0, monkeypatch) == "at once"
+    assert gc.get_threshold() == (1 << 17, *before[1:])
+    collected: list[str] = []
+
+    class Part:
+        """In a cycle with itself."""
+
+        def __init__(self) -> None:
+            self.self = self
+
+        def __del__(self) -> None:
+            collected.append("part")
+
+    Part()
+    gc.collect()
+    assert (gc.get_threshold(), gc.callbacks) == (before, callbacks)
+    assert collected == ["part"]

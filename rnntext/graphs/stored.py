@@ -19,8 +19,6 @@ from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError, DataError
 from rnntext.graphs.common import Weights, task_graph
 from rnntext.graphs.expected import not_the_graph, weight_shapes
-from rnntext.graphs.model_file import read_model_file
-from rnntext.graphs.weights import weights_of
 from rnntext.graphs.wire import WireError
 from rnntext.text.tokenizer import Tokenizer
 
@@ -44,6 +42,8 @@ def read_stored(path: Path) -> StoredModel:
     """Read a directory or a file. Raises CheckpointError if it is neither, or is damaged."""
     if not os.path.isfile(path):  # unlike the method of Path, False for a name that is too long
         return stored_model(checkpoint.load(path))
+    from rnntext.graphs.model_file import read_model_file  # commands on directories need it not
+
     file = read_model_file(path)
     return StoredModel(
         path,
@@ -76,6 +76,8 @@ def stored_model(found: Checkpoint) -> StoredModel:
 def stored_config(path: Path) -> ModelConfig:
     """The configuration of the model in a directory or a file. Raises CheckpointError."""
     if os.path.isfile(path):
+        from rnntext.graphs.model_file import read_model_file
+
         return read_model_file(path).config
     return CheckpointConfig.of(checkpoint.load(path, verify=())).model
 
@@ -125,6 +127,8 @@ def check_weights(found: Checkpoint, config: ModelConfig) -> None:
 def graph_weights(path: Path, content: bytes, config: ModelConfig, precision: str) -> Weights:
     """The weights in a graph's file. Raises CheckpointError, which names it, if it holds another
     graph than that of the configuration."""
+    from rnntext.graphs.weights import weights_of  # most commands need no weights
+
     try:
         return weights_of(content, config, precision)
     except WireError as error:

@@ -13,6 +13,8 @@ this package wrote before and writes no more would have to be listed here: so fa
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import tokenizers
@@ -22,6 +24,11 @@ from rnntext.errors import DataError
 from rnntext.text.decoder import byte_characters
 from rnntext.text.vocabulary import KINDS, assemble, line_end
 from rnntext.text.word_splitting import UNKNOWN
+
+# What tokens consist of: the bytes of text and the line feed, and of words and characters all but
+# halves of characters.
+_BYTES = re.compile(f"[{re.escape(''.join(byte_characters()))}\n]*")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def load_tokenizer(text: str, config: TokenizerConfig) -> tokenizers.Tokenizer:
@@ -33,44 +40,41 @@ def load_tokenizer(text: str, config: TokenizerConfig) -> tokenizers.Tokenizer:
         content = json.loads(text)
         model = content["model"]
         vocabulary, merges = model["vocab"], model.get("merges") or []
-        tokens = _in_order(vocabulary)
-        pairs = [(str(first), str(second)) for first, second in merges]
+        _check_ids(vocabulary)
+        pairs = [(first, second) for first, second in merges]
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise DataError("tokenizer.json cannot be read: it holds no vocabulary") from None
-    _check_tokens(tokens, config)
-    if len(pairs) > len(tokens) or any(first + second not in vocabulary for first, second in pairs):
-        raise DataError("tokenizer.json has merges that give no token")
+    _check_tokens(vocabulary, config)
     try:
-        backend = assemble(config, tokens, pairs)
+        if len(pairs) > (len(vocabulary) if config.kind == "bpe" else 0):
+            raise ValueError
+        # The library looks up what each pair of tokens becomes, so it is not looked up here.
+        backend = assemble(config, vocabulary, pairs)
     # The library raises a bare Exception.
-    except Exception as error:  # noqa: BLE001
-        raise DataError(f"tokenizer.json cannot be read: {error}") from None
-    _compare(content, model, assemble(config, [line_end(config.kind), UNKNOWN], []))
+    except Exception:  # noqa: BLE001
+        raise DataError("tokenizer.json has merges that give no token") from None
+    _compare(content, model, assemble(config, {line_end(config.kind): 0, UNKNOWN: 1}, []))
     return backend
 
 
-def _in_order(vocabulary: dict[str, int]) -> list[str]:
-    """The tokens by id. Raises ValueError if the ids are not 0, 1, 2, ..."""
-    tokens = [""] * len(vocabulary)
-    for token, index in vocabulary.items():
-        if type(index) is not int or not 0 <= index < len(tokens) or tokens[index] or not token:
-            raise ValueError
-        tokens[index] = token
-    return tokens
+def _check_ids(vocabulary: dict[str, int]) -> None:
+    """Raise ValueError if the ids of the tokens are not 0, 1, 2, ..., or a token is empty."""
+    ids = list(vocabulary.values())
+    # In JSON true is no 1.
+    if set(map(type, ids)) - {int} or sorted(ids) != list(range(len(ids))) or "" in vocabulary:
+        raise ValueError
 
 
-def _check_tokens(tokens: list[str], config: TokenizerConfig) -> None:
-    known = set(tokens)
+def _check_tokens(vocabulary: Mapping[str, int], config: TokenizerConfig) -> None:
     needed = {line_end(config.kind), *([UNKNOWN] if config.kind in ("word", "char") else [])}
-    if not needed <= known:
+    if not needed <= vocabulary.keys():
         raise DataError(f"tokenizer.json has no line end and is not of kind {config.kind}")
-    characters = set("".join(tokens))
+    characters = "".join(vocabulary)
     if config.kind in ("bpe", "byte"):
         # The line feed is a token by itself.
-        is_valid = characters <= {*byte_characters(), "\n"}
-        is_valid = is_valid and sum("\n" in token for token in tokens) == 1
+        is_valid = characters.count("\n") == 1 and _BYTES.fullmatch(characters) is not None
     else:
-        is_valid = not any("\ud800" <= character <= "\udfff" for character in characters)
+        is_valid = _SURROGATE.search(characters) is None
     if not is_valid:
         raise DataError(f"tokenizer.json has tokens that are not of kind {config.kind}")
 

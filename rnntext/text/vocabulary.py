@@ -57,8 +57,8 @@ def train_tokenizer(
 
     Raises DataError for a text without anything to learn from, UsageError for an invalid size.
     """
-    vocabulary, merges = _train(config, _bounded(lines), vocab_size, min_frequency)
-    return assemble(config, vocabulary, merges)
+    tokens, merges = _train(config, _bounded(lines), vocab_size, min_frequency)
+    return assemble(config, {token: index for index, token in enumerate(tokens)}, merges)
 
 
 def _bounded(lines: Iterable[str]) -> Iterator[str]:
@@ -131,11 +131,10 @@ def _without_blank_lines(lines: Iterator[str]) -> Iterator[str]:
 
 
 def assemble(
-    config: TokenizerConfig, vocabulary: list[str], merges: list[tuple[str, str]]
+    config: TokenizerConfig, ids: dict[str, int], merges: list[tuple[str, str]]
 ) -> tokenizers.Tokenizer:
-    """Return the tokenizer of these tokens, in the order of their ids, and of the merges of `bpe`.
-    The library raises Exception if the merges are not of the tokens."""
-    ids = {token: index for index, token in enumerate(vocabulary)}
+    """Return the tokenizer of these tokens with their ids, and of the merges of `bpe`. The library
+    raises Exception if the merges are not of the tokens."""
     if config.kind == "word":
         backend = tokenizers.Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
     elif config.kind == "char":
