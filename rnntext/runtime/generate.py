@@ -1,7 +1,12 @@
 """Generation of text from a language model, as a stream of chunks.
 
 Knows: the loop of predicting and sampling tokens, stop strings, and when a text is finished. Does
-not know: how a token is chosen from logits (`sampling.py`), or where the text goes.
+not know: how a token is chosen from logits (`sampling.py`), which tokens can follow in UTF-8
+(`text/utf8.py`), or where the text goes.
+
+Text is always UTF-8. A token that would make it something else is drawn again, among those that can
+follow, which gives these the probabilities that the model has for them given that one of them comes
+(rejection sampling). Bytes of a character that is incomplete when the text ends are left out.
 """
 
 from __future__ import annotations
@@ -9,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +22,7 @@ import numpy.typing as npt
 from rnntext.arguments import LENGTH, SAMPLES, SEED
 from rnntext.errors import UsageError
 from rnntext.runtime import sampling
-from rnntext.runtime.language_model import LanguageModel, State, select
+from rnntext.runtime.language_model import GraphSampler, LanguageModel, State, select
 from rnntext.runtime.sampling import SamplingOptions
 from rnntext.text.tokenizer import Tokenizer
 
@@ -146,14 +151,12 @@ def _generate_batch(
         active_texts = [text for _, text in active]
         started = time.perf_counter()
         if sampler is None:
-            tokens, state = _choose_next(model, last, state, active_texts, options.sampling)
+            tokens, state = _choose_next(model, last, state, active_texts)
         else:
             uniforms = np.stack(
                 [text.random.random(tokens_per_call) for text in active_texts], axis=1
             )  # (K, B)
-            tokens, state = sampler.sample(
-                last, state, uniforms, options.sampling.temperature, _excluded_ids(model)
-            )
+            tokens, state = _sample_next(model, sampler, last, state, uniforms, active_texts)
         was_short = time.perf_counter() - started < _SHORT_CALL
         unfinished = list(range(len(active)))  # places in `active`
         for token_of_place in tokens.tolist():
@@ -177,11 +180,7 @@ def _generate_batch(
 
 
 def _choose_next(
-    model: LanguageModel,
-    last: Array,
-    state: State,
-    texts: Sequence[_Continuation],
-    options: SamplingOptions,
+    model: LanguageModel, last: Array, state: State, texts: Sequence[_Continuation]
 ) -> tuple[Array, State]:
     """Read the `last` token (B) of each text, and choose the next one from its logits.
 
@@ -190,13 +189,59 @@ def _choose_next(
     logits, state = model.step(last, state)
     logits[:, _excluded_ids(model)] = -np.inf
     uniforms = np.array([text.random.random() for text in texts])
+    options = texts[0].sampling
     tokens = sampling.choose(logits, options, [text.history for text in texts], uniforms)
+    for row, text in enumerate(texts):
+        if misfit := text.misfit(tokens[row : row + 1]):
+            tokens[row] = text.draw_again(logits[row : row + 1], misfit.held)
     return tokens[None], state
+
+
+def _sample_next(
+    model: LanguageModel,
+    sampler: GraphSampler,
+    last: Array,
+    state: State,
+    uniforms: Array,
+    texts: Sequence[_Continuation],
+) -> tuple[Array, State]:
+    """Sample K tokens of each text in the graph, as `GraphSampler.sample` does."""
+    excluded, temperature = _excluded_ids(model), texts[0].sampling.temperature
+    tokens, after = sampler.sample(last, state, uniforms, temperature, excluded)
+    for row, text in enumerate(texts):
+        first, before, row_state = 0, last[row : row + 1], select(state, [row])
+        while misfit := text.misfit(tokens[:, row]):
+            # The graph does not know what fits. Sample the same tokens up to this one, for the
+            # state there; draw this one again, and sample those after it anew.
+            place, held = misfit
+            if place > first:
+                _, row_state = sampler.sample(
+                    before, row_state, uniforms[first:place, row : row + 1], temperature, excluded
+                )
+                before = tokens[place - 1, row : row + 1]
+            logits, row_state = model.step(before, row_state)
+            logits[:, excluded] = -np.inf
+            tokens[place, row] = text.draw_again(logits, held)
+            first, before, end = place + 1, tokens[place, row : row + 1], row_state
+            if first < len(tokens):
+                tokens[first:, row : row + 1], end = sampler.sample(
+                    before, row_state, uniforms[first:, row : row + 1], temperature, excluded
+                )
+            for part, new in zip(after, end, strict=True):
+                part[:, row] = new[:, 0]
+    return tokens, after
 
 
 def _excluded_ids(model: LanguageModel) -> list[int]:
     unknown = model.tokenizer.unk_id
     return [] if unknown is None else [unknown]
+
+
+class _Misfit(NamedTuple):
+    """A token that would make a text something else than UTF-8."""
+
+    place: int  # among the tokens that come next
+    held: bytes  # before it, see `Utf8Vocabulary`
 
 
 class _Continuation:
@@ -207,6 +252,10 @@ class _Continuation:
     ) -> None:
         self.prompt = prompt
         self.random = np.random.default_rng([options.seed, sample])
+        # A stream of its own, so that the number of tokens of a call makes no difference.
+        self._random_again = np.random.default_rng([options.seed, sample, 1])
+        self._utf8 = tokenizer.utf8
+        self._held = b""  # see `Utf8Vocabulary`
         (self.ids,) = tokenizer.encode_prompts([prompt])
         self.history: list[int] = []  # ids that the repetition penalty applies to
         self._options = options
@@ -219,12 +268,37 @@ class _Continuation:
             # The decoder needs to know whether the prompt ends inside a line.
             self._decoder.push(token)
 
+    @property
+    def sampling(self) -> SamplingOptions:
+        return self._options.sampling
+
+    def misfit(self, tokens: Array) -> _Misfit | None:
+        """Return the first of the tokens that come next (K) that does not fit; None: all do."""
+        if self._utf8 is None:
+            return None
+        held = self._held
+        for place, token in enumerate(tokens.tolist()):
+            after = self._utf8.after(held, token)
+            if after is None:
+                return _Misfit(place, held)
+            held = after
+        return None
+
+    def draw_again(self, logits: Array, held: bytes) -> int:
+        """Choose a token that fits, by logits (1, V)."""
+        assert self._utf8 is not None  # noqa: S101  (only then does a token not fit)
+        fitting = np.where(self._utf8.allowed(held), logits, np.float32(-np.inf))
+        uniforms = self._random_again.random(1)
+        return int(sampling.choose(fitting, self.sampling, [self.history], uniforms)[0])
+
     def push(self, token: int) -> TextChunk | None:
         """Add a token. Return the text that is ready, None if there is none yet."""
         if token == self._eos_id and self._options.single_line:
             return self.finish("end")
         self._tokens += 1
         self._add_to_history(token)
+        if self._utf8 is not None:
+            self._held = self._utf8.after(self._held, token) or b""
         text, stopped = self._stop_buffer.push(self._decoder.push(token))
         if stopped:
             return TextChunk(text, self._tokens, "stop")
@@ -234,14 +308,12 @@ class _Continuation:
         return TextChunk(text, self._tokens) if text else None
 
     def finish(self, reason: str) -> TextChunk:
-        """End the text. Return the last chunk, with the text that was still buffered."""
-        text, stopped = self._stop_buffer.push(self._decoder.flush())
-        if stopped:
-            return TextChunk(text, self._tokens, "stop")
-        return TextChunk(text + self._stop_buffer.flush(), self._tokens, reason)
+        """End the text. Return the last chunk, with the text that was still buffered, without the
+        bytes of an incomplete character."""
+        return TextChunk(self._stop_buffer.flush(), self._tokens, reason)
 
     def _add_to_history(self, token: int) -> None:
-        if self._options.sampling.repetition_penalty != 1 and token not in self.history:
+        if self.sampling.repetition_penalty != 1 and token not in self.history:
             self.history.append(token)
 
 

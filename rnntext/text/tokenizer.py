@@ -26,6 +26,7 @@ from rnntext.config import TokenizerConfig
 from rnntext.text.chunk_cache import ChunkCache
 from rnntext.text.decoder import Decoder, PieceDecoder, WordDecoder, byte_characters
 from rnntext.text.saved_tokenizer import load_tokenizer
+from rnntext.text.utf8 import Utf8Vocabulary
 from rnntext.text.vocabulary import KINDS, LOWERCASE, line_end, train_tokenizer
 from rnntext.text.word_splitting import (
     PRESPLIT_SAMPLE,
@@ -284,6 +285,12 @@ class Tokenizer:
         if self.config.kind == "word":
             return WordDecoder(self.token, self.eos_id, presplit=self.config.presplit)
         return PieceDecoder(self.pieces, prefixed=self.config.kind == "bpe")
+
+    @cached_property
+    def utf8(self) -> Utf8Vocabulary | None:
+        """The vocabulary as bytes that may be parts of characters; None where every token is of
+        whole characters."""
+        return None if self.config.kind in ("word", "char") else Utf8Vocabulary(self.pieces)
 
     @cached_property
     def fallback_id(self) -> int:

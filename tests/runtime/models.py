@@ -27,14 +27,14 @@ Array = NDArray[Any]
 
 
 @cache
-def fixed_language_model(*, with_sampler: bool = True) -> LanguageModel:
+def fixed_language_model(kind: str = "bpe", *, with_sampler: bool = True) -> LanguageModel:
     """An LSTM over subwords with random weights. A bias makes the end of a line likely enough that
     some samples of 70 tokens hold one and others do not.
 
-    `with_sampler=False` leaves out the graph that samples by itself.
+    `kind`: of the tokenizer. `with_sampler=False` leaves out the graph that samples by itself.
     """
     lines = (CORPORA / "stories.txt").read_text("utf-8").splitlines()
-    tokenizer = Tokenizer.train("bpe", lines, vocab_size=400, min_frequency=2)
+    tokenizer = Tokenizer.train(kind, lines, vocab_size=400, min_frequency=2)
     config = ModelConfig("lm", EncoderConfig("lstm", tokenizer.vocab_size, 12, 16, 2, False))
     random = np.random.default_rng(7)
     weights = {
