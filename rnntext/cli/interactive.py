@@ -21,6 +21,7 @@ from prompt_toolkit.styles import Style
 
 from rnntext.runtime.predict import Predictions, Predictor
 from rnntext.text.controls import ONE_LINE
+from rnntext.text.scripts import is_unspaced
 
 _PROMPT = "> "
 _HELP = "Tab takes the first word, Enter begins a new line, Ctrl-D ends."
@@ -85,6 +86,9 @@ class _LineEditor:
             words = self._next_words(text).words
             if words:
                 word = words[0].word
+                if is_unspaced(word[0]):  # a unit that comes next as it is
+                    self._buffer.insert_text(word)
+                    return
                 typed = max(n for n in range(len(word) + 1) if text.endswith(word[:n]))
                 self._buffer.insert_text(f"{word[typed:]} ")
 

@@ -153,9 +153,12 @@ def _heading(width: int) -> Text:
 def _styled(record: Record, answer: LineScore, width: int) -> Text:
     from rich.text import Text
 
-    line = Text().append(f"{answer.perplexity:10.1f}  ", "bold")
+    line = Text().append(f"{answer.perplexity:10.1f} ", "bold")
+    end = -1  # of the last word in the text
     for word in (answer.words or ())[:-1]:
+        start = answer.text.find(word.word, max(end, 0))  # -1 for the end of an inner line
         # A frequent word has about 5 bits, one of a thousand equally likely words 10.
         style = "red" if word.bits > 15 else "yellow" if word.bits > 10 else ""
-        line.append(word.word, style).append(" ")
+        line.append("" if start == end else " ").append(word.word, style)
+        end = end if start < 0 else start + len(word.word)
     return line

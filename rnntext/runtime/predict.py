@@ -11,15 +11,20 @@ Words
     in front of a letter or digit (don't, well-known); any other sign is a word by itself. So a
     comma ends the word `hello` as white space does. The end of a line and the unknown token are
     never words, and no word gets their probability.
+    Scripts without spaces between words (Chinese, Japanese, Thai; see `text/scripts.py`) do not
+    show where a word ends. What is predicted there is the next unit as the tokenizer has learned
+    it: the letters of such a script, with their marks, that one token spells, or one character
+    where a token is a part of one. Its probability is the sum over the tokens that spell it.
 
 Where a word starts
     White space at the end of a text is read as one space. A text that ends in a word is read as if
     a space followed, because that word is taken to be complete. After any other sign (an opening
-    bracket, a full stop) the next word may come with or without white space.
+    bracket, a full stop) the next word may come with or without white space, and so it may after a
+    letter of a script without spaces, and after another word that stands directly after one.
     When a word is to be completed, the letters at the end of the text are its beginning. The model
     then reads only the text before them and before their space, because the tokens of a word need
     not start with the tokens of its beginning. Probabilities are conditioned on the space and the
-    beginning.
+    beginning. A unit of a script without spaces has nothing to complete: the next one is predicted.
 
 Search
     A word's probability is the sum over its spellings in tokens, each times the probability that
@@ -55,6 +60,7 @@ from rnntext.runtime.words import (
     ENDS_INSIDE,
     PrefixState,
     SubwordVocabulary,
+    place_after,
     state_after,
     unfinished_word,
 )
@@ -216,6 +222,7 @@ class _WordStart:
     context: str  # the text that the model reads before
     required: bytes  # the bytes that must come next: a space, the beginning of the word
     beginning: str  # of the word, in the tokenizer's case
+    place: str = ""  # what it comes directly after, see `place_after`
 
 
 def _word_start(text: str, tokenizer: Tokenizer, complete: bool) -> _WordStart:
@@ -224,8 +231,9 @@ def _word_start(text: str, tokenizer: Tokenizer, complete: bool) -> _WordStart:
     typed = _typed_beginning(_last_chunk(line), tokenizer) if complete else ""
     ahead = line[: len(line) - len(typed)]
     stripped = ahead.rstrip()
+    place = "" if typed or stripped != ahead else place_after(_last_chunk(stripped))
     needs_space = bool(stripped) and (
-        stripped != ahead or unfinished_word(_last_chunk(stripped)) != ""
+        stripped != ahead or (not place and unfinished_word(_last_chunk(stripped)) != "")
     )
     context = before + line_feed + stripped
     # The tokenizer lowercases each character by itself.
@@ -235,9 +243,9 @@ def _word_start(text: str, tokenizer: Tokenizer, complete: bool) -> _WordStart:
     if kind == "bpe":
         # In `bpe` the first word of a line has a space before it too.
         space = " " if needs_space or not stripped else ""
-        return _WordStart(context, (space + beginning).encode(), beginning)
+        return _WordStart(context, (space + beginning).encode(), beginning, place)
     # Characters and bytes have only one spelling, so the model can read them with the context.
-    return _WordStart(context + (" " if needs_space else "") + typed, b"", beginning)
+    return _WordStart(context + (" " if needs_space else "") + typed, b"", beginning, place)
 
 
 def _last_chunk(line: str) -> str:
@@ -251,7 +259,7 @@ def _typed_beginning(chunk: str, tokenizer: Tokenizer) -> str:
         return chunk
     if tokenizer.config.kind == "word":
         last = "".join(split_words(chunk)[-1:])
-        return last if "w" in last.translate(CHARACTER_CLASSES) else ""
+        return last if {"w", "u"} & set(last.translate(CHARACTER_CLASSES)) else ""
     return unfinished_word(chunk)
 
 
@@ -295,7 +303,8 @@ class _Search:
         if start.required:
             self.root = _Hypothesis(1.0, "", PrefixState(), start.required)
         else:
-            self.root = _Hypothesis(1.0, start.beginning, state_after(start.beginning))
+            scanner = state_after(start.beginning) if start.beginning else PrefixState(start.place)
+            self.root = _Hypothesis(1.0, start.beginning, scanner)
         self._word_masses: dict[str, float] = {}
         self._kth_mass = 0.0  # the mass of the k-th best word so far
         # Unread hypotheses: those that still lack required bytes, and the others.

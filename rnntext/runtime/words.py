@@ -2,7 +2,8 @@
 
 Knows: which characters make up a word, and the effect of each token of a vocabulary on the
 beginning of a word: it continues the word, ends it, or makes it invalid. Does not know:
-probabilities or the search. The rules are in `predict.py`.
+probabilities or the search, nor which scripts are written without spaces (`text/scripts.py`). The
+rules are in `predict.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rnntext.text.scripts import is_unspaced
 from rnntext.text.tokenizer import Tokenizer
 
 Array = npt.NDArray[Any]
@@ -31,10 +33,14 @@ CONTINUES, ENDS, ENDS_INSIDE, INVALID = range(4)
 class PrefixState:
     """The state of the word scanner after a prefix. It decides the effect of every token."""
 
-    # In the classes of _CharacterClasses: "" before the word, "w" inside it, "wc" after an
-    # apostrophe or hyphen inside it.
+    # In the classes of _CharacterClasses: "w" inside the word, "wc" after an apostrophe or hyphen
+    # inside it. Before the word: "", or directly after the letters of another one, AFTER_UNIT where
+    # they have no spaces between words and AFTER_WORD where they do.
     classes: str = ""
     partial: bytes = b""  # the first bytes of an incomplete UTF-8 character
+
+
+AFTER_UNIT, AFTER_WORD = "U", "W"
 
 
 def state_after(beginning: str) -> PrefixState:
@@ -133,6 +139,14 @@ def unfinished_word(chunk: str) -> str:
     return ""
 
 
+def place_after(chunk: str) -> str:
+    """What a word directly after a chunk comes after, see `PrefixState`: AFTER_UNIT where the chunk
+    ends in a letter of a script without spaces between words, AFTER_WORD where it ends in another
+    word and has such letters before that, else ""."""
+    found = _UNSPACED_END.search(chunk.translate(CHARACTER_CLASSES))
+    return "" if found is None else AFTER_WORD if found[1] else AFTER_UNIT
+
+
 class _DecodedPieces:
     """Many decoded pieces. They share few distinct strings of character classes, so that each of
     these is scanned once."""
@@ -175,8 +189,9 @@ def _scan(before: str, classes: str) -> tuple[int, str, slice]:
     joined = before + classes
     match = _FIRST_WORD.match(joined)
     if match is None:
-        only_space = set(joined) <= {"s", "t"}
-        return (CONTINUES if only_space else INVALID), "", slice(0)
+        only_space = set(classes) <= {"s", "t"}
+        place = "" if "s" in classes else before
+        return (CONTINUES if only_space else INVALID), place, slice(0)
     rest = joined[match.end() :].removesuffix("t")
     if match[1][0] == "w" and rest in ("", "c"):
         return CONTINUES, "w" + rest, slice(0)
@@ -187,9 +202,10 @@ def _scan(before: str, classes: str) -> tuple[int, str, slice]:
 
 
 class _CharacterClasses(dict[int, str]):
-    """The class of each character, for `str.translate`: `w` a letter, digit or underscore, `m` a
-    combining mark, `c` an apostrophe or hyphen, `p` another sign, `s` white space, `n` the end of
-    a line, `x` anything else."""
+    """The class of each character, for `str.translate`: `u` a letter of a script without spaces
+    between words, `w` another letter, a digit or an underscore, `m` a combining mark, `c` an
+    apostrophe or hyphen, `p` another sign, `s` white space, `n` the end of a line, `x` anything
+    else."""
 
     def __missing__(self, code_point: int) -> str:
         self[code_point] = found = self._class_of(chr(code_point))
@@ -203,12 +219,19 @@ class _CharacterClasses(dict[int, str]):
             return "c"
         if character == "_":
             return "w"
+        if is_unspaced(character):
+            return "u"
         classes = {"L": "w", "N": "w", "M": "m", "P": "p", "S": "p"}
         return classes.get(unicodedata.category(character)[0], "x")
 
 
 CHARACTER_CLASSES = _CharacterClasses()
-_FIRST_WORD = re.compile(r"s*(w(?:[wm]|cw)*|[pc])")
+# A mark is a unit after a letter that it belongs to, and no other word continues where one ended.
+_FIRST_WORD = re.compile(
+    rf"(?:{AFTER_UNIT}|{AFTER_WORD}(?![wm]))?s*"
+    rf"(u[um]*|(?<={AFTER_UNIT})m[um]*|w(?:[wm]|cw)*|[pc])"
+)
 _UNFINISHED_WORD = re.compile(r"w(?:[wm]|cw)*c?")
+_UNSPACED_END = re.compile(r"um*([^u]*[wm])?$")
 _UTF_8 = codecs.getincrementaldecoder("utf-8")
 _CONTINUATION_BYTES = frozenset(bytes([byte]) for byte in range(0x80, 0xC0))

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import pairwise
 from operator import itemgetter
 
 import numpy as np
@@ -26,6 +27,7 @@ from rnntext.config import TokenizerConfig
 from rnntext.text.chunk_cache import ChunkCache
 from rnntext.text.decoder import Decoder, PieceDecoder, WordDecoder, byte_characters
 from rnntext.text.saved_tokenizer import load_tokenizer
+from rnntext.text.scripts import unit_edges
 from rnntext.text.utf8 import Utf8Vocabulary
 from rnntext.text.vocabulary import KINDS, LOWERCASE, line_end, train_tokenizer
 from rnntext.text.word_splitting import (
@@ -229,8 +231,10 @@ class Tokenizer:
         """Encode each line like `encode_lines`, and find the word of each token.
 
         Under `word` each token is a word, spelled as in the line; under the other kinds words are
-        separated by white space. White space, and a token that starts with it, belongs to the
-        next word, or to the line end; a token that spans two words belongs to the first.
+        separated by white space, and in scripts without spaces between words (`scripts.py`) a token
+        that begins with such a letter, or follows one, begins a word. White space, and a token that
+        starts with it, belongs to the next word, or to the line end; a token that spans two words
+        belongs to the first.
         """
         interned: dict[str, str] = {}
         builders = [_LineBuilder(interned) for _ in lines]
@@ -386,22 +390,30 @@ class Tokenizer:
                 yield ids, *_words_of_tokens([text[a:b] for a, b in encoding.offsets])
         else:
             for text, ids in zip(texts, self._encode_pieces(texts), strict=True):
-                yield ids, text.split(), self._owner(text, ids)
+                yield ids, *self._words_and_owner(text, ids)
 
-    def _owner(self, text: str, ids: Ids) -> Ids:
-        """Return the word index of each token, from the lengths of words and tokens in the text.
+    def _words_and_owner(self, text: str, ids: Ids) -> tuple[list[str], Ids]:
+        """Return the words of a text and the word index of each token, from the lengths of words
+        and tokens in the text.
 
-        Encoding loses nothing but case, and lower-casing keeps white space in place.
+        Encoding loses nothing but case, and parts of a text are lower-cased one by one.
         """
-        words = _WORD_AND_SPACE_BEFORE.findall(self._lowered(text))
+        chunks = [match.end() for match in _WORD_AND_SPACE_BEFORE.finditer(text)]
+        edges = {edge for edge in unit_edges(text) if edge and not text[edge - 1].isspace()}
+        cuts = sorted(edges.union(chunks))
+        parts = list(map(self._lowered, _parts(text, cuts)))
         if self.config.kind == "char":
-            ends = np.cumsum([len(word) for word in words], dtype=np.int64)
+            ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
             starts = np.arange(len(ids))
         else:
-            ends = np.cumsum([len(word.encode()) for word in words], dtype=np.int64)
+            ends = np.cumsum([len(part.encode()) for part in parts], dtype=np.int64)
             sizes = self._piece_sizes[ids]
             starts = np.cumsum(sizes) - sizes
-        return np.searchsorted(ends, starts, side="right").astype(np.int32)
+        if edges:
+            keep = np.isin(ends, starts) | np.isin(cuts, chunks)
+            ends, cuts = ends[keep], np.array(cuts)[keep].tolist()
+        words = [word for part in _parts(text, cuts) if (word := part.strip())]
+        return words, np.searchsorted(ends, starts, side="right").astype(np.int32)
 
     @cached_property
     def _piece_sizes(self) -> npt.NDArray[np.int64]:
@@ -432,6 +444,11 @@ class _LineBuilder:
     def finish(self, eos_id: int) -> LineOfWords:
         self.add(np.array([eos_id], np.int32), [], np.zeros(1, np.int32))
         return LineOfWords(_concatenate(self._ids), self._words, _concatenate(self._owner))
+
+
+def _parts(text: str, cuts: Sequence[int]) -> Iterator[str]:
+    """Yield the parts of a text that end at these offsets."""
+    return (text[start:end] for start, end in pairwise([0, *cuts]))
 
 
 def _lines_of(text: str) -> Iterator[str]:

@@ -67,6 +67,16 @@ def test_tab_takes_the_first_word(keys: str, line: str, keyboard: PipeInput) -> 
     assert typed(keyboard, keys + ENTER, "heron", "heather") == line
 
 
+@pytest.mark.parametrize(
+    ("keys", "word", "line"),
+    [("主" + TAB + "は", "人", "主人は"), ("主人" + TAB, "人人", "主人人人")],
+)
+def test_tab_takes_a_unit_as_it_is_where_no_spaces_are(
+    keys: str, word: str, line: str, keyboard: PipeInput
+) -> None:
+    assert typed(keyboard, keys + ENTER, word) == line
+
+
 def test_tab_without_a_prediction_does_nothing(keyboard: PipeInput) -> None:
     assert typed(keyboard, "xyz" + TAB + ENTER) == "xyz"
 

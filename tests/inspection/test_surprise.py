@@ -13,7 +13,7 @@ from tests.runtime.models import fixed_language_model
 
 TEXTS = [
     "The heron counted the boats.",
-    "  naïve café\t你好  🙂, and  ",
+    "  naïve café\t你好吗the  🙂, and  ",
     "one line\n\n and <eos> more\n",
     "<eos> <eos>",
     "\n",
@@ -77,7 +77,7 @@ def test_the_pieces_are_the_text(text: str) -> None:
 
 def test_objects_rows_and_the_table_agree() -> None:
     view = surprise(MODEL, "m", TEXTS[:2], 2)
-    assert [each["text"] for each in view.objects] == [1] * 6 + [2] * 6
+    assert [each["text"] for each in view.objects] == [1] * 6 + [2] * 9
     for row, each in zip(view.rows, view.objects, strict=True):
         assert list(row[:4]) == [each[name] for name in ("text", "position", "word", "bits")]
         pairs = [v for e in each["expected"] for v in (e["word"], e["probability"])]

@@ -272,8 +272,10 @@ def test_a_text_known_by_heart_is_predicted_word_by_word(kind: str, line: str) -
     by_heart = memory_of(tokenizer, TEXT)
     before = len(tokenizer.encode_lines(line.split("\n")[:-1])[0]) if line else 0
     predictor = Known(tokenizer, lambda history: by_heart(history[before:])).predictor()
-    words = TEXT.split()
-    spaces = [" ".join(words[:n]) + " " * bool(n) for n in range(len(words))]
+    (line_of_words,) = tokenizer.encode_lines_of_words([TEXT])
+    words = line_of_words.words
+    assert "".join(words) == "".join(TEXT.split())
+    spaces = [TEXT[: TEXT.index(word)] for word in words]
     asked = [line + text for space in spaces for text in (space, space.rstrip())]
     for found, word in zip(predictor.predict(asked), np.repeat(words, 2), strict=True):
         assert found.words[0].word == word, found
@@ -285,9 +287,53 @@ def test_a_text_known_by_heart_is_predicted_word_by_word(kind: str, line: str) -
     ]
     completed = predictor.predict([line + text for text, _ in started], complete=True)
     for (text, word), found in zip(started, completed, strict=True):
-        # A sign that is not a letter is a complete word.
-        expected = "don't" if text.endswith("🙂") else word
+        # A sign that is not a letter is a complete word, and so is a unit: the next one comes.
+        following = words[words.index(word) + 1 :][:1]
+        expected = following[0] if text.endswith(("🙂", "你", "好")) else word
         assert found.words[0].word == expected, text
+
+
+@pytest.mark.parametrize("complete", [False, True])
+@pytest.mark.parametrize("kind", PIECES)
+def test_what_really_comes_next_is_predicted_where_no_spaces_are(kind: str, complete: bool) -> None:
+    text = "主人は iPhoneを「使った」กิน น้ำ"
+    tokenizer = Tokenizer.train(kind, [text] * 3, vocab_size=300, min_frequency=1)
+    predictor = Known(tokenizer, memory_of(tokenizer, text)).predictor()
+    for before, after in (
+        ("主", "人"), ("主人", "は"), ("主人は", "iPhone"), ("主人は iPhoneを", "「"),
+        ("主人は iPhoneを「", "使"), ("主人は iPhoneを「使った", "」"),
+    ):  # fmt: skip
+        [found] = predictor.predict([before], complete=complete)
+        assert found.words[0].word.startswith(after), (before, found)
+        assert text.startswith(before + found.words[0].word, 0) or after == "iPhone"
+        assert found.words[0].probability > 0.4
+    # A word of other letters directly after such letters may be followed without a space too.
+    text = "主人iPhoneを"
+    predictor = Known(tokenizer, memory_of(tokenizer, text)).predictor()
+    [found] = predictor.predict(["主人iPhone"])
+    assert found.words[0].word == "を"
+    [found] = predictor.predict(["主人iPh"], complete=True)
+    assert found.words[0].word == "iPhone"
+
+
+def test_probabilities_of_units_are_summed_by_hand() -> None:
+    lines = ["ははは 人人人 公公公 主主主"] * 20 + ["主は人公", "は人公"] * 5
+    tokenizer = Tokenizer.train("bpe", lines, vocab_size=999, min_frequency=1)
+    ids = {piece: i for i, piece in enumerate(tokenizer.pieces)}
+    first = tokenizer.encode(["主"])[0][-1]
+    directly, after_space = np.zeros(tokenizer.vocab_size), np.zeros(tokenizer.vocab_size)
+    for piece, probability in {"は": 0.5, "は人公": 0.25, " ": 0.125, "\n": 0.125}.items():
+        directly[ids[piece.encode()]] = probability
+    after_space[[ids["は".encode()], ids[b"\n"]]] = 0.75, 0.25
+
+    def rule(history: tuple[int, ...]) -> Array:
+        return directly if history[-1] == first else after_space
+
+    [found] = Known(tokenizer, rule).predictor().predict(["主"], top_k=9)
+    # は comes directly, or after a space; the end of the line is no word.
+    wanted = {"は": 0.5 + 0.125 * 0.75, "は人公": 0.25}
+    assert listed(found) == pytest.approx(wanted, rel=1e-6)
+    assert found.unexplored == 0
 
 
 @pytest.mark.parametrize("kind", PIECES)

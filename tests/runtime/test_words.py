@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from rnntext.runtime.words import (
+    AFTER_UNIT,
+    AFTER_WORD,
     CONTINUES,
     ENDS,
     ENDS_INSIDE,
     INVALID,
     PrefixState,
     SubwordVocabulary,
+    place_after,
     state_after,
     unfinished_word,
 )
@@ -66,7 +69,19 @@ IN_THE_FIRST_LETTER = {
 }  # fmt: skip
 # After the first byte of 你.
 IN_A_CHARACTER = {
-    b"\xbd": CONTINUES, b"\xbd\xa0": CONTINUES, b"\xa0": CONTINUES, b"\xe4\xbd": ENDS,
+    b"\xbd": CONTINUES, b"\xbd\xa0": ENDS, b"\xa0": CONTINUES, b"\xe4\xbd": ENDS,
+}  # fmt: skip
+IN_THE_FIRST_CHARACTER = {
+    b"\xbd": CONTINUES, b"\xbd\xa0": "你", b"\xa0": CONTINUES, b"\xe4\xbd": INVALID,
+}  # fmt: skip
+# Directly after 你, and directly after a word of letters that stands after 你.
+AFTER_A_UNIT = {
+    b"the": CONTINUES, b" the": CONTINUES, b" ": CONTINUES, b"!": "!", b"'": "'", b"7": CONTINUES,
+    b"\xcc\x81": "\u0301", b"\n": INVALID, b"\xe4": CONTINUES, b"\xa9": INVALID, b"x.y": "x",
+}  # fmt: skip
+AFTER_A_WORD = {
+    b"the": INVALID, b" the": CONTINUES, b" ": CONTINUES, b"!": "!", b"7": INVALID, b"s!": INVALID,
+    b"\xcc\x81": INVALID, b"\n": INVALID, b"\xe4": CONTINUES, b" the ": "the",
 }  # fmt: skip
 
 
@@ -79,6 +94,11 @@ IN_A_CHARACTER = {
         (PrefixState("w", b"\xc3"), IN_A_LETTER),
         (PrefixState("", b"\xc3"), IN_THE_FIRST_LETTER),
         (PrefixState("w", b"\xe4"), IN_A_CHARACTER),
+        (PrefixState("", b"\xe4"), IN_THE_FIRST_CHARACTER),
+        (PrefixState(AFTER_UNIT), AFTER_A_UNIT),
+        (PrefixState(AFTER_UNIT, b"\xe4"), IN_THE_FIRST_CHARACTER),
+        (PrefixState(AFTER_WORD), AFTER_A_WORD),
+        (PrefixState(AFTER_WORD, b"\xe4"), IN_THE_FIRST_CHARACTER),
     ],
 )
 def test_the_effect_of_each_token(state: PrefixState, wanted: dict[bytes, int | str]) -> None:
@@ -123,7 +143,9 @@ def test_a_prefix_advances() -> None:
         (PrefixState(), b" \xc3", " ", PrefixState("", b"\xc3")),
         (PrefixState("", b"\xc3"), b"\xa9", "é", PrefixState("w")),
         (PrefixState("w", b"\xe4"), b"\xbd", "", PrefixState("w", b"\xe4\xbd")),
-        (PrefixState("w", b"\xe4\xbd"), b"\xa0", "你", PrefixState("w")),
+        (PrefixState(AFTER_UNIT), b"\xe4\xbd", "", PrefixState(AFTER_UNIT, b"\xe4\xbd")),
+        (PrefixState(AFTER_WORD), b"  ", "  ", PrefixState()),
+        (PrefixState(AFTER_UNIT), b"the", "the", PrefixState("w")),
     ):
         assert words.advance(state, ID[piece]) == (text, after), (state, piece)
     assert [words.size(ID[piece]) for piece in (b"the", b"\n", b"\xe4\xbd")] == [3, 1, 2]
@@ -150,9 +172,48 @@ def test_tokens_that_match_required_bytes(required: bytes) -> None:
 def test_the_state_after_a_beginning() -> None:
     for beginning, classes in (
         ("", ""), (" ", ""), ("th", "w"), (" th", "w"), ("don'", "wc"), ("don’t", "w"),
-        ("well-", "wc"), ("é", "w"), ("e\u0301", "w"), ("_", "w"), ("7", "w"), ("你", "w"),
+        ("well-", "wc"), ("é", "w"), ("e\u0301", "w"), ("_", "w"), ("7", "w"),
     ):  # fmt: skip
         assert state_after(beginning) == PrefixState(classes), beginning
+
+
+# Each with what it ends after the prefix 我, and in the middle of `the`.
+UNITS = {
+    "は": ("は", ENDS), "主人": ("主人", ENDS), " 主": ("主", ENDS), "主、": ("主", ENDS),
+    "人the": ("人", ENDS), "กิน": ("กิน", ENDS), "ิน": ("ิน", "ิ"), "々": ("々", ENDS),
+    "ー": ("ー", ENDS), "。": ("。", ENDS), "e人": ("e", "e"), "三": ("三", ENDS),
+    "한국": (CONTINUES, CONTINUES), "é": (CONTINUES, CONTINUES),
+}  # fmt: skip
+
+
+def test_the_letters_that_a_token_spells_are_a_unit_where_no_spaces_are() -> None:
+    pieces = [piece.encode() for piece in UNITS]
+    tokenizer: Any = SimpleNamespace(pieces=pieces, unk_id=None)
+    words = SubwordVocabulary(tokenizer)
+    for column, state in enumerate((PrefixState(AFTER_UNIT), PrefixState("w"))):
+        effects = words.effects(state)
+        for token, (piece, wanted) in enumerate(UNITS.items()):
+            effect = wanted[column]
+            if isinstance(effect, str):
+                assert effects.effect[token] == ENDS_INSIDE, piece
+                assert effects.endings[effects.ending[token]] == effect, piece
+            else:
+                assert effects.effect[token] == effect, piece
+    # A unit and the first bytes of the next one.
+    tokenizer.pieces = ["主".encode() + b"\xe4", "主".encode() + b"\xff"]
+    effects = SubwordVocabulary(tokenizer).effects(PrefixState())
+    assert effects.ids[ENDS_INSIDE].tolist() == [0, 1]
+    assert effects.endings == ["主"]
+
+
+def test_what_a_word_directly_after_a_chunk_comes_after() -> None:
+    for chunk, place in (
+        ("", ""), ("the", ""), ("你", AFTER_UNIT), ("the你", AFTER_UNIT), ("กิ", AFTER_UNIT),
+        ("你the", AFTER_WORD), ("你(e\u0301", AFTER_WORD), ("你7", AFTER_WORD),
+        ("你the好", AFTER_UNIT), ("カー", AFTER_UNIT),
+        ("你、", ""), ("你the,", ""), ("你-", ""), ("한국", ""),
+    ):  # fmt: skip
+        assert place_after(chunk) == place, chunk
 
 
 def test_the_unfinished_word_at_the_end_of_a_chunk() -> None:

@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 import tracemalloc
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from rnntext.errors import DataError
 from rnntext.text import tokenizer as tokenizer_module
 from rnntext.text import vocabulary
+from rnntext.text.scripts import is_unspaced
 from rnntext.text.tokenizer import (
     KINDS,
     EncodedWords,
@@ -591,16 +593,36 @@ def test_a_long_line_takes_little_more_than_its_ids(kind: str) -> None:
 # The word of each token of a line
 
 
+def is_mark(character: str) -> bool:
+    return unicodedata.category(character)[0] == "M"
+
+
+def spans_of_words(line: str, places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The places of words between white space, cut where a token begins or ends with a letter of a
+    script without spaces and its marks."""
+    spans = []
+    for start, end in (match.span() for match in re.finditer(r"\S+", line)):
+        for place in range(start + 1, end):
+            base = next((c for c in reversed(line[start:place]) if not is_mark(c)), " ")
+            beside = not is_mark(line[place]) and is_unspaced(base)
+            begins = any(a == place for a, _ in places)
+            begins = begins and not any(a < place < b for a, b in places)
+            if begins and (beside or is_unspaced(line[place])):
+                spans.append((start, place))
+                start = place
+        spans.append((start, end))
+    return spans
+
+
 @settings(QUICK, max_examples=200)
-@given(line=SPACED | LINE | TEXT | CASED)
+@given(line=SPACED | LINE | TEXT | CASED | st.text("a 你กิี́、", max_size=12))
 def test_every_token_belongs_to_a_word(line: str) -> None:
     for tokenizer in every_tokenizer():
         (found,) = tokenizer.encode_lines_of_words([line])
         ids, places = reference(tokenizer, line)
         spans = [(a, b) for a, b in places if not line[a:b].isspace()]
         if tokenizer.config.kind != "word":
-            spans = [match.span() for match in re.finditer(r"\S+", line)]
-            assert found.words == line.split()
+            spans = spans_of_words(line, places)
         assert found.ids.tolist() == [*ids, tokenizer.eos_id]
         assert found.words == [line[a:b] for a, b in spans]
         # The word of a token is the first that ends after the start of the token.
@@ -623,7 +645,9 @@ def test_every_token_belongs_to_a_word(line: str) -> None:
         ("bpe", "", " "),
         ("bpe", "The ships", " the| ships|"),
         ("bpe", "   ships,\tand  lamps  ", "    ships,|\tand|  lamps|  "),
-        ("bpe", f"{SAMPLE} ", " naïve| café| 你好| 🙂| "),
+        ("bpe", f"{SAMPLE} ", " naïve| café| 你|好| 🙂| "),
+        ("byte", "的iPhone手机 กิน", "的|iphone|手|机| กิ|น|"),
+        ("char", "用 abc、好", "用| abc、|好|"),
     ],
 )
 def test_what_each_word_is_made_of(kind: str, line: str, expected: str) -> None:
@@ -636,7 +660,8 @@ def test_what_each_word_is_made_of(kind: str, line: str, expected: str) -> None:
     )
     assert "|".join([*parts, end.removesuffix("\n")]) == expected
     assert end.endswith("\n")
-    assert found.words == line.split()
+    assert "".join(found.words) == "".join(line.split())
+    assert [word.strip().lower() for word in parts] == [word.lower() for word in found.words]
 
 
 @pytest.mark.parametrize(
