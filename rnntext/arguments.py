@@ -97,6 +97,7 @@ TOP_K_OR_OFF = Range(int, 0, 1_000_000_000)
 TOP_P = Range(float, 1e-9, 1)
 PROBABILITY = Range(float, 0, 1)
 BITS = Range(float, 0, 1000)  # a token
+PERCENT = Range(float, 0, 100)
 REPETITION_PENALTY = Range(float, 1e-6, 1_000_000)
 # Of reading text, in characters.
 LINE = Range(int, 1, 1 << 40, has_units=True)

@@ -197,6 +197,17 @@ class Quantization:
 
 
 @dataclass(frozen=True, slots=True)
+class LineBits:
+    """The section `line_bits` of a language model: quantiles of the bits a token of the lines of
+    its validation text, see `runtime/line_bits.py`."""
+
+    lines: int  # that were read
+    percent: tuple[float, ...]  # which quantiles, in ascending order
+    reset: tuple[float, ...]  # of lines by themselves
+    carry: tuple[float, ...]  # with the state carried from line to line
+
+
+@dataclass(frozen=True, slots=True)
 class LabelScores:
     """One entry of the metric `per_label`."""
 
@@ -267,6 +278,18 @@ class CheckpointConfig:
             return None
         section = self._read("quantization", Quantization)
         self._check_metrics("quantization.metrics", section.metrics)
+        return section
+
+    @property
+    def line_bits(self) -> LineBits | None:
+        """None for a model that does not record them."""
+        if self.content.get("line_bits") is None:
+            return None
+        section = self._read("line_bits", LineBits)
+        tables = (section.percent, section.reset, section.carry)
+        sizes, ordered = set(map(len, tables)), all(list(t) == sorted(t) for t in tables)
+        if len(sizes) != 1 or 0 in sizes or not ordered:
+            raise self.damaged("line_bits has tables that do not belong together")
         return section
 
     @property
@@ -359,6 +382,7 @@ def config_to_json(
     data: DataRecord,
     training: TrainingRecord,
     results: Results | Progress,
+    line_bits: LineBits | None = None,
 ) -> dict[str, Any]:
     """Return the content of `config.json`, without what `checkpoint.save` adds to it."""
     return {
@@ -371,6 +395,7 @@ def config_to_json(
         "data": asdict(data),
         "training": _without_none(asdict(training)),
         "results": results.to_json(),
+        **({} if line_bits is None else {"line_bits": asdict(line_bits)}),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -10,18 +11,39 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rnntext.arguments import BITS
+from rnntext.arguments import BITS, PERCENT
 from rnntext.cli import output
 from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
 from rnntext.cli.signature import expanded
-from rnntext.cli.values import number_option
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from rnntext.runtime.score import LineScore
+    from rnntext.runtime.score import LineScore, Scorer
     from rnntext.text.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Above:
+    """Which records are odd: those of more bits a token, or than so many percent of the validation
+    text's lines."""
+
+    value: float
+    is_percent: bool = False
+
+    @classmethod
+    def parse(cls, text: str | Above) -> Above:
+        """Read what a user gave; raises UsageError."""
+        if isinstance(text, Above):
+            return text
+        if text.endswith("%"):
+            return cls(PERCENT.parse("--above", text[:-1]), is_percent=True)
+        return cls(BITS.parse("--above", text))
+
+    def bits(self, scorer: Scorer) -> float:
+        """Return the bits a token. Raises UsageError, and CheckpointError."""
+        return scorer.bits_above(self.value) if self.is_percent else self.value
 
 
 @expanded
@@ -41,12 +63,13 @@ def command(
         bool, typer.Option("--with-text", help="Add the text as the last column.")
     ] = False,
     above: Annotated[
-        float | None,
-        number_option(
+        Above | None,
+        typer.Option(
             "--above",
-            metavar="BITS",
-            within=BITS,
-            help="Print only records of more bits a token, the odd ones.",
+            metavar="BITS|P%",
+            parser=Above.parse,
+            help="Print only records of more bits a token, or than so many of the validation "
+            f"text's lines (99%). [{BITS}, or {PERCENT}%]",
         ),
     ] = None,
     source: RecordSource,
@@ -73,17 +96,18 @@ def score(
     json: bool,
     threads: int | None,
     with_text: bool = False,
-    above: float | None = None,
+    above: Above | None = None,
     quiet: bool = False,
 ) -> Iterator[str]:
     """Yield the output of the command, a batch of records at a time. `above`: only of records that
-    have more bits a token."""
+    are that odd."""
     if state not in ("reset", "carry"):
         raise UsageError(f"--state is one of reset, carry, not {state!r}")
     batches = source.batches(directory, quiet=quiet)
     from rnntext.runtime.score import Scorer
 
     scorer = Scorer.load(directory, threads, carry=state == "carry")
+    least = None if above is None else above.bits(scorer)
     styled = not json and output.on_terminal()
     line: Callable[[Record, Any], str]
     if json:
@@ -110,7 +134,7 @@ def score(
             lines = [
                 line(record, answer)
                 for record, answer in answers
-                if above is None or answer is None or answer.bits / answer.tokens > above
+                if least is None or answer is None or answer.bits / answer.tokens > least
             ]
             if lines:
                 yield before + separator.join(lines)

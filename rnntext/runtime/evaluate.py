@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rnntext.checkpoint import CONFIG, load_config
-from rnntext.checkpoint_config import CheckpointConfig
+from rnntext.checkpoint_config import CheckpointConfig, LineBits
 from rnntext.config import ModelConfig
 from rnntext.errors import UsageError
 from rnntext.json_fields import FieldError, read_record
@@ -119,6 +119,14 @@ def fit_temperature(
     """Return the temperature that calibrates a classifier's probabilities on data files; None for
     other tasks. Raises DataError."""
     return runtime_task(model.config).fit_temperature(model, paths, options)
+
+
+def measure_lines(
+    model: TrainedModel, paths: Sequence[str], options: DataOptions
+) -> LineBits | None:
+    """Return the quantiles of the lines of text files under a language model; None for other tasks.
+    Raises DataError."""
+    return runtime_task(model.config).measure_lines(model, paths, options)
 
 
 def reading_options(

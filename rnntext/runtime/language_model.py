@@ -16,12 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from rnntext.config import ModelConfig
+from rnntext.errors import UsageError
 from rnntext.runtime.model import TrainedModel, open_model
 from rnntext.runtime.session import Item, Result, Session
 from rnntext.runtime.task import RuntimeTask
 from rnntext.text.batches import pad
+from rnntext.text.source import for_message
 
 if TYPE_CHECKING:
+    from rnntext.checkpoint_config import LineBits
     from rnntext.text.formats import DataOptions
     from rnntext.text.lines import Line
 
@@ -147,6 +150,24 @@ class LanguageModel:
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Apply `function` to every item on the session's thread pool (see `Session.map`)."""
         return self._model.session.map(function, items)
+
+    def line_bits(self) -> LineBits:
+        """The quantiles of the lines of the validation text, as the checkpoint records them. Raises
+        UsageError if it does not, and CheckpointError if they are damaged."""
+        saved = self._model.saved
+        if saved is None:
+            raise UsageError(
+                "a model of one file does not record how odd the validation text's lines are: name "
+                "its directory with -m, or give --above in bits"
+            )
+        if (found := saved.line_bits) is None:
+            directory = for_message(str(saved.path.parent))
+            raise UsageError(
+                f"{directory} does not record how odd the validation text's lines are: measure them"
+                f" with `rnntext export {directory} --{saved.precision} --valid FILE`, or give "
+                "--above in bits"
+            )
+        return found
 
     def open(self) -> None:
         """Open the graph of next-token logits, if it is not open yet. Raises CheckpointError."""
@@ -342,10 +363,22 @@ def _evaluate(
     return evaluate_lines(running, read_lines(paths, options))
 
 
+def _measure_lines(
+    model: TrainedModel, paths: Sequence[str], options: DataOptions
+) -> LineBits | None:
+    from rnntext.runtime.line_bits import measure_lines
+    from rnntext.text.lines import read_lines
+
+    running = LanguageModel(model)
+    batches = _batches_of_documents(running, read_lines(paths, options))
+    documents = [document for batch, _ in batches for document in batch]
+    return measure_lines(running, documents)
+
+
 def _metric_names(config: ModelConfig) -> tuple[str, ...]:
     from rnntext import metrics
 
     return metrics.LANGUAGE_MODEL_METRICS
 
 
-RUNTIME = RuntimeTask(_metric_names, _evaluate, follows_line_end=True)
+RUNTIME = RuntimeTask(_metric_names, _evaluate, measure_lines=_measure_lines, follows_line_end=True)

@@ -90,6 +90,13 @@ class Scorer:
             LanguageModel.load(directory, threads, intra_op=carry, samples=False), carry=carry
         )
 
+    def bits_above(self, percent: float) -> float:
+        """Return the bits a token that so many percent of the validation text's lines do not
+        exceed, scored as this scorer does. Raises UsageError if the model does not record it."""
+        from rnntext.runtime.line_bits import bits_above
+
+        return bits_above(self._model.line_bits(), percent, carry=self._state is not None)
+
     def score(self, texts: Sequence[str], *, words: bool = False) -> list[LineScore]:
         """Score each line, in order; with `words` score the words of each line too. Memory does
         not grow with the length of a line, except with `words`."""

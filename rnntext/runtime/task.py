@@ -14,6 +14,7 @@ from rnntext.config import ModelConfig
 from rnntext.tasks import task_module
 
 if TYPE_CHECKING:
+    from rnntext.checkpoint_config import LineBits
     from rnntext.runtime.answers import Watch
     from rnntext.runtime.model import TrainedModel
     from rnntext.text.formats import DataOptions
@@ -36,6 +37,10 @@ def _no_temperature(model: Any, paths: Sequence[str], options: Any) -> None:
     return None
 
 
+def _no_lines(model: Any, paths: Sequence[str], options: Any) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class RuntimeTask:
     """Names and functions of one task."""
@@ -49,6 +54,8 @@ class RuntimeTask:
     fit_temperature: Callable[[TrainedModel, Sequence[str], DataOptions], float | None] = (
         _no_temperature
     )
+    # Returns the quantiles of the lines of text files; None if the task is not about lines.
+    measure_lines: Callable[[TrainedModel, Sequence[str], DataOptions], LineBits | None] = _no_lines
     # Names in the metric `per_label` that come from the model's labels.
     label_names: Callable[[ModelConfig], tuple[str, ...]] = _labels
     # Returns the linear model whose scores are added to those of the graph, from the content of its

@@ -47,6 +47,7 @@ from rnntext.training.recipes import Recipe
 from rnntext.training.setup import Setup, Shared, set_up
 
 if TYPE_CHECKING:
+    from rnntext.checkpoint_config import LineBits
     from rnntext.training.onnx.quantized_model import Quantized
 
 # Seconds reserved for export and saving, and more for each million parameters.
@@ -295,6 +296,7 @@ def _finish(
     graph = export(setup.model)
     verify(setup.model, graph)
     quantized = _quantized(setup, finished.partial_evaluation) if setup.options.quantize else None
+    line_bits = quantized.line_bits if quantized else _line_bits(setup, graph)
     ended = time.perf_counter()
     saved = Saved(
         directory=saver.directory,
@@ -317,10 +319,18 @@ def _finish(
     )
     files = setup.objective.finished_files()
     if quantized:
-        saver.save_model(saved, quantized.graph, files, quantized.temperature)
+        saver.save_model(saved, quantized.graph, files, line_bits, quantized.temperature)
     else:
-        saver.save_model(saved, graph, files)
+        saver.save_model(saved, graph, files, line_bits)
     return replace(saved, seconds=time.perf_counter() - began)
+
+
+def _line_bits(setup: Setup, graph: bytes) -> LineBits | None:
+    from rnntext.training.onnx.quantized_model import running
+
+    prepared, tokenizer = setup.prepared, setup.data.tokenizer
+    model = running(prepared.model, graph, tokenizer, prepared.threads)
+    return setup.objective.line_bits(model)
 
 
 def _quantized(setup: Setup, partial: bool) -> Quantized:

@@ -168,11 +168,11 @@ def test_a_terminal_colours_each_word_by_its_surprisal(
     screen(monkeypatch, columns=20)
     source = RecordSource(texts=["[a] ten rare fifteen odd", "b"])
     (found,) = rnntext.cli.score.score(Path("m"), source, words, "reset", False, None)
-    number = "\x1b[1m       4.0  \x1b[0m"
+    number = "\x1b[1m       4.0 \x1b[0m "
     assert found == (
         "\x1b[3mperplexity  text\x1b[0m\n"
-        f"{number}[a] ten \x1b[33mrare\x1b[0m \x1b[33mfifteen\x1b[0m \x1b[31modd\x1b[0m \n"
-        f"{number}b \n"
+        f"{number}[a] ten \x1b[33mrare\x1b[0m \x1b[33mfifteen\x1b[0m \x1b[31modd\x1b[0m\n"
+        f"{number}b\n"
     )
     assert model.asked == [(["[a] ten rare fifteen odd", "b"], True)]
     (found,) = rnntext.cli.score.score(Path("m"), source, words, "reset", True, None)

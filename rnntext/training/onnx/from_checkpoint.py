@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
-from rnntext.checkpoint_config import CheckpointConfig, Quantization
+from rnntext.checkpoint_config import CheckpointConfig, LineBits, Quantization
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError
 from rnntext.graphs import model_file
@@ -69,10 +69,14 @@ def sidecar_of(stored: StoredModel, graph: bytes, precision: str, file: str) -> 
 
 
 def replace_graph(
-    found: Checkpoint, graph: bytes, precision: str, quantization: Quantization | None = None
+    found: Checkpoint,
+    graph: bytes,
+    precision: str,
+    quantization: Quantization | None = None,
+    line_bits: LineBits | None = None,
 ) -> None:
-    """Save the checkpoint again with `graph`. `quantization`: the new section of config.json about
-    an int8 graph (None: as it is). Raises CheckpointError."""
+    """Save the checkpoint again with `graph`. `quantization`, `line_bits`: the new sections of
+    config.json about an int8 graph and about lines (None: as they are). Raises CheckpointError."""
     saved = CheckpointConfig.of(found)
     if saved.is_trained and not saved.training.finished:
         raise CheckpointError(
@@ -82,6 +86,8 @@ def replace_graph(
     config = {**found.config, "precision": precision}
     if quantization is not None:
         config["quantization"] = quantization.to_json()
+    if line_bits is not None:
+        config["line_bits"] = asdict(line_bits)
     there = filter(found.has, found.config["files"])  # records may have gone
     files: dict[str, bytes | Path] = {name: found.read(name) for name in there}
     files[checkpoint.GRAPH] = graph

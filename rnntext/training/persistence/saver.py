@@ -20,6 +20,7 @@ import torch
 from rnntext import __version__, checkpoint
 from rnntext.checkpoint_config import (
     DataRecord,
+    LineBits,
     Progress,
     Quantization,
     Results,
@@ -158,6 +159,7 @@ class Saver:
         saved: Saved,
         graph: bytes,
         task_files: Mapping[str, bytes],
+        line_bits: LineBits | None = None,
         temperature: float | None = None,
     ) -> None:
         """Save the model of the finished run and remove the training state. `task_files`: see
@@ -188,7 +190,7 @@ class Saver:
             **results.evaluation_file(),
         }
         self._results = results
-        config = self._config(results, temperature)
+        config = self._config(results, temperature, line_bits)
         self._write(files, config, "model")
 
     def is_finished(self) -> bool:
@@ -233,7 +235,10 @@ class Saver:
         return {**_model_files(model, graph)}
 
     def _config(
-        self, results: Results | Progress, temperature: float | None = None
+        self,
+        results: Results | Progress,
+        temperature: float | None = None,
+        line_bits: LineBits | None = None,
     ) -> dict[str, Any]:
         prepared = self._record.prepared
         digest = self._record.valid_digest
@@ -255,6 +260,7 @@ class Saver:
                 distilled=prepared.distilled,
             ),
             results=results,
+            line_bits=line_bits,
         )
 
     def _add_line(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from torch import Tensor
 
-from rnntext.checkpoint_config import DistillationRecord
+from rnntext.checkpoint_config import DistillationRecord, LineBits
 from rnntext.config import ModelConfig
 from rnntext.tasks import task_module
 from rnntext.training.data.loading import Data, ExampleSource
@@ -113,6 +113,11 @@ class TaskObjective(Objective, ABC):
     @abstractmethod
     def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
         """Return the same metrics as `evaluate`, of an ONNX model."""
+
+    def line_bits(self, model: TrainedModel) -> LineBits | None:
+        """Return the quantiles of the lines of the validation text under an ONNX model; None for a
+        task that is not about lines."""
+        return None
 
     def distilled(self) -> DistillationRecord | None:
         """Return from which teacher the model is distilled; None if there is none."""

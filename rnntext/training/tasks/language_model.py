@@ -18,12 +18,13 @@ from torch.nn import functional
 
 from rnntext import metrics
 from rnntext.errors import UsageError
+from rnntext.runtime.language_model import LanguageModel as OnnxLanguageModel
+from rnntext.runtime.line_bits import MOST_TOKENS, measure_lines
 from rnntext.text.batches import buckets, pad
 from rnntext.text.formats import DataOptions
 from rnntext.text.lines import text_files
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data.cache import Entry
-from rnntext.training.data.epochs import contiguous_columns
 from rnntext.training.data.loading import Data, digest_of
 from rnntext.training.data.prepare import COUNTS, IDS, TRAIN, VALID, EntryWriter, ShareSpent
 from rnntext.training.data.prepare_text import plan_text
@@ -39,8 +40,10 @@ from rnntext.training.options import BOTH, TrainingOptions
 from rnntext.training.recipes import Recipe, TokenizerDefaults
 from rnntext.training.search_space import BATCH, BPTT, DROPOUT, LAYERS, LEARNING_RATE, WIDTH
 from rnntext.training.tasks.base import InitDirection, Task, TaskObjective
+from rnntext.training.tasks.text_columns import TextColumns
 
 if TYPE_CHECKING:
+    from rnntext.checkpoint_config import LineBits
     from rnntext.runtime.model import TrainedModel
 
 # Probability that a row of a window starts from a zero state, so that the model also learns to
@@ -53,50 +56,11 @@ _QUICK_WINDOW = 500
 _QUICK_CONTEXT = 100
 # Tokens read to measure the speed of an evaluation.
 _SAMPLE_TOKENS = 2000
+# Tokens that are read for the quantiles of lines, for each minute of a budget, and how many of them
+# are read in a second, at the least.
+_LINE_TOKENS_PER_MINUTE, _LINE_TOKENS_PER_SECOND = 8_000, 10_000
 # Rows of logits over the whole vocabulary that are computed at once.
 _LOGIT_ROWS = 1024
-# Ids that are read from a stream at once. A stream of at most _MAX_DEVICE_IDS is copied whole to
-# the memory of a GPU.
-_READ_AHEAD = 1 << 18
-_MAX_DEVICE_IDS = 1 << 26
-
-
-class _Columns:
-    """A stream of ids divided into contiguous rows (rows, length), of which one rank reads the
-    rows `shard`. `backward`: each row is read from its end."""
-
-    def __init__(
-        self,
-        stream: IdSequence,
-        rows: int,
-        shard: slice,
-        machine: Machine,
-        *,
-        backward: bool = False,
-    ) -> None:
-        self.length = len(stream) // rows
-        self._stream, self._rows, self._shard = stream, rows, shard
-        self._backward = backward
-        self._device = machine.device
-        fits = machine.device.type != "cpu" and len(stream) <= _MAX_DEVICE_IDS
-        self._block_length = self.length if fits else _READ_AHEAD // rows
-        # The block in memory: columns from _start on.
-        self._start = 0
-        self._block = torch.empty(shard.stop - shard.start, 0)
-
-    def window(self, start: int, stop: int) -> Tensor:
-        """Return ids (rows of the shard, stop - start)."""
-        if not self._start <= start <= stop <= self._start + self._block.shape[1]:
-            end = min(self.length, max(stop, start + self._block_length))
-            first, last = (
-                (self.length - end, self.length - start) if self._backward else (start, end)
-            )
-            block = contiguous_columns(self._stream, self._rows, first, last, self._shard)
-            if self._backward:
-                block = block[:, ::-1]
-            self._start = start
-            self._block = torch.from_numpy(block.astype(np.int32)).to(self._device)
-        return self._block[:, start - self._start : stop - self._start].long()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +110,17 @@ class LanguageModelling(TaskObjective):
         ranks: Ranks = SINGLE_PROCESS,
         dropout_warmup_epochs: int,
         backward: bool = False,
+        line_tokens: int = MOST_TOKENS,
     ) -> None:
         """`stream` and `valid`: ids of the training text and of each validation document, with an
         end-of-line token after each line. `counts`: frequency of each id in `stream`.
         `backward`: the model has a second encoder.
-        `valid_bytes`: bytes of the validation text; None if the tokenizer loses text."""
+        `valid_bytes`: bytes of the validation text; None if the tokenizer loses text.
+        `line_tokens`: about as many tokens are read for the quantiles of lines."""
         self.bptt, self.seed, self.machine = bptt, seed, machine
         self.dropout_warmup_epochs = dropout_warmup_epochs
         self.eos_id, self.unk_id, self.valid_bytes = eos_id, unk_id, valid_bytes
+        self.line_tokens = line_tokens
         # A short text gets fewer rows, because a row must not be shorter than a window.
         rows = max(1, min(batch_size, len(stream) // (bptt + 1)))
         if rows < ranks.size:
@@ -163,9 +130,9 @@ class LanguageModelling(TaskObjective):
             )
         self.ranks, self.rows = ranks, rows
         shard = ranks.shard(rows)
-        self.columns = _Columns(stream, rows, shard, machine)
+        self.columns = TextColumns(stream, rows, shard, machine)
         self._backward_columns = (
-            _Columns(stream, rows, shard, machine, backward=True) if backward else None
+            TextColumns(stream, rows, shard, machine, backward=True) if backward else None
         )
         self.valid = [document for document in valid if len(document)]
         self._quick_indices = random_subset(
@@ -286,8 +253,6 @@ class LanguageModelling(TaskObjective):
         return sum(map(len, sample)) / self.valid_tokens()
 
     def evaluate_runtime(self, model: TrainedModel, *, quick: bool) -> Metrics:
-        from rnntext.runtime.language_model import LanguageModel as OnnxLanguageModel
-
         running = OnnxLanguageModel(model)
         scores: list[Array] = []
         targets: list[Array] = []
@@ -298,6 +263,12 @@ class LanguageModelling(TaskObjective):
                 scores.append(chunk.scores[start - chunk.start :])
                 targets.append(document[start : chunk.start + len(chunk.scores)])
         return self.metrics_of(scores, targets, None if quick else self.valid_bytes)
+
+    def line_bits(self, model: TrainedModel) -> LineBits | None:
+        return measure_lines(OnnxLanguageModel(model), self.valid, self.line_tokens)
+
+    def seconds_to_finish(self) -> float:
+        return 2 * min(self.line_tokens, self.valid_tokens()) / _LINE_TOKENS_PER_SECOND
 
     def _whole_document(self, document: Array) -> Piece:
         return Piece(np.concatenate([[self.eos_id], document]), 0)
@@ -470,6 +441,9 @@ class LanguageModelTask(Task[TextExamples]):
         machine: Machine,
         ranks: Ranks,
     ) -> LanguageModelling:
+        minutes, line_tokens = options.minutes, MOST_TOKENS
+        if minutes is not None:
+            line_tokens = min(line_tokens, round(minutes * _LINE_TOKENS_PER_MINUTE))
         return LanguageModelling(
             data.examples.stream,
             data.examples.valid,
@@ -484,6 +458,7 @@ class LanguageModelTask(Task[TextExamples]):
             ranks=ranks,
             dropout_warmup_epochs=recipe.dropout_warmup_epochs,
             backward=options.direction == BOTH,
+            line_tokens=line_tokens,
         )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rnntext.calibration import fit_temperature
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.runtime.classifier import Classifier
-from rnntext.runtime.evaluate import evaluate
+from rnntext.runtime.evaluate import evaluate, measure_lines
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.formats import DataOptions
@@ -155,6 +155,9 @@ def test_the_metrics_are_those_of_evaluate(task: str, multi: bool, tmp_path: Pat
     for name, value in measured.items():
         approximate = pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
         assert found.metrics[name] == approximate, name
+    lines = found.line_bits
+    assert lines == measure_lines(model, [str(data)], options)
+    assert (lines is not None) == (task == "lm")
     # They are not those of the float32 graph.
     whole = model.with_graph(build(config, weights))
     name = "ece" if task == "classify" else "perplexity" if task == "lm" else None

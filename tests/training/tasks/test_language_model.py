@@ -26,6 +26,7 @@ from rnntext.training.onnx.from_network import export
 from rnntext.training.options import TrainingOptions
 from rnntext.training.recipes import Recipe
 from rnntext.training.tasks import language_model as language_modelling
+from rnntext.training.tasks import text_columns
 from rnntext.training.tasks.language_model import TASK, LanguageModelling
 from tests.training.models import CPU, DOCUMENTS, Array, E, H, V, random_model, softmax
 
@@ -155,7 +156,7 @@ def test_windows_do_not_depend_on_the_read_ahead(
     ahead: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = [list(language().batches(epoch)) for epoch in (0, 1)]
-    monkeypatch.setattr(language_modelling, "_READ_AHEAD", 4 * ahead)
+    monkeypatch.setattr(text_columns, "_READ_AHEAD", 4 * ahead)
     stream = Watched(np.random.default_rng(9).integers(V, size=333))
     objective = language(stream)
     for epoch in (0, 1):
@@ -172,10 +173,10 @@ def test_windows_do_not_depend_on_the_read_ahead(
 def test_a_device_holds_a_stream_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Machine(torch.device("meta"), torch.float32)
     for held, reads in ((333, 4), (332, 4 * 12)):
-        monkeypatch.setattr(language_modelling, "_MAX_DEVICE_IDS", held)
-        monkeypatch.setattr(language_modelling, "_READ_AHEAD", 4)
+        monkeypatch.setattr(text_columns, "_MAX_DEVICE_IDS", held)
+        monkeypatch.setattr(text_columns, "_READ_AHEAD", 4)
         stream = Watched(np.arange(333))
-        columns = language_modelling._Columns(stream, 4, slice(0, 4), device)
+        columns = text_columns.TextColumns(stream, 4, slice(0, 4), device)
         for _ in range(2):
             for start in range(0, 82, 7):
                 assert columns.window(start, min(start + 8, 83)).shape[0] == 4
@@ -238,7 +239,7 @@ def test_a_second_encoder_learns_the_same_text_from_its_end(
 ) -> None:
     """The loss is the mean of both encoders' losses, each of whose states is carried along."""
     monkeypatch.setattr(language_modelling, "_RESET_PROBABILITY", 0.0)
-    monkeypatch.setattr(language_modelling, "_READ_AHEAD", read_ahead)
+    monkeypatch.setattr(text_columns, "_READ_AHEAD", read_ahead)
     stream = np.random.default_rng(9).integers(V, size=333)
     objective, model = language(stream, backward=True), random_model("lm", backward=True)
     columns = torch.from_numpy(stream[: 4 * 83].reshape(4, 83))
