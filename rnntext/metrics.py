@@ -44,9 +44,14 @@ def perplexity(total_nats: float, tokens: int) -> float:
     return math.exp(min(total_nats / tokens, _LARGEST_EXPONENT)) if tokens else 1.0
 
 
-def bits_per_byte(total_nats: float, n_bytes: int) -> float:
-    """Bits of surprisal a byte of text; unlike perplexity it compares across tokenizers."""
-    return rate(total_nats, n_bytes) / math.log(2)
+def bits_per_byte(total_nats: float, n_bytes: int, unknown_bytes: int = 0) -> float:
+    """Bits of surprisal a byte of text; unlike perplexity it compares across tokenizers.
+
+    `unknown_bytes` of them are of characters without a token. Each such character is charged the
+    bits of the unknown token and 8 bits a byte, as by a model that says that the character is
+    unknown and then spells it, all bytes being equally likely: what the text costs at the most.
+    """
+    return (total_nats / math.log(2) + 8 * unknown_bytes) / n_bytes if n_bytes else 0.0
 
 
 # The single numbers of each task's metrics, by name.
@@ -77,17 +82,20 @@ def language_model_metrics(
     known_nats: float,
     known_tokens: int,
     n_bytes: int | None,
+    unknown_bytes: int = 0,
 ) -> dict[str, float | int | None]:
     """Metrics of a language model, as `evaluate` reports them.
 
     total_nats: surprisal of all `tokens` scored; known_nats: of the `known_tokens` among them
     that are not the unknown word; n_bytes: bytes of text scored, None where the tokenizer loses
-    text, which makes `bits_per_byte` None.
+    text, which makes `bits_per_byte` None; unknown_bytes: see `bits_per_byte`.
     """
     return {
         "perplexity": perplexity(total_nats, tokens),
         "perplexity_known": perplexity(known_nats, known_tokens),
-        "bits_per_byte": None if n_bytes is None else bits_per_byte(total_nats, n_bytes),
+        "bits_per_byte": (
+            None if n_bytes is None else bits_per_byte(total_nats, n_bytes, unknown_bytes)
+        ),
         "tokens": tokens,
         "unknown_rate": rate(tokens - known_tokens, tokens),
     }

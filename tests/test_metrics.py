@@ -52,6 +52,8 @@ def test_perplexity_stays_finite() -> None:
 def test_bits_per_byte() -> None:
     assert bits_per_byte(6 * math.log(2), 4) == pytest.approx(1.5)
     assert bits_per_byte(0.0, 0) == 0.0
+    # Two of the four bytes are of characters without a token.
+    assert bits_per_byte(6 * math.log(2), 4, 2) == pytest.approx((6 + 2 * 8) / 4)
 
 
 def test_language_model_metrics() -> None:

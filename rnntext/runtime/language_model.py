@@ -315,8 +315,11 @@ def evaluate_lines(model: LanguageModel, lines: Iterator[Line]) -> dict[str, Any
     unknown = -1 if model.tokenizer.unk_id is None else model.tokenizer.unk_id
     total = known = 0.0
     tokens = known_tokens = n_bytes = 0
+    keeps_all, known_bytes = not model.tokenizer.loses_text, 0
     for batch, size in _batches_of_documents(model, lines):
         n_bytes += size
+        if keeps_all:
+            known_bytes += sum(map(model.tokenizer.known_bytes, batch))
         for chunk in model.score_documents(batch):
             targets = batch[chunk.row][chunk.start : chunk.start + len(chunk.scores)]
             is_known = targets != unknown
@@ -324,13 +327,13 @@ def evaluate_lines(model: LanguageModel, lines: Iterator[Line]) -> dict[str, Any
             tokens += len(targets)
             known += float(chunk.scores[is_known].sum(dtype=np.float64))
             known_tokens += int(is_known.sum())
-    keeps_all = not model.tokenizer.loses_text and tokens == known_tokens
     return metrics.language_model_metrics(
         total_nats=-total,
         tokens=tokens,
         known_nats=-known,
         known_tokens=known_tokens,
         n_bytes=n_bytes if keeps_all else None,
+        unknown_bytes=n_bytes - known_bytes if tokens > known_tokens else 0,
     )
 
 

@@ -51,6 +51,7 @@ class LineScore:
     unknown: int  # number of tokens that are the unknown word
     n_bytes: int | None  # of the line and its LF; None if the tokenizer loses part of the text
     words: list[WordScore] | None = None  # the last is the end of the line
+    unknown_bytes: int = 0  # of `n_bytes`, of unknown characters
 
     @property
     def perplexity(self) -> float:
@@ -63,7 +64,10 @@ class LineScore:
 
     @property
     def bits_per_byte(self) -> float | None:
-        return None if self.n_bytes is None else self.bits / self.n_bytes
+        """Unknown characters are charged 8 bits a byte more, see `metrics.bits_per_byte`."""
+        if self.n_bytes is None:
+            return None
+        return metrics.bits_per_byte(self.bits * math.log(2), self.n_bytes, self.unknown_bytes)
 
 
 class Scorer:
@@ -164,22 +168,28 @@ class Scorer:
     def _sums(self, ids: Array, bits: Array) -> _Sums:
         unknown = self._model.tokenizer.unk_id
         known = ids != (-1 if unknown is None else unknown)
+        tokenizer = self._model.tokenizer
         return _Sums(
-            float(bits.sum()), len(ids), float(bits[known].sum()), len(ids) - int(known.sum())
+            float(bits.sum()),
+            len(ids),
+            float(bits[known].sum()),
+            len(ids) - int(known.sum()),
+            0 if tokenizer.loses_text else tokenizer.known_bytes(ids),
         )
 
     def _line_score(
         self, text: str, sums: _Sums, words: list[WordScore] | None = None
     ) -> LineScore:
-        lost = self._model.tokenizer.loses_text or sums.unknown
+        n_bytes = None if self._model.tokenizer.loses_text else _bytes_of(text) + 1
         return LineScore(
             text,
             sums.bits,
             sums.tokens,
             sums.known_bits,
             sums.unknown,
-            None if lost else _bytes_of(text) + 1,
+            n_bytes,
             words,
+            0 if n_bytes is None or not sums.unknown else n_bytes - sums.known_bytes,
         )
 
 
@@ -191,6 +201,7 @@ class _Sums:
     tokens: int = 0
     known_bits: float = 0.0
     unknown: int = 0
+    known_bytes: int = 0  # of the tokens that are not; 0 if the tokenizer loses text
 
     def __add__(self, other: _Sums) -> _Sums:
         return _Sums(
@@ -198,6 +209,7 @@ class _Sums:
             self.tokens + other.tokens,
             self.known_bits + other.known_bits,
             self.unknown + other.unknown,
+            self.known_bytes + other.known_bytes,
         )
 
 

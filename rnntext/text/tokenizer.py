@@ -279,6 +279,10 @@ class Tokenizer:
             results.append(EncodedWords(ids, first, last))
         return results
 
+    def known_bytes(self, ids: Ids) -> int:
+        """Return the number of bytes of the tokens that are not unknown (not for `word`)."""
+        return int(self._piece_sizes[ids].sum(where=ids != self.unk_id))
+
     def decode(self, ids: Iterable[int]) -> str:
         """Decode ids that begin at the start of a line; `eos_id` becomes a line feed."""
         decoder = self.decoder()

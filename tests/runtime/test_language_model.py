@@ -337,10 +337,13 @@ def test_bits_per_byte_are_known_where_the_text_is_kept(
     assert found["bits_per_byte"] == (pytest.approx(bits, rel=1e-6) if keeps else None)
 
 
-def test_an_unknown_character_leaves_bits_per_byte_unknown() -> None:
+def test_an_unknown_character_is_charged_its_bytes() -> None:
     model, _ = random_language_model()
-    found = evaluate_lines(model, iter([Line(0, "heron"), Line(0, "heron!")]))
-    assert found["bits_per_byte"] is None
+    assert model.tokenizer.config.kind == "char"
+    lines = [Line(0, "heron"), Line(1, "heronж")]
+    found = evaluate_lines(model, iter(lines))
+    bits = np.log2(found["perplexity"]) * 13 + 2 * 8  # ж has two bytes
+    assert found["bits_per_byte"] == pytest.approx(bits / (6 + 8), rel=1e-6)
     assert (found["tokens"], found["unknown_rate"]) == (13, 1 / 13)
     assert found["perplexity_known"] != pytest.approx(found["perplexity"], rel=1e-3)
 

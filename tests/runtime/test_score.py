@@ -261,12 +261,18 @@ def test_words_and_unknown_words_have_no_bits_per_byte(words: LanguageModel) -> 
     assert unknown.perplexity_known == pytest.approx(2 ** (of_known / 3), rel=1e-9)
 
 
-def test_an_unknown_character_has_no_bits_per_byte() -> None:
+def test_an_unknown_character_is_charged_its_bytes() -> None:
     characters = Tokenizer.train("char", ["naïve café"], vocab_size=99)
     model, _ = random_language_model(tokenizer=characters)
     known, unknown = Scorer(model).score(["café", "cafe 你"])
     assert known.bits_per_byte == pytest.approx(known.bits / 6)
-    assert (unknown.unknown, unknown.bits_per_byte) == (1, None)
+    assert (unknown.unknown, unknown.unknown_bytes, unknown.n_bytes) == (1, 3, 9)
+    assert unknown.bits_per_byte == pytest.approx((unknown.bits + 3 * 8) / 9)
+    # However the line is read.
+    (by_word,) = Scorer(model).score([unknown.text], words=True)
+    assert by_word.bits_per_byte == pytest.approx(unknown.bits_per_byte)
+    (both,) = Scorer(model).score(["café\ncafe 你"])
+    assert (both.unknown_bytes, both.n_bytes) == (3, 6 + 9)
     lowered = Tokenizer.train("byte", [], vocab_size=0, lowercase=True)
     model, _ = random_language_model(tokenizer=lowered)
     assert Scorer(model).score(["abc"])[0].bits_per_byte is None

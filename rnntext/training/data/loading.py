@@ -46,7 +46,7 @@ from rnntext.training.options import TrainingOptions, data_fields
 
 # The version of a cache entry's content and of the rules that made it, those for splits and
 # vocabularies included: a new number makes old entries unused.
-_FORMAT = 10
+_FORMAT = 11
 
 # Reads of a megabyte that are digested even if a time budget is spent.
 _FREE_READS = 32

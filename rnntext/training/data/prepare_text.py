@@ -85,7 +85,7 @@ def plan_text(
 
     def write(draft: Draft) -> bool:
         overlap, fingerprint = Overlap(), Fingerprint()
-        valid_lines, valid_bytes = _write_documents(draft, tokenizer, valid(), overlap)
+        valid_lines, valid_bytes, unknown = _write_documents(draft, tokenizer, valid(), overlap)
         stream = draft.stream(IDS + TRAIN, id_type(tokenizer.vocab_size))
         counts = np.zeros(tokenizer.vocab_size, np.int64)
         done = encoded = 0  # lines, and their characters
@@ -119,7 +119,9 @@ def plan_text(
             sampled=learned.sampled,
             sample_cut=learned.sample_cut,
         )
-        prepare.write_meta(draft, tokenizer, summary, valid_bytes=valid_bytes)
+        prepare.write_meta(
+            draft, tokenizer, summary, valid_bytes=valid_bytes, valid_unknown_bytes=unknown
+        )
         return not (cut_short or learned.sample_cut)
 
     return write
@@ -140,20 +142,22 @@ def _scan(lines: Iterable[Line], most: int | None, spent: ShareSpent) -> tuple[T
 
 def _write_documents(
     draft: Draft, tokenizer: Tokenizer, lines: Iterable[Line], overlap: Overlap
-) -> tuple[int, int | None]:
-    """Write a row of ids for each document. Returns the number of lines, and their bytes, None
-    where the tokenizer loses some of the text."""
+) -> tuple[int, int | None, int]:
+    """Write a row of ids for each document. Returns the number of lines, their bytes, None where
+    the tokenizer loses some of the text, and how many of these are of unknown characters."""
     rows = draft.rows(IDS + VALID, id_type(tokenizer.vocab_size))
-    n_lines = n_bytes = 0
+    n_lines = n_bytes = unknown = 0
     keeps_all = not tokenizer.loses_text
     for _, group in groupby(lines, key=attrgetter("document")):
         pieces: list[Array] = []
+        before = n_bytes
         for texts in chunks((line.text for line in group), len):
             pieces += tokenizer.encode_lines(texts)
             overlap.add_valid(text for text in texts if text.strip())
             n_lines += len(texts)
             n_bytes += sum(len(text.encode()) + 1 for text in texts)
         document = np.concatenate(pieces)
-        keeps_all = keeps_all and not (document == tokenizer.unk_id).any()
+        if keeps_all and (document == tokenizer.unk_id).any():
+            unknown += n_bytes - before - tokenizer.known_bytes(document)
         rows.extend([document])
-    return n_lines, n_bytes if keeps_all else None
+    return n_lines, n_bytes if keeps_all else None, unknown

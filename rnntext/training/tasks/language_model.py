@@ -105,6 +105,7 @@ class LanguageModelling(TaskObjective):
         eos_id: int,
         unk_id: int | None,
         valid_bytes: int | None,
+        valid_unknown_bytes: int = 0,
         seed: int,
         machine: Machine,
         ranks: Ranks = SINGLE_PROCESS,
@@ -116,11 +117,12 @@ class LanguageModelling(TaskObjective):
         end-of-line token after each line. `counts`: frequency of each id in `stream`.
         `backward`: the model has a second encoder.
         `valid_bytes`: bytes of the validation text; None if the tokenizer loses text.
+        `valid_unknown_bytes`: of these, of unknown characters.
         `line_tokens`: about as many tokens are read for the quantiles of lines."""
         self.bptt, self.seed, self.machine = bptt, seed, machine
         self.dropout_warmup_epochs = dropout_warmup_epochs
         self.eos_id, self.unk_id, self.valid_bytes = eos_id, unk_id, valid_bytes
-        self.line_tokens = line_tokens
+        self.valid_unknown_bytes, self.line_tokens = valid_unknown_bytes, line_tokens
         # A short text gets fewer rows, because a row must not be shorter than a window.
         rows = max(1, min(batch_size, len(stream) // (bptt + 1)))
         if rows < ranks.size:
@@ -318,6 +320,7 @@ class LanguageModelling(TaskObjective):
             known_nats=-float(score[known].sum()),
             known_tokens=int(known.sum()),
             n_bytes=n_bytes,
+            unknown_bytes=self.valid_unknown_bytes,
         )
 
     def _scores(
@@ -353,6 +356,7 @@ class TextExamples:
     counts: Array  # frequency of each id of the vocabulary in the stream
     valid: list[Array]  # ids of each validation document
     valid_bytes: int | None  # None if the tokenizer loses text
+    valid_unknown_bytes: int  # of these, of unknown characters
 
 
 # A model is tiny below the first number of characters of training text, medium from the second on.
@@ -392,6 +396,7 @@ class LanguageModelTask(Task[TextExamples]):
             entry.array(COUNTS),
             list(entry.rows_in_memory(IDS + VALID)),
             entry.meta["valid_bytes"],
+            entry.meta["valid_unknown_bytes"],
         )
 
     def validation_digest(self, examples: TextExamples) -> str:
@@ -453,6 +458,7 @@ class LanguageModelTask(Task[TextExamples]):
             eos_id=data.tokenizer.eos_id,
             unk_id=data.tokenizer.unk_id,
             valid_bytes=data.examples.valid_bytes,
+            valid_unknown_bytes=data.examples.valid_unknown_bytes,
             seed=options.seed,
             machine=machine,
             ranks=ranks,

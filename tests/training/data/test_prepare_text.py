@@ -91,7 +91,11 @@ def test_the_number_of_bytes_is_known_where_the_tokenizer_loses_none(tmp_path: P
         return language(path, valid=valid, tokenizer=tokenizer, **options).examples.valid_bytes
 
     assert valid_bytes(known, "char") == 9
-    assert valid_bytes(unknown, "char") is None
+    assert valid_bytes(unknown, "char") == 8
+    spelled = language(path, valid=unknown, tokenizer="char").examples
+    assert spelled.valid_unknown_bytes == 3  # d, o, g
+    assert language(path, valid=known, tokenizer="char").examples.valid_unknown_bytes == 0
+    assert language(path, valid=unknown, tokenizer="byte").examples.valid_unknown_bytes == 0
     assert valid_bytes(known, "word") is None
     assert valid_bytes(unknown, "byte") == 8
     assert valid_bytes(unknown, "byte", lowercase=True) is None
