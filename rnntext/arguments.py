@@ -64,6 +64,25 @@ class Range:
         return UsageError(f"{name} must be {kind}from {self}{manner}, not {value}")
 
 
+def written(value: object) -> str:
+    """A default as the help writes it."""
+    if value is None or value == () or value == []:
+        return "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(written, value))
+    if isinstance(value, int | float):
+        return _formatted(value)
+    return str(value)
+
+
+def with_unit(number: int) -> str:
+    """A whole number with the largest unit that divides it: 64M."""
+    for unit, size in reversed(_UNITS.items()):
+        if number % size == 0:
+            return f"{number // size}{unit}"
+    return str(number)
+
+
 def _formatted(bound: Number) -> str:
     return f"{int(bound):,}" if bound == int(bound) else f"{bound:g}".replace("e-0", "e-")
 

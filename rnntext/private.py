@@ -47,6 +47,16 @@ def click_exception(typer: ModuleType) -> type[Exception]:
     return next(base for base in bases if base.__name__ == "ClickException")
 
 
+def keep_completion_help(typer: ModuleType) -> None:
+    """Let shell completion print the help of an option as it is.
+
+    Typer renders it with Rich, whose import takes twice as long as the rest of a completion, and
+    which wraps it at 80 columns: fish then offers the second line as a value of its own. Typer has
+    no setting for it.
+    """
+    typer._completion_classes._sanitize_help_text = lambda text: text
+
+
 def run_exit_functions() -> None:
     """Call the functions registered with `atexit` and unregister them, as Python does at its end.
 

@@ -29,6 +29,7 @@ class TaskInfo:
     module: str  # the name of its module in each package
     command: str  # the command that runs its models
     summary: str  # of its command that trains
+    reads: str  # the data that it trains on, for the help
     has_labels: bool
     # Metrics that `plot` draws, in order of preference. A run logs at least the last.
     metrics: tuple[str, ...]
@@ -53,6 +54,7 @@ TASKS = {
             "language_model",
             "generate",
             "Train a language model from text.",
+            "text files, .gz files, directories of either, or tables with a column of texts",
             has_labels=False,
             metrics=("perplexity",),
             selectors={"perplexity": "perplexity", "loss": "perplexity"},
@@ -63,6 +65,8 @@ TASKS = {
             "classifier",
             "classify",
             "Train a text classifier from labelled texts.",
+            "tables with the columns text and label, fastText lines, or a directory with a folder "
+            "of .txt files for each class",
             has_labels=True,
             metrics=("micro_f1", "accuracy"),
             selectors={
@@ -78,6 +82,7 @@ TASKS = {
             "tagger",
             "tag",
             "Train a tagger from tagged sentences.",
+            "CoNLL-U, columns of words and tags, or JSON Lines with words and tags",
             has_labels=True,
             metrics=("f1", "accuracy"),
             selectors={"loss": "tag_log_loss", "accuracy": "accuracy", "f1": "f1"},

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rnntext.arguments import Range, check_path
+from rnntext.arguments import Range, check_path, with_unit, written
 from rnntext.errors import UsageError
 
 WHOLE = Range(int, 1, 2_000_000)
@@ -132,3 +132,17 @@ def test_a_path_that_no_file_can_have(path: str) -> None:
     with pytest.raises(UsageError, match=rf"^{re.escape(f'DATA {path!r}')} cannot be the name of"):
         check_path("DATA", path)
     check_path("DATA", os.fsdecode(b"caf\xe9.txt"))
+
+
+def test_defaults_are_written_as_in_the_help() -> None:
+    values = (None, (), [], 0, 5_000, 0.8, 1.0, 1e-6, "gru", ["a", "b"], (3, 6))
+    assert [written(value) for value in values] == [
+        "none", "none", "none", "0", "5,000", "0.8", "1", "1e-6", "gru", "a, b", "3, 6",
+    ]  # fmt: skip
+
+
+def test_units() -> None:
+    numbers = (64 << 20, 3 << 30, 1024, 1536, 1000)
+    assert [with_unit(number) for number in numbers] == ["64M", "3G", "1K", "1536", "1000"]
+    whole = Range(int, 1, 1 << 40, has_units=True)
+    assert all(whole.parse("--n", with_unit(number)) == number for number in numbers)

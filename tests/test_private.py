@@ -19,6 +19,7 @@ from rnntext.private import (
     foreach_add,
     foreach_lerp,
     fused_adamw,
+    keep_completion_help,
     multiplies_bfloat16,
     onnxruntime_errors,
     products_on_one_thread,
@@ -53,6 +54,16 @@ def test_errors_of_the_command_line(words: list[str], message: str) -> None:
         make_app()(words, standalone_mode=False)
     assert caught.value.format_message().startswith(message)  # type: ignore[attr-defined]
     assert caught.value.ctx.command_path  # type: ignore[attr-defined]
+
+
+def test_help_of_completion_is_rendered_by_a_function_that_can_be_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    classes = sys.modules["typer._completion_classes"]
+    monkeypatch.setattr(classes, "_sanitize_help_text", classes._sanitize_help_text)
+    keep_completion_help(typer)
+    text = "a [bold]b[/bold] " * 20
+    assert classes._sanitize_help_text(text) == text
 
 
 def test_the_class_of_these_errors_is_no_wider() -> None:

@@ -30,7 +30,14 @@ def command(
     model: Model = None,
     top_k: Annotated[
         int | None,
-        number_option("-k", "--top-k", metavar="K", within=TOP_K, help="Print K labels."),
+        number_option(
+            "-k",
+            "--top-k",
+            metavar="K",
+            within=TOP_K,
+            help="Print K labels.",
+            show_default="1, of several labels a text all",
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
@@ -39,6 +46,7 @@ def command(
             metavar="P",
             within=PROBABILITY,
             help="Leave out labels with a probability lower than P; their columns stay, empty.",
+            show_default="0, of several labels a text 0.5",
         ),
     ] = None,
     with_text: Annotated[

@@ -1,7 +1,7 @@
 """Commands and groups of commands, as Typer builds them here.
 
 Knows: Click's help, its parsing of sub-commands, and that a command is built only when it is
-used. Does not know: any command.
+used. Does not know: any command, or how a page of help is laid out (`help_page.py`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,21 @@ from typer.core import TyperCommand, TyperGroup
 _PLAIN: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
 
 
-class LazyGroup(TyperGroup):
+class _WithPage:
+    """Writes the whole of `--help` as `help_page` lays it out."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from rnntext.cli import help_page
+
+        help_page.write(self, ctx, formatter)
+
+
+class LazyGroup(_WithPage, TyperGroup):
     """Sub-commands known by name and summary; each is built when it is used, because building
     all of them would double the time that help and completion take."""
+
+    # The commands of each section of the help, by its title; empty: one section of all.
+    sections: Mapping[str, Mapping[str, str]] = {}
 
     def build(self, name: str) -> Any:
         """The command of this name, as a Click command."""
@@ -29,20 +41,8 @@ class LazyGroup(TyperGroup):
         return name, command and self.build(str(command.name)), args
 
 
-class SectionedCommand(TyperCommand):
-    """A command whose help lists its options in sections: the `rich_help_panel` of each."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None:
-                other = "Arguments" if param.param_type_name == "argument" else "Other options"
-                title = getattr(param, "rich_help_panel", None) or other
-                sections.setdefault(title, []).append(record)
-        for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
+class Command(_WithPage, TyperCommand):
+    """A command that is no group."""
 
 
 def lazy_group(cls: type[LazyGroup], summaries: Mapping[str, str], **settings: Any) -> typer.Typer:
@@ -54,16 +54,13 @@ def lazy_group(cls: type[LazyGroup], summaries: Mapping[str, str], **settings: A
 
 
 def click_command(
-    command: Callable[..., None] | typer.Typer,
-    name: str,
-    cls: type[TyperCommand] | None = None,
-    help_text: str | None = None,
+    command: Callable[..., None] | typer.Typer, name: str, help_text: str | None = None
 ) -> Any:
     """The Click command of a function that Typer understands, or of a Typer app."""
     if isinstance(command, typer.Typer):
         return typer.main.get_command(command)
     app = typer.Typer(add_completion=False, **_PLAIN)
-    app.command(name, cls=cls, help=help_text)(command)
+    app.command(name, cls=Command, help=help_text)(command)
     return typer.main.get_command(app)
 
 

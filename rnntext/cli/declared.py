@@ -6,23 +6,32 @@ Knows: how a declaration becomes a flag, its help text and its section. Does not
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
+from types import MappingProxyType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
+from rnntext.cli.completion import completion_of
 from rnntext.cli.signature import keyword
 from rnntext.cli.values import number_option, path_option
 from rnntext.training.declaration import Declaration, declarations
+from rnntext.training.default_texts import default_text
 
 
 class Declared:
     """The declared options of a dataclass, or those in `names`; the function gets an instance."""
 
-    def __init__(self, cls: type[Any], names: Sequence[str] = ()) -> None:
-        self._cls = cls
+    def __init__(
+        self,
+        cls: type[Any],
+        names: Sequence[str] = (),
+        shown_defaults: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """`shown_defaults`: what the help says in place of the defaults of `train`, by name."""
+        self._cls, self._shown_defaults = cls, shown_defaults
         self._declarations = {
             name: declaration
             for name, declaration in declarations(cls).items()
@@ -33,7 +42,18 @@ class Declared:
         hints = get_type_hints(self._cls)
         defaults = {item.name: item.default for item in fields(self._cls)}
         return [
-            self._parameter(name, hints[name], defaults[name], _option(name, declaration, task))
+            self._parameter(
+                name,
+                hints[name],
+                defaults[name],
+                _option(
+                    name,
+                    declaration,
+                    task,
+                    self._shown_defaults.get(name)
+                    or default_text(name, defaults[name], declaration, task),
+                ),
+            )
             for name, declaration in self._declarations.items()
         ]
 
@@ -61,16 +81,19 @@ class Given(Declared):
         return keyword(name, Annotated[hint | None, option], None)
 
 
-def _option(name: str, declaration: Declaration, task: str | None) -> Any:
+def _option(name: str, declaration: Declaration, task: str | None, shown_default: str) -> Any:
     declare: Callable[..., Any] = typer.Option
     if declaration.within is not None:
         declare = partial(number_option, within=declaration.within)
     elif declaration.is_path:
         declare = path_option
+    metavar = declaration.metavar_of(task)
     return declare(
         declaration.flags(name),
-        metavar=declaration.metavar_of(task),
+        metavar=metavar,
         help=declaration.help_text,
         hidden=task is not None and task not in declaration.tasks,
         rich_help_panel=declaration.panel,
+        show_default=shown_default or False,
+        autocompletion=completion_of(name, metavar),
     )

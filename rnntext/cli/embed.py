@@ -7,12 +7,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from rnntext.cli import output
 from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
 from rnntext.cli.signature import expanded
-from rnntext.cli.values import path_option
+from rnntext.cli.values import choice_option, path_option
 from rnntext.errors import DataError, RnntextError, UsageError
 from rnntext.files import make_directories, replaced_file, write_error
 
@@ -33,7 +31,7 @@ def command(
     model: Model = None,
     pool: Annotated[
         str,
-        typer.Option(
+        choice_option(
             "--pool",
             metavar="mean|max|last",
             help="What of the hidden states over a text's tokens is the vector.",

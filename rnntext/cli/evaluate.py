@@ -11,6 +11,7 @@ import typer
 from rnntext import arguments
 from rnntext.cli import output
 from rnntext.cli.bounds import known_bounds, parse_bounds, unmet_bounds
+from rnntext.cli.completion import bounds
 from rnntext.cli.declared import Given
 from rnntext.cli.metric_tables import print_metrics
 from rnntext.cli.mistakes import print_mistakes
@@ -29,6 +30,7 @@ _READING = (
     "format", "text_column", "label_column", "tag_column", "label_separator", "split", "delimiter",
     "header", "encoding", "encoding_errors", "max_line",
 )  # fmt: skip
+_SHOWN_DEFAULTS = {**dict.fromkeys(_READING, "as in training"), "split": "test"}
 
 
 @expanded
@@ -36,18 +38,24 @@ def command(
     *,
     data: Annotated[list[str], path_argument("DATA...", help="Files with the answers.")],
     model: Model = None,
-    reading: Annotated[dict[str, Any], Given(TrainingOptions, _READING)],
+    reading: Annotated[dict[str, Any], Given(TrainingOptions, _READING, _SHOWN_DEFAULTS)],
     minimum: Annotated[
         list[str] | None,
         typer.Option(
             "--min",
             metavar="METRIC=VALUE",
             help="Exit 3 below this: accuracy, f1.LABEL ...; repeatable.",
+            autocompletion=bounds,
         ),
     ] = None,
     maximum: Annotated[
         list[str] | None,
-        typer.Option("--max", metavar="METRIC=VALUE", help="Exit 3 above this; repeatable."),
+        typer.Option(
+            "--max",
+            metavar="METRIC=VALUE",
+            help="Exit 3 above this; repeatable.",
+            autocompletion=bounds,
+        ),
     ] = None,
     predictions: Annotated[
         Path | None,

@@ -32,7 +32,11 @@ def command(
     ] = None,
     int8: Annotated[
         bool | None,
-        typer.Option("--int8/--float32", help="Precision of FILE, or of DIR without -o."),
+        typer.Option(
+            "--int8/--float32",
+            help="Precision of FILE, or of DIR without -o.",
+            show_default="float32",
+        ),
     ] = None,
     slim: Annotated[
         bool,

@@ -12,6 +12,7 @@ import typer
 from rnntext import arguments
 from rnntext.cli import output
 from rnntext.cli.options import (
+    INPUT,
     Encoding,
     EncodingErrors,
     MaxLine,
@@ -22,7 +23,7 @@ from rnntext.cli.options import (
     refuse_terminal,
 )
 from rnntext.cli.signature import expanded
-from rnntext.cli.values import number_option
+from rnntext.cli.values import choice_option, number_option
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def command(
     prompt: Annotated[
         str | None,
         typer.Argument(
-            metavar="[PROMPT]", help="Beginning of the text (otherwise a piped standard input)."
+            metavar="[PROMPT]",
+            help="Beginning of the text.",
+            show_default="a piped standard input",
         ),
     ] = None,
     model: Model = None,
@@ -109,12 +112,22 @@ def command(
     echo: Annotated[bool, typer.Option("--echo/--no-echo", help="Print the prompt first.")] = True,
     record: Annotated[
         str | None,
-        typer.Option("--record", metavar="line", help="Each line of standard input is a prompt."),
+        choice_option(
+            "--record",
+            metavar="line",
+            help="Each line of standard input is a prompt.",
+            show_default="all of it is one",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
     seed: Annotated[
         int | None,
         number_option(
-            "--seed", metavar="N", within=arguments.SEED, help="Seed of the random numbers."
+            "--seed",
+            metavar="N",
+            within=arguments.SEED,
+            help="Seed of the random numbers.",
+            show_default="another each time",
         ),
     ] = None,
     encoding: Encoding = "utf-8",

@@ -15,11 +15,11 @@ from rnntext.errors import UsageError
 
 # Modules of `cli/inspection/` with a `command`, in the order of the help.
 VIEWS = {
-    "unroll": "The network unrolled over a text, as a diagram with its real values.",
+    "unroll": "The network unrolled over a text, with its real values.",
     "states": "The hidden state, or an LSTM's cell, over the words of a text.",
     "gates": "How far the gates of a GRU or an LSTM open at each word.",
-    "memory": "How long models remember a token, and how the gradient vanishes.",
-    "surprise": "Which words of a text surprise a language model, and what it expected.",
+    "memory": "How long models remember a token; how gradients vanish.",
+    "surprise": "Which words surprise a language model, and what it expected.",
     "neighbours": "The nearest tokens of a word, and the nearest lines of a text.",
     "explain": "Which words decided a label or a tag.",
 }

@@ -7,6 +7,7 @@ only when they run, so that `--help` is quick.
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
@@ -17,28 +18,38 @@ from rnntext import __version__
 from rnntext.cli import output
 from rnntext.cli.commands import LazyGroup, click_command, lazy_group
 from rnntext.errors import RnntextError
-from rnntext.private import click_exception
+from rnntext.private import click_exception, keep_completion_help
 
 INTERRUPTED = 130
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
-# Modules of this package with a `command`, in the order of the help.
-COMMANDS = {
-    "train": "Train a language model, a classifier or a tagger from files.",
-    "generate": "Print the prompt and its continuation, as it is produced.",
-    "predict": "Predict the next word of each record.",
-    "score": "Compute the perplexity of each record.",
-    "classify": "Label each record.",
-    "tag": "Tag the words of each record.",
-    "embed": "Turn each record into a vector, for other programs.",
-    "evaluate": "Measure a model on labelled data or text.",
-    "inspect": "Look inside a model: states, gates, memory, what decided an answer.",
-    "compare": "Train recurrent networks and simpler models side by side.",
-    "info": "Describe a model: task, encoder, size, labels, data, results.",
-    "export": "Write one ONNX file, or run in int8.",
-    "plot": "Draw the training curves of one or several runs.",
-    "demo": "Train one of each on sample text, and use them.",
+# Modules of this package with a `command`, and what each does, by the sections of the help. A
+# newcomer reads from the top: first what makes a model, then what it can do.
+_FIRST = "First steps"
+SECTIONS = {
+    _FIRST: {
+        "demo": "Show three small models at work, in seconds.",
+        "train": "Train a language model, a classifier or a tagger from files.",
+    },
+    "Running a model": {
+        "generate": "Print the prompt and its continuation, as it is produced.",
+        "predict": "Predict the next word of each record.",
+        "score": "Compute the perplexity of each record.",
+        "classify": "Label each record.",
+        "tag": "Tag the words of each record.",
+        "embed": "Turn each record into a vector, for other programs.",
+    },
+    "Measuring, looking inside, exporting": {
+        "evaluate": "Measure a model on labelled data or text.",
+        "info": "Describe a model: task, encoder, size, labels, data, results.",
+        "inspect": "Look inside a model: states, gates, memory, reasons.",
+        "plot": "Draw the training curves of one or several runs.",
+        "compare": "Train recurrent networks and simpler models side by side.",
+        "export": "Write one ONNX file, or run in int8.",
+    },
 }
+COMMANDS = {name: what for section in SECTIONS.values() for name, what in section.items()}
+_HELP = {"help": "Show what a command can do: `rnntext help train lm`."}
 
 
 def _print_version(wanted: bool) -> None:
@@ -59,6 +70,8 @@ def _options(
 
 
 class _Commands(LazyGroup):
+    sections = {**SECTIONS, _FIRST: SECTIONS[_FIRST] | _HELP}  # noqa: RUF012
+
     def build(self, name: str) -> Any:
         return click_command(import_module(f"rnntext.cli.{name}").command, name)
 
@@ -73,10 +86,10 @@ def make_app() -> typer.Typer:
     """The command line."""
     app = lazy_group(
         _Commands,
-        COMMANDS,
+        {**COMMANDS, **_HELP},
         name="rnntext",
         help="Small recurrent language models, text classifiers and taggers from your own files.",
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_options)
     return app
@@ -87,6 +100,8 @@ def main() -> NoReturn:
     # Threads that run a model need the interpreter lock now and then. With Python's interval of
     # 5 ms they wait for it 5 to 10 % of the time that many lines take.
     sys.setswitchinterval(0.001)
+    if "_RNNTEXT_COMPLETE" in os.environ:
+        keep_completion_help(typer)
     try:
         status = make_app()(standalone_mode=False)
         # Flushes text that Click printed, such as help.

@@ -11,14 +11,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rnntext import arguments
-from rnntext.cli import output
+from rnntext.cli import help_page, output
+from rnntext.cli.completion import encodings
 from rnntext.cli.limits import require_threads
-from rnntext.cli.values import model_option, number_option, path_argument
+from rnntext.cli.values import choice_option, model_option, number_option, path_argument
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +35,22 @@ def _prepare_threads(ctx: typer.Context, threads: int | None) -> int | None:
     return threads
 
 
+def _threads(section: str) -> Any:
+    return number_option(
+        "--threads",
+        metavar="N",
+        within=arguments.THREADS,
+        help="Number of threads.",
+        callback=_prepare_threads,
+        show_default="the usable cores",
+        rich_help_panel=section,
+    )
+
+
+# Sections of the help, beside the one of a command's own options.
+MODEL = "Model"
+INPUT = "Input"
+
 Model = Annotated[
     Path | None,
     model_option(
@@ -41,28 +58,28 @@ Model = Annotated[
         "--model",
         envvar="RNNTEXT_MODEL",
         help="Directory of the model, a file that `export -o` wrote, or demo:NAME.",
+        rich_help_panel=MODEL,
     ),
 ]
-Threads = Annotated[
-    int | None,
-    number_option(
-        "--threads",
-        metavar="N",
-        within=arguments.THREADS,
-        help="Number of threads (otherwise the usable cores).",
-        callback=_prepare_threads,
-        rich_help_panel="Training",  # section of the help of `train`; others have no sections
-    ),
-]
+# Of a command that trains: the section is one of `training/options.py`.
+Threads = Annotated[int | None, _threads("Optimization")]
 Encoding = Annotated[
-    str, typer.Option("--encoding", metavar="NAME", help="Character encoding of the text.")
+    str,
+    typer.Option(
+        "--encoding",
+        metavar="NAME",
+        help="Character encoding of the text.",
+        autocompletion=encodings,
+        rich_help_panel=INPUT,
+    ),
 ]
 EncodingErrors = Annotated[
     str,
-    typer.Option(
+    choice_option(
         "--encoding-errors",
         metavar="strict|replace",
         help="Refuse or replace bytes that the encoding does not allow.",
+        rich_help_panel=INPUT,
     ),
 ]
 MaxLine = Annotated[
@@ -72,10 +89,19 @@ MaxLine = Annotated[
         metavar="N",
         within=arguments.LINE,
         help="Characters of the longest record, such as 16M.",
+        show_default=arguments.with_unit(arguments.DEFAULT_LONGEST_RECORD),
+        rich_help_panel=INPUT,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print only errors on stderr.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON Lines.", rich_help_panel=help_page.OUTPUT)
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "-q", "--quiet", help="Print only errors on stderr.", rich_help_panel=help_page.OUTPUT
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +123,7 @@ class OutputOptions:
 class RunOptions(OutputOptions):
     """Output options of a command that runs a model, and the number of its threads."""
 
-    threads: Threads = None
+    threads: Annotated[int | None, _threads(MODEL)] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +140,31 @@ class RecordSource:
     ] = None
     texts: Annotated[
         list[str] | None,
-        typer.Option("--text", metavar="TEXT", help="Text in place of a file; repeatable."),
+        typer.Option(
+            "--text",
+            metavar="TEXT",
+            help="Text in place of a file; repeatable.",
+            rich_help_panel=INPUT,
+        ),
     ] = None
     record: Annotated[
         str | None,
-        typer.Option("--record", metavar="line|file", help="Read each line or file as a record."),
+        choice_option(
+            "--record",
+            metavar="line|file",
+            help="Read each line or file as a record.",
+            show_default="line, of a table like the training data a row",
+            rich_help_panel=INPUT,
+        ),
     ] = None  # by lines, but for tables like those that the model was trained with
     text_column: Annotated[
         str | None,
         typer.Option(
             "--text-column",
             metavar="NAME",
-            help="Column of the texts in .csv, .tsv, .jsonl or .json rows (otherwise that of the "
-            "model's training data).",
+            help="Column of the texts in .csv, .tsv, .jsonl or .json rows.",
+            show_default="that of the training data",
+            rich_help_panel=INPUT,
         ),
     ] = None
     delimiter: Annotated[
@@ -134,23 +172,30 @@ class RecordSource:
         typer.Option(
             "--delimiter",
             metavar="CHAR",
-            help="Character between columns (otherwise a comma, in .tsv a tab).",
+            help="Character between columns.",
+            show_default="a comma, in .tsv a tab",
+            rich_help_panel=INPUT,
         ),
     ] = None
     no_header: Annotated[
         bool,
-        typer.Option("--no-header", help="The table has no header: columns are numbers, from 1."),
+        typer.Option(
+            "--no-header",
+            help="The table has no header: columns are numbers, from 1.",
+            rich_help_panel=INPUT,
+        ),
     ] = False
     encoding: Encoding = "utf-8"
     encoding_errors: EncodingErrors = "strict"
     max_line: MaxLine = arguments.DEFAULT_LONGEST_RECORD
     on_error: Annotated[
         str,
-        typer.Option(
+        choice_option(
             "--on-error",
             metavar="fail|null|skip",
             help="A record that cannot be read: stop, answer it with empty columns, or leave it "
             "out; exit 1 at the end.",
+            rich_help_panel=INPUT,
         ),
     ] = "fail"
 

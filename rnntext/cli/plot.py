@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rnntext.cli import output
+from rnntext.cli.completion import logged_metrics
 from rnntext.cli.options import OutputOptions
 from rnntext.cli.signature import expanded
-from rnntext.cli.values import model_argument, path_option
+from rnntext.cli.values import choice_option, model_argument, path_option
 from rnntext.errors import UsageError
 from rnntext.files import write_file
 from rnntext.plotting.picture_file import picture_format, silence_font_warnings
@@ -31,11 +32,16 @@ def command(
     metric: Annotated[
         str | None,
         typer.Option(
-            "--metric", metavar="NAME", help="The value beside the loss, of those logged."
+            "--metric",
+            metavar="NAME",
+            help="The value beside the loss, of those logged.",
+            show_default="that of the task",
+            autocompletion=logged_metrics,
         ),
     ] = None,
     x: Annotated[
-        str, typer.Option("--x", metavar="steps|seconds", help="What the values are drawn over.")
+        str,
+        choice_option("--x", metavar="steps|seconds", help="What the values are drawn over."),
     ] = "steps",
     printing: OutputOptions,
 ) -> None:

@@ -15,6 +15,7 @@ from rnntext.arguments import BITS, PERCENT
 from rnntext.cli import output
 from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
 from rnntext.cli.signature import expanded
+from rnntext.cli.values import choice_option
 from rnntext.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def command(
     words: Annotated[bool, typer.Option("--words", help="Score each word.")] = False,
     state: Annotated[
         str,
-        typer.Option(
+        choice_option(
             "--state",
             metavar="reset|carry",
             help="Reset the recurrent state before each line, or carry it over.",

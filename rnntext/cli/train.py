@@ -12,7 +12,7 @@ import typer
 
 from rnntext.api import require_training
 from rnntext.cli import output
-from rnntext.cli.commands import LazyGroup, SectionedCommand, click_command, lazy_group
+from rnntext.cli.commands import LazyGroup, click_command, lazy_group
 from rnntext.cli.declared import Declared, Given
 from rnntext.cli.interrupts import DeferredSignals
 from rnntext.cli.options import OutputOptions, Threads, refuse_terminal
@@ -21,7 +21,7 @@ from rnntext.cli.values import path_argument, path_option
 from rnntext.errors import RnntextError, UsageError
 from rnntext.tasks import TASKS
 from rnntext.training.execution_options import ExecutionOptions
-from rnntext.training.options import CHECKPOINTS, TrainingOptions
+from rnntext.training.options import FILES, LENGTH, TrainingOptions
 
 if TYPE_CHECKING:
     from rnntext.training.events import Event, Prepared, Saved, StepTimed
@@ -35,6 +35,14 @@ _BUDGET = (
     "Without --epochs, --steps, --minutes or --tune the run goes on until validation stops "
     "improving."
 )
+_HELP = """Train a language model, a classifier or a tagger from files.
+
+A language model reads running text, and then continues, predicts or scores text. A classifier
+learns from texts with labels, and then labels texts. A tagger learns from sentences whose words
+have tags, and then tags words.
+
+Each task has options of its own: `rnntext train lm --help` shows those of lm, with their defaults.
+"""
 
 
 def _command(
@@ -42,7 +50,9 @@ def _command(
     task: str,
     data: Annotated[
         list[str] | None,
-        path_argument("DATA...", help="Files, directories, - or hf:NAME.", show_default=False),
+        path_argument(
+            "DATA...", help="Files, directories, - (standard input) or hf:NAME.", show_default=False
+        ),
     ] = None,
     given: Annotated[dict[str, Any], Given(TrainingOptions)],
     threads: Threads = None,
@@ -52,18 +62,27 @@ def _command(
             "-o",
             "--output",
             metavar="DIR",
-            help="Directory of the new model.",
-            rich_help_panel=CHECKPOINTS,
+            help="Directory of the new model, which every run but a dry one needs.",
+            rich_help_panel=FILES,
         ),
     ] = None,
     execution: Annotated[ExecutionOptions, Declared(ExecutionOptions)],
     config: Annotated[
         Path | None,
-        path_option("--config", metavar="FILE", help="Repeat the run of this config.json."),
+        path_option(
+            "--config",
+            metavar="FILE",
+            help="Repeat the run of this config.json.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Read the data and time a few steps without training."),
+        typer.Option(
+            "--dry-run",
+            help="Read the data and time a few steps without training.",
+            rich_help_panel=LENGTH,
+        ),
     ] = False,
     printing: OutputOptions,
 ) -> None:
@@ -93,8 +112,8 @@ def _command(
 
 class _Tasks(LazyGroup):
     def build(self, name: str) -> Any:
-        help_text = f"{_SUMMARIES[name]}\n\n{_BUDGET}"
-        return click_command(expanded(_command, name), name, SectionedCommand, help_text)
+        help_text = f"{_SUMMARIES[name]}\n\nDATA: {TASKS[name].reads}. {_BUDGET}"
+        return click_command(expanded(_command, name), name, help_text)
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         return super().parse_args(ctx, self._task_first(ctx, args))
@@ -124,7 +143,7 @@ class _Tasks(LazyGroup):
 command = lazy_group(
     _Tasks,
     _SUMMARIES,
-    help="Train a language model, a classifier or a tagger from files.",
+    help=_HELP,
     subcommand_metavar=f"{'|'.join(TASKS)} [DATA]...",
     add_completion=False,
 )

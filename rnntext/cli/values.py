@@ -1,4 +1,4 @@
-"""Options and arguments whose values are numbers or paths.
+"""Options and arguments whose values are numbers, paths, or of a few words.
 
 Knows: how Typer declares one whose text is checked before anything is done with it. Does not know:
 any option, or the ranges (`rnntext/arguments.py`).
@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from rnntext.arguments import Number, Range, check_path
+from rnntext.cli.completion import of_metavar, packaged_models
 from rnntext.packaged import locate_model
 
 
@@ -55,6 +56,12 @@ def number_option(*flags: str, within: Range, **settings: Any) -> Any:
     return typer.Option(*flags, parser=NumberParser(flags[-1], within), **settings)
 
 
+def choice_option(*flags: str, metavar: str, **settings: Any) -> Any:
+    """A `typer.Option` whose values its metavar lists, as in `reset|carry`: shells complete them.
+    Whoever takes the value refuses another."""
+    return typer.Option(*flags, metavar=metavar, autocompletion=of_metavar(metavar), **settings)
+
+
 def path_option(*flags: str, metavar: str, **settings: Any) -> Any:
     """A `typer.Option` whose value is a path that is not empty."""
     return typer.Option(*flags, metavar=metavar, parser=PathParser(flags[0], metavar), **settings)
@@ -62,13 +69,18 @@ def path_option(*flags: str, metavar: str, **settings: Any) -> Any:
 
 def model_option(*flags: str, **settings: Any) -> Any:
     """A `typer.Option` that names a model."""
-    return typer.Option(*flags, metavar="DIR", parser=ModelParser(flags[0], "DIR"), **settings)
+    parser = ModelParser(flags[0], "DIR")
+    return typer.Option(
+        *flags, metavar="DIR", parser=parser, autocompletion=packaged_models, **settings
+    )
 
 
 def model_argument(metavar: str, **settings: Any) -> Any:
     """A `typer.Argument` that names a model, or each of several."""
     parser = ModelParser(metavar.strip("[]."), metavar)
-    return typer.Argument(metavar=metavar, parser=parser, **settings)
+    return typer.Argument(
+        metavar=metavar, parser=parser, autocompletion=packaged_models, **settings
+    )
 
 
 def path_argument(metavar: str, **settings: Any) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from rnntext import arguments
 from rnntext.errors import UsageError
 from rnntext.training.declaration import check_values, flag_of, option
-from rnntext.training.options import CHECKPOINTS, DATA, TRAINING, TrainingOptions
+from rnntext.training.options import CHOOSING, DATA, FILES, TrainingOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class ExecutionOptions:
         None,
         "Search for better options than the defaults, within so many minutes for everything.",
         metavar="MINUTES",
-        panel=TRAINING,
+        panel=CHOOSING,
         changes_data=False,
         within=arguments.MINUTES,
     )
@@ -35,20 +35,20 @@ class ExecutionOptions:
     force: bool = option(
         False,
         "Replace the model in DIR.",
-        panel=CHECKPOINTS,
+        panel=FILES,
         changes_data=False,
     )
     resume: bool = option(
         False,
         "Resume the run in DIR, if there is one.",
-        panel=CHECKPOINTS,
+        panel=FILES,
         changes_data=False,
     )
     save_every: float | None = option(
         None,
-        "Interval between checkpoints of the training state (otherwise a minute).",
+        "Interval between checkpoints of the training state.",
         metavar="SECONDS",
-        panel=CHECKPOINTS,
+        panel=FILES,
         changes_data=False,
         within=arguments.SECONDS,
     )
@@ -63,7 +63,7 @@ class ExecutionOptions:
         None,
         "Write metrics for TensorBoard into this directory.",
         metavar="DIR",
-        panel=CHECKPOINTS,
+        panel=FILES,
         changes_data=False,
         is_path=True,
     )

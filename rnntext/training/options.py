@@ -29,8 +29,10 @@ FORWARD, BOTH = "forward", "both"  # directions of a language model
 DATA = "Data"
 MODEL = "Model"
 TOKENIZER = "Tokenizer"
-TRAINING = "Training"
-CHECKPOINTS = "Checkpoints and logs"
+LENGTH = "Length of the run"
+OPTIMIZATION = "Optimization"
+CHOOSING = "Choosing the model"
+FILES = "Files and resuming"
 
 
 def has_option(task: str, name: str) -> bool:
@@ -50,7 +52,7 @@ class TrainingOptions:
     data: tuple[str, ...] = field(metadata=no_flag(changes_data=False))
     valid: str | None = option(
         None,
-        "Validation data (otherwise a part of DATA is held out).",
+        "Validation data.",
         metavar="FILE",
         panel=DATA,
         changes_data=False,
@@ -68,8 +70,13 @@ class TrainingOptions:
     )
     format: str | None = option(
         None,
-        "Format of the data (otherwise detected).",
+        "Format of the data.",
         metavar="NAME",
+        metavars={
+            "lm": "text|csv|tsv|jsonl|parquet",
+            "classify": "csv|tsv|jsonl|fasttext|parquet",
+            "tag": "conllu|conll|jsonl|parquet",
+        },
         panel=DATA,
         changes_data=True,
     )
@@ -123,7 +130,7 @@ class TrainingOptions:
     )
     delimiter: str | None = option(
         None,
-        "Character between columns (otherwise a comma, in .tsv a tab).",
+        "Character between columns.",
         metavar="CHAR",
         panel=DATA,
         changes_data=True,
@@ -166,7 +173,7 @@ class TrainingOptions:
     )
     preset: str | None = option(
         None,
-        "Preset of sizes (otherwise chosen by the size of the data).",
+        "Preset of sizes.",
         panel=MODEL,
         changes_data=False,
         choices=PRESETS,
@@ -261,7 +268,7 @@ class TrainingOptions:
         None,
         "Number of passes over the training data.",
         metavar="N",
-        panel=TRAINING,
+        panel=LENGTH,
         changes_data=False,
         within=arguments.EPOCHS,
     )
@@ -269,7 +276,7 @@ class TrainingOptions:
         None,
         "Number of optimizer steps.",
         metavar="N",
-        panel=TRAINING,
+        panel=LENGTH,
         changes_data=False,
         within=arguments.STEPS,
     )
@@ -277,7 +284,7 @@ class TrainingOptions:
         None,
         "Time budget in minutes, from the start to the saved model.",
         metavar="M",
-        panel=TRAINING,
+        panel=LENGTH,
         changes_data=False,
         within=arguments.MINUTES,
     )
@@ -285,7 +292,7 @@ class TrainingOptions:
         None,
         "Number of sequences in a batch.",
         metavar="N",
-        panel=TRAINING,
+        panel=OPTIMIZATION,
         changes_data=False,
         within=arguments.BATCH,
     )
@@ -293,7 +300,7 @@ class TrainingOptions:
         None,
         "Learning rate (peak).",
         metavar="RATE",
-        panel=TRAINING,
+        panel=OPTIMIZATION,
         changes_data=False,
         within=arguments.LEARNING_RATE,
     )
@@ -301,7 +308,7 @@ class TrainingOptions:
         None,
         "Dropout probability.",
         metavar="P",
-        panel=TRAINING,
+        panel=OPTIMIZATION,
         changes_data=False,
         within=arguments.DROPOUT,
     )
@@ -309,7 +316,7 @@ class TrainingOptions:
         None,
         "Tokens of truncated back-propagation through time.",
         metavar="N",
-        panel=TRAINING,
+        panel=OPTIMIZATION,
         changes_data=False,
         tasks=("lm",),
         within=arguments.BPTT,
@@ -319,13 +326,13 @@ class TrainingOptions:
         "Validation metric that chooses the best weights and ends a run on a plateau.",
         metavar="METRIC",
         metavars={name: "|".join(task.selectors) for name, task in TASKS.items()},
-        panel=TRAINING,
+        panel=CHOOSING,
         changes_data=False,
     )
     class_weights: str | None = option(
         None,
         "Weight the loss of each class by its inverse frequency.",
-        panel=TRAINING,
+        panel=OPTIMIZATION,
         changes_data=False,
         tasks=("classify",),
         choices=("balanced",),
@@ -334,7 +341,7 @@ class TrainingOptions:
         None,
         "Learn from the answers of this classifier too, the teacher.",
         metavar="DIR",
-        panel=TRAINING,
+        panel=OPTIMIZATION,
         changes_data=False,
         tasks=("classify",),
         is_path=True,
@@ -357,14 +364,14 @@ class TrainingOptions:
         0,
         "Seed of the random numbers.",
         metavar="N",
-        panel=TRAINING,
+        panel=OPTIMIZATION,
         changes_data=False,
         within=arguments.SEED,
     )
     device: str = option(
         "auto",
         "Device that trains.",
-        panel=TRAINING,
+        panel=OPTIMIZATION,
         changes_data=False,
         choices=DEVICES,
     )

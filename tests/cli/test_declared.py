@@ -75,6 +75,32 @@ def test_an_option_has_what_its_declaration_says() -> None:
     assert hints == [str | None, bool, str, int | None, Path | None]
 
 
+def test_the_help_says_the_default_that_is_declared_or_given() -> None:
+    def texts(group: Declared) -> list[Any]:
+        hints = [p.annotation for p in group.parameters("tag")]
+        return [hint.__metadata__[0].show_default for hint in hints]
+
+    # Not of the field: what is given tells itself from defaults by being None.
+    for group in (Declared(Options), Given(Options)):
+        assert texts(group) == [
+            "none",
+            "cache",
+            "upos, the last column, or tags, by the format",
+            "none",
+            "none",
+        ]
+    assert texts(Given(Options, ("size", "place"), {"size": "as before"})) == ["as before", "none"]
+
+
+def test_completion_offers_the_values_of_a_metavar() -> None:
+    found = [
+        p.annotation.__metadata__[0].autocompletion for p in Declared(Options).parameters("tag")
+    ]
+    assert [None if complete is None else complete("") for complete in found] == [
+        ["gru", "lstm"], None, ["upos", "xpos"], None, None,
+    ]  # fmt: skip
+
+
 def test_options_of_other_tasks_are_hidden() -> None:
     def flags(task: str | None) -> list[str]:
         return [option[0] for option in shown(Declared(Options), task)]

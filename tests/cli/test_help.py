@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rnntext.cli.main import COMMANDS
+from rnntext.cli.commands import LazyGroup, click_command
+from rnntext.cli.examples import EXAMPLES, OWN_SECTIONS
+from rnntext.cli.main import COMMANDS, make_app
 from rnntext.training.declaration import declarations, flag_of
 from rnntext.training.options import TrainingOptions
 from tests.conftest import CORPORA, TINY, Outcome, Shell
@@ -33,6 +38,8 @@ def sections(found: Outcome) -> dict[str, set[str]]:
     for line in found.done().lines:
         if heading := re.fullmatch(r"([A-Z][A-Za-z ]+):", line):
             title = heading[1]
+        elif title in ("", "Examples"):
+            continue
         elif entry := re.match(r"  (-.*?)(  |$)", line):
             flags.setdefault(title, set()).update(re.findall(r"--[a-z][a-z0-9-]*", entry[1]))
     return flags
@@ -41,15 +48,18 @@ def sections(found: Outcome) -> dict[str, set[str]]:
 @pytest.mark.parametrize("task", OWN)
 def test_train_shows_the_options_of_the_task(task: str, run: Shell) -> None:
     found = sections(run("train", task, "--help"))
-    assert set(found) == {
-        "Data", "Model", "Tokenizer", "Training", "Checkpoints and logs", "Other options",
-    }  # fmt: skip
+    assert list(found) == [
+        "Data", "Model", "Tokenizer", "Length of the run", "Optimization", "Choosing the model",
+        "Files and resuming", "Output and help",
+    ]  # fmt: skip
     assert {"--valid", "--text-column", "--encoding", "--no-cache"} < found["Data"]
     assert {"--preset", "--cell", "--init"} < found["Model"]
     assert {"--vocab-size", "--no-lowercase"} < found["Tokenizer"]
-    assert {"--epochs", "--lr", "--seed", "--device", "--threads"} < found["Training"]
-    assert {"--output", "--resume", "--save-every"} < found["Checkpoints and logs"]
-    assert {"--config", "--dry-run", "--json", "--quiet", "--help"} == found["Other options"]
+    assert found["Length of the run"] == {"--epochs", "--steps", "--minutes", "--dry-run"}
+    assert {"--lr", "--seed", "--device", "--threads"} < found["Optimization"]
+    assert found["Choosing the model"] == {"--select", "--tune"}
+    assert {"--output", "--resume", "--save-every", "--config"} < found["Files and resuming"]
+    assert found["Output and help"] == {"--json", "--quiet", "--help"}
     shown = set().union(*found.values())
     assert shown & set().union(*OWN.values()) == OWN[task]
     everything = declarations(TrainingOptions).items()
@@ -67,10 +77,12 @@ def test_select_shows_the_metrics_of_the_task(run: Shell) -> None:
 
 
 def test_train_names_the_tasks(run: Shell) -> None:
-    found = run("train", "--help").done()
-    assert [line.split()[0] for line in found.text.partition("Commands:\n")[2].splitlines()] == [
-        "lm", "classify", "tag",
-    ]  # fmt: skip
+    found = run("train", "--help").done().text
+    listed = found.partition("Commands:\n")[2].partition("\n\n")[0]
+    assert [line.split()[0] for line in listed.splitlines()] == ["lm", "classify", "tag"]
+    words = " ".join(found.split())
+    assert "A tagger learns from sentences whose words have tags" in words
+    assert "`rnntext train lm --help` shows those of lm" in words
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -106,3 +118,162 @@ def test_options_of_train_may_precede_the_task(run: Shell, tmp_path: Path) -> No
     data = CORPORA / "reviews.csv"
     run("train", "-q", "--seed", 3, "-o", out, *TINY, 2, "classify", data).done()
     assert run("info", out).done().pairs["task"] == "classify"
+
+
+# Every command and group in this process.
+
+Words = tuple[str, ...]
+Help = Callable[..., str]
+
+
+def paths(group: Any, words: Words = ()) -> Iterator[tuple[Words, Any]]:
+    """Each command and group with the words that name it."""
+    yield words, group
+    for name in group.commands if isinstance(group, LazyGroup) else ():
+        yield from paths(group.build(name), (*words, name))
+
+
+PATHS = dict(paths(click_command(make_app(), "rnntext")))
+NAMES = [" ".join(words) for words in PATHS]
+GROUP_PATHS = [words for words, command in PATHS.items() if isinstance(command, LazyGroup)]
+each = pytest.mark.parametrize("words", PATHS, ids=NAMES)
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Help:
+    """What words print on a terminal of so many columns."""
+
+    def shown(*words: str, columns: int = 80) -> str:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        make_app()(list(words), prog_name="rnntext", standalone_mode=False)
+        return capsys.readouterr().out
+
+    return shown
+
+
+def test_the_paths_are_those_of_all_commands() -> None:
+    assert {(), ("train",), ("train", "tag"), ("inspect", "gates"), ("help",)} < {*PATHS}
+    assert GROUP_PATHS == [(), ("train",), ("inspect",), ("compare",)]
+
+
+@each
+@pytest.mark.parametrize("columns", [80, 120])
+def test_no_line_of_help_is_wider_than_the_terminal(
+    words: Words, columns: int, shown: Help
+) -> None:
+    lines = shown(*words, "--help", columns=columns).splitlines()
+    assert max(map(len, lines)) <= min(columns, 100)
+    assert lines[0].startswith(" ".join(("Usage: rnntext", *words)))
+    assert not any(line.endswith("-") for line in lines)
+    assert not {"\u2011", "\u00a0"} & set("".join(lines))
+
+
+@pytest.mark.parametrize("words", GROUP_PATHS, ids=[" ".join(words) for words in GROUP_PATHS])
+def test_a_command_has_one_line_in_the_help_of_its_group(words: Words, shown: Help) -> None:
+    lines = shown(*words, "--help").splitlines()
+    for name, command in PATHS[words].commands.items():
+        assert any(re.fullmatch(f"  {name} +{re.escape(command.help)}", line) for line in lines)
+
+
+def entries(page: str) -> dict[str, str]:
+    """The second column of each option, by the first."""
+    found: dict[str, str] = {}
+    first = ""
+    options = re.split(r"\n(?=[A-Z][a-z ]+:\n)", page)[1:-1]  # without what is above and below
+    for line in "\n".join(options).splitlines():
+        if entry := re.fullmatch(r"  (-.*?)(?:  +(.*))?", line):
+            first = entry[1]
+            found[first] = entry[2] or ""
+        elif first and line.startswith("    "):
+            found[first] = f"{found[first]} {line.strip()}".strip()
+    return found
+
+
+@each
+def test_every_option_with_a_value_has_a_default(words: Words, shown: Help) -> None:
+    found = entries(shown(*words, "--help"))
+    texts = {flag: text for first, text in found.items() for flag in re.split("[ ,/]+", first)}
+    if isinstance(PATHS[words], LazyGroup):
+        return
+    for param in PATHS[words].params:
+        if param.param_type_name == "option" and not param.hidden:
+            has_default = re.search(r"default: [^];]+[];]", texts[param.opts[-1]]) is not None
+            assert has_default == (not param.is_flag or bool(param.secondary_opts)), param.opts
+
+
+def test_some_defaults(shown: Help) -> None:
+    """Of each kind: of the dataclass, by the task, of a flag, of the environment, of a size."""
+    lm, tag = (entries(shown("train", task, "--help")) for task in ("lm", "tag"))
+    assert lm["--seed N"].endswith("9,223,372,036,854,775,807; default: 0]")
+    assert lm["--header / --no-header"].endswith("from 1. [default: header]")
+    assert lm["--cache / --no-cache"].endswith("[default: cache]")
+    assert lm["--lowercase / --no-lowercase"].endswith("[default: no-lowercase]")
+    assert lm["--max-line N"].endswith("default: 64M]")
+    assert lm["--bptt N"].endswith("[1 to 1,000,000; default: 35]")
+    assert lm["--lr RATE"].endswith("default: 0.002]")
+    assert tag["--lr RATE"].endswith("default: 0.003]")
+    assert tag["--init DIR"].endswith("this model. [default: none]")
+    assert lm["--threads N"].endswith("[1 to 1,024; default: the usable cores]")
+    assert lm["--force"] == "Replace the model in DIR."
+    evaluate = entries(shown("evaluate", "--help"))
+    assert evaluate["-m, --model DIR"].endswith("[default: $RNNTEXT_MODEL]")
+    assert evaluate["--encoding NAME"].endswith("[default: as in training]")
+    assert evaluate["--split NAME"].endswith("[default: test]")
+    assert entries(shown("predict", "--help"))["--max-line N"].endswith("default: 8M]")
+    assert "  DIR          Directory of the model. [required]\n" in shown("info", "--help")
+
+
+def test_a_command_with_many_options_shows_them_in_panels() -> None:
+    for words, command in PATHS.items():
+        if not isinstance(command, LazyGroup):
+            options = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
+            page = command.get_help(command.make_context("x", [], resilient_parsing=True))
+            assert ("\nOutput and help:\n" in page) == (len(options) >= 8), words
+
+
+def commands_of(line: str) -> Iterator[list[str]]:
+    """The words after `rnntext` of each command in a shell's line."""
+    for part in re.split(r"\n(?! )|\|", line.replace("\\\n", "")):
+        words = shlex.split(part)
+        if words[0] == "rnntext":
+            yield words[1 : words.index(">") if ">" in words else None]
+
+
+@each
+def test_the_examples_can_be_typed(words: Words, shown: Help) -> None:
+    """They are at the end, none is wider than 80 columns, and each is a line that the commands
+    accept, one at least of this command."""
+    key = " ".join(words) or "rnntext"
+    _, heading, page = shown(*words, "--help").partition("\nExamples:\n")
+    assert heading
+    found = [line for _, example in EXAMPLES[key] for line in commands_of(example)]
+    least = 2 if words[:1] == ("train",) else 1
+    assert len([line for line in found if tuple(line[: len(words)]) == words]) >= least
+    for remark, example in EXAMPLES[key]:
+        assert f"  # {remark}\n" in page
+        assert all(f"  {line}\n" in page for line in example.splitlines())
+    for line in found:
+        path = next(line[:n] for n in range(len(line), -1, -1) if tuple(line[:n]) in PATHS)
+        command = PATHS[tuple(path)]
+        rest = line[len(path) :]
+        if rest != ["--help"]:
+            command.make_context("example", [word for word in rest if word != "<"])
+
+
+def test_every_text_is_of_a_command() -> None:
+    assert {*EXAMPLES} == {" ".join(words) or "rnntext" for words in PATHS}
+    assert {*OWN_SECTIONS} < {*EXAMPLES}
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("train",), ("train", "lm"), ("inspect", "states"), ("info",)]
+)
+def test_help_shows_what_the_option_shows(words: Words, shown: Help) -> None:
+    for columns in (80, 120):
+        assert shown("help", *words, columns=columns) == shown(*words, "--help", columns=columns)
+
+
+@pytest.mark.parametrize("words", [("nonsense",), ("train", "nonsense"), ("info", "x")])
+def test_help_with_what_there_is_not(words: Words, run: Shell) -> None:
+    found = run("help", *words).failed(2, f"no command {' '.join(words)!r}", "`rnntext help`")
+    assert found.out == b""

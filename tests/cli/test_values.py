@@ -68,7 +68,7 @@ def test_what_is_refused(words: tuple[str, ...], message: str) -> None:
 def test_the_help_states_the_range(capsys: pytest.CaptureFixture[str]) -> None:
     click_command(_command, "command")(["--help"], standalone_mode=False)
     out = capsys.readouterr().out
-    assert "Size. [1 to 9]" in out
-    assert "Rate. [0 to 1]" in out
+    assert "Size. [1 to 9; default: none]" in out
+    assert "Rate. [0 to 1; default: 2.5]" in out
     assert "[PLACE]..." in out
     assert "-o, --output FILE" in out

@@ -18,7 +18,7 @@ from rnntext.cli.commands import click_command
 from rnntext.cli.inspection.common import Picture, show
 from rnntext.cli.options import OutputOptions
 from rnntext.cli.signature import expanded
-from rnntext.cli.values import number_option
+from rnntext.cli.values import choice_option, number_option
 from rnntext.config import one_of
 from rnntext.long_memory import TASKS, Measured, MemoryOptions
 
@@ -41,7 +41,9 @@ def _command(
     *,
     task: Annotated[
         str | None,
-        typer.Option("--task", metavar="|".join(TASKS), help="Only this task (both)."),
+        choice_option(
+            "--task", metavar="|".join(TASKS), help="Only this task.", show_default="both"
+        ),
     ] = None,
     distances: Annotated[
         str,
@@ -86,7 +88,7 @@ def _command(
 
 def build(name: str, summary: str) -> Any:
     """Return the Click command."""
-    return click_command(expanded(_command), name, help_text=summary + _HELP)
+    return click_command(expanded(_command), name, summary + _HELP)
 
 
 def _parsed(distances: str) -> list[int]:

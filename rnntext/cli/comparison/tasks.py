@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rnntext.api import require_training
 from rnntext.arguments import SEEDS
 from rnntext.cli import output
-from rnntext.cli.commands import SectionedCommand, click_command
+from rnntext.cli.commands import click_command
 from rnntext.cli.declared import Declared, Given
 from rnntext.cli.inspection.common import Picture, show
 from rnntext.cli.options import OutputOptions, Threads, refuse_terminal
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import number_option, path_argument
 from rnntext.training.execution_options import ExecutionOptions
-from rnntext.training.options import TRAINING, TrainingOptions
+from rnntext.training.options import LENGTH, TrainingOptions
 
 if TYPE_CHECKING:
     from rnntext.comparison import Comparison, Run
@@ -60,7 +60,7 @@ def _command(
             metavar="N",
             within=SEEDS,
             help="Train each model with N seeds, from --seed on.",
-            rich_help_panel=TRAINING,
+            rich_help_panel=LENGTH,
         ),
     ] = 3,
     threads: Threads = None,
@@ -81,7 +81,7 @@ def _command(
 
 def build(name: str, summary: str) -> Any:
     """Return the Click command that compares the models of a task."""
-    return click_command(expanded(_command, name), name, SectionedCommand, summary + _HELP)
+    return click_command(expanded(_command, name), name, summary + _HELP)
 
 
 class _Comparing:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnntext.cli import output
-from rnntext.cli.options import Encoding, RecordSource
+from rnntext.cli.help_page import OUTPUT
+from rnntext.cli.options import INPUT, Encoding, RecordSource
 from rnntext.cli.values import path_argument, path_option
 from rnntext.errors import DataError, UsageError
 from rnntext.files import check_file, write_file
@@ -31,6 +32,7 @@ Picture = Annotated[
         "--output",
         metavar="FILE.png|.svg|.html",
         help="Write a picture, or a page for a browser.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 _MOST_TEXTS = 16
@@ -50,7 +52,12 @@ class ViewedTexts:
     ] = None
     texts: Annotated[
         list[str] | None,
-        typer.Option("--text", metavar="TEXT", help="Text in place of a file; repeatable."),
+        typer.Option(
+            "--text",
+            metavar="TEXT",
+            help="Text in place of a file; repeatable.",
+            rich_help_panel=INPUT,
+        ),
     ] = None
     encoding: Encoding = "utf-8"
 

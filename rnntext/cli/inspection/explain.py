@@ -23,7 +23,10 @@ def command(
     label: Annotated[
         str | None,
         typer.Option(
-            "--label", metavar="LABEL", help="Explain this label or tag (the model's answer)."
+            "--label",
+            metavar="LABEL",
+            help="Explain this label or tag.",
+            show_default="the model's answer",
         ),
     ] = None,
     word: Annotated[
@@ -31,7 +34,8 @@ def command(
         typer.Option(
             "--word",
             metavar="N|WORD",
-            help="Of a tagger: explain the tag of the N-th word, or of WORD (all words).",
+            help="Of a tagger: explain the tag of the N-th word, or of WORD.",
+            show_default="all words",
         ),
     ] = None,
     out: Picture = None,

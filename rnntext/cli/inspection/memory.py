@@ -13,7 +13,7 @@ import typer
 
 from rnntext.arguments import DISTANCE, SEED
 from rnntext.cli.inspection.common import Picture, show
-from rnntext.cli.options import Encoding, OutputOptions, RecordSource, model_directory
+from rnntext.cli.options import MODEL, Encoding, OutputOptions, RecordSource, model_directory
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import model_option, number_option, path_argument
 from rnntext.packaged import locate_model
@@ -30,6 +30,8 @@ def command(
             "-m",
             "--model",
             help="Directory or file of a model; repeatable, for several in one picture.",
+            show_default="$RNNTEXT_MODEL",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     inputs: Annotated[
@@ -47,7 +49,8 @@ def command(
             "--distance",
             metavar="N",
             within=DISTANCE,
-            help="Look so many tokens back (64, or less where the texts are short).",
+            help="Look so many tokens back.",
+            show_default="64, or less where the texts are short",
         ),
     ] = None,
     gradient: Annotated[

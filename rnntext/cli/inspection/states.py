@@ -11,7 +11,7 @@ from rnntext.arguments import LAYERS, WIDTH
 from rnntext.cli.inspection.common import Picture, ViewedTexts, show
 from rnntext.cli.options import Model, OutputOptions, model_directory
 from rnntext.cli.signature import expanded
-from rnntext.cli.values import number_option, path_option
+from rnntext.cli.values import choice_option, number_option, path_option
 from rnntext.errors import UsageError
 
 _CORPUS_LINES = 2000  # of which a correlation is made
@@ -24,13 +24,17 @@ def command(
     source: ViewedTexts,
     layer: Annotated[
         int | None,
-        number_option("--layer", metavar="N", within=LAYERS, help="Layer, from 1 (the last)."),
+        number_option(
+            "--layer", metavar="N", within=LAYERS, help="Layer, from 1.", show_default="the last"
+        ),
     ] = None,
     direction: Annotated[
-        str, typer.Option("--direction", metavar="forward|backward", help="Direction of reading.")
+        str,
+        choice_option("--direction", metavar="forward|backward", help="Direction of reading."),
     ] = "forward",
     part: Annotated[
-        str, typer.Option("--part", metavar="hidden|cell", help="Hidden state, or an LSTM's cell.")
+        str,
+        choice_option("--part", metavar="hidden|cell", help="Hidden state, or an LSTM's cell."),
     ] = "hidden",
     units: Annotated[
         int, number_option("--units", metavar="N", within=WIDTH, help="Show at most N units.")
@@ -41,7 +45,7 @@ def command(
     ] = None,
     track: Annotated[
         str | None,
-        typer.Option(
+        choice_option(
             "--track",
             metavar="quotes|length|position",
             help="Show the units that follow whether a quotation is open, the length of the line, "
