@@ -44,8 +44,9 @@ def packaged_models(incomplete: str) -> list[str]:
 
     from rnntext.packaged import PACKAGED, PREFIX
 
-    begun = incomplete.startswith(PREFIX.rstrip(":"))
-    names = [f"{PREFIX}{name}" for name in PACKAGED] if begun and not glob(f"{escape(incomplete)}*") else []
+    if not incomplete.startswith(PREFIX.rstrip(":")) or glob(f"{escape(incomplete)}*"):
+        return []
+    names = (f"{PREFIX}{name}" for name in PACKAGED)
     return [name for name in names if name.startswith(incomplete)]
 
 

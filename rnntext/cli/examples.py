@@ -94,59 +94,72 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ),
     ),
     "generate": (
-        ("Go on from a prompt", "rnntext generate -m prose 'The old lamp'"),
+        ("Go on from a prompt", "rnntext generate -m demo:stories 'The old lamp'"),
         (
             "Three calmer samples of at most 50 tokens",
-            "rnntext generate -m prose 'The lamp' -n 50 --temperature 0.5 --num-samples 3",
+            "rnntext generate -m demo:stories 'The lamp' -n 50 --temperature 0.5 \\\n"
+            "    --num-samples 3",
         ),
         (
             "A continuation of each line, the same each time",
-            "rnntext generate -m prose --record line --seed 1 < prompts.txt",
+            "rnntext generate -m demo:stories --record line --seed 1 < prompts.txt",
         ),
     ),
     "predict": (
-        ("The five likeliest words after a text", "rnntext predict -m prose --text 'The old'"),
+        (
+            "The five likeliest words after a text",
+            "rnntext predict -m demo:stories --text 'The old'",
+        ),
         (
             "Ways to end the word that each line stops in",
-            "rnntext predict -m prose --complete -k 3 < lines.txt",
+            "rnntext predict -m demo:stories --complete -k 3 < lines.txt",
         ),
-        ("Words under the text as you type", "rnntext predict -m prose"),
+        ("Words under the text as you type", "rnntext predict -m demo:stories"),
     ),
     "score": (
-        ("The perplexity of each line", "rnntext score -m prose draft.txt"),
+        ("The perplexity of each line", "rnntext score -m demo:stories draft.txt"),
         (
             "The odd lines of a log, as they arrive",
             "tail -f app.log | rnntext score -m logs --with-text --above 8",
         ),
-        ("How unexpected each word is", "rnntext score -m prose --words --text 'The old lamp'"),
+        (
+            "How unexpected each word is",
+            "rnntext score -m demo:stories --words --text 'The old lamp'",
+        ),
     ),
     "classify": (
-        ("The label of a text", "rnntext classify -m sentiment --text 'A warm and funny book.'"),
+        ("The label of a text", "rnntext classify -m demo:reviews --text 'A warm and funny book.'"),
         (
             "The two likeliest labels of each row, as JSON Lines",
-            "rnntext classify -m sentiment -k 2 --json reviews.csv",
+            "rnntext classify -m demo:reviews -k 2 --json reviews.csv",
         ),
         (
             "Only labels that are rather certain, beside their texts",
-            "rnntext classify -m sentiment --threshold 0.9 --with-text < lines.txt",
+            "rnntext classify -m demo:reviews --threshold 0.9 --with-text < lines.txt",
         ),
     ),
     "tag": (
-        ("The tags of a sentence", "rnntext tag -m pos --text 'Mara rows home.'"),
+        ("The tags of a sentence", "rnntext tag -m demo:tags --text 'Mara rows home.'"),
         (
             "Sentences whose words are parted by spaces already",
-            "rnntext tag -m pos --pretokenized sentences.txt > tagged.tsv",
+            "rnntext tag -m demo:tags --pretokenized sentences.txt > tagged.tsv",
         ),
     ),
     "embed": (
-        ("A line of numbers for each text", "rnntext embed -m sentiment lines.txt > vectors.tsv"),
+        (
+            "A line of numbers for each text",
+            "rnntext embed -m sentiment lines.txt > vectors.tsv",
+        ),
         (
             "The texts as a cloud, in TensorBoard's projector",
             "rnntext embed -m sentiment lines.txt --tensorboard cloud",
         ),
     ),
     "evaluate": (
-        ("How good a model is on data that it has not seen", "rnntext evaluate -m pos test.conllu"),
+        (
+            "How good a model is on data that it has not seen",
+            "rnntext evaluate -m demo:tags test.conllu",
+        ),
         (
             "Fail, with status 3, where it is not good enough",
             "rnntext evaluate -m sentiment test.csv --min accuracy=0.9 --min f1.good=0.8",
@@ -157,8 +170,8 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ),
     ),
     "info": (
-        ("What a model is and how good it was", "rnntext info sentiment"),
-        ("One figure, for a script", "rnntext info sentiment --json | jq .accuracy"),
+        ("What a model is and how good it was", "rnntext info demo:reviews"),
+        ("One figure, for a script", "rnntext info demo:reviews --json | jq .accuracy"),
     ),
     "export": (
         ("One file for another runtime", "rnntext export sentiment -o sentiment.onnx"),
@@ -186,7 +199,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "inspect": (
         (
             "The words that surprise a language model",
-            "rnntext inspect surprise -m prose --text 'The old lamp sang.'",
+            "rnntext inspect surprise -m demo:stories --text 'The old lamp sang.'",
         ),
         (
             "The words that decided a label, as a page for a browser",
@@ -233,11 +246,11 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "inspect surprise": (
         (
             "The words of a text by their surprisal",
-            "rnntext inspect surprise -m prose --text 'The old lamp sang.'",
+            "rnntext inspect surprise -m demo:stories --text 'The old lamp sang.'",
         ),
         (
             "With the five words expected most, as JSON Lines",
-            "rnntext inspect surprise -m prose -k 5 --json lines.txt",
+            "rnntext inspect surprise -m demo:stories -k 5 --json lines.txt",
         ),
     ),
     "inspect neighbours": (

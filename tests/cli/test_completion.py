@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,6 +105,17 @@ def test_values(line: str, values: tuple[str, ...], offered: Any) -> None:
 def test_what_has_no_list_is_left_to_the_shell(line: str, offered: Any) -> None:
     """Shells complete files and directories where nothing is offered."""
     assert [offered(line, shell) for shell in SHELLS] == ["\n", "_files\n", "\n"]
+
+
+def test_packaged_models(offered: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where their prefix is typed, unless a file has such a name: it is completed instead."""
+    monkeypatch.chdir(tmp_path)
+    line = "rnntext classify -m demo"
+    assert offered(line).split() == ["demo:stories", "demo:reviews", "demo:tags"]
+    assert offered("rnntext info demo:r", "fish").split() == ["demo:reviews"]
+    assert offered("rnntext classify -m de").split() == []
+    (tmp_path / "demonstration").mkdir()
+    assert offered(line).split() == []
 
 
 def test_each_shell_has_its_form(offered: Any) -> None:

@@ -277,3 +277,23 @@ def test_help_shows_what_the_option_shows(words: Words, shown: Help) -> None:
 def test_help_with_what_there_is_not(words: Words, run: Shell) -> None:
     found = run("help", *words).failed(2, f"no command {' '.join(words)!r}", "`rnntext help`")
     assert found.out == b""
+
+
+WITH_PACKAGED_MODELS = [
+    line
+    for examples in EXAMPLES.values()
+    for _, example in examples
+    for line in commands_of(example)
+    if "demo:" in " ".join(line) and "--text" in line
+]
+
+
+@pytest.mark.parametrize("line", WITH_PACKAGED_MODELS, ids=" ".join)
+def test_examples_with_a_packaged_model_run(line: list[str], run: Shell) -> None:
+    assert run(*line).done().text
+
+
+def test_every_command_that_runs_a_packaged_model_has_such_an_example() -> None:
+    assert {line[0] for line in WITH_PACKAGED_MODELS} == {
+        "predict", "score", "classify", "tag", "inspect",
+    }  # fmt: skip

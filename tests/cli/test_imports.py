@@ -77,19 +77,24 @@ try:
     main()
 finally:
     print(*(name for name in sys.modules if name.startswith("rnntext.cli.")), file=sys.stderr)
+    heavy = {"rich", "numpy", "onnxruntime", "tokenizers", "torch", "datasets"} & {*sys.modules}
+    assert not heavy, heavy
 """
 
 
 def test_completion_knows_the_commands_and_their_options() -> None:
     """It imports a command only to complete its options."""
     for words, completed, imported in (
-        ("rnntext ", [*COMMANDS], set()),
+        ("rnntext ", [*COMMANDS, "help"], set()),
         ("rnntext cl", ["classify"], set()),
         ("rnntext classify --thre", ["--threshold", "--threads"], {"classify"}),
         ("rnntext train ", ["lm", "classify", "tag"], {"train"}),
         ("rnntext train tag --ta", ["--tag-column"], {"train"}),
         ("rnntext train lm --ta", [], {"train"}),
         ("rnntext train nonsense --epo", [], {"train"}),
+        ("rnntext train tag --tag-column u", ["upos"], {"train"}),
+        ("rnntext evaluate --format f", ["fasttext"], {"evaluate"}),
+        ("rnntext info demo:t", ["demo:tags"], {"info"}),
     ):
         count = str(len(words.split(" ")) - 1)
         request = {"_RNNTEXT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": count}
@@ -101,9 +106,24 @@ def test_completion_knows_the_commands_and_their_options() -> None:
             timeout=60,
             check=False,
         )
+        assert found.returncode == 0, found.stderr
         assert found.stdout.split() == completed, found.stderr
         modules = {name.rpartition(".")[2] for name in found.stderr.split()}
         assert modules & set(COMMANDS) == imported
+
+
+def test_completion_with_help_does_not_import_rich() -> None:
+    request = {"_RNNTEXT_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "rnntext train lm --"}
+    found = subprocess.run(
+        [sys.executable, "-c", COMPLETION],
+        capture_output=True,
+        text=True,
+        env={**environment(), **request},
+        timeout=60,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert '"--lr":"Learning rate (peak). [1e-12 to 10]"' in found.stdout
 
 
 def test_running_a_model_writes_nothing_into_the_home_directory(
