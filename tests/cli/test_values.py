@@ -9,7 +9,7 @@ import pytest
 
 from rnntext.arguments import Range
 from rnntext.cli.commands import click_command
-from rnntext.cli.values import number_option, path_argument, path_option
+from rnntext.cli.values import choice_option, number_option, path_argument, path_option
 from rnntext.errors import UsageError
 
 FOUND: list[Any] = []
@@ -72,3 +72,8 @@ def test_the_help_states_the_range(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Rate. [0 to 1; default: 2.5]" in out
     assert "[PLACE]..." in out
     assert "-o, --output FILE" in out
+
+
+def test_shells_complete_the_values_of_a_choice() -> None:
+    found = choice_option("--cell", metavar="gru|lstm", help="A cell.")
+    assert (found.metavar, found.autocompletion("l")) == ("gru|lstm", ["lstm"])

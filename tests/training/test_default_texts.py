@@ -159,3 +159,16 @@ def test_plain_defaults_are_those_of_the_fields() -> None:
     assert (
         text("init", "lm") == text("distil", "classify") == text("unlabelled", "classify") == "none"
     )
+
+
+def test_only_what_a_run_can_do_without_has_no_default() -> None:
+    """A new option that is left to the run needs words of its own."""
+    none = {
+        name
+        for cls in (TrainingOptions, ExecutionOptions)
+        for name, declaration in declarations(cls).items()
+        if declaration.help_text and {text(name, task) for task in declaration.tasks} == {"none"}
+    }
+    assert none == {
+        "init", "unlabelled", "group_column", "class_weights", "distil", "tensorboard",
+    }  # fmt: skip
