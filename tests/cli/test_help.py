@@ -220,7 +220,7 @@ def test_some_defaults(shown: Help) -> None:
     assert evaluate["--encoding NAME"].endswith("[default: as in training]")
     assert evaluate["--split NAME"].endswith("[default: test]")
     assert entries(shown("predict", "--help"))["--max-line N"].endswith("default: 8M]")
-    assert "  DIR          Directory of the model. [required]\n" in shown("info", "--help")
+    assert "wrote.\n               [required]\n" in shown("info", "--help")
 
 
 def test_a_command_with_many_options_shows_them_in_panels() -> None:
