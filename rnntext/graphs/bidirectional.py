@@ -21,8 +21,7 @@ that all of them end at its last step.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,8 +34,7 @@ from rnntext.graphs.graph_builder import Array, ElementType, GraphBuilder, Tenso
 _DIRECTIONS = ("forward", "backward")
 
 
-@dataclass(frozen=True, slots=True)
-class PooledStates:
+class PooledStates(NamedTuple):
     """Names of the pooled hidden states of one direction, (B, H) each."""
 
     last: str
@@ -44,11 +42,10 @@ class PooledStates:
     total: str
 
 
-@dataclass(frozen=True, slots=True)
-class _PaddedBatch:
+class _PaddedBatch(NamedTuple):
     """Names of two arrays that arrange rows of input in T steps of B texts."""
 
-    index: str  # (T, B) int64: the row of the layer's input that each step reads
+    rows: str  # (T, B) int64: the row of the layer's input that each step reads
     mask: str  # (T, B, 1): 1 at tokens, 0 at padding
 
 
@@ -85,7 +82,7 @@ def _lower_layers(
         x = graph.add("Concat", states, axis=2)  # (T, B, 2H)
         x = graph.add("Reshape", [x, graph.int_vector(-1, config.output_size)])  # (T * B, 2H)
         if number == 0:
-            batch = _PaddedBatch(_flat_index(graph, batch.index), batch.mask)
+            batch = _PaddedBatch(_flat_index(graph, batch.rows), batch.mask)
     return x, batch
 
 
@@ -157,12 +154,12 @@ def _flat_index(graph: GraphBuilder, index: str) -> str:
 
 def _right_align(graph: GraphBuilder, batch: _PaddedBatch) -> _PaddedBatch:
     """The same batch with each row's padding before its tokens."""
-    steps = graph.add("Shape", [batch.index], start=0, end=1)
+    steps = graph.add("Shape", [batch.rows], start=0, end=1)
     padding = graph.add("Sub", [steps, graph.add("Cast", ["lengths"], to=ElementType.INT64)])
-    source = graph.add("Sub", [graph.step_numbers(batch.index), padding])  # (T, B)
+    source = graph.add("Sub", [graph.step_numbers(batch.rows), padding])  # (T, B)
     valid = graph.add("GreaterOrEqual", [source, graph.int_scalar(0)])
     source = graph.add("Max", [source, graph.int_scalar(0)])
-    index = graph.add("GatherElements", [batch.index, source], axis=0)
+    index = graph.add("GatherElements", [batch.rows, source], axis=0)
     return _PaddedBatch(index, _float_mask(graph, valid))
 
 
@@ -230,7 +227,7 @@ class _Direction:
         reverse = int(self._backward)
         for name in next_state:
             loop.output(name, ElementType.FLOAT, shape)
-        scanned = [batch.index, batch.mask, *([shift] if shift else [])]
+        scanned = [batch.rows, batch.mask, *([shift] if shift else [])]
         directions: dict[str, Any] = {} if shift else {"scan_output_directions": [reverse]}
         return graph.add_with_outputs(
             "Scan",

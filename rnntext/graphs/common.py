@@ -6,8 +6,7 @@ Knows: a linear layer, and the flat order of a batch's states. Does not know: an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.graphs.graph_builder import Array, GraphBuilder
@@ -45,8 +44,7 @@ def _same_weights(weights: Weights, temperature: float) -> Weights:
     return weights
 
 
-@dataclass(frozen=True, slots=True)
-class TaskGraph:
+class TaskGraph(NamedTuple):
     """The interface of a task's module in this package: its object `GRAPH`."""
 
     add_nodes: AddNodes

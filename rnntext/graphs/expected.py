@@ -141,7 +141,7 @@ def _is_same(found: Any, expected: Any) -> bool:
     if isinstance(expected, list):
         expected = tuple(expected)
     if not isinstance(expected, Tensor) or not isinstance(found, Tensor):
-        return type(found) is not Graph and bool(found == expected)
+        return not isinstance(found, Graph | Tensor) and bool(found == expected)
     about = ("name", "element_type", "shape", "external")
     if any(getattr(found, name) != getattr(expected, name) for name in about):
         return False

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from rnntext import checkpoint
 from rnntext.checkpoint import Checkpoint
@@ -23,8 +23,7 @@ from rnntext.graphs.wire import WireError
 from rnntext.text.tokenizer import Tokenizer
 
 
-@dataclass(frozen=True, slots=True)
-class StoredModel:
+class StoredModel(NamedTuple):
     """What a directory or a file holds of a model."""
 
     path: Path

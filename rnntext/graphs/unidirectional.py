@@ -18,9 +18,8 @@ the graph is loaded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,8 +37,7 @@ SENTINELS = 2
 _SATURATED = 40.0  # saturates the gates and the cell state of a sentinel unit
 
 
-@dataclass(frozen=True, slots=True)
-class EncoderOutputs:
+class EncoderOutputs(NamedTuple):
     """Names of the encoder's outputs in the graph."""
 
     states: str  # (T, B, H): hidden states of the last layer, zero at padding
