@@ -84,7 +84,7 @@ class Step:
     tokens_per_second: float
     seconds: float  # since the run began
     memory: float  # resident, in MB
-    remaining: float | None  # seconds until the last step; None if unknown
+    remaining: float | None  # seconds until the run has ended; None if unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from rnntext.training.engine.loop import Loop, always_false
 from rnntext.training.engine.memory import explain_out_of_memory
 from rnntext.training.engine.optimizer import OptimizerConfig
 from rnntext.training.engine.schedule import Budget
+from rnntext.training.engine.time_left import middle_mean
 from rnntext.training.engine.time_plan import MAX_EVALUATION_SHARE
 from rnntext.training.events import (
     CheckpointDue,
@@ -110,14 +112,15 @@ def dry_run(options: TrainingOptions, *, cache: bool) -> Iterator[Event]:
     with explain_out_of_memory(smaller_batch(options)):
         setup = set_up(options, time.perf_counter(), cache)
         yield setup.prepared
-        steps, started = 0, time.perf_counter()
+        ends = [time.perf_counter()]
         for batch in setup.objective.batches(0):
             loss, _ = setup.objective.loss(setup.model, batch)
             loss.backward()  # type: ignore[no-untyped-call]
-            steps += 1
-            if time.perf_counter() - started > _TIMED_SECONDS:
+            ends.append(time.perf_counter())
+            if ends[-1] - ends[0] > _TIMED_SECONDS:
                 break
-    seconds = (time.perf_counter() - started) / steps
+    # The first steps of a run are slow.
+    seconds = middle_mean([end - start for start, end in pairwise(ends)])
     yield StepTimed(seconds, seconds * setup.prepared.steps_per_epoch)
 
 

@@ -107,6 +107,7 @@ class Loop:
                 started = self._clock()
                 norm = self._take_step(batch)
                 self._step_seconds += self._clock() - started
+                self._time.record_step()
                 if self.step % _REPORT_EVERY == 0 or self.step == self._plan.total:
                     yield self._step_event(float(norm))
                 decision = self._decide()
@@ -268,14 +269,9 @@ class Loop:
 
     def _step_event(self, norm: float) -> Step:
         loss = self._mean_loss(self._losses.since_report)
-        total = self._plan.total
-        if total is None:
-            remaining = self._time.seconds_left()
-        else:
-            remaining = (total - self.step) * (self._step_seconds / self.step)
         return Step(
             step=self.step,
-            total_steps=total,
+            total_steps=self._plan.total,
             epoch=self._epoch,
             loss=loss,
             learning_rate=self._rate,
@@ -283,7 +279,7 @@ class Loop:
             tokens_per_second=self._tokens / self._step_seconds,
             seconds=self._time.elapsed(),
             memory=resident_megabytes(),
-            remaining=remaining,
+            remaining=self._time.time_left(self.step),
         )
 
     def _mean_loss(self, mean: Callable[[], float]) -> float:

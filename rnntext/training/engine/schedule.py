@@ -135,6 +135,8 @@ class StepPlan:
 
     def evaluations_after(self, step: int, total: int) -> int:
         """Return how many of the evaluations of a run of `total` steps come after `step`."""
+        if self._evaluated_each_epoch:
+            return total // self._steps_per_epoch - step // self._steps_per_epoch
         return sum(evaluated > step for evaluated in self.evaluation_steps(total))
 
     def is_evaluated_after(self, step: int) -> bool:

@@ -25,6 +25,7 @@ from rnntext.training.engine.schedule import (
     steps_before_decay,
     total_with_decay_from,
 )
+from rnntext.training.engine.time_left import TimeLeft
 
 # The first plan is made after this fraction of the time at the earliest.
 _FIRST_PLAN_AT = 0.1
@@ -75,6 +76,8 @@ class TimePlan:
         self._stagnant = False  # the plan was made because validation has stopped improving
         # Step and seconds, without those of evaluations, when the plan was last made or checked.
         self._last_check: tuple[int, float] = (0, 0.0)
+        self._time_left = TimeLeft()
+        self._step_ended = self._began  # seconds, without those of evaluations
 
     def elapsed(self) -> float:
         """Return the seconds since the run began."""
@@ -89,13 +92,36 @@ class TimePlan:
         # The steps since the last evaluation are evaluated once more.
         return self._seconds_for_steps(1) <= 0
 
+    def time_left(self, step: int) -> float | None:
+        """Return the seconds after `step`, before it is evaluated, until the run has ended, with
+        what follows the loop; None if that is not known, or not well enough."""
+        total = self._plan.total
+        if total is None:
+            return self.seconds_left()
+        evaluations = self._plan.evaluations_after(step - 1, total)
+        share = 1.0 if self._partial_evaluation else self._objective.quick_fraction
+        seconds = self._time_left.estimate(
+            total - step,
+            evaluations + 1 / share,  # the last one is after the loop
+            self._objective.steps_per_quick_evaluation,
+        )
+        return None if seconds is None else seconds + self._reserve
+
+    def record_step(self) -> None:
+        """Take in that a step has ended."""
+        now = self._clock() - self.evaluation_seconds
+        self._time_left.record_step(now - self._step_ended)
+        self._step_ended = now
+
     def record_probe(self, seconds: float) -> None:
         """Take in how long an evaluation before the first plan took."""
+        self._time_left.record_evaluation(seconds)
         self.evaluation_seconds += seconds
 
     def record_evaluation(self, seconds: float) -> None:
         """Take in how long a quick evaluation took."""
         self._expect_evaluations(seconds)
+        self._time_left.record_evaluation(seconds)
         self.evaluation_seconds += seconds
 
     def settle_partial_evaluation(self) -> bool:
@@ -137,7 +163,8 @@ class TimePlan:
         self._partial_evaluation = state["hurried"]
         self._stagnant = state["stagnant"]
         self._began -= state["seconds"]
-        self._last_check = (step, self._clock() - self.evaluation_seconds)
+        self._step_ended = self._clock() - self.evaluation_seconds
+        self._last_check = (step, self._step_ended)
 
     def _first_total(self, step: int) -> int:
         """Return the number of steps in all if the constant stretch ends after `step`, else 0: the

@@ -139,6 +139,8 @@ def test_a_run_in_epochs_is_evaluated_after_each() -> None:
     assert [plan.is_complete(step) for step in (50, 51, 52)] == [False, True, True]
     assert [plan.evaluations_after(step, 51) for step in (0, 16, 17, 50, 51)] == [3, 3, 2, 1, 0]
     assert [*plan_of(Budget(epochs=3), 1).evaluation_steps(3)] == [1, 2, 3]
+    many = plan_of(Budget(epochs=10**12), 3)  # of which none is looked at
+    assert many.evaluations_after(4, 3 * 10**12) == 10**12 - 1
 
 
 def test_a_run_in_steps_is_evaluated_after_fractions_of_them() -> None:
