@@ -24,6 +24,7 @@ import pytest
 from hypothesis import settings
 
 from rnntext.cli.demo import find_corpora
+from tests.cli.screens import messages
 
 RNNTEXT = (sys.executable, "-m", "rnntext")
 CORPORA = find_corpora()
@@ -75,6 +76,11 @@ class Outcome:
     @property
     def text(self) -> str:
         return self.out.decode()
+
+    @property
+    def told(self) -> str:
+        """What it wrote to stderr, each message on one line."""
+        return messages(self.err)
 
     @property
     def lines(self) -> list[str]:

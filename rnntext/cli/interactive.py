@@ -19,6 +19,7 @@ from prompt_toolkit.layout import BufferControl, FormattedTextControl, HSplit, L
 from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.styles import Style
 
+from rnntext.cli import output
 from rnntext.runtime.predict import Predictions, Predictor
 from rnntext.text.controls import ONE_LINE
 from rnntext.text.scripts import is_unspaced
@@ -36,7 +37,7 @@ def predict_while_typing(directory: Path, top_k: int, threads: int | None) -> No
     """
     editor = _LineEditor(Predictor.load(directory, threads), top_k)
     while (text := editor.application().run()) is not None:
-        print(f"{_PROMPT}{text.translate(ONE_LINE)}")
+        output.write(f"{_PROMPT}{text.translate(ONE_LINE)}\n")
 
 
 class _LineEditor:

@@ -17,6 +17,7 @@ import typer
 from rnntext import __version__
 from rnntext.cli import output
 from rnntext.cli.commands import LazyGroup, click_command, lazy_group
+from rnntext.cli.encodings import prepare_streams
 from rnntext.errors import RnntextError
 from rnntext.private import click_exception, keep_completion_help
 
@@ -102,6 +103,7 @@ def main() -> NoReturn:
     sys.setswitchinterval(0.001)
     if "_RNNTEXT_COMPLETE" in os.environ:
         keep_completion_help(typer)
+    prepare_streams()
     try:
         status = make_app()(standalone_mode=False)
         # Flushes text that Click printed, such as help.

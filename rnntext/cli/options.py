@@ -260,13 +260,13 @@ def model_directory(model: Path | None) -> Path:
 def check_utf8(name: str, text: str) -> str:
     """Return a text from the command line. Raises UsageError if it is not valid UTF-8."""
     try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        byte = ord(text[error.start]) & 0xFF
+        # A locale that is not UTF-8 leaves bytes undecoded.
+        return text.encode("utf-8", "surrogateescape").decode()
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
         raise UsageError(
             f"{name}: byte 0x{byte:02X} is not UTF-8: give the text in a file"
         ) from None
-    return text
 
 
 def refuse_terminal(inputs: Sequence[str] = (), alternative: str = "") -> None:

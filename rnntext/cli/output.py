@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
+from rnntext.cli.encodings import encodable
+from rnntext.cli.fitting import LOG_COLUMNS, wrapped
 from rnntext.errors import RnntextError
 from rnntext.text.controls import LINES, ONE_LINE, json_text, visible
 
@@ -28,11 +30,13 @@ _CHUNK_CHARACTERS = 1 << 18
 
 
 def write(text: str) -> None:
-    """Write `text` to standard output without buffering. Raises typer.Exit if the reader has
-    closed the pipe, and RnntextError for other failures."""
+    """Write `text` to standard output without buffering: in UTF-8, but on a terminal that has
+    another encoding in that one. Raises typer.Exit if the reader has closed the pipe, and
+    RnntextError for other failures."""
     if sys.stdout is None:
         raise RnntextError("standard output is closed: there is nowhere to write the results")
-    data = memoryview(text.encode("utf-8", "replace"))
+    encoding = (sys.stdout.isatty() and sys.stdout.encoding) or "utf-8"
+    data = memoryview(encodable(text, encoding).encode(encoding))
     try:
         sys.stdout.flush()
         while data:
@@ -65,10 +69,22 @@ def print_stderr(text: str, *, quiet: bool = False) -> None:
     they must not end a training run. Control characters are shown as escapes."""
     if quiet or sys.stderr is None:
         return
+    text = visible(text)
+    if sys.stderr.isatty():
+        text = encodable(text, sys.stderr.encoding)
     try:
-        print(visible(text), file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
     except OSError:
         redirect_to_devnull(sys.stderr)
+
+
+def print_message(text: str, *, quiet: bool = False) -> None:
+    """Print a line of progress on standard error, broken between words where it is longer than the
+    terminal's lines, or those of a log."""
+    if quiet or sys.stderr is None:
+        return
+    columns = console(stderr=True).width if sys.stderr.isatty() else LOG_COLUMNS
+    print_stderr(wrapped(text, columns))
 
 
 def on_terminal() -> bool:

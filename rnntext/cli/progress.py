@@ -1,7 +1,8 @@
 """Shows the progress of a training run on standard error.
 
-Knows: the events of a run, terminals and plain lines. Does not know: how training works. A
-terminal shows a progress bar; elsewhere each evaluation is one plain line.
+Knows: the events of a run, terminals and plain lines. Does not know: how training works, or how a
+line is made to fit (`fitting.py`). A terminal shows a progress bar; elsewhere each evaluation is
+one plain line.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections.abc import Collection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from rnntext.cli.fitting import LOG_COLUMNS, Part, fitting, shortened, wrapped
 from rnntext.cli.output import console, print_stderr, redirect_to_devnull
 from rnntext.cli.trials import changes, decision, outcome, plain_table, rich_table
 from rnntext.config import listed
 from rnntext.metrics import never_predicted
+from rnntext.plotting.page_style import cut
 from rnntext.training.declaration import flag_of
 from rnntext.training.events import (
     EncodedFiles,
@@ -41,11 +44,14 @@ from rnntext.training.events import (
 from rnntext.training.search import is_flattered
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
 
 _SHOWN_METRICS = ("perplexity", "accuracy", "f1", "macro_f1")
+# Columns of the bar; the latter on a terminal that is narrower than the lines of a log.
+_WIDE_BAR, _NARROW_BAR = 20, 8
 
 
 class Progress:
@@ -56,7 +62,7 @@ class Progress:
         self._quiet, self._timed = quiet, timed
         self._bar: Bar | None = None
         self._task: TaskID | None = None
-        self._metric = ""
+        self._metrics: list[Part] = []  # of the last evaluation
         self._step: Step | None = None
         self._task_name = ""
         self._labels: Collection[str] | None = None
@@ -96,13 +102,13 @@ class Progress:
                 self._show_prepared(event)
             case TeacherAnswered():
                 self.print_line(
-                    f"the teacher {event.teacher} answered {event.texts:,} texts "
+                    f"the teacher {shortened(event.teacher)} answered {event.texts:,} texts "
                     f"({event.seconds:.0f} s)"
                 )
             case NgramsLearned():
                 self.print_line(
-                    f"n-grams of {event.texts:,} texts, by themselves: {_metrics(event.metrics)} "
-                    f"({event.seconds:.0f} s)"
+                    f"n-grams of {event.texts:,} texts, by themselves: "
+                    f"{fitting(_metrics(event.metrics), LOG_COLUMNS)} ({event.seconds:.0f} s)"
                 )
             case Step():
                 self._show_step(event)
@@ -146,7 +152,8 @@ class Progress:
                 self.print_line(f"a search of {trials} trials over {names}{after}")
             case Trying():
                 if self._bar is not None and self._task is not None:
-                    self._bar.reset(self._task, total=None, detail=self._trying(event))
+                    self._bar.reset(self._task, total=None)
+                    self._bar.update(self._task, detail=cut(self._trying(event), self._room(0)))
             case TrialStep(step=step):
                 if self._bar is not None and self._task is not None:
                     self._bar.update(self._task, completed=step.step, total=step.total_steps)
@@ -219,9 +226,10 @@ class Progress:
         if self._labels is not None:  # those that training lacks are told of at the start
             missed = [label for label in missed if label in self._labels]
         if missed:
+            labels = listed([*map(shortened, missed)], 5)
             self.print_line(
-                f"never predicted on the validation data: {listed(missed, 5)}; give more examples, "
-                "add --class-weights balanced, or choose by --select macro_f1"
+                f"never predicted on the validation data: {labels}; give more examples, add "
+                "--class-weights balanced, or choose by --select macro_f1"
             )
         if event.float_metrics is not None:
             self.print_line(
@@ -229,11 +237,16 @@ class Progress:
             )
 
     def print_line(self, text: str) -> None:
-        """Print a line, above the bar if there is one."""
+        """Print a message, above the bar if there is one, on several lines if it is long."""
+        text = wrapped(text, self._columns)
         if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             print_stderr(text, quiet=self._quiet)
+
+    @property
+    def _columns(self) -> int:
+        return LOG_COLUMNS if self._bar is None else self._bar.console.width
 
     def _show_prepared(self, event: Prepared) -> None:
         summary, encoder = event.summary, event.model.encoder
@@ -263,7 +276,7 @@ class Progress:
 
     def _show_data(self, event: Prepared) -> None:
         summary = event.summary
-        self.print_line(_encoded(event.encoded))
+        self.print_line(_encoded(event.encoded, self._columns))
         if summary.sampled:
             self.print_line(
                 f"the tokenizer was learned from a sample of {summary.sampled:,} characters, "
@@ -286,11 +299,11 @@ class Progress:
                 f"{summary.shared_groups:,} of the validation data's groups found in training too"
             )
         if summary.unseen_labels:
+            label = shortened(repr(summary.unseen_label))
             more = ", ..." if summary.unseen_labels > 1 else ""
             self.print_line(
                 f"{summary.unseen_labels:,} of the validation data's labels not found in training "
-                f"({summary.unseen_label!r}{more}): counted as errors, {summary.unseen_count:,} "
-                "in all"
+                f"({label}{more}): counted as errors, {summary.unseen_count:,} in all"
             )
         if summary.unlabelled_left_out:
             has_groups = summary.shared_groups is not None
@@ -313,36 +326,45 @@ class Progress:
     def _show_step(self, event: Step) -> None:
         self._step = event
         if self._bar is not None and self._task is not None:
+            parts = [
+                Part(f"  epoch {event.epoch + 1}", 3),
+                Part(f"  loss {event.loss:.3f}", 2),
+                *self._metrics,
+                Part(f"  {event.tokens_per_second:,.0f} tokens/s", 7),
+                *_time_left(event),
+            ]
             self._bar.update(
                 self._task,
                 completed=event.step,
                 total=event.total_steps,
-                detail=f"epoch {event.epoch + 1}  loss {event.loss:.3f}{self._metric}  "
-                f"{event.tokens_per_second:,.0f} tokens/s  {_remaining_time(event.remaining)}",
+                detail=fitting(parts, self._room(event.step)),
             )
 
+    def _room(self, step: int) -> int:
+        """The columns beside the bar, whose width is made that of the terminal."""
+        assert self._bar is not None  # noqa: S101
+        return self._columns - len("⠋ ") - _bar_columns(self._bar.console) - len(f" {step} ")
+
     def _show_evaluation(self, event: Evaluated) -> None:
-        metrics = _metrics(event.metrics)
-        self._metric = "  " + metrics
+        self._metrics = _metrics(event.metrics)
+        step = self._step
+        total = "" if step is None or step.total_steps is None else f"/{step.total_steps}"
         parts = [
-            f"step {event.step}",
-            f"epoch {event.epoch + 1}",
-            f"loss {event.loss:.3f}",
-            metrics,
+            Part(f"step {event.step}{total}", 0),
+            Part(f"  epoch {event.epoch + 1}", 5),
+            Part(f"  loss {event.loss:.3f}", 2),
+            *self._metrics,
+            *([] if step is None else [Part(f"  {step.tokens_per_second:,.0f} tokens/s", 7)]),
+            *([] if step is None else _time_left(step)),
+            *([Part("  best so far", 3)] if event.best else []),
         ]
-        if self._step is not None:
-            if self._step.total_steps is not None:
-                parts[0] += f"/{self._step.total_steps}"
-            parts.append(f"{self._step.tokens_per_second:,.0f} tokens/s")
-            parts.append(_remaining_time(self._step.remaining))
-        parts.append("best so far" if event.best else "")
-        self.print_line("  ".join(part for part in parts if part))
+        self.print_line(fitting(parts, self._columns))
 
 
-def _encoded(encoded: EncodedFiles) -> str:
+def _encoded(encoded: EncodedFiles, columns: int) -> str:
     size = _bytes(encoded.size)
     if encoded.place is not None:
-        place = _with_tilde(encoded.place)
+        place = shortened(_with_tilde(encoded.place), columns - len("  ") - len(","))
         if encoded.reused:
             return f"{size} of encoded text read from {place}"
         return f"text encoded into {size} at {place}, for the next run too"
@@ -367,15 +389,24 @@ def _figures(metrics: dict[str, Any]) -> str:
     return "  ".join(f"{n} {metrics[n]:.4g}" for n in _SHOWN_METRICS if n in metrics)
 
 
-def _metrics(metrics: dict[str, Any]) -> str:
+def _metrics(metrics: dict[str, Any]) -> list[Part]:
     """The metrics in a line, and half of the width of an accuracy's confidence interval."""
-
-    def shown(name: str) -> str:
+    parts: list[Part] = []
+    for name in _SHOWN_METRICS:
+        if name not in metrics:
+            continue
         low, high = metrics.get(f"{name}_interval", (0, 0))
         spread = f" (±{(high - low) / 2:.1g})" if high else ""
-        return f"{name} {metrics[name]:.4g}{spread}"
+        if parts:
+            parts.append(Part(f"  {name} {metrics[name]:.4g}{spread}", 4))
+        else:
+            parts += [Part(f"  {name} {metrics[name]:.4g}", 1), Part(spread, 6)]
+    return parts
 
-    return "  ".join(shown(name) for name in _SHOWN_METRICS if name in metrics)
+
+def _time_left(step: Step) -> list[Part]:
+    remaining = _remaining_time(step.remaining)
+    return [Part(f"  {remaining}", 1)] if remaining else []
 
 
 def _remaining_time(seconds: float | None) -> str:
@@ -387,15 +418,20 @@ def _remaining_time(seconds: float | None) -> str:
     return f"{clock} left"
 
 
+def _bar_columns(terminal: Console) -> int:
+    return _WIDE_BAR if terminal.width >= LOG_COLUMNS else _NARROW_BAR
+
+
 def _make_bar() -> Bar:
     from rich.progress import BarColumn, SpinnerColumn, TextColumn
     from rich.progress import Progress as Bar
 
+    terminal = console(stderr=True)
     return Bar(
         SpinnerColumn(),
-        BarColumn(20),
+        BarColumn(_bar_columns(terminal)),
         TextColumn("{task.completed:.0f}"),
         TextColumn("{task.fields[detail]}", markup=False),
-        console=console(stderr=True),
+        console=terminal,
         transient=True,
     )

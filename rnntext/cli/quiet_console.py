@@ -1,6 +1,6 @@
-"""A Rich console that no text can drive.
+"""A Rich console that no text can drive, and no character can break.
 
-Knows: Rich, and which characters a terminal obeys. Does not know: what is printed.
+Knows: Rich, and which characters a terminal obeys or cannot show. Does not know: what is printed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from rnntext.cli.encodings import encodable
 from rnntext.text.controls import LINES
 
 # Rich counts control characters as no columns, so that leaving them out keeps tables aligned.
@@ -18,7 +19,7 @@ _LEFT_OUT = dict.fromkeys(LINES)
 
 class QuietConsole(Console):
     """Leaves control characters out of what it prints, except its own: those of colours, and of
-    moving the cursor."""
+    moving the cursor. What the terminal's encoding lacks is replaced."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -27,4 +28,5 @@ class QuietConsole(Console):
             if segment.control:
                 yield segment
             else:
-                yield segment._replace(text=segment.text.translate(_LEFT_OUT))
+                text = segment.text.translate(_LEFT_OUT)
+                yield segment._replace(text=encodable(text, self.encoding))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rnntext.cli.fitting import LOG_COLUMNS
 from rnntext.training.declaration import flag_of
 from rnntext.training.search import Choice, Trial
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 # Metrics that are shown beside the one that is compared.
 _BESIDE = ("perplexity", "accuracy", "f1", "macro_f1")
 _HEADINGS = ("trial", "minutes", "options", "steps")
+_LEAST_OPTIONS = 20  # columns
 
 
 def changes(options: Mapping[str, Any]) -> str:
@@ -54,14 +56,35 @@ def table(trials: Sequence[Trial], target: str) -> tuple[list[str], list[list[st
 
 
 def plain_table(trials: Sequence[Trial], target: str) -> list[str]:
-    """The table as lines with aligned columns."""
+    """The table as lines with aligned columns. Options that would make a line of a log too long go
+    on in further lines."""
     headings, rows = table(trials, target)
+    place = headings.index("options")
     cells = [headings, *rows]
+    others = sum(max(len(row[n]) for row in cells) + 2 for n in range(len(headings)) if n != place)
+    room = max(_LEAST_OPTIONS, LOG_COLUMNS - others)
+    cells = [line for row in cells for line in _broken(row, place, room)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
     ]
+
+
+def _broken(row: list[str], place: int, columns: int) -> list[list[str]]:
+    """A row as several, each with so much of the cell at `place`, which are flags with values."""
+    cell = row[place].replace(" --", "\n--")
+    parts = [""]
+    for flag in cell.split("\n"):
+        joined = f"{parts[-1]} {flag}".strip()
+        if len(joined) <= columns:
+            parts[-1] = joined
+        else:
+            parts.append(flag)
+    parts = [part for part in parts if part]
+    blank = [""] * len(row)
+    firsts = [row, *[blank] * (len(parts) - 1)]
+    return [[*r[:place], part, *r[place + 1 :]] for r, part in zip(firsts, parts, strict=True)]
 
 
 def rich_table(trials: Sequence[Trial], target: str) -> Table:

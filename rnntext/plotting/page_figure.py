@@ -21,6 +21,7 @@ from rnntext.plotting import page_style as style
 from rnntext.plotting import unrolled_figure
 from rnntext.plotting.figure import colour, picture
 from rnntext.plotting.page import ColouredText, Heatmap, Lines, Note, Page, Panel, Table, Unrolled
+from rnntext.text.columns import columns_of
 
 _WIDTH, _MARGIN = 11.0, 0.3  # inches, also below
 _MOST_HEIGHT = 400.0  # Matplotlib draws no PNG of over 65,536 dots
@@ -123,13 +124,13 @@ def _heatmap(panel: Heatmap) -> _Drawing:
         return _without_values(panel.title)
     rows = [style.cut(row, _MOST_ROW) for row in panel.rows]
     labels = [style.cut(column, _MOST_LABEL) for column in panel.columns]
-    left = _MARGIN + (max(map(style.columns_of, rows)) + 1) * _LETTER
+    left = _MARGIN + (max(map(columns_of, rows)) + 1) * _LETTER
     room = _WIDTH - _MARGIN - left
     in_block = int(room / _CELL)
     cell = min(max(_CELL, room / len(labels)), _MOST_CELL)
     # As in a text, labels stand side by side where there is room.
-    upright = all(style.columns_of(label) * _LETTER < cell for label in labels)
-    longest = max(map(style.columns_of, labels))
+    upright = all(columns_of(label) * _LETTER < cell for label in labels)
+    longest = max(map(columns_of, labels))
     label_height = _LINE if upright else (longest + 1) * _LETTER
     block_height = label_height + len(rows) * _CELL + _GAP
     firsts = range(0, len(labels), in_block)
@@ -268,7 +269,7 @@ def _coloured_text(panel: ColouredText) -> _Drawing:
         _draw_text(sheet, lines, text_height)
         name = style.cut(panel.value_name, _MOST_LABEL * 2)
         sheet.write(_MARGIN, below, name)
-        legend_left = _MARGIN + (style.columns_of(name) + 1) * _LETTER
+        legend_left = _MARGIN + (columns_of(name) + 1) * _LETTER
         _draw_legend(sheet, legend_left, below, panel.low, panel.high)
         for number, note in enumerate(notes):
             sheet.write(_MARGIN, below + (number + 2.2) * _LINE, note)
@@ -285,7 +286,7 @@ def _draw_text(sheet: _Sheet, lines: Sequence[Sequence[style.Fragment]], height:
     for row, line in enumerate(lines):
         column = 0
         for text, behind in line:
-            width = style.columns_of(text)
+            width = columns_of(text)
             if behind is not None:
                 axes.add_patch(
                     Rectangle((column, row + 0.08), width, 0.84, facecolor=style.hex_of(behind))
@@ -309,7 +310,7 @@ def _table(panel: Table) -> _Drawing:
         [style.cut(style.show_field(field), _MOST_FIELD) for field in row] for row in panel.rows
     ]
     numeric = [style.is_numeric(row[i] for row in panel.rows) for i in range(len(header))]
-    widths = [max(map(style.columns_of, column)) for column in zip(header, *rows, strict=True)]
+    widths = [max(map(columns_of, column)) for column in zip(header, *rows, strict=True)]
     gap = 3
     # A table that is too wide is cut at the right margin.
     lines = [header, *rows]

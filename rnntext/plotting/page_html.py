@@ -30,6 +30,7 @@ from rnntext.plotting.page import (
     Unrolled,
 )
 from rnntext.plotting.ticks import round_values
+from rnntext.text.columns import columns_of
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1c1c1c; --quiet: #5c5c5c;
@@ -121,7 +122,7 @@ def _heatmap(panel: Heatmap) -> Iterator[str]:
         yield "<p>no values</p>"
         return
     labels = [style.cut(column, _MOST_LABEL) for column in panel.columns]
-    upright = sum(style.columns_of(label) + 1 for label in labels) <= _UPRIGHT
+    upright = sum(columns_of(label) + 1 for label in labels) <= _UPRIGHT
     yield '<div class="wide"><table class="heat">\n<thead><tr><td></td>'
     for label, column in zip(labels, panel.columns, strict=True):
         kind = "" if upright else ' class="down"'

@@ -1,8 +1,7 @@
 """What all drawings of a page share: colours of values, and texts that are safe to show.
 
-Knows: which colour a value has on a scale, which colour of letters can be read on it, how many
-columns a character takes, and what of a user's text may be shown. Does not know: Rich, Matplotlib
-or HTML.
+Knows: which colour a value has on a scale, which colour of letters can be read on it, and what
+of a user's text may be shown. Does not know: Rich, Matplotlib or HTML.
 
 Colours are those that people with a red-green deficiency tell apart: blue and orange to red
 for the two signs, and one scale whose lightness rises steadily for shares.
@@ -11,7 +10,6 @@ for the two signs, and one scale whose lightness rises steadily for shares.
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 
 from rnntext.plotting.curves import format_value
 from rnntext.plotting.page import ColouredText, Heatmap, Line, Piece
+from rnntext.text.columns import columns_of, columns_of_character
 
 Colour = tuple[int, int, int]  # red, green and blue, each 0 to 255
 Values = NDArray[np.float64]
@@ -121,17 +120,6 @@ def flowing(text: str) -> str:
     return "\n".join(map(one_line, text.replace("\r\n", "\n").split("\n")))
 
 
-def columns_of(text: str) -> int:
-    """Return how many columns a text of one line takes in letters of equal width."""
-    return sum(map(_columns, text))
-
-
-def _columns(char: str) -> int:
-    if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
-
-
 def cut(text: str, most: int) -> str:
     """Return text of one line in at most `most` columns; an ellipsis shows that it was cut."""
     line = one_line(text)
@@ -139,7 +127,7 @@ def cut(text: str, most: int) -> str:
         return line
     kept, used = [], 0
     for char in line:
-        used += _columns(char)
+        used += columns_of_character(char)
         if used >= most:
             break
         kept.append(char)

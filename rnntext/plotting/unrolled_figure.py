@@ -14,6 +14,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from rnntext.plotting import page_style as style
 from rnntext.plotting.page import Band, Unrolled
+from rnntext.text.columns import columns_of
 
 _SIZE = 8.0  # of letters, in points
 _LINE = 1.35 * _SIZE / 72  # inches
@@ -36,14 +37,14 @@ class Layout:
     def box(self) -> float:
         """The width of a box."""
         texts = [*self.panel.steps, *(t for b in self.panel.bands for c in b.captions for t in c)]
-        columns = max(style.columns_of(style.cut(text, _MOST_CAPTION)) for text in texts)
+        columns = max(columns_of(style.cut(text, _MOST_CAPTION)) for text in texts)
         most = max(int(band.values.shape[1]) for band in self.panel.bands)
         return max(columns * _LETTER, most * 0.06) + 2 * _PAD
 
     @property
     def margin(self) -> float:
         """The width of the names of the bands, and of an arrow from the block before."""
-        names = (style.columns_of(style.cut(b.name, _MOST_NAME)) for b in self.panel.bands)
+        names = (columns_of(style.cut(b.name, _MOST_NAME)) for b in self.panel.bands)
         return (max(names) + 1) * _LETTER + _ACROSS
 
     @property

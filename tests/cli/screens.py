@@ -48,3 +48,8 @@ def written(reader: int, stream: str = "stdout") -> str:
     getattr(sys, stream).close()
     with open(reader, "rb") as rest:
         return rest.read().decode()
+
+
+def messages(text: str) -> str:
+    """The messages on standard error, each on one line: long ones of progress go on in others."""
+    return re.sub(r"\n  (?=\S)", " ", text)

@@ -54,7 +54,7 @@ def kept(tmp_path: Path) -> list[Path]:
 
 
 def line_about(outcome: Outcome, *parts: str) -> str:
-    lines = [line for line in outcome.err.splitlines() if all(part in line for part in parts)]
+    lines = [line for line in outcome.told.splitlines() if all(part in line for part in parts)]
     assert len(lines) == 1, outcome.err
     return lines[0]
 

@@ -53,8 +53,8 @@ def test_ctrl_c_shows_the_rows_so_far_and_leaves_nothing(run: Shell, tmp_path: P
     )
     assert found.status == 130
     assert [line.split("\t")[0] for line in found.lines] == ["rnn"]
-    assert "interrupted: of 6 runs 1 are shown" in found.err
-    assert "Traceback" not in found.err
+    assert "interrupted: of 6 runs 1 are shown" in found.told
+    assert "Traceback" not in found.told
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -91,4 +91,4 @@ def test_ctrl_c_shows_the_models_of_compare_memory_that_were_finished(run: Shell
     assert found.status == 130
     assert [line.split("\t")[1] for line in found.lines] == ["window"]
     assert found.err.endswith("interrupted: the models that were finished are shown\n")
-    assert "Traceback" not in found.err
+    assert "Traceback" not in found.told

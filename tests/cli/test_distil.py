@@ -60,14 +60,14 @@ def test_a_student_is_repeated_and_resumed_to_the_same_bytes(
     data = config(whole)["data"]
     assert data["unlabelled"] == 60
     everything = data["train"] + data["valid"] + 60
-    assert f"{data['train']} documents and 60 unlabelled to train on" in found.err
+    assert f"{data['train']} documents and 60 unlabelled to train on" in found.told
     # The data were held out, and so the n-grams learn from validation texts too.
-    assert f"the teacher sage answered {everything} texts" in found.err
+    assert f"the teacher sage answered {everything} texts" in found.told
     assert found.pairs["ngrams_texts"] == str(data["train"] + 60)
     assert config(whole)["results"]["learned_from_valid"] is True
     # So had those of the teacher.
     assert config(whole)["training"]["distilled"]["seen_valid"] is True
-    assert "the teacher's n-grams were learned from the validation texts too" in found.err
+    assert "the teacher's n-grams were learned from the validation texts too" in found.told
     facts = run("info", whole).done().pairs
     assert (facts["distilled_from"], facts["unlabelled"]) == ("sage", "60")
     card = (whole / "README.md").read_text("utf-8")
@@ -81,7 +81,7 @@ def test_a_student_is_repeated_and_resumed_to_the_same_bytes(
     assert killed.status == -signal.SIGKILL, killed.err
     assert 0 < saved_step(broken) < steps
     resumed = succeeded(run("train", "classify", "-o", broken, "--resume", timeout=300))
-    assert f"the teacher sage answered {everything} texts" in resumed.err
+    assert f"the teacher sage answered {everything} texts" in resumed.told
     same_bytes(whole, broken)
 
 
@@ -96,12 +96,12 @@ def test_a_part_of_the_texts_is_learned_from(
     (tmp_path / "config.json").write_text(json.dumps(content), "utf-8")
     repeat = ["train", "classify", "--config", tmp_path / "config.json"]
     found = succeeded(run(*repeat, "-o", part, timeout=300))
-    assert "a random 20 of the 60 unlabelled texts, " in found.err
-    assert "as many as in the run that is repeated" in found.err
+    assert "a random 20 of the 60 unlabelled texts, " in found.told
+    assert "as many as in the run that is repeated" in found.told
     train, valid = (config(part)["data"][name] for name in ("train", "valid"))
     gold = train + valid
-    assert f"a random {gold - 7} of the {gold} texts with labels, and the others" in found.err
-    assert f"the teacher sage answered {gold - 7 + 20} texts" in found.err
+    assert f"a random {gold - 7} of the {gold} texts with labels, and the others" in found.told
+    assert f"the teacher sage answered {gold - 7 + 20} texts" in found.told
     distilled = config(part)["training"]["distilled"]
     assert (distilled["unlabelled"], distilled["unanswered"]) == (20, 7)
     assert config(part)["data"]["unlabelled"] == 60
@@ -122,7 +122,7 @@ def test_several_labels_are_distilled(folder: Path, run: Shell, tmp_path: Path) 
     succeeded(run(*start, "-o", tmp_path / "sage", "--steps", 4, timeout=300))
     more = ("--distil", tmp_path / "sage", "--unlabelled", folder / "u.txt", "--steps", 6)
     found = succeeded(run(*start, "-o", tmp_path / "m", *more, timeout=300))
-    assert "and 60 unlabelled to train on" in found.err
+    assert "and 60 unlabelled to train on" in found.told
     assert 0 <= float(found.pairs["micro_f1"]) <= 1
 
 
@@ -148,11 +148,11 @@ def test_a_run_goes_on_with_its_own_teacher_and_texts_only(
     resume = ["train", "classify", "-o", out, "--resume"]
     found = run(*resume, "--distil", other, timeout=300)
     assert found.status == 2, found.err
-    assert "the teacher other is not the one of the run" in found.err
+    assert "the teacher other is not the one of the run" in found.told
     (tmp_path / "v.txt").write_text("other\n", "utf-8")
     found = run(*resume, "--distil", teacher, "--unlabelled", tmp_path / "v.txt", timeout=300)
     assert found.status == 2, found.err
-    assert "the unlabelled data are not those of the run" in found.err
+    assert "the unlabelled data are not those of the run" in found.told
     # A copy of the teacher is the same one.
     shutil.copytree(teacher, tmp_path / "moved")
     succeeded(run(*resume, "--distil", tmp_path / "moved", timeout=300))

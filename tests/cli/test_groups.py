@@ -28,8 +28,8 @@ def trained(run: Shell, tmp_path: Path) -> Path:
         "train", "classify", films(tmp_path / "d.csv"), "-o", tmp_path / "m", *COLUMN, *TINY, 4
     )
     assert found.status == 0, found.err
-    assert "90 documents to train on, 10 to validate on" in found.err
-    assert "found in training too" not in found.err
+    assert "90 documents to train on, 10 to validate on" in found.told
+    assert "found in training too" not in found.told
     return tmp_path / "m"
 
 
@@ -61,7 +61,7 @@ def test_groups_of_a_named_file(run: Shell, tmp_path: Path) -> None:
         (facts,) = found.objects
         assert (facts["valid_documents"], facts["shared_groups"]) == (100, shared)
         line = "3 of the validation data's groups found in training too\n"
-        assert (line in found.err) == (shared > 0)
+        assert (line in found.told) == (shared > 0)
 
 
 def test_near_duplicates_of_a_named_file(run: Shell, tmp_path: Path) -> None:
@@ -77,10 +77,10 @@ def test_near_duplicates_of_a_named_file(run: Shell, tmp_path: Path) -> None:
     (facts,) = found.objects
     assert (facts["duplicates"], facts["near_duplicates"], facts["valid_documents"]) == (3, 5, 9)
     assert "shared_groups" not in facts
-    assert "3 of 9 validation documents found in training too\n" in found.err
+    assert "3 of 9 validation documents found in training too\n" in found.told
     assert (
         "5 of 9 validation documents differ from training only in case, punctuation and white "
-        "space\n" in found.err
+        "space\n" in found.told
     )
 
 

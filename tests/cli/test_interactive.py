@@ -108,12 +108,12 @@ def test_a_word_that_is_begun_is_completed(text: str, complete: bool) -> None:
 
 
 def test_lines_until_the_end(
-    keyboard: PipeInput, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    keyboard: PipeInput, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     model = Model("heron")
     monkeypatch.setattr(module, "Predictor", model)
     keyboard.send_text("the" + ENTER + "a " + TAB + ENTER + CTRL_D + CTRL_C)
     predict_while_typing(Path("dir"), 4, 2)
-    assert capsys.readouterr().out == "> the\n> a heron \n"
+    assert capfd.readouterr().out == "> the\n> a heron \n"
     assert model.loaded == [(Path("dir"), 2)]
     assert {top_k for _, top_k, _ in model.asked} == {4}

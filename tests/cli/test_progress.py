@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from rnntext.checkpoint_config import DataSummary
 from rnntext.cli import progress as module
 from rnntext.cli.progress import Progress
 from rnntext.config import EncoderConfig, ModelConfig
+from rnntext.text.columns import columns_of
 from rnntext.training.events import (
     EncodedFiles,
     Evaluated,
@@ -37,7 +39,7 @@ from rnntext.training.events import (
 from rnntext.training.search import Choice, Trial
 from tests.cli import run_events
 from tests.cli.run_events import FINISHED, STEP
-from tests.cli.screens import pipe, screen, written
+from tests.cli.screens import messages, pipe, screen, written
 
 SUMMARY = DataSummary("sentences", 1234, 567, 99_000, 0, "1" * 64)
 PREPARED = replace(
@@ -53,14 +55,17 @@ Lines = Callable[..., list[str]]
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
-    """Shows events where standard error is a pipe, and returns the lines."""
+    """Shows events where standard error is a pipe, and returns the messages. Those that are longer
+    than 80 columns are on several lines."""
 
     def show(*events: Event, quiet: bool = False) -> list[str]:
         reader = pipe(monkeypatch, "stderr")
         with Progress(quiet=quiet) as progress:
             for event in events:
                 progress.show(event)
-        return written(reader, "stderr").splitlines()
+        shown = written(reader, "stderr")
+        assert max(map(columns_of, shown.splitlines()), default=0) <= 80
+        return messages(shown).splitlines()
 
     return show
 
@@ -172,8 +177,8 @@ def test_a_log_has_a_line_for_each_evaluation_and_none_for_steps(lines: Lines) -
     best = replace(EVALUATED, step=40, best=True, metrics={"f1": 0.5, "accuracy": 0.25})
     assert lines(EVALUATED, STEP, best) == [
         "step 30  epoch 3  loss 1.234  accuracy 0.1235",
-        "step 40/1500  epoch 3  loss 1.234  accuracy 0.25  f1 0.5  12,346 tokens/s  1:02:05 left  "
-        "best so far",
+        # The lines of a log fit 80 columns: epoch and speed are left out first.
+        "step 40/1500  loss 1.234  accuracy 0.25  f1 0.5  1:02:05 left  best so far",
     ]
 
 
@@ -303,7 +308,7 @@ def test_the_bar_has_the_metrics_of_the_last_evaluation(monkeypatch: pytest.Monk
         progress.show(replace(STEP, step=21, remaining=None))
     evaluation = "step 30/1500  epoch 3  loss 1.234  accuracy 0.1235  12,346 tokens/s  1:02:05 left"
     assert evaluation in shown.shown
-    assert "21 epoch 2  loss 2.346  accuracy 0.1235  12,346 tokens/s  \n" in shown.shown
+    assert "21 epoch 2  loss 2.346  accuracy 0.1235  12,346 tokens/s\n" in shown.shown
 
 
 def test_the_length_of_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,8 +364,8 @@ def test_a_timed_run_says_that_little_time_was_left_for_steps(
         progress.show(event)
     shown = written(reader, "stderr")
     expected = (
-        "only 4 of 9 seconds were training steps (3 were reading and encoding, 1 evaluations): "
-        "give more minutes, or less text\n"
+        "only 4 of 9 seconds were training steps (3 were reading and encoding, 1\n"
+        "  evaluations): give more minutes, or less text\n"
     )
     assert shown == (expected if timed and steps < 4.5 else "")
 
@@ -525,3 +530,54 @@ def test_a_search_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     last = shown.shown.rstrip().splitlines()[-1]
     assert "epoch 2  loss 2.346" in last
     assert "trial 2/2" not in shown.shown.split("trials of the search")[1]
+
+
+LONG = "一个很长的标签 with words and " + "x" * 90
+LONGEST: tuple[Event, ...] = (
+    replace(
+        PREPARED,
+        summary=replace(
+            SUMMARY, unseen_labels=2, unseen_label=LONG, unseen_count=9, duplicates=10**9
+        ),
+        encoded=EncodedFiles(10**9, f"/{LONG}/{LONG}", False),
+        details=("with a CRF", "with a linear model of words and their neighbours"),
+    ),
+    TeacherAnswered(LONG, 10**9, 10**6),
+    NgramsLearned(10**9, dict.fromkeys(("accuracy", "f1", "macro_f1", "perplexity"), 0.12345), 9),
+    replace(STEP, step=123_456, total_steps=1_234_567, remaining=10.0**6),
+    replace(
+        EVALUATED,
+        step=123_456,
+        best=True,
+        metrics={
+            **dict.fromkeys(("accuracy", "f1", "macro_f1"), 0.12345),
+            "accuracy_interval": [0.1, 0.2],
+            "perplexity": 1234567.0,
+        },
+    ),
+    replace(STEP, step=123_457, total_steps=1_234_567, remaining=10.0**6),
+)
+
+
+def test_the_longest_lines_fit(lines: Lines) -> None:
+    shown = lines(*LONGEST)  # which checks that each fits 80 columns
+    assert shown[-1] == (
+        "step 123456/1234567  loss 1.234  perplexity 1.235e+06  f1 0.1235  277:46:40 left"
+    )
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_the_longest_lines_fit_a_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = screen(monkeypatch, "stderr", columns)
+    trying = Trying(2, dict.fromkeys(("lr", "dropout", "hidden", "layers"), 0.12345), 0.12)
+    for events in (LONGEST, (PREPARED, SearchPlanned(9, 0, ("lr",)), trying)):
+        with Progress(quiet=False) as progress:
+            for event in events:
+                progress.show(event)
+    written = re.split(r"[\r\n]+", shown.shown)
+    assert columns - 20 < max(map(columns_of, written)) <= columns
+    bar = next(line for line in written if "123457" in line)
+    assert "277:46:40 left" in bar
+    assert ("loss 2.346" in bar) == (columns > 60)
+    assert ("accuracy" in bar) == (columns > 80)
+    assert any("trial 2/9  --lr" in line for line in written)

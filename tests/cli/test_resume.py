@@ -66,7 +66,7 @@ def test_killed_again_and_again(task: str, command: Commands, run: Shell, tmp_pa
         killed(run, resume, last - before)
         assert saved_step(broken) == last
     found = succeeded(run(*resume, timeout=300))
-    assert f"going on after step {steps - 2}\n" in found.err
+    assert f"going on after step {steps - 2}\n" in found.told
     assert weights(broken) == weights(whole)
     assert without_timings(found.pairs) == without_timings(expected.pairs)
     assert log(broken) == log(whole)
@@ -99,10 +99,10 @@ def test_asked_to_end_it_saves_and_says_how_to_go_on(
     interrupt = at_message("best so far", send(number))
     stopped = run(*command("tag", out, "--epochs", 3), before=interrupt, timeout=300)
     assert stopped.status == status, stopped.err
-    assert "Traceback" not in stopped.err
+    assert "Traceback" not in stopped.told
     assert stopped.out == b""
     told = re.search(
-        r"stopped and saved after step (\d+).*`(rnntext train tag --resume -o .*)`", stopped.err
+        r"stopped and saved after step (\d+).*`(rnntext train tag --resume -o .*)`", stopped.told
     )
     assert told is not None, stopped.err
     assert saved_step(out) == int(told[1]) < int(expected.pairs["steps"])
@@ -174,7 +174,7 @@ def test_other_data_are_refused(
         arguments = [data, "--valid", other]
     found = run("train", "tag", *arguments, "-o", copy, "--resume", timeout=120)
     assert found.status == 2, found.err
-    assert "Traceback" not in found.err
+    assert "Traceback" not in found.told
     last = found.err.splitlines()[-1]
     assert "data are not those of the run" in last or "started without --valid" in last
 
@@ -248,7 +248,7 @@ def test_a_full_disk_does_not_end_the_run(command: Commands, run: Shell, tmp_pat
     words = command("tag", out, "--steps", 4, "--hidden", 96, *EVERY_STEP)
     found = succeeded(run(*words, before=LITTLE_ROOM, timeout=120))
     assert found.err.count("the state is not saved, training goes on: cannot write") == 1
-    assert f"{out} may not be written: its largest file needs 2.1 MB and a file may " in found.err
+    assert f"{out} may not be written: its largest file needs 2.1 MB and a file may " in found.told
     assert (out / "model.onnx").stat().st_size < 1_000_000
     assert not (out / "training-state").exists()
 
@@ -266,7 +266,7 @@ def test_other_threads_are_told(copy: Path, run: Shell) -> None:
     words = ("train", "tag", "--resume", "-o", copy, "--threads", 2)
     found = run(*words, before=stop, timeout=120)
     assert found.status == 143, found.err
-    assert told in found.err
+    assert told in found.told
     assert json.loads((copy / "config.json").read_bytes())["training"]["threads"] == 2
 
 
@@ -324,9 +324,9 @@ def test_before_the_first_step_a_signal_ends_the_run_at_once(
     interrupt = INTERRUPTED_LEARNING.replace("NUMBER", str(int(number)))
     stopped = run(*words, before=interrupt, timeout=120)
     assert stopped.status == status, stopped.err
-    assert "n-grams of" not in stopped.err
-    assert "stopped and saved" not in stopped.err
-    assert "Traceback" not in stopped.err
+    assert "n-grams of" not in stopped.told
+    assert "stopped and saved" not in stopped.told
+    assert "Traceback" not in stopped.told
     if number == signal.SIGINT:
         assert not out.exists()
     else:  # the process had no time to remove its lock
@@ -360,9 +360,9 @@ def test_asked_to_end_after_the_last_step_it_saves_that(
     interrupt = INTERRUPTED_QUANTIZING.replace("NUMBER", str(int(number)))
     stopped = run(*words, before=interrupt, timeout=120)
     assert stopped.status == status, stopped.err
-    assert "stopped and saved after step 12" in stopped.err
+    assert "stopped and saved after step 12" in stopped.told
     assert saved_step(out) == 12
     found = succeeded(run(*words, "--resume", timeout=120))
-    assert "going on after step 12" in found.err
+    assert "going on after step 12" in found.told
     assert weights(out) == weights(whole)
     assert without_timings(found.pairs) == without_timings(expected.pairs)

@@ -364,7 +364,7 @@ def test_very_long_sentences_are_learned_in_pieces(run: Shell, tmp_path: Path) -
     said = run(*args)
     assert said.status == 0, said.err
     assert json.loads((out / "config.json").read_bytes())["data"]["train"] == 3
-    found = re.search(r"the sentences are read in (\d+) pieces of at most 512 tokens", said.err)
+    found = re.search(r"the sentences are read in (\d+) pieces of at most 512 tokens", said.told)
     assert found is not None, said.err
     assert int(found[1]) >= 2 * len(words) // 512
     measured = run("evaluate", "-m", out, data).done().pairs

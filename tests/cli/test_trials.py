@@ -36,6 +36,17 @@ def test_the_table_in_a_pipe() -> None:
     ]
 
 
+def test_many_options_go_on_in_further_lines() -> None:
+    options = {"hidden": 96, "layers": 2, "dropout": 0.123456, "lr": 0.001234, "batch_size": 24}
+    shown = plain_table([DEFAULTS, replace(WIDE, options=options)], "log_loss")
+    assert max(map(len, shown)) <= 80
+    assert shown[2:] == [
+        "2      0.12     --hidden 96 --layers 2         1,146  0.4       0.82      chosen",
+        "                --dropout 0.123456",
+        "                --lr 0.001234 --batch-size 24",
+    ]
+
+
 def test_the_row_of_the_model_that_is_saved() -> None:
     rows = [replace(DEFAULTS, kept=True), WIDE, replace(WIDE, kept=True)]
     notes = [line.split("  ")[-1] for line in plain_table(rows, "log_loss")[1:]]

@@ -44,7 +44,7 @@ def test_a_search_ends_with_a_model(
     assert [row["trial"] for row in result["trials"]] == [1, 2]
     assert result["trials"][0]["options"] == {}
     assert result["trials"][1]["options"] != {}
-    lines = found.err.splitlines()
+    lines = found.told.splitlines()
     assert sum(line.startswith("trial 1/2  defaults: ") for line in lines) == 1
     assert sum(line.startswith("trial 2/2  --") for line in lines) == 1
     assert any(line.startswith("trial  minutes  options") for line in lines)
@@ -59,7 +59,7 @@ def test_a_search_ends_with_a_model(
 
 def test_too_short_for_a_search(command: Commands, run: Shell, tmp_path: Path) -> None:
     found = succeeded(run(*command("classify", tmp_path / "m", "--tune", "0.05")))
-    assert "0.05 minutes are too short for a search: trained with the defaults" in found.err
+    assert "0.05 minutes are too short for a search: trained with the defaults" in found.told
     assert not (tmp_path / "m" / "tuning.jsonl").exists()
     assert rnntext.load(tmp_path / "m").classify(["text"])
 
@@ -70,16 +70,16 @@ def test_ctrl_c_and_resume(command: Commands, run: Shell, tmp_path: Path) -> Non
     stop = SHORT + at_message("trial 1/2", send(signal.SIGINT))
     found = run(*words, before=stop)
     assert found.status == 130, found.err
-    assert "stopped and saved after 1 trial of the search" in found.err
+    assert "stopped and saved after 1 trial of the search" in found.told
     assert sorted(path.name for path in out.iterdir()) == [".tuning"]
     again = run(*words)
     again.failed(2, "holds a search that is not finished", "--resume")
     # Its data and options are those that it began with.
     rest = ("train", "classify", "--resume", "-o", out)
     found = succeeded(run(*rest, before=SHORT))
-    assert "; done already: 1" in found.err
-    assert "trial 1/2" not in found.err
-    assert "trial 2/2" in found.err
+    assert "; done already: 1" in found.told
+    assert "trial 1/2" not in found.told
+    assert "trial 2/2" in found.told
     assert not (out / ".tuning").exists()
     repeated = succeeded(run(*rest))
     assert repeated.err == ""

@@ -66,7 +66,7 @@ def test_train_and_evaluate_measure_the_same(case: str, run: Shell, tmp_path: Pa
     (facts,) = trained.objects
     unseen = {"spans": "3 of the validation data's labels not found in training ('B-new', ...): "}
     said = unseen.get(case, "1 of the validation data's labels not found in training ('new'): ")
-    assert said + "counted as errors, " in trained.err
+    assert said + "counted as errors, " in trained.told
     again = run("evaluate", "-m", out, valid, "--json")
     assert again.status == 0, again.err
     (found,) = again.objects

@@ -125,7 +125,7 @@ class _Measuring:
         return long_memory_view(found, self._options)
 
     def _say(self, line: str) -> None:
-        output.print_stderr(line, quiet=self._quiet)
+        output.print_message(line, quiet=self._quiet)
 
 
 def _line(measured: Measured) -> str:

@@ -116,7 +116,7 @@ class _Comparing:
 
     def say(self, line: str) -> None:
         """Print a line on stderr, if there is one and `-q` was not given."""
-        output.print_stderr(line, quiet=self._quiet or not line)
+        output.print_message(line, quiet=self._quiet or not line)
 
     def _events(self) -> Iterator[Event]:
         from rnntext.training.comparison.compare import compare

@@ -15,6 +15,7 @@ import pytest
 from rnntext.cli.main import main
 from rnntext.long_memory import Measured, MemoryOptions
 from rnntext.training.comparison import long_memory
+from tests.cli.screens import messages
 
 RNN = Measured("recall", "rnn", 12, 0.125, {3: (1.0, 0.8), 6: (0.25, 0.25)})
 GRU = Measured("recall", "gru", 34, 0.125, {3: (1.0, 1.0), 6: (1.0, 0.5)})
@@ -53,7 +54,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
 
 
 def without_seconds(err: str) -> list[str]:
-    return [line.partition(" (")[0] for line in err.splitlines()]
+    return [line.partition(" (")[0] for line in messages(err).splitlines()]
 
 
 def test_a_pipe_gets_a_line_a_distance_and_stderr_one_a_model(shown: Shown) -> None:

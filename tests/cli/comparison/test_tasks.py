@@ -16,6 +16,7 @@ from rnntext.cli.main import main
 from rnntext.training.comparison import compare as comparing
 from rnntext.training.comparison.compare import Began, LeftOut
 from rnntext.training.options import TrainingOptions
+from tests.cli.screens import messages
 from tests.test_comparison import BAG, RNN, found
 
 COMPARISON = found({RNN: [0.8, 0.9], BAG: [0.5, 0.6]})
@@ -63,7 +64,8 @@ ROWS = ["rnn\t0.85\t0.070711\t12\t2.5\t50.5\t48", "bag\t0.55\t0.070711\t12\t2.5\
 def test_a_pipe_gets_a_line_a_model_and_stderr_the_progress_and_the_answer(shown: Shown) -> None:
     status, out, err = shown(Compared([*COMPARISON.runs]))
     assert (status, out.splitlines()) == (0, ROWS)
-    assert err.splitlines() == [
+    assert max(map(len, err.splitlines())) <= 80
+    assert messages(err).splitlines() == [
         "1,200 documents to learn from, 30 to validate on; 4 runs of about 12,345 parameters",
         "rnn, seed 0: accuracy 0.8000, trained 2.0 s, 50 texts/s",
         "rnn, seed 1: accuracy 0.9000, trained 3.0 s, 51 texts/s",
@@ -96,15 +98,15 @@ def test_the_options_are_those_of_train(shown: Shown) -> None:
 def test_a_run_that_is_left_out_is_named(shown: Shown) -> None:
     _, out, err = shown(Compared([COMPARISON.runs[0], LeftOut(BAG, 0, "it diverged")]))
     assert [line.split("\t")[0] for line in out.splitlines()] == ["rnn"]
-    assert "bag, seed 0: left out: it diverged" in err.splitlines()
+    assert "bag, seed 0: left out: it diverged" in messages(err).splitlines()
 
 
 def test_ctrl_c_ends_with_the_rows_so_far(shown: Shown) -> None:
     status, out, err = shown(Compared([*COMPARISON.runs[:3], KeyboardInterrupt()]))
     assert status == 130
     assert [line.split("\t")[:2] for line in out.splitlines()] == [["rnn", "0.85"], ["bag", "0.5"]]
-    assert "interrupted: of 4 runs 3 are shown" in err.splitlines()
-    assert err.splitlines()[-1].endswith("With one seed nothing is known of the spread.")
+    assert "interrupted: of 4 runs 3 are shown" in messages(err).splitlines()
+    assert messages(err).splitlines()[-1].endswith("With one seed nothing is known of the spread.")
 
 
 def test_ctrl_c_before_the_first_run_leaves_nothing(shown: Shown) -> None:
