@@ -22,6 +22,7 @@ from itertools import chain
 from rnntext.arguments import DEFAULT_LONGEST_LINE, LINE
 from rnntext.errors import DataError, UsageError
 
+_OBJECTS = re.compile(r"\s*\[\s*\{")  # how a JSON array of objects begins
 STDIN = "-"
 ENCODING_ERRORS = ("strict", "replace")
 CHUNK_BYTES = 1 << 18
@@ -341,14 +342,20 @@ class _LineDecoder:
             self._line += good
             yield [line.removesuffix("\r") for line in lines[:good]]
             if good < len(lines):
-                raise self._too_long()
+                raise self._too_long(lines[good])
         if self._line_length > self._decoding.max_line:
-            raise self._too_long()
+            raise self._too_long("".join(self._line_pieces))
 
-    def _too_long(self) -> DataError:
+    def _too_long(self, line: str) -> DataError:
+        advice = "cut it, or allow more with --max-line"
+        if _OBJECTS.match(line):
+            advice = (
+                "allow more with --max-line, or write each object of the JSON array on a line of "
+                "its own"
+            )
         return DataError(
             f"{self._name}, line {self._line} has more than {self._decoding.max_line:,} characters:"
-            " cut it, or allow more with --max-line"
+            f" {advice}"
         )
 
     def _byte_error(self, error: UnicodeDecodeError, offset: int) -> DataError:

@@ -14,6 +14,15 @@ from rnntext.plotting.ticks import round_values
         (-1.0, 1.0, 3, False, [(-1, "-1"), (0, "0"), (1, "1")]),
         (-0.12, 0.13, 3, False, [(-0.1, "-0.1"), (0, "0.0"), (0.1, "0.1")]),
         (0.001, 2.0, 4, True, [(0.001, "0.001"), (0.01, "0.01"), (0.1, "0.1"), (1, "1")]),
+        # From the decade below the least value to that above the greatest.
+        (
+            *(2.0, 900.0, 8, True),
+            [(f * 10.0**d, str(f * 10**d)) for d in range(3) for f in (1, 2, 5)][1:],
+        ),
+        (0.03, 4000.0, 5, True, [(10.0**d, f"{10.0**d:g}") for d in range(-1, 4)]),
+        # Of many decades each third, from that of the least value on.
+        (2e-4, 3e9, 5, True, [(10.0**d, f"{10.0**d:g}") for d in (-1, 2, 5, 8)]),
+        (1.0, 1000.0, 4, True, [(1, "1"), (10, "10"), (100, "100"), (1000, "1000")]),
     ],
 )
 def test_round_values(

@@ -227,6 +227,21 @@ def test_a_line_over_the_limit_is_named_after_the_lines_before_it(chunk: int, en
     assert lines == ["one", "two"]
 
 
+@pytest.mark.parametrize("chunk", [3, 1000])
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        (' [ {"text": "one"}]', "write each object of the JSON array on a line of its own"),
+        ("[laughs] one two", "cut it, or allow more with --max-line"),
+    ],
+)
+def test_a_json_array_in_one_line_that_is_too_long(chunk: int, line: str, advice: str) -> None:
+    with pytest.raises(DataError) as error:
+        feed(f"{line}\n", Decoding(max_line=8), chunk)
+    assert str(error.value).endswith(advice)
+    assert "allow more with --max-line" in str(error.value)
+
+
 def test_the_text_of_a_file_has_a_limit() -> None:
     blocks = [["ab", ""], [], ["cde"]]
     assert file_text(blocks, "f", 7) == "ab\n\ncde"

@@ -72,8 +72,13 @@ class ViewedTexts:
                     f"a view shows at most {_MOST_TEXTS} texts: give the lines that matter"
                 )
         if not found:
-            raise DataError("the input has no text: give at least one line")
+            raise no_text()
         return found
+
+
+def no_text() -> DataError:
+    """The error of an input without a line that is not empty."""
+    return DataError("the input has no text: give at least one line")
 
 
 def show(make: Callable[[], View], out: Path | None, json: bool) -> None:

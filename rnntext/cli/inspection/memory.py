@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from rnntext.arguments import DISTANCE, SEED
-from rnntext.cli.inspection.common import Picture, show
+from rnntext.cli.inspection.common import Picture, no_text, show
 from rnntext.cli.options import MODEL, Encoding, OutputOptions, RecordSource, model_directory
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import model_option, number_option, path_argument
@@ -89,7 +89,7 @@ def command(
 
 
 def _corpus(inputs: list[str] | None, encoding: str) -> list[str]:
-    """The first lines, of _CORPUS_CHARACTERS together."""
+    """The first lines, of _CORPUS_CHARACTERS together. Raises DataError if all are empty."""
     lines: list[str] = []
     room = _CORPUS_CHARACTERS
     for batch in RecordSource(inputs, encoding=encoding).batches():
@@ -98,4 +98,6 @@ def _corpus(inputs: list[str] | None, encoding: str) -> list[str]:
             room -= len(lines[-1]) + 1
             if room <= 0:
                 return lines
+    if not any(map(str.strip, lines)):
+        raise no_text()
     return lines

@@ -56,6 +56,9 @@ def test_only_the_beginning_of_a_corpus_is_read(run: Shell, lm: Path, tmp_path: 
 
 def test_one_line_says_what_is_wrong(run: Shell, lm: Path, tmp_path: Path) -> None:
     run(*INSPECT, "-m", lm, stdin=b"a few words\n").failed(1, "too little text", "give more")
+    for nothing in (b"", b"\n \n"):
+        found = run(*INSPECT, "-m", lm, stdin=nothing)
+        found.failed(1, "the input has no text: give at least one line")
     run(*INSPECT, STORIES).failed(2, "use -m DIR, or set RNNTEXT_MODEL")
     run(*INSPECT, "-m", lm, "-m", tmp_path, STORIES).failed(1, str(tmp_path))
     run(*INSPECT, "-m", lm, tmp_path / "none").failed(1, "none")
