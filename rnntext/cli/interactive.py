@@ -20,24 +20,28 @@ from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.styles import Style
 
 from rnntext.cli import output
-from rnntext.runtime.predict import Predictions, Predictor
+from rnntext.runtime.predict import Predictor, WordPrediction
 from rnntext.text.controls import ONE_LINE
 from rnntext.text.scripts import is_unspaced
 
 _PROMPT = "> "
+_LEAST_SHOWN = 0.005  # a smaller probability would be shown as 0.00
+_CONTEXT = 1000  # characters of the lines before, which the model reads again at each key
 _HELP = "Tab takes the first word, Enter begins a new line, Ctrl-D ends."
 _STYLE = Style.from_dict({"word": "bold ansicyan", "number": "ansigreen", "help": "ansigray"})
 
 
 def predict_while_typing(directory: Path, top_k: int, threads: int | None) -> None:
     """Read lines from the terminal until Ctrl-D. Below each line, show the likeliest completions
-    of the word before the cursor, or the likeliest next words after a space.
+    of the word before the cursor, or the likeliest next words after a space. The lines before stay
+    above it, and the model goes on from them.
 
     Raises CheckpointError, and KeyboardInterrupt after Ctrl-C.
     """
     editor = _LineEditor(Predictor.load(directory, threads), top_k)
     while (text := editor.application().run()) is not None:
         output.write(f"{_PROMPT}{text.translate(ONE_LINE)}\n")
+        editor.keep(text)
 
 
 class _LineEditor:
@@ -45,13 +49,21 @@ class _LineEditor:
 
     def __init__(self, predictor: Predictor, top_k: int) -> None:
         self._buffer = Buffer()
+        self._before: list[str] = []  # the lines before, as many as the model reads
 
         @lru_cache(maxsize=256)
-        def next_words(text: str) -> Predictions:
+        def next_words(text: str) -> list[WordPrediction]:
             inside = bool(text) and not text[-1].isspace()
-            return predictor.predict([text], top_k=top_k, complete=inside)[0]
+            found = predictor.predict([text], top_k=top_k, complete=inside)[0].words
+            return [word for word in found if _is_offered(word)]
 
         self._next_words = next_words
+
+    def keep(self, text: str) -> None:
+        """Make a finished line one of those that the model goes on from."""
+        self._before.append(text)
+        while len("\n".join(self._before)) > _CONTEXT:
+            del self._before[0]
 
     def application(self) -> Application[str | None]:
         """An empty line. Running the application returns the text, or None after Ctrl-D."""
@@ -71,12 +83,15 @@ class _LineEditor:
     def _formatted_predictions(self) -> StyleAndTextTuples:
         text = self._before_cursor()
         parts: StyleAndTextTuples = [("", " " * len(_PROMPT))]
-        for word in self._next_words(text).words:
+        for word in self._offers():
             parts += [("class:word", word.word), ("class:number", f" {word.probability:.2f}   ")]
         return parts if text else [*parts, ("class:help", f"\n{_HELP}")]
 
     def _before_cursor(self) -> str:
         return self._buffer.document.text_before_cursor
+
+    def _offers(self) -> list[WordPrediction]:
+        return self._next_words("\n".join([*self._before, self._before_cursor()]))
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
@@ -84,7 +99,7 @@ class _LineEditor:
         @keys.add("tab")
         def accept(event: KeyPressEvent) -> None:
             text = self._before_cursor()
-            words = self._next_words(text).words
+            words = self._offers()
             if words:
                 word = words[0].word
                 if is_unspaced(word[0]):  # a unit that comes next as it is
@@ -107,3 +122,8 @@ class _LineEditor:
             event.app.exit(exception=KeyboardInterrupt)
 
         return keys
+
+
+def _is_offered(prediction: WordPrediction) -> bool:
+    """Return True for a word, which a sign by itself is not, unless it is very improbable."""
+    return prediction.probability >= _LEAST_SHOWN and any(map(str.isalnum, prediction.word))

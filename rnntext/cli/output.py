@@ -105,17 +105,18 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
-def terminal_formatter(compose: Callable[..., Text]) -> Callable[..., str]:
+def terminal_formatter(compose: Callable[..., Text | list[Text]]) -> Callable[..., str]:
     """Return a function that renders the Rich text which `compose` makes of its arguments and of
-    the terminal's `width` as a line with colours. Ends of lines and control characters become
-    spaces, whatever part of the answer they are in."""
+    the terminal's `width` as a line with colours, or several. Ends of lines and control characters
+    become spaces, whatever part of the answer they are in."""
     terminal = console()
 
     def line(*answer: Any) -> str:
         composed = compose(*answer, width=terminal.width)
-        composed.plain = composed.plain.translate(ONE_LINE)  # the styles stay where they are
         with terminal.capture() as capture:
-            terminal.print(composed)
+            for text in composed if isinstance(composed, list) else [composed]:
+                text.plain = text.plain.translate(ONE_LINE)  # the styles stay where they are
+                terminal.print(text)
         return capture.get()
 
     return line

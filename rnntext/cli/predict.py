@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +12,13 @@ import typer
 
 from rnntext.arguments import TOP_K
 from rnntext.cli import output
+from rnntext.cli.fitting import ending, shortened
 from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import number_option
+from rnntext.config import listed
+from rnntext.errors import UsageError
+from rnntext.text.columns import columns_of
 from rnntext.text.controls import one_line
 
 if TYPE_CHECKING:
@@ -45,6 +50,7 @@ def command(
     """
     directory = model_directory(model)
     if not source.inputs and not source.texts and _is_interactive():
+        _refuse_ignored(source, complete=complete, json=run.json)
         from rnntext.cli.interactive import predict_while_typing
 
         predict_while_typing(directory, top_k, run.threads)
@@ -84,6 +90,18 @@ def _is_interactive() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and output.on_terminal()
 
 
+def _refuse_ignored(source: RecordSource, *, complete: bool, json: bool) -> None:
+    """Raise UsageError for an option that has no meaning while the user types."""
+    given = [field for field in fields(source) if getattr(source, field.name) != field.default]
+    flags = [f"--{field.name.replace('_', '-')}" for field in given]
+    flags += ["--complete"] * complete + ["--json"] * json
+    if flags:
+        raise UsageError(
+            f"{listed(flags)}: not while you type; leave it out, or give text: name a file, pipe "
+            "it in, or use --text TEXT"
+        )
+
+
 def _json(record: Record, answer: Predictions) -> str:
     words = [{"word": word.word, "probability": word.probability} for word in answer.words]
     value = {"text": answer.text, "predictions": words, "unexplored": answer.unexplored}
@@ -95,10 +113,28 @@ def _columns(record: Record, answer: Predictions) -> str:
     return output.tsv_line(field for pair in pairs for field in pair)
 
 
-def _styled(record: Record, answer: Predictions, width: int) -> Text:
+def _styled(record: Record, answer: Predictions, width: int) -> list[Text]:
+    """The end of the text with the words after it; further lines where there are many words."""
     from rich.text import Text
 
-    line = Text().append(one_line(record.text)[-width // 2 :], "dim")
+    words = []
     for word in answer.words:
-        line.append(f"  {word.word} ", "bold cyan").append(f"{word.probability:.2f}", "green")
-    return line
+        shown = shortened(one_line(word.word), max(1, width - len("   0.00")))
+        words.append(
+            Text.assemble("  ", (f"{shown} ", "bold cyan"), (f"{word.probability:.2f}", "green"))
+        )
+    sizes = [columns_of(word.plain) for word in words]
+    # The text has what the words leave; or a third, where these go on in further lines, and more if
+    # its last word needs it.
+    text = one_line(record.text)
+    last = len("…") + columns_of(text.rpartition(" ")[2])
+    least = max(width // 3, min(last, 2 * width // 3))
+    text = ending(text, max(least, width - sum(sizes)))
+    lines, used = [Text().append(text, "dim")], columns_of(text)
+    for word, size in zip(words, sizes, strict=True):
+        if used + size > width:
+            lines.append(Text())
+            used = 0
+        lines[-1].append_text(word)
+        used += size
+    return lines

@@ -21,8 +21,11 @@ TAB, ENTER, CTRL_C, CTRL_D, LEFT = "\t", "\r", "\x03", "\x04", "\x1b[D"
 class Model:
     """Always predicts the same words, and notes what it was asked."""
 
-    def __init__(self, *words: str) -> None:
-        self.words = [WordPrediction(word, 0.5 / (n + 1)) for n, word in enumerate(words)]
+    def __init__(self, *words: str | WordPrediction) -> None:
+        self.words = [
+            WordPrediction(word, 0.5 / (n + 1)) if isinstance(word, str) else word
+            for n, word in enumerate(words)
+        ]
         self.asked: list[tuple[str, int, bool]] = []
         self.loaded: list[tuple[Path, int | None]] = []
 
@@ -105,6 +108,33 @@ def test_a_word_that_is_begun_is_completed(text: str, complete: bool) -> None:
     # The screen is drawn at every key; the model is asked once.
     editor._formatted_predictions()
     assert len(model.asked) == 1
+
+
+def test_signs_and_what_would_be_shown_as_zero_are_not_offered(keyboard: PipeInput) -> None:
+    words = [
+        WordPrediction(",", 0.9),
+        WordPrediction("heron", 0.005),
+        WordPrediction("你好", 0.0051),
+        WordPrediction("heronx", 0.00499),
+    ]
+    editor = _LineEditor(Model(*words), 4)  # type: ignore[arg-type]
+    editor._buffer.insert_text("the ")
+    assert to_plain_text(editor._formatted_predictions()) == "  heron 0.01   你好 0.01   "
+    keyboard.send_text("the " + TAB + ENTER)
+    assert editor.application().run() == "the heron "
+
+
+def test_the_model_goes_on_from_the_lines_before() -> None:
+    model = Model("heron")
+    editor = _LineEditor(model, 3)  # type: ignore[arg-type]
+    editor.keep("The old lamp.")
+    editor.keep("")
+    editor._buffer.insert_text("a ")
+    editor._formatted_predictions()
+    assert model.asked == [("The old lamp.\n\na ", 3, False)]
+    editor.keep("x" * 1000)  # only so much is read at each key
+    editor._formatted_predictions()
+    assert model.asked[1:] == [("x" * 1000 + "\na ", 3, False)]
 
 
 def test_lines_until_the_end(

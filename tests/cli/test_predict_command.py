@@ -18,9 +18,12 @@ from rnntext.cli.commands import click_command
 from rnntext.cli.options import RecordSource
 from rnntext.errors import UsageError
 from rnntext.runtime.predict import Predictions, WordPrediction
+from rnntext.text.columns import columns_of
 from tests.cli.screens import Screen, pipe, screen, written
 
 WORDS = [WordPrediction("river,", 0.123456789), WordPrediction("a\tb", 0.04)]
+
+RIVER = [WordPrediction("river", 0.123456789), WordPrediction("heron", 0.04)]
 
 
 class Model:
@@ -103,11 +106,76 @@ def test_a_terminal_shows_the_end_of_the_text_and_the_words(
     source = RecordSource(texts=["said  the\n[bold]heron", "a"])
     (found,) = rnntext.cli.predict.predict(Path("m"), source, 1, False, False, None)
     assert found == (
-        "\x1b[2mbold]heron\x1b[0m\x1b[1;36m  river, \x1b[0m\x1b[32m0.12\x1b[0m\n"
-        "\x1b[2ma\x1b[0m\x1b[1;36m  river, \x1b[0m\x1b[32m0.12\x1b[0m\n"
+        "\x1b[2m…[bold]heron\x1b[0m\n  \x1b[1;36mriver, \x1b[0m\x1b[32m0.12\x1b[0m\n"
+        "\x1b[2ma\x1b[0m  \x1b[1;36mriver, \x1b[0m\x1b[32m0.12\x1b[0m\n"
     )
     (found,) = rnntext.cli.predict.predict(Path("m"), source, 1, False, True, None)
     assert [json.loads(line)["unexplored"] for line in found.splitlines()] == [0.25, 0.25]
+
+
+LONG = "The old heron stood by the lamp and looked out over the harbour for the boats of"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "lines"),
+    [
+        (LONG, 120, [f"{LONG}  river 0.12  heron 0.04"]),
+        (LONG, 80, [f"…{LONG[-53:]}  river 0.12  heron 0.04"]),
+        (LONG, 30, ["…boats of  river 0.12", "  heron 0.04"]),
+        (LONG, 20, ["…of  river 0.12", "  heron 0.04"]),
+        ("the harbourmaster", 24, ["…harbourmaster", "  river 0.12  heron 0.04"]),
+        ("老苍鹭站在灯旁", 40, ["老苍鹭站在灯旁  river 0.12  heron 0.04"]),
+        ("老苍鹭站在灯旁", 30, ["老苍鹭站在灯旁  river 0.12", "  heron 0.04"]),
+        ("老苍鹭站在灯旁", 20, ["…苍鹭站在灯旁", "  river 0.12", "  heron 0.04"]),
+        ("the cafe\u0301 of 🙂", 38, ["the cafe\u0301 of 🙂  river 0.12  heron 0.04"]),
+        ("the cafe\u0301 of 🙂", 37, ["…cafe\u0301 of 🙂  river 0.12  heron 0.04"]),
+    ],
+)
+def test_the_end_of_a_long_text_is_shown_with_a_sign(
+    text: str, columns: int, lines: list[str], model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = screen(monkeypatch, columns=columns)
+    monkeypatch.setattr(model, "predict", lambda *_, **__: [Predictions(text, [*RIVER], 0.0)])
+    source = RecordSource(texts=[text])
+    (found,) = rnntext.cli.predict.predict(Path("m"), source, 2, False, False, None)
+    terminal.write(found)
+    assert terminal.shown.splitlines() == lines
+    assert max(map(columns_of, lines)) <= columns
+
+
+def test_a_word_that_no_line_holds_is_shortened(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = screen(monkeypatch, columns=20)
+    words = [WordPrediction("x" * 50, 0.5)]
+    monkeypatch.setattr(model, "predict", lambda *_, **__: [Predictions("a", words, 0.0)])
+    source = RecordSource(texts=["a"])
+    terminal.write(*rnntext.cli.predict.predict(Path("m"), source, 2, False, False, None))
+    assert terminal.shown.splitlines() == ["a", "  xxxxxx…xxxxxx 0.50"]
+
+
+@pytest.mark.parametrize(
+    ("words", "flags"),
+    [
+        (["--json"], "--json"),
+        (["--complete"], "--complete"),
+        (["--record", "file", "--max-line", "9"], "--record, --max-line"),
+        (["--text-column", "text", "--no-header"], "--text-column, --no-header"),
+        (["--encoding", "latin-1", "--on-error", "skip"], "--encoding, --on-error"),
+    ],
+)
+def test_what_would_be_ignored_while_typing_is_refused(
+    words: list[str], flags: str, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        rnntext.cli.interactive, "predict_while_typing", lambda *_: pytest.fail("it began")
+    )
+    for name in ("stdin", "stdout"):
+        monkeypatch.setattr(sys, name, Screen())
+    with pytest.raises(UsageError) as error:
+        command("-m", "dir", *words)
+    assert str(error.value).startswith(f"{flags}: not while you type; ")
+    assert error.value.exit_status == 2
 
 
 @pytest.mark.parametrize(
