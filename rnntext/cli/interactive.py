@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from prompt_toolkit import Application
+from prompt_toolkit.application import get_app
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -21,13 +22,15 @@ from prompt_toolkit.styles import Style
 
 from rnntext.cli import output
 from rnntext.runtime.predict import Predictor, WordPrediction
+from rnntext.text.columns import columns_of
 from rnntext.text.controls import ONE_LINE
 from rnntext.text.scripts import is_unspaced
 
 _PROMPT = "> "
+_INDENT, _GAP = " " * len(_PROMPT), " " * 3  # of the words below the line
 _LEAST_SHOWN = 0.005  # a smaller probability would be shown as 0.00
 _CONTEXT = 1000  # characters of the lines before, which the model reads again at each key
-_HELP = "Tab takes the first word, Enter begins a new line, Ctrl-D ends."
+_HELP = "Tab takes the first word, Enter begins a line, Ctrl-D ends."
 _STYLE = Style.from_dict({"word": "bold ansicyan", "number": "ansigreen", "help": "ansigray"})
 
 
@@ -82,9 +85,16 @@ class _LineEditor:
 
     def _formatted_predictions(self) -> StyleAndTextTuples:
         text = self._before_cursor()
-        parts: StyleAndTextTuples = [("", " " * len(_PROMPT))]
+        parts: StyleAndTextTuples = [("", _INDENT)]
+        columns, used = get_app().output.get_size().columns, len(_INDENT)
         for word in self._offers():
-            parts += [("class:word", word.word), ("class:number", f" {word.probability:.2f}   ")]
+            number = f" {word.probability:.2f}"
+            size = columns_of(word.word) + len(number)
+            if used + size > columns:
+                parts.append(("", f"\n{_INDENT}"))
+                used = len(_INDENT)
+            parts += [("class:word", word.word), ("class:number", f"{number}{_GAP}")]
+            used += size + len(_GAP)
         return parts if text else [*parts, ("class:help", f"\n{_HELP}")]
 
     def _before_cursor(self) -> str:

@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import socket
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from rnntext.errors import DataError, UsageError
 from rnntext.text.formats import HUB_PREFIX
 from rnntext.text.source import STDIN, source_name
 from rnntext.text.tables import Row, missing_column
+
+_CONNECTING = 3.0  # seconds for a connection to the Hub
 
 NEEDS_EXTRA = "needs an extra that is not installed: pip install 'rnntext[train]'"
 
@@ -72,6 +79,8 @@ def _read_hub(
         import datasets
     except ModuleNotFoundError as error:
         raise UsageError(f"{path} {NEEDS_EXTRA}") from error
+    if not (datasets.config.HF_HUB_OFFLINE or os.path.exists(dataset_name)):
+        _require_connection(path, datasets.config.HF_ENDPOINT)
     # Errors are reported in one line below; logged retries and hints would precede it.
     for library in ("datasets", "huggingface_hub"):
         logging.getLogger(library).setLevel(logging.ERROR)
@@ -87,6 +96,37 @@ def _read_hub(
         raise DataError(
             f"{path} cannot be loaded ({_one_line(error)}): check name, split and connection"
         ) from error
+
+
+def _require_connection(path: str, endpoint: str) -> None:
+    """Raise DataError where no connection to the Hub (or the proxy to it) can be opened within a
+    few seconds. `huggingface_hub` itself tries again for half a minute without a word."""
+    address = urlsplit(endpoint)
+    proxies = getproxies()
+    proxy = proxies.get(address.scheme) or proxies.get("all")
+    if proxy and not proxy_bypass(address.hostname or ""):
+        address = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    port = address.port or (443 if address.scheme == "https" else 80)
+    reasons: list[str] = []
+
+    def connect() -> None:
+        try:
+            socket.create_connection((address.hostname or "", port), _CONNECTING).close()
+        except OSError as error:
+            reasons.append(error.strerror or str(error))
+        else:
+            reasons.append("")
+
+    # A thread, because looking up a name takes as long as the resolver likes.
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(_CONNECTING)
+    reason = reasons[0] if reasons else "no answer"
+    if reason:
+        raise DataError(
+            f"{path} cannot be loaded: {endpoint} cannot be reached ({reason}): connect to the "
+            "network, or set HF_HUB_OFFLINE=1 to read what was downloaded before"
+        )
 
 
 def _require_columns(

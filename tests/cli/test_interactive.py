@@ -124,6 +124,15 @@ def test_signs_and_what_would_be_shown_as_zero_are_not_offered(keyboard: PipeInp
     assert editor.application().run() == "the heron "
 
 
+def test_words_are_not_broken(keyboard: PipeInput) -> None:
+    words = [f"word{n}" + "x" * 9 for n in range(6)]  # a terminal of the tests has 80 columns
+    editor = _LineEditor(Model(*words), 6)  # type: ignore[arg-type]
+    editor._buffer.insert_text("the ")
+    shown = to_plain_text(editor._formatted_predictions()).splitlines()
+    assert [line.count("word") for line in shown] == [3, 3]
+    assert all(line.startswith("  word") and len(line.rstrip()) <= 80 for line in shown)
+
+
 def test_the_model_goes_on_from_the_lines_before() -> None:
     model = Model("heron")
     editor = _LineEditor(model, 3)  # type: ignore[arg-type]

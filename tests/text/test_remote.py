@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from rnntext.errors import DataError, UsageError
+from rnntext.text import remote
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import read_labelled
 from rnntext.text.lines import read_lines
@@ -55,6 +57,7 @@ class FakeDatasets(ModuleType):
         super().__init__("datasets")
         self.DatasetsError = type("DatasetsError", (Exception,), {})
         self.exceptions = SimpleNamespace(DatasetsError=self.DatasetsError)
+        self.config = SimpleNamespace(HF_HUB_OFFLINE=True, HF_ENDPOINT="https://hub.invalid")
         self.calls: list[tuple[str, str | None, str]] = []
 
     def disable_progress_bars(self) -> None:
@@ -74,6 +77,75 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> FakeDatasets:
     fake = FakeDatasets()
     monkeypatch.setitem(sys.modules, "datasets", fake)
     return fake
+
+
+@pytest.fixture
+def endpoint(hub: FakeDatasets, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a Hub that takes connections; no proxy is set."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        hub.config.HF_HUB_OFFLINE = False
+        hub.config.HF_ENDPOINT = f"http://127.0.0.1:{server.getsockname()[1]}"
+        yield hub.config.HF_ENDPOINT
+
+
+def test_a_hub_that_can_be_reached_is_read(endpoint: str, hub: FakeDatasets) -> None:
+    list(read_remote("hf:imdb", {}))
+    assert hub.calls == [("imdb", None, "train")]
+
+
+@pytest.mark.parametrize("refusing", ["hub", "proxy"])
+def test_without_a_network_one_line_comes_at_once(
+    refusing: str, endpoint: str, hub: FakeDatasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if refusing == "hub":
+        hub.config.HF_ENDPOINT = "http://127.0.0.1:9"
+    else:
+        monkeypatch.setenv("http_proxy", "127.0.0.1:9")
+    with pytest.raises(DataError) as error:
+        list(read_remote("hf:imdb", {}))
+    assert str(error.value) == (
+        f"hf:imdb cannot be loaded: {hub.config.HF_ENDPOINT} cannot be reached (Connection "
+        "refused): connect to the network, or set HF_HUB_OFFLINE=1 to read what was downloaded "
+        "before"
+    )
+    assert hub.calls == []
+    hub.config.HF_HUB_OFFLINE = True
+    list(read_remote("hf:imdb", {}))
+    assert hub.calls == [("imdb", None, "train")]
+
+
+def test_a_proxy_is_asked_in_place_of_the_hub(
+    endpoint: str, hub: FakeDatasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.config.HF_ENDPOINT = "https://hub.invalid"
+    monkeypatch.setenv("all_proxy", endpoint)
+    list(read_remote("hf:imdb", {}))
+    assert len(hub.calls) == 1
+
+
+def test_a_network_that_does_not_answer_is_not_waited_for(
+    endpoint: str, hub: FakeDatasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(remote, "_CONNECTING", 0.01)
+
+    def hang(*_: object) -> None:
+        ended.wait()
+        raise OSError
+
+    monkeypatch.setattr(socket, "create_connection", hang)
+    with pytest.raises(DataError, match=r"cannot be reached \(no answer\)"):
+        list(read_remote("hf:imdb", {}))
+    ended.set()
+
+
+def test_a_folder_needs_no_network(endpoint: str, hub: FakeDatasets, tmp_path: Path) -> None:
+    hub.config.HF_ENDPOINT = "http://127.0.0.1:9"
+    list(read_remote(f"hf:{tmp_path}", {}))
+    assert len(hub.calls) == 1
 
 
 @pytest.fixture
