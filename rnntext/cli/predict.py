@@ -118,11 +118,10 @@ def _styled(record: Record, answer: Predictions, width: int) -> list[Text]:
     from rich.text import Text
 
     words = []
-    for word in answer.words:
-        shown = shortened(one_line(word.word), max(1, width - len("   0.00")))
-        words.append(
-            Text.assemble("  ", (f"{shown} ", "bold cyan"), (f"{word.probability:.2f}", "green"))
-        )
+    for found in answer.words:
+        shown = shortened(one_line(found.word), max(1, width - len("   0.00")))
+        number = f"{found.probability:.2f}"
+        words.append(Text.assemble("  ", (f"{shown} ", "bold cyan"), (number, "green")))
     sizes = [columns_of(word.plain) for word in words]
     # The text has what the words leave; or a third, where these go on in further lines, and more if
     # its last word needs it.
