@@ -64,7 +64,7 @@ class _LineEditor:
 
     def keep(self, text: str) -> None:
         """Make a finished line one of those that the model goes on from."""
-        self._before.append(text)
+        self._before.append(_decoded(text))
         while len("\n".join(self._before)) > _CONTEXT:
             del self._before[0]
 
@@ -90,18 +90,18 @@ class _LineEditor:
         for word in self._offers():
             number = f" {word.probability:.2f}"
             size = columns_of(word.word) + len(number)
-            if used + size > columns:
-                parts.append(("", f"\n{_INDENT}"))
-                used = len(_INDENT)
-            parts += [("class:word", word.word), ("class:number", f"{number}{_GAP}")]
-            used += size + len(_GAP)
+            gap = _GAP if used > len(_INDENT) else ""
+            if used + len(gap) + size > columns:
+                gap, used = f"\n{_INDENT}", 0
+            parts += [("", gap), ("class:word", word.word), ("class:number", number)]
+            used += len(gap.lstrip("\n")) + size
         return parts if text else [*parts, ("class:help", f"\n{_HELP}")]
 
     def _before_cursor(self) -> str:
         return self._buffer.document.text_before_cursor
 
     def _offers(self) -> list[WordPrediction]:
-        return self._next_words("\n".join([*self._before, self._before_cursor()]))
+        return self._next_words("\n".join([*self._before, _decoded(self._before_cursor())]))
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
@@ -132,6 +132,12 @@ class _LineEditor:
             event.app.exit(exception=KeyboardInterrupt)
 
         return keys
+
+
+def _decoded(text: str) -> str:
+    """What was typed, with the bytes that the terminal's encoding lacks read as UTF-8. Half
+    a character, which comes byte by byte, is no error."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _is_offered(prediction: WordPrediction) -> bool:
