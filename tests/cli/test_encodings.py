@@ -7,12 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from io import TextIOWrapper
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
 
-from rnntext.cli.encodings import encodable
+from rnntext.cli.encodings import encodable, prepare_streams
 from rnntext.cli.main import COMMANDS, main
 from rnntext.cli.progress import Progress
 from tests.cli.run_events import PREPARED, STEP
@@ -158,6 +158,20 @@ def test_progress(encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 )
 def test_replacements(text: str, encoding: str | None, replaced: str) -> None:
     assert encodable(text, encoding) == replaced
+
+
+@pytest.mark.parametrize(("terminal", "got"), [(True, b"na?ve"), (False, "naïve".encode())])
+def test_what_libraries_print_is_no_error(
+    terminal: bool, got: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Stream(tmp_path / "out", "ascii", terminal=terminal, errors="strict") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO("ï\n".encode()), "ascii"))
+        prepare_streams()
+        print("naïve", end="")
+        assert sys.stdin.readline() == "\ufffd\ufffd\n"
+        monkeypatch.undo()
+    assert (tmp_path / "out").read_bytes() == got
 
 
 def test_a_locale_without_any_encoding(classifier: Path, tmp_path: Path) -> None:
