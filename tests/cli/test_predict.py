@@ -88,8 +88,12 @@ def test_a_terminal_shows_the_end_of_the_text_and_the_words(
     (answer,) = run(*args, "--json").done().objects
     words = [f"  {w['word']} {w['probability']:.2f}" for w in answer["predictions"]]
     assert len(words) == 5
-    # The last half line of the text, its white space reduced.
-    assert plain(shown) == " ".join(text.split())[-100:] + "".join(words) + "\n"
+    # The end of the text that fits beside the words, from the beginning of a word on.
+    line = plain(shown).removesuffix("".join(words) + "\n")
+    whole = " ".join(text.split())
+    assert line.startswith("…") == (repeated > 1)
+    assert f" {whole}".endswith(f" {line.removeprefix('…')}")
+    assert len(plain(shown)) - 1 <= 200
 
 
 class Typist:
