@@ -92,8 +92,8 @@ def classify(
     explain: bool = False,
 ) -> Iterator[str]:
     """Yield the output of the command, as much of a batch of records as is written at a time."""
-    batches = source.batches(directory, large=True, quiet=quiet)
-    from rnntext.text.records import prefetch
+    batches = source.batches(directory, large=True, quiet=quiet, rows=json)
+    from rnntext.text.records import prefetch, text_of
 
     classifier, explained = (
         _explaining(directory, threads) if explain else _plain(directory, threads)
@@ -148,7 +148,7 @@ def classify(
     columns = 2 * most + explain + with_text
     line = output.with_errors(line, output.tsv_line([""] * columns), json=json)
     ranked = partial(classifier.stream, top_k=top_k if json else most)
-    for batch, answers in prefetch(batches, ranked):
+    for batch, answers in prefetch(batches, ranked, text_of):
         lines = (line(r, answer) for r, answer in zip(batch, answers, strict=True))
         yield from output.in_chunks(lines)
 

@@ -162,7 +162,7 @@ class RecordSource:
         typer.Option(
             "--text-column",
             metavar="NAME",
-            help="Column of the texts in .csv, .tsv, .jsonl or .json rows.",
+            help="Column of the texts in .csv, .tsv, .jsonl, .json or .parquet rows.",
             show_default="that of the training data",
             rich_help_panel=INPUT,
         ),
@@ -200,12 +200,19 @@ class RecordSource:
     ] = "fail"
 
     def batches(
-        self, directory: Path | None = None, *, large: bool = False, quiet: bool = False
+        self,
+        directory: Path | None = None,
+        *,
+        large: bool = False,
+        quiet: bool = False,
+        rows: bool = True,
+        lists: bool = False,
     ) -> Iterator[list[Record]]:
         """Batches of the records that can be read without waiting; `large` ones for a model that
-        answers many records quickly. Files with the names of tables are read like those that the
-        model in `directory` was trained with, and unless `quiet`, stderr says so. Raises UsageError
-        if standard input is a terminal."""
+        answers many records quickly. `rows`: the other fields of rows will be looked at. `lists`: a
+        row may have a list of words in place of a text. Files with the names of tables are read
+        like those that the model in `directory` was trained with, and unless `quiet`, stderr says
+        so. Raises UsageError if standard input is a terminal."""
         from rnntext.text.records import InputOptions, Record, read_records
         from rnntext.text.tables import Dialect
 
@@ -217,6 +224,8 @@ class RecordSource:
             self.max_line,
             Dialect(self.delimiter, not self.no_header),
             self.on_error,
+            whole_rows=rows,
+            lists=lists,
         )
         if self.texts:
             if self.inputs:
@@ -232,9 +241,10 @@ class RecordSource:
 
 def _trained_tables(directory: Path, inputs: Sequence[str], quiet: bool) -> TrainedTables | None:
     """How the tables among the inputs are read; None if there are none."""
-    from rnntext.text.format_detection import table_format_of_extension
+    from rnntext.text.format_detection import is_table_extension
+    from rnntext.text.source import extension
 
-    tables = [path for path in inputs if table_format_of_extension(path) is not None]
+    tables = [path for path in inputs if is_table_extension(extension(path))]
     if not tables:
         return None
     from rnntext.runtime.evaluate import trained_tables

@@ -69,7 +69,7 @@ def predict(
     quiet: bool = False,
 ) -> Iterator[str]:
     """Yield the output of the command, a batch of records at a time."""
-    batches = source.batches(directory, quiet=quiet)
+    batches = source.batches(directory, quiet=quiet, rows=json)
     from rnntext.runtime.predict import Predictor
 
     predictor = Predictor.load(directory, threads)

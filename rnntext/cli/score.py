@@ -104,7 +104,7 @@ def score(
     are that odd."""
     if state not in ("reset", "carry"):
         raise UsageError(f"--state is one of reset, carry, not {state!r}")
-    batches = source.batches(directory, quiet=quiet)
+    batches = source.batches(directory, quiet=quiet, rows=json)
     from rnntext.runtime.score import Scorer
 
     scorer = Scorer.load(directory, threads, carry=state == "carry")

@@ -49,9 +49,9 @@ def tag(
     quiet: bool = False,
 ) -> Iterator[str]:
     """Yield the output of the command, a batch of records at a time."""
-    batches = source.batches(directory, large=True, quiet=quiet)
+    batches = source.batches(directory, large=True, quiet=quiet, rows=json, lists=True)
     from rnntext.runtime.tagger import Tagger
-    from rnntext.text.records import prefetch
+    from rnntext.text.records import prefetch, words_or_text
 
     tagger = Tagger.load(directory, threads)
     line: Callable[[Record, Any], str]
@@ -61,7 +61,7 @@ def tag(
         line = output.terminal_formatter(_styled) if output.on_terminal() else _columns
     line = output.with_errors(line, "\n", json=json)
     begin = partial(tagger.stream, pretokenized=pretokenized)
-    for batch, sentences in prefetch(batches, begin):
+    for batch, sentences in prefetch(batches, begin, words_or_text):
         lines = (line(record, answer) for record, answer in zip(batch, sentences, strict=True))
         yield from output.in_chunks(lines)
 

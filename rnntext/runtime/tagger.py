@@ -92,17 +92,20 @@ class Tagger:
         with `pretokenized` at spaces alone."""
         return list(self.stream(texts, pretokenized=pretokenized))
 
-    def stream(self, texts: Sequence[str], *, pretokenized: bool) -> Iterator[TaggedSentence]:
-        """Yield the results of `tag`. Inference starts when this is called (see `Session.map`)."""
-        words = [[w for w in t.split(" ") if w] if pretokenized else split_words(t) for t in texts]
+    def stream(
+        self, texts: Sequence[str | Sequence[str]], *, pretokenized: bool = False
+    ) -> Iterator[TaggedSentence]:
+        """Yield the results of `tag`; what is no string is a sentence that is already split into
+        words. Inference starts when this is called (see `Session.map`)."""
+        split = _split_at_spaces if pretokenized else split_words
+        words = [split(text) if isinstance(text, str) else list(text) for text in texts]
+        joined = [text if isinstance(text, str) else " ".join(text) for text in texts]
         wait_for_tags = self._submit(self._model.tokenizer.encode_words(words), words)
-        return self._tagged_sentences(words, texts, wait_for_tags)
+        return self._tagged_sentences(words, joined, wait_for_tags)
 
     def tag_words(self, sentences: Sequence[Sequence[str]]) -> list[TaggedSentence]:
         """Tag sentences that are already split into words."""
-        texts = [" ".join(words) for words in sentences]
-        wait_for_tags = self._submit(self._model.tokenizer.encode_words(sentences), sentences)
-        return list(self._tagged_sentences(sentences, texts, wait_for_tags))
+        return list(self.stream(sentences))
 
     def _tagged_sentences(
         self,
@@ -208,6 +211,10 @@ class Tagger:
         probabilities = marginals(emissions, words, *self._path_scores)
         for number, path in enumerate(paths):
             yield path, probabilities[number, np.arange(len(path)), path]
+
+
+def _split_at_spaces(text: str) -> list[str]:
+    return [word for word in text.split(" ") if word]
 
 
 def _feeds(batch: Sequence[EncodedWords]) -> dict[str, Array]:

@@ -17,6 +17,7 @@ from rnntext.text.source import extension
 FASTTEXT_PREFIX = "__label__"
 CONLLU_WIDTH = 10  # columns
 
+PARQUET = ".parquet"
 _TABLE_EXTENSIONS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl"}
 
 
@@ -40,7 +41,7 @@ def table_format_of_extension(path: str) -> str | None:
 
 def is_table_extension(suffix: str) -> bool:
     """Return True for the extension of files whose columns have names."""
-    return suffix in _TABLE_EXTENSIONS or suffix == ".parquet"
+    return suffix in _TABLE_EXTENSIONS or suffix == PARQUET
 
 
 def table_format_of_content(head: Sequence[str]) -> str:

@@ -132,7 +132,7 @@ def _labelled_row(
     keep_row: bool,
 ) -> Labelled:
     """Return the example in `row`. `default_separator` splits labels if the user named none."""
-    where = f"{name}, line {row.line}"
+    where = f"{name}, {row.place}"
     text = text_field(row, text_column, name)
     value = row.fields[options.label_column]
     if options.multi_label:

@@ -6,7 +6,7 @@ Does not know: the model, or how bytes are decoded into lines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -14,10 +14,16 @@ from rnntext.arguments import DEFAULT_LONGEST_RECORD
 from rnntext.config import one_of
 from rnntext.errors import DataError, UsageError
 from rnntext.text.controls import json_text
-from rnntext.text.format_detection import table_format_of_content, table_format_of_extension
+from rnntext.text.format_detection import (
+    PARQUET,
+    table_format_of_content,
+    table_format_of_extension,
+)
+from rnntext.text.parquet_rows import has_parquet_column, read_parquet
 from rnntext.text.source import (
     STDIN,
     Decoding,
+    extension,
     file_text,
     for_message,
     not_text,
@@ -25,8 +31,17 @@ from rnntext.text.source import (
     read_line_blocks,
     source_name,
 )
-from rnntext.text.tables import PLAIN, Dialect, Row, check_column, read_rows, text_field
+from rnntext.text.tables import (
+    PLAIN,
+    Dialect,
+    Row,
+    check_column,
+    read_rows,
+    text_field,
+    words_field,
+)
 
+Item = TypeVar("Item")
 Results = TypeVar("Results")
 
 RECORD_KINDS = ("line", "file")
@@ -42,11 +57,12 @@ class Record:
     """An input text, and the fields of its row if it comes from a table; or what is wrong."""
 
     text: str
-    row: dict[str, object] | None = None
+    row: Mapping[str, object] | None = None
     source: int = 0  # index of the input file
     column: str | None = field(default=None, compare=False)  # of the row, that holds the text
     error: str | None = None  # set: the record could not be read, and its text is empty
-    line: int = field(default=0, compare=False)  # of such a record: its first line
+    line: int = field(default=0, compare=False)  # of such a record: its first line, or its row
+    words: tuple[str, ...] | None = None  # set: the row has the words of the text, split already
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,9 @@ class InputOptions:
     dialect: Dialect = PLAIN  # of tables
     # What becomes of a record that cannot be read: an error, a record with its error, or nothing.
     on_error: str = "fail"
+    # Of Parquet: all columns are read, for the fields of each row; otherwise only the text's.
+    whole_rows: bool = True
+    lists: bool = False  # a row may have a list of words in place of a text
 
     def __post_init__(self) -> None:
         if self.record not in RECORD_KINDS:
@@ -77,6 +96,10 @@ class InputOptions:
     @property
     def keeps_bad(self) -> bool:
         return self.on_error != "fail"
+
+
+class UnreadError(DataError):
+    """Some records could not be read, and all others have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +127,10 @@ def read_records(
     With `large` an empty batch announces that the next one may block. `-`, or no path at all, is
     the file descriptor `stdin`. Every line is a record, empty lines included. With `record="file"`
     line ends become LF and exactly one final LF is dropped. `trained`: how a path with the
-    extension of a table is read where no column is named; without it, by lines. Raises DataError
-    for a source that cannot be read, after yielding the records before the error; and after
-    all records, where `on_error` let some pass that cannot be read.
+    extension of a table is read where no column is named; without it, by lines, and Parquet by its
+    column `text` (with `lists` by `words`, if it has that). Raises DataError for a source that
+    cannot be read, after yielding the records before the error; and UnreadError after all records,
+    where `on_error` let some pass that cannot be read.
     """
     max_records = LARGE_BATCH_RECORDS if large else BATCH_RECORDS
     batch: list[Record] = []
@@ -138,13 +162,25 @@ def read_records(
         yield batch
     if errors:
         count = "1 record" if failed == 1 else f"{failed:,} records"
-        raise DataError(f"{count} could not be read; the first: {errors[0]}")
+        raise UnreadError(f"{count} could not be read; the first: {errors[0]}")
+
+
+def text_of(record: Record) -> str:
+    """Return the text of a record."""
+    return record.text
+
+
+def words_or_text(record: Record) -> str | tuple[str, ...]:
+    """Return the words of a record whose row has them, otherwise its text."""
+    return record.text if record.words is None else record.words
 
 
 def prefetch(
-    batches: Iterable[list[Record]], submit: Callable[[list[str]], Results]
+    batches: Iterable[list[Record]],
+    submit: Callable[[list[Item]], Results],
+    of: Callable[[Record], Item],
 ) -> Iterator[tuple[list[Record], Results]]:
-    """Yield each large batch with the results that `submit` returns for its texts.
+    """Yield each large batch with the results that `submit` returns for what is `of` each record.
 
     The next batch is submitted before a batch is yielded, so that worker threads are busy while
     the caller consumes results. If the next batch may block, the batch is yielded immediately.
@@ -152,7 +188,7 @@ def prefetch(
     submitted: list[tuple[list[Record], Results]] = []
     try:
         for batch in batches:
-            following = [(batch, submit([record.text for record in batch]))] if batch else []
+            following = [(batch, submit([of(record) for record in batch]))] if batch else []
             yield from submitted
             submitted = following
     except DataError:
@@ -166,6 +202,9 @@ def _read_all(
 ) -> Iterator[Record | None]:
     """Yield every record, and None if the next read may block."""
     for number, path in enumerate(paths):
+        if extension(path) == PARQUET:
+            yield from _read_parquet(number, path, options, trained)
+            continue
         blocks = read_line_blocks(path, options.decoding, stdin)
         column, dialect = options.text_column, options.dialect
         table_format = table_format_of_extension(path)
@@ -253,21 +292,43 @@ def _read_table(
         keep_bad=options.keeps_bad,
     )
     for row in rows:
-        if row is None:
-            yield None
-            continue
-        error = row.error
-        try:
-            if options.keeps_bad and error is None:
-                error = not_text(_contents(row), f"{name}, line {row.line}", options.encoding)
-            if error is None:
-                yield Record(text_field(row, column, name), row.fields, number, column)
-        except DataError as found:
-            if not options.keeps_bad:
-                raise
-            error = str(found)
-        if error is not None:
-            yield Record("", None, number, column, error, row.line)
+        yield None if row is None else _record_of_row(row, number, name, column, options)
+
+
+def _read_parquet(
+    number: int, path: str, options: InputOptions, trained: TrainedTables | None
+) -> Iterator[Record]:
+    if options.record == "file":
+        raise UsageError(f"{source_name(path)} has rows: leave --record file out")
+    column = options.text_column or (trained and trained.column) or "text"
+    if options.lists and options.text_column is None and has_parquet_column(path, "words"):
+        column = "words"
+    columns = {column: "--text-column"}
+    name = source_name(path)
+    for row in read_parquet(path, columns, whole=options.whole_rows, keep_bad=options.keeps_bad):
+        yield _record_of_row(row, number, name, column, options)
+
+
+def _record_of_row(row: Row, number: int, name: str, column: str, options: InputOptions) -> Record:
+    """Return a row as a record. Raises DataError if it is none, unless errors are kept."""
+    error = row.error
+    try:
+        if options.keeps_bad and error is None and row.unit == "line":
+            error = not_text(_contents(row), f"{name}, {row.place}", options.encoding)
+        if error is None:
+            words = words_field(row, column, name) if options.lists else None
+            text = text_field(row, column, name) if words is None else " ".join(words)
+            if row.unit == "row" and len(text) > options.max_line:  # lines were checked
+                raise DataError(
+                    f"{name}, {row.place} has a text of more than {options.max_line:,} characters: "
+                    "cut it, or allow more with --max-line"
+                )
+            return Record(text, row.fields, number, column, words=words)
+    except DataError as found:
+        if not options.keeps_bad:
+            raise
+        error = str(found)
+    return Record("", row.fields or None, number, column, error, row.line)
 
 
 def _contents(row: Row) -> str:

@@ -1,27 +1,28 @@
-"""Reads rows of Parquet files and of data sets on the Hugging Face Hub.
+"""Reads rows of Parquet files and of data sets on the Hugging Face Hub, as examples to learn from.
 
-Knows: `datasets` and pyarrow, which it installs, and imports them only when rows are read. Does not
-know: the purpose of a column. Only pyarrow reads a Parquet file, so that it needs no network; only
-an `hf:` name does.
+Knows: `datasets`, which it imports only for an `hf:` name, and how it describes classes in the
+files that it writes. Does not know: the purpose of a column, or how Parquet is read
+(`parquet_rows`).
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from rnntext.errors import DataError, UsageError
 from rnntext.text.formats import HUB_PREFIX
-from rnntext.text.source import STDIN, source_name
-from rnntext.text.tables import Row, missing_column
+from rnntext.text.parquet_rows import described_features, one_line, read_parquet, require_columns
+from rnntext.text.source import source_name
+from rnntext.text.tables import Row
 
 _CONNECTING = 3.0  # seconds for a connection to the Hub
 
@@ -29,44 +30,39 @@ NEEDS_EXTRA = "needs an extra that is not installed: pip install 'rnntext[train]
 
 
 def read_remote(
-    path: str, columns: Mapping[str, str], split: str = "train", optional: Sequence[str] = ()
+    path: str,
+    columns: Mapping[str, str],
+    split: str = "train",
+    optional: Sequence[str] = (),
+    *,
+    keep_bad: bool = False,
 ) -> Iterator[Row]:
     """Yield the rows of a `.parquet` file, `hf:NAME` or `hf:NAME:CONFIG`, numbered from 1.
 
     `columns` maps each column to read to the option that names it; `optional` ones are read too
-    where there are such. A class index becomes the class
-    name if the data have class names; -1, which the Hub uses for no label, becomes None. Raises
-    UsageError without the `train` extra, DataError for data that cannot be read.
+    where there are such. A class index becomes the class name if the data have class names; -1,
+    which the Hub uses for no label, becomes None. Raises UsageError without the extra
+    (`parquet`, or `train` for `hf:`), DataError for data that cannot be read. With `keep_bad` a row
+    of Parquet that cannot be read is yielded with its error.
     """
     if path.startswith(HUB_PREFIX):
         return _read_hub(path, columns, split, optional)
-    return _read_parquet(path, columns, optional)
+    return _read_parquet(path, columns, optional, keep_bad)
 
 
-def _read_parquet(path: str, columns: Mapping[str, str], optional: Sequence[str]) -> Iterator[Row]:
+def _read_parquet(
+    path: str, columns: Mapping[str, str], optional: Sequence[str], keep_bad: bool
+) -> Iterator[Row]:
     name = source_name(path)
-    if path == STDIN:
-        raise DataError("Parquet cannot be read from standard input: name the file")
-    try:
-        from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped, unused-ignore]
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{name} {NEEDS_EXTRA}") from error
-    number = 0
-    # The errors of pyarrow derive from OSError and ValueError.
-    try:
-        with ParquetFile(path) as file:
-            schema = file.schema_arrow
-            read = _require_columns(columns, optional, schema.names, name)
-            metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-            features = metadata.get("info", {}).get("features") or {}
-            for batch in file.iter_batches(batch_size=1024, columns=read):
-                for fields in batch.to_pylist():
-                    number += 1
-                    yield _row_with_class_names(number, fields, features, name)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{name} cannot be read as Parquet ({_one_line(error)}): get it again"
-        ) from error
+    features = described_features(path)
+    for row in read_parquet(path, columns, optional, keep_bad=keep_bad):
+        try:
+            found = _with_class_names(row, features, name)
+        except DataError as error:
+            if not keep_bad:
+                raise
+            found = Row(row.line, {}, str(error), row.unit)
+        yield found
 
 
 def _read_hub(
@@ -88,13 +84,13 @@ def _read_hub(
         datasets.disable_progress_bars()
     try:
         dataset = datasets.load_dataset(dataset_name, config or None, split=split)
-        read = _require_columns(columns, optional, dataset.column_names, path)
+        read = require_columns(columns, optional, dataset.column_names, path)
         features = dataset.features.to_dict()
         for number, fields in enumerate(dataset.select_columns(read), 1):
-            yield _row_with_class_names(number, fields, features, path)
+            yield _with_class_names(Row(number, fields, unit="row"), features, path)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
-            f"{path} cannot be loaded ({_one_line(error)}): check name, split and connection"
+            f"{path} cannot be loaded ({one_line(error)}): check name, split and connection"
         ) from error
 
 
@@ -129,32 +125,13 @@ def _require_connection(path: str, endpoint: str) -> None:
         )
 
 
-def _require_columns(
-    columns: Mapping[str, str], optional: Sequence[str], available: list[str], name: str
-) -> list[str]:
-    """Return the columns to read; raises DataError if one of `columns` is missing."""
-    for column, option in columns.items():
-        if column not in available:
-            raise missing_column(name, column, option, available)
-    return [*columns, *(name for name in optional if name in available and name not in columns)]
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:299] + "…"
-
-
-def _row_with_class_names(
-    number: int, fields: dict[str, object], features: dict[str, Any], name: str
-) -> Row:
-    where = f"{name}, line {number}"
-    return Row(
-        number,
-        {
-            column: _to_class_names(value, features.get(column), where)
-            for column, value in fields.items()
-        },
-    )
+def _with_class_names(row: Row, features: Mapping[str, Any], name: str) -> Row:
+    where = f"{name}, {row.place}"
+    fields = {
+        column: _to_class_names(value, features.get(column), where)
+        for column, value in row.fields.items()
+    }
+    return replace(row, fields=fields)
 
 
 def _to_class_names(value: object, feature: Any, where: str) -> object:

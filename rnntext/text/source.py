@@ -187,7 +187,8 @@ def file_text(blocks: Iterable[list[str]], name: str, most: int) -> str:
     return "\n".join(lines)
 
 
-def _read_error(name: str, error: OSError) -> DataError:
+def read_error(name: str, error: OSError) -> DataError:
+    """Return the error for a source that the system does not let us read."""
     reason = error.strerror or str(error)
     if isinstance(error, IsADirectoryError):
         reason += "; name the files in it"
@@ -212,7 +213,7 @@ def read_byte_chunks(path: str, name: str, stdin: int) -> Iterator[bytes]:
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
         descriptor = stdin if path == STDIN else os.open(path, flags)
     except OSError as error:
-        raise _read_error(name, error) from error
+        raise read_error(name, error) from error
     try:
         regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
         while True:
@@ -230,7 +231,7 @@ def read_byte_chunks(path: str, name: str, stdin: int) -> Iterator[bytes]:
                 return
             yield chunk
     except OSError as error:
-        raise _read_error(name, error) from error
+        raise read_error(name, error) from error
     finally:
         if path != STDIN:
             os.close(descriptor)

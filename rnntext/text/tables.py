@@ -51,8 +51,14 @@ class Row:
     wrong with it."""
 
     line: int
-    fields: dict[str, object]
+    fields: Mapping[str, object]
     error: str | None = None
+    unit: str = "line"  # what `line` counts, in messages
+
+    @property
+    def place(self) -> str:
+        """Where the row is, for messages."""
+        return f"{self.unit} {self.line}"
 
 
 def read_rows(
@@ -120,10 +126,23 @@ def text_field(row: Row, column: str, name: str) -> str:
     value = row.fields[column]
     if not isinstance(value, str):
         raise DataError(
-            f"{name}, line {row.line}: {for_message(column)!r} is not a string: make it one, or "
+            f"{name}, {row.place}: {for_message(column)!r} is not a string: make it one, or "
             "name another column"
         )
     return value
+
+
+def words_field(row: Row, column: str, name: str) -> tuple[str, ...] | None:
+    """Return the strings of a list in `column`; None for what is no list. Raises DataError for a
+    list of anything else, or with an empty string."""
+    value = row.fields[column]
+    if not isinstance(value, list):
+        return None
+    if not all(isinstance(word, str) and word for word in value):
+        raise DataError(
+            f"{name}, {row.place}: {for_message(column)!r} has a word that is empty or no string"
+        )
+    return tuple(value)
 
 
 def group_field(row: Row, column: str | None, name: str) -> str | None:
@@ -138,9 +157,7 @@ def group_field(row: Row, column: str | None, name: str) -> str | None:
         return value
     if isinstance(value, bool | int | float):
         return json.dumps(value)
-    raise DataError(
-        f"{name}, line {row.line}: the group is neither a string nor a number: make it one"
-    )
+    raise DataError(f"{name}, {row.place}: the group is neither a string nor a number: make it one")
 
 
 def group_columns(column: str | None) -> dict[str, str]:

@@ -229,7 +229,7 @@ def _sentence_of_row(
     row: Row, words_column: str, tags_column: str, name: str, group: str | None
 ) -> Iterator[Tagged]:
     """Yield one sentence, or none if the row has no words."""
-    where = f"{name}, line {row.line}"
+    where = f"{name}, {row.place}"
     values = []
     for column in (words_column, tags_column):
         value = row.fields[column]

@@ -11,7 +11,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
+from pyarrow.parquet import write_table
 
 from tests.conftest import RNNTEXT, Outcome, Shell, environment
 
@@ -26,7 +28,7 @@ TEXTS = [
 ]
 ROUTES = [
     "file", "files", "dash", "file and dash", "pipe", "gz", "text", "crlf", "no final LF", "bom",
-    "csv", "tsv", "jsonl",
+    "csv", "tsv", "jsonl", "parquet",
 ]  # fmt: skip
 TASKS = ["classify", "tag"]
 ONE = ("--threads", "1")
@@ -79,6 +81,10 @@ def by_route(route: str, texts: list[str], tmp: Path) -> tuple[list[str], bytes]
         case "tsv":
             table = "".join("\t".join(row.values()) + "\n" for row in rows)
             return ["--text-column", "text", file("a.tsv", f"id\ttext\n{table}".encode())], b""
+        case "parquet":
+            path = tmp / "a.parquet"
+            write_table(pyarrow.Table.from_pylist(rows), path)
+            return [str(path)], b""
         case _:
             table = "".join(json.dumps(row) + "\n" for row in rows)
             return ["--text-column", "text", file("a.jsonl", table.encode())], b""
@@ -134,7 +140,7 @@ def test_every_route_in_every_form(
     if form == "json":
         objects = run(task, "-m", model, *ONE, "--json", *args, stdin=stdin).done().objects
         assert_same(task, objects, wanted)
-        if route in ("csv", "tsv", "jsonl"):
+        if route in ("csv", "tsv", "jsonl", "parquet"):
             assert [o["id"] for o in objects] == [f"{n:03}" for n in range(len(texts))]
         return
     found = answers(task, run(task, "-m", model, *ONE, *args, stdin=stdin).done())

@@ -24,7 +24,7 @@ from rnntext.runtime.classifier import Classification, Classifier
 from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.text.formats import DataOptions
-from rnntext.text.records import Record, prefetch
+from rnntext.text.records import Record, prefetch, text_of
 from rnntext.text.tokenizer import Tokenizer, TokenizerConfig
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network
@@ -282,7 +282,7 @@ def test_loading_what_is_not_a_classifier(lm: Path, tmp_path: Path) -> None:
 def test_batches_that_are_classified_in_parallel(both: bool) -> None:
     classifier, _ = random_classifier(both=both, threads=2)
     batches = [[Record(text) for text in texts_of(*range(size))] for size in (90, 1, 40, 70)]
-    found = prefetch([*batches, []], classifier.stream)
+    found = prefetch([*batches, []], classifier.stream, text_of)
     for wanted, (batch, answers) in zip(batches, found, strict=True):
         assert batch == wanted
         assert list(answers) == classifier.classify([record.text for record in batch])

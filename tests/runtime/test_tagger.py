@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.session import Session
 from rnntext.runtime.tagger import TaggedSentence, Tagger
 from rnntext.text.formats import DataOptions
-from rnntext.text.records import Record, prefetch
+from rnntext.text.records import Record, prefetch, text_of
 from rnntext.text.tokenizer import EncodedWords, Tokenizer
 from rnntext.text.word_splitting import split_words
 from rnntext.training.networks.build import build_network
@@ -306,7 +305,7 @@ def test_batches_that_are_tagged_in_parallel() -> None:
     batches = [
         [Record(" ".join(words)) for words in sentences_of(*range(1, size))] for size in (60, 2, 40)
     ]
-    found = prefetch([*batches, []], partial(tagger.stream, pretokenized=False))
+    found = prefetch([*batches, []], tagger.stream, text_of)
     for wanted, (batch, answers) in zip(batches, found, strict=True):
         assert batch == wanted
         assert list(answers) == tagger.tag([record.text for record in batch])

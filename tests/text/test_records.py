@@ -14,7 +14,14 @@ import pytest
 
 from rnntext.errors import DataError, UsageError
 from rnntext.text import records
-from rnntext.text.records import InputOptions, Record, TrainedTables, prefetch, read_records
+from rnntext.text.records import (
+    InputOptions,
+    Record,
+    TrainedTables,
+    prefetch,
+    read_records,
+    text_of,
+)
 from rnntext.text.tables import PLAIN, Dialect
 from tests.text.test_source import piped, standard_input
 
@@ -179,7 +186,7 @@ class Submitted:
 def test_the_next_batch_is_submitted_before_a_result_is_yielded() -> None:
     submit = Submitted()
     batches = [[Record("a"), Record("b")], [Record("c")], [Record("d")]]
-    results = prefetch(batches, submit)
+    results = prefetch(batches, submit, text_of)
     assert submit.texts == []
     for number, result in enumerate(["a,b", "c", "d"]):
         assert next(results) == (batches[number], result)
@@ -194,7 +201,7 @@ def test_a_result_does_not_wait_for_a_batch_that_may_block() -> None:
         yield []
         raise AssertionError("waited for the next batch")
 
-    assert next(prefetch(batches(), Submitted())) == ([Record("a")], "a")
+    assert next(prefetch(batches(), Submitted(), text_of)) == ([Record("a")], "a")
 
 
 def test_submitted_results_are_yielded_before_an_error() -> None:
@@ -203,7 +210,7 @@ def test_submitted_results_are_yielded_before_an_error() -> None:
         yield [Record("b")]
         raise DataError("bad")
 
-    results = prefetch(batches(), Submitted())
+    results = prefetch(batches(), Submitted(), text_of)
     assert [next(results)[1], next(results)[1]] == ["a", "b"]
     with pytest.raises(DataError, match="bad"):
         next(results)

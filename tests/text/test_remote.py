@@ -225,17 +225,21 @@ def test_a_hub_name_must_be_one(hub: FakeDatasets) -> None:
 def test_without_the_extra_the_message_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module, path in (("datasets", "hf:imdb"), ("pyarrow.parquet", "a.parquet")):
+    for module, path, extra in (
+        ("datasets", "hf:imdb", "train"),
+        ("pyarrow.parquet", "a.parquet", "parquet"),
+    ):
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(UsageError) as caught:
             list(read_remote(path, {}))
-        assert "pip install 'rnntext[train]'" in str(caught.value)
+        assert str(caught.value).startswith(f"{path} needs an extra that is not installed: ")
+        assert f"pip install 'rnntext[{extra}]'" in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (-1, "line 1 has no label"),
+        (-1, "row 1 has no label"),
         (2, "class 2 is none of the 2 in the data"),
         (-2, "class -2 is none"),
     ],
@@ -256,18 +260,6 @@ def test_numbers_that_are_no_classes_stay_numbers(
     assert [e.labels for e in read_labelled(["hf:imdb"], DataOptions())] == [("1",), ("0",)]
     tags = [sentence.tags for sentence in read_tagged(["hf:imdb"], DataOptions())]
     assert tags == [("V", "N"), ("N",)]  # how older data sets describe a list
-
-
-def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
-    path = tmp_path / "a.parquet"
-    path.write_text("plain")
-    for name in (path, tmp_path / "gone.parquet"):
-        with pytest.raises(DataError, match=f"{name.name} cannot be read as Parquet ") as caught:
-            list(read_labelled([str(name)], DataOptions()))
-        assert "\n" not in str(caught.value)
-    with pytest.raises(DataError, match="cannot be read from standard input"):
-        list(read_labelled(["-"], DataOptions(format="parquet")))
 
 
 def test_reading_plain_files_imports_neither_datasets_nor_pyarrow(tmp_path: Path) -> None:

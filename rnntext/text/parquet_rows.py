@@ -1,0 +1,192 @@
+"""Reads the rows of Parquet files, a batch of rows at a time.
+
+Knows: pyarrow, which only those who read Parquet need, and what a value of Arrow is in JSON. Does
+not know: the purpose of a column. No network is needed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+from rnntext.errors import DataError, UsageError
+from rnntext.text.source import STDIN, for_message, read_error, source_name
+from rnntext.text.tables import Row, missing_column
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+    from pyarrow.parquet import ParquetFile
+
+# Rows that are decoded together.
+_BATCH_ROWS = 1024
+# Bytes of a column that are read from the file together. Without it a whole column of a row group
+# would be, and a file may have a single one.
+_BUFFER_BYTES = 1 << 20
+
+
+class ArrowRow(Mapping[str, object]):
+    """A row of a batch of Arrow. A value is converted when it is asked for, to what JSON has.
+
+    Dates and times become ISO 8601, decimals the string of their digits, bytes base64, durations
+    seconds, and a number that is not finite None. Of columns with the same name the first counts.
+    """
+
+    __slots__ = ("batch", "index")
+
+    def __init__(self, batch: RecordBatch, index: int) -> None:
+        self.batch, self.index = batch, index
+
+    def __getitem__(self, name: str) -> object:
+        try:
+            column = self.batch.schema.names.index(name)
+        except ValueError:
+            raise KeyError(name) from None
+        scalar = self.batch.column(column)[self.index]
+        try:
+            return _in_json(scalar.as_py())
+        except ValueError:  # nanoseconds, which Python's times do not have
+            return str(scalar.cast("string")).replace(" ", "T")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.batch.schema.names)
+
+    def __len__(self) -> int:
+        return len(self.batch.schema.names)
+
+
+def require_pyarrow(purpose: str) -> None:
+    """Raise UsageError, which says what to install for this `purpose`, where pyarrow is not."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{purpose} needs an extra that is not installed: pip install 'rnntext[parquet]'"
+        ) from error
+
+
+def has_parquet_column(path: str, column: str) -> bool:
+    """Return True if a Parquet file has a column of this name. Raises like `read_parquet`."""
+    with _opened(path) as file:
+        return column in file.schema_arrow.names
+
+
+def described_features(path: str) -> dict[str, Any]:
+    """Return what `datasets` has written about each column of a file; empty of other files. Raises
+    like `read_parquet`."""
+    with _opened(path) as file:
+        metadata = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+    features: dict[str, Any] = metadata.get("info", {}).get("features") or {}
+    return features
+
+
+def read_parquet(
+    path: str,
+    columns: Mapping[str, str],
+    optional: Sequence[str] = (),
+    *,
+    whole: bool = False,
+    keep_bad: bool = False,
+) -> Iterator[Row]:
+    """Yield the rows of a Parquet file, numbered from 1, each an `ArrowRow`.
+
+    `columns` maps each column to read to the option that names it; `optional` ones are read too
+    where there are such, and with `whole` all are. Raises UsageError without pyarrow, and DataError
+    for a file that cannot be read, lacks a column, or has a text that is not UTF-8, after the rows
+    before it. With `keep_bad` a row with such a text is yielded with its error.
+    """
+    name = source_name(path)
+    number = 0
+    with _opened(path) as file:
+        schema = file.schema_arrow
+        read = require_columns(columns, optional, schema.names, name)
+        for column in columns:
+            if "binary" in str(schema.types[schema.names.index(column)]):
+                raise DataError(
+                    f"{name}: {for_message(column)!r} holds bytes, not text: write it as strings"
+                )
+        batches = file.iter_batches(_BATCH_ROWS, columns=None if whole else read)
+        for batch in batches:
+            is_valid = _is_valid(batch)
+            for index in range(len(batch)):
+                number += 1
+                error = None
+                if not (is_valid or _is_valid(batch.slice(index, 1))):
+                    error = f"{name}, row {number} has a text that is not UTF-8: correct it"
+                    if not keep_bad:
+                        raise DataError(error)
+                yield Row(number, {} if error else ArrowRow(batch, index), error, "row")
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[ParquetFile]:
+    """Open a Parquet file. The errors of pyarrow become DataError."""
+    name = source_name(path)
+    if path == STDIN:
+        raise DataError("Parquet cannot be read from standard input: name the file")
+    require_pyarrow(name)
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        os.stat(path)
+    except OSError as error:
+        raise read_error(name, error) from error
+    if not os.path.isfile(path):
+        kind = "a directory: name the files in it" if os.path.isdir(path) else "no regular file"
+        raise DataError(f"{name} cannot be read as Parquet: it is {kind}")
+    # The errors of pyarrow derive from ArrowException, or are OSError and ValueError.
+    try:
+        with ParquetFile(path, buffer_size=_BUFFER_BYTES) as file:
+            yield file
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise DataError(
+            f"{name} cannot be read as Parquet ({one_line(error)}): get it again"
+        ) from error
+
+
+def _is_valid(batch: RecordBatch) -> bool:
+    try:
+        batch.validate(full=True)
+    except ValueError:
+        return False
+    return True
+
+
+def require_columns(
+    columns: Mapping[str, str], optional: Sequence[str], available: Sequence[str], name: str
+) -> list[str]:
+    """Return the columns to read; raises DataError if one of `columns` is missing."""
+    for column, option in columns.items():
+        if column not in available:
+            raise missing_column(name, column, option, available)
+    return [*columns, *(name for name in optional if name in available and name not in columns)]
+
+
+def one_line(error: Exception) -> str:
+    """Return the message of an error of another library as one line that is not too long."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:299] + "…"
+
+
+def _in_json(value: Any) -> object:
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):  # a pair of a map is a tuple
+        return [_in_json(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _in_json(item) for name, item in value.items()}
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    return str(value)  # a decimal, a UUID
