@@ -20,7 +20,7 @@ from rnntext.text.source import STDIN, for_message, read_error, source_name
 from rnntext.text.tables import Row, missing_column
 
 if TYPE_CHECKING:
-    from pyarrow import RecordBatch
+    from pyarrow import Array, RecordBatch
     from pyarrow.parquet import ParquetFile
 
 # Rows that are decoded together.
@@ -28,36 +28,52 @@ _BATCH_ROWS = 1024
 # Bytes of a column that are read from the file together. Without it a whole column of a row group
 # would be, and a file may have a single one.
 _BUFFER_BYTES = 1 << 20
+# How the names of types begin whose values are in JSON what they are in Python.
+_SAME_IN_JSON = ("string", "large_string", "int", "uint", "bool", "null")
+
+
+class ArrowBatch:
+    """A batch of Arrow. A column is converted when it is asked for, to what JSON has.
+
+    Dates and times become ISO 8601, decimals the string of their digits, bytes base64, durations
+    seconds, and a number that is not finite None. Of columns with the same name the last counts.
+    """
+
+    def __init__(self, batch: RecordBatch) -> None:
+        self.arrow = batch
+        self.places = {name: place for place, name in enumerate(batch.schema.names)}
+        self._converted: dict[str, list[Any]] = {}
+
+    def column(self, name: str) -> list[Any]:
+        """Return the values of a column. Raises KeyError if there is none."""
+        if name not in self._converted:
+            column = self.arrow.column(self.places[name])
+            try:
+                values = column.to_pylist()
+            except ValueError:  # nanoseconds, which Python's times do not have
+                values = [text and text.replace(" ", "T") for text in _as_strings(column)]
+            if not str(column.type).startswith(_SAME_IN_JSON):
+                values = list(map(_in_json, values))
+            self._converted[name] = values
+        return self._converted[name]
 
 
 class ArrowRow(Mapping[str, object]):
-    """A row of a batch of Arrow. A value is converted when it is asked for, to what JSON has.
-
-    Dates and times become ISO 8601, decimals the string of their digits, bytes base64, durations
-    seconds, and a number that is not finite None. Of columns with the same name the first counts.
-    """
+    """A row of an `ArrowBatch`."""
 
     __slots__ = ("batch", "index")
 
-    def __init__(self, batch: RecordBatch, index: int) -> None:
+    def __init__(self, batch: ArrowBatch, index: int) -> None:
         self.batch, self.index = batch, index
 
     def __getitem__(self, name: str) -> object:
-        try:
-            column = self.batch.schema.names.index(name)
-        except ValueError:
-            raise KeyError(name) from None
-        scalar = self.batch.column(column)[self.index]
-        try:
-            return _in_json(scalar.as_py())
-        except ValueError:  # nanoseconds, which Python's times do not have
-            return str(scalar.cast("string")).replace(" ", "T")
+        return self.batch.column(name)[self.index]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.batch.schema.names)
+        return iter(self.batch.places)
 
     def __len__(self) -> int:
-        return len(self.batch.schema.names)
+        return len(self.batch.places)
 
 
 def require_pyarrow(purpose: str) -> None:
@@ -110,17 +126,28 @@ def read_parquet(
                 raise DataError(
                     f"{name}: {for_message(column)!r} holds bytes, not text: write it as strings"
                 )
-        batches = file.iter_batches(_BATCH_ROWS, columns=None if whole else read)
-        for batch in batches:
-            is_valid = _is_valid(batch)
-            for index in range(len(batch)):
-                number += 1
-                error = None
-                if not (is_valid or _is_valid(batch.slice(index, 1))):
+        for batch in file.iter_batches(_BATCH_ROWS, columns=None if whole else read):
+            for part, is_valid in _parts(batch):
+                found = ArrowBatch(part)
+                for index in range(len(part)):
+                    number += 1
+                    if is_valid:
+                        yield Row(number, ArrowRow(found, index), unit="row")
+                        continue
                     error = f"{name}, row {number} has a text that is not UTF-8: correct it"
                     if not keep_bad:
                         raise DataError(error)
-                yield Row(number, {} if error else ArrowRow(batch, index), error, "row")
+                    yield Row(number, {}, error, "row")
+
+
+def _parts(batch: RecordBatch) -> Iterator[tuple[RecordBatch, bool]]:
+    """Yield a batch whose texts are UTF-8, with True, or else each row and whether its are."""
+    if _is_valid(batch):
+        yield batch, True
+        return
+    for index in range(len(batch)):
+        row = batch.slice(index, 1)
+        yield row, _is_valid(row)
 
 
 @contextmanager
@@ -148,6 +175,11 @@ def _opened(path: str) -> Iterator[ParquetFile]:
         raise DataError(
             f"{name} cannot be read as Parquet ({one_line(error)}): get it again"
         ) from error
+
+
+def _as_strings(column: Array) -> list[str | None]:
+    found: list[str | None] = column.cast("string").to_pylist()
+    return found
 
 
 def _is_valid(batch: RecordBatch) -> bool:

@@ -181,6 +181,12 @@ def test_a_row_that_cannot_be_read(tmp_path: Path) -> None:
     assert [dict(r.row or {}) for r in found if r.error][2]["id"] == 3
     found, _ = records_with_errors(paths, on_error="skip", max_line=8)
     assert [record.text for record in found] == ["a", "a", "d", "a", "a", "a"]
+    alone = written(tmp_path, {"text": not_utf8(b"\xff")}, "alone.parquet")
+    assert records_with_errors([alone], on_error="skip") == (
+        [],
+        f"1 record could not be read; the first: {alone}, row 1 has a text that is not UTF-8: "
+        "correct it",
+    )
     # A column that is not asked for is not looked at.
     assert len(records([paths[2]], on_error="skip", whole_rows=False)) == 4
 
