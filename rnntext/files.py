@@ -207,31 +207,43 @@ def replaced_file(path: Path, option: str = "-o") -> Iterator[Callable[[bytes], 
     A pipe or device is written directly. Raises RnntextError, which names the option, if the file
     cannot be opened or written.
     """
+    with replacement(path, option) as written:
+        with write_errors(path, option):
+            file = written.open("wb")
+
+        def write(content: bytes) -> None:
+            with write_errors(path, option):
+                file.write(content)
+
+        try:
+            yield write
+            with write_errors(path, option):
+                file.close()
+        finally:
+            with contextlib.suppress(OSError):
+                file.close()
+
+
+@contextlib.contextmanager
+def replacement(path: Path, option: str = "-o") -> Iterator[Path]:
+    """Yield the path of a file to write, which takes the place of `path` as that of `replaced_file`
+    does. A pipe or device is yielded itself."""
     is_device = path.exists() and not path.is_file()
     written = path if is_device else path.with_name(f".{path.name}.{os.getpid()}")
-    with _write_errors(path, option):
-        file = written.open("wb")
-
-    def write(content: bytes) -> None:
-        with _write_errors(path, option):
-            file.write(content)
-
     try:
-        yield write
-        with _write_errors(path, option):
-            file.close()
-            if not is_device:
+        yield written
+        if not is_device:
+            with write_errors(path, option):
                 os.replace(written, path)
     finally:
-        with contextlib.suppress(OSError):
-            file.close()
         if not is_device:
             with contextlib.suppress(OSError):
                 written.unlink()
 
 
 @contextlib.contextmanager
-def _write_errors(path: Path, option: str) -> Iterator[None]:
+def write_errors(path: Path, option: str) -> Iterator[None]:
+    """Errors of the system within the `with` block become RnntextError, which names the option."""
     try:
         yield
     except OSError as error:

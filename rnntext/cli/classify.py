@@ -11,7 +11,8 @@ import typer
 
 from rnntext.arguments import PROBABILITY, TOP_K
 from rnntext.cli import explanations, output
-from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
+from rnntext.cli.answer_file import AnswerOptions, write_answers
+from rnntext.cli.options import Model, RecordSource, model_directory
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import number_option
 from rnntext.text.controls import one_line
@@ -57,7 +58,7 @@ def command(
         typer.Option("--explain", help="Show which words decided for the label. Needs PyTorch."),
     ] = False,
     source: RecordSource,
-    run: RunOptions,
+    run: AnswerOptions,
 ) -> None:
     """Label each record. In a pipe: `label<TAB>probability` lines, with --explain the strongest
     words and their shares in the label's log-odds after the labels.
@@ -65,8 +66,10 @@ def command(
     With -k K there are K pairs, of a model of several labels a text without it as many as the model
     has labels: all lines have the same columns, empty ones where no label passes.
     """
+    directory = model_directory(model)
+    run.check(source, directory, with_text=with_text)
     lines = classify(
-        model_directory(model),
+        directory,
         source,
         top_k,
         threshold,
@@ -75,6 +78,7 @@ def command(
         run.threads,
         run.quiet,
         explain,
+        run.out,
     )
     for line in lines:
         output.write(line)
@@ -90,21 +94,20 @@ def classify(
     threads: int | None = None,
     quiet: bool = False,
     explain: bool = False,
+    out: Path | None = None,
 ) -> Iterator[str]:
-    """Yield the output of the command, as much of a batch of records as is written at a time."""
-    batches = source.batches(directory, large=True, quiet=quiet, rows=json)
+    """Yield the output of the command, as much of a batch of records as is written at a time; with
+    `out` write it there."""
+    rows = json or out is not None
+    batches = source.batches(directory, large=True, quiet=quiet, rows=rows)
+    from rnntext.runtime.answer_columns import LabelPairs
     from rnntext.text.records import prefetch, text_of
 
     classifier, explained = (
         _explaining(directory, threads) if explain else _plain(directory, threads)
     )
-    # A multi-label model gives each label of at least 0.5, any other model the likeliest label.
-    least = threshold if threshold is not None else 0.5 if classifier.multi_label else 0.0
-    count = len(classifier.labels)
-    most = min(top_k or (count if classifier.multi_label else 1), count)
-
-    def selected(answer: Classification) -> list[tuple[str, float]]:
-        return [(la, p) for la, p in answer.labels.items() if p >= least]
+    pairs = LabelPairs(classifier.labels, classifier.multi_label, top_k, threshold)
+    most = pairs.most
 
     def as_json(record: Record, answer: Classification) -> str:
         given = answer.labels.items()
@@ -121,8 +124,7 @@ def classify(
         return output.answer_line(record, value)
 
     def as_tsv(record: Record, answer: Classification) -> str:
-        pairs = selected(answer)
-        fields = [f for label, p in pairs for f in (label, output.format_probability(p))]
+        fields = [f for label, p in pairs.of(answer) for f in (label, output.format_probability(p))]
         fields += [""] * (2 * most - len(fields))  # every line has the same columns
         if explained is not None:
             fields.append(explanations.column(explained(answer)))
@@ -132,7 +134,7 @@ def classify(
         from rich.text import Text
 
         line = Text()
-        for label, value in selected(answer):
+        for label, value in pairs.of(answer):
             line.append(f"{label} ", "bold cyan").append(f"{value:.2f}  ", "green")
         if explained is not None:  # in full: the words that decided may stand anywhere
             return line.append_text(explanations.coloured(record.text, explained(answer)))
@@ -141,14 +143,21 @@ def classify(
         return line.append_text(excerpt)
 
     line: Callable[[Record, Any], str]
-    if json:
+    if rows:
         line = as_json
     else:
         line = output.terminal_formatter(styled) if output.on_terminal() else as_tsv
-    columns = 2 * most + explain + with_text
-    line = output.with_errors(line, output.tsv_line([""] * columns), json=json)
-    ranked = partial(classifier.stream, top_k=top_k if json else most)
-    for batch, answers in prefetch(batches, ranked, text_of):
+    width = 2 * most + explain + with_text
+    line = output.with_errors(line, output.tsv_line([""] * width), json=rows)
+    ranked = partial(classifier.stream, top_k=top_k if rows else most)
+    answered = prefetch(batches, ranked, text_of)
+    if out is not None:
+        columns = pairs.columns()
+        if explained is not None:
+            columns = columns.with_text("explanation", lambda a: explanations.column(explained(a)))
+        write_answers(out, answered, columns, line, with_errors=source.on_error == "null")
+        return
+    for batch, answers in answered:
         lines = (line(r, answer) for r, answer in zip(batch, answers, strict=True))
         yield from output.in_chunks(lines)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rnntext.cli import output
-from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
+from rnntext.cli.answer_file import AnswerOptions, write_answers
+from rnntext.cli.options import Model, RecordSource, model_directory
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import choice_option, path_option
 from rnntext.errors import DataError, RnntextError, UsageError
@@ -46,7 +47,7 @@ def command(
         ),
     ] = None,
     source: RecordSource,
-    run: RunOptions,
+    run: AnswerOptions,
 ) -> None:
     """Turn each record into a vector: the hidden states of the last layer, averaged over its
     tokens. In a pipe: numbers between tabs, a line for each record.
@@ -56,7 +57,16 @@ def command(
     directory = model_directory(model)
     if tensorboard is not None and run.json:
         raise UsageError("--tensorboard writes files and prints nothing: leave --json out")
-    embedded = embed(directory, source, pool, run.threads, run.quiet)
+    run.check(source, directory, tensorboard=tensorboard is not None)
+    rows = run.json or run.out is not None
+    embedded = embed(directory, source, pool, run.threads, run.quiet, rows)
+    if run.out is not None:
+        from rnntext.runtime.answer_columns import vector_columns
+
+        line = output.with_errors(_line(json=True), "", json=True)
+        with_errors = source.on_error == "null"
+        write_answers(run.out, embedded, vector_columns(), line, with_errors=with_errors)
+        return
     if tensorboard is not None:
         write_projector_files(tensorboard, embedded)
         return
@@ -74,9 +84,10 @@ def embed(
     pool: str = "mean",
     threads: int | None = None,
     quiet: bool = False,
+    rows: bool = True,
 ) -> Iterator[tuple[list[Record], Array]]:
-    """Yield batches of records with their vectors, (records, D)."""
-    batches = source.batches(directory, large=True, quiet=quiet)
+    """Yield batches of records with their vectors, (records, D). `rows`: and with their fields."""
+    batches = source.batches(directory, large=True, quiet=quiet, rows=rows)
     from rnntext.runtime.embed import Embedder
 
     embedder = Embedder.load(directory, threads, pool)

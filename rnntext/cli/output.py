@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import select
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
@@ -18,6 +18,7 @@ import typer
 from rnntext.cli.encodings import encodable
 from rnntext.cli.fitting import LOG_COLUMNS, wrapped
 from rnntext.errors import RnntextError
+from rnntext.text.beside import rounded
 from rnntext.text.controls import LINES, ONE_LINE, json_text, visible
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def terminal_formatter(compose: Callable[..., Text | list[Text]]) -> Callable[..
 def json_line(value: Mapping[str, Any], row: Mapping[str, Any] | None = None) -> str:
     """Format `value` as a line of JSON, its numbers rounded to six decimals. The fields of `row`
     that `value` does not have come first, unchanged."""
-    return json_text({**(row or {}), **_rounded(value)}) + "\n"
+    return json_text({**(row or {}), **rounded(value)}) + "\n"
 
 
 def answer_line(record: Record, answer: Mapping[str, Any]) -> str:
@@ -139,7 +140,7 @@ def answer_line(record: Record, answer: Mapping[str, Any]) -> str:
     same |= {"input"} & row.keys()
     kept = {name: value for name, value in row.items() if name not in same}
     own = {name: value for name, value in row.items() if name in same}
-    return json_text({**kept, **_rounded(answer), "input": own}) + "\n"
+    return json_text({**kept, **rounded(answer), "input": own}) + "\n"
 
 
 def with_errors(
@@ -260,13 +261,3 @@ def add_metrics(facts: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[st
     `metrics.`: a tagger's `precision` is not the precision of its weights."""
     scalars = scalar_metrics(metrics).items()
     return {**facts, **{f"metrics.{n}" if n in facts else n: v for n, v in scalars}}
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 6)
-    if isinstance(value, Mapping):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_rounded(item) for item in value]
-    return value

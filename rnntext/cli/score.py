@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -13,7 +13,8 @@ import typer
 
 from rnntext.arguments import BITS, PERCENT
 from rnntext.cli import output
-from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
+from rnntext.cli.answer_file import AnswerOptions, write_answers
+from rnntext.cli.options import Model, RecordSource, model_directory
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import choice_option
 from rnntext.errors import UsageError
@@ -21,6 +22,7 @@ from rnntext.errors import UsageError
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from rnntext.runtime.answer_columns import AnswerColumns
     from rnntext.runtime.score import LineScore, Scorer
     from rnntext.text.records import Record
 
@@ -74,7 +76,7 @@ def command(
         ),
     ] = None,
     source: RecordSource,
-    run: RunOptions,
+    run: AnswerOptions,
 ) -> None:
     """Compute the perplexity of each record. In a pipe: `perplexity<TAB>bits_per_byte<TAB>tokens`.
 
@@ -84,7 +86,8 @@ def command(
     if words and with_text:
         raise UsageError("--words prints the words of each text: leave --with-text out")
     directory = model_directory(model)
-    options = words, state, run.json, run.threads, with_text, above, run.quiet
+    run.check(source, directory, with_text=with_text)
+    options = words, state, run.json, run.threads, with_text, above, run.quiet, run.out
     for lines in score(directory, source, *options):
         output.write(lines)
 
@@ -99,28 +102,46 @@ def score(
     with_text: bool = False,
     above: Above | None = None,
     quiet: bool = False,
+    out: Path | None = None,
 ) -> Iterator[str]:
-    """Yield the output of the command, a batch of records at a time. `above`: only of records that
-    are that odd."""
+    """Yield the output of the command, a batch of records at a time; with `out` write it there.
+    `above`: only of records that are that odd."""
     if state not in ("reset", "carry"):
         raise UsageError(f"--state is one of reset, carry, not {state!r}")
-    batches = source.batches(directory, quiet=quiet, rows=json)
+    batches = source.batches(directory, quiet=quiet, rows=json or out is not None)
+    from rnntext.runtime.answer_columns import score_columns
     from rnntext.runtime.score import Scorer
 
     scorer = Scorer.load(directory, threads, carry=state == "carry")
     least = None if above is None else above.bits(scorer)
-    styled = not json and output.on_terminal()
+    columns = score_columns(words=words)
+    as_json = json or out is not None
+    styled = not as_json and output.on_terminal()
     line: Callable[[Record, Any], str]
-    if json:
-        line = partial(_json, words=words)
+    if as_json:
+        line = partial(_json, columns)
     elif styled:
         line = output.terminal_formatter(_styled)
     else:
         line = _words if words else partial(_columns, with_text=with_text)
     empty = "" if words else output.tsv_line([""] * (3 + with_text))
-    line = output.with_errors(line, empty, json=json)
+    line = output.with_errors(line, empty, json=as_json)
+    # A terminal colours each word by its surprisal.
+    scored = _scored(batches, scorer, words or styled, least)
+    if out is not None:
+        write_answers(out, scored, columns, line, with_errors=source.on_error == "null")
+        return
     separator = "\n" if words and not styled and not json else ""
     before = output.terminal_formatter(_heading)() if styled else ""  # what is printed next
+    for records, answers in scored:
+        yield before + separator.join(map(line, records, answers))
+        before = separator
+
+
+def _scored(
+    batches: Iterable[list[Record]], scorer: Scorer, words: bool, least: float | None
+) -> Iterator[tuple[list[Record], list[LineScore | None]]]:
+    """Yield records with their scores, None for one that could not be read."""
     last: int | None = None
     for batch in batches:
         for source_number, group in groupby(batch, key=lambda record: record.source):
@@ -128,33 +149,20 @@ def score(
             if last is not None and source_number != last:
                 scorer.restart()
             last = source_number
-            # A terminal colours each word by its surprisal.
             texts = [record.text for record in records if record.error is None]
-            scores = iter(scorer.score(texts, words=words or styled))
+            scores = iter(scorer.score(texts, words=words))
             answers = [(r, None if r.error is not None else next(scores)) for r in records]
-            lines = [
-                line(record, answer)
+            odd = [
+                (record, answer)
                 for record, answer in answers
                 if least is None or answer is None or answer.bits / answer.tokens > least
             ]
-            if lines:
-                yield before + separator.join(lines)
-                before = separator
+            if odd:
+                yield [record for record, _ in odd], [answer for _, answer in odd]
 
 
-def _json(record: Record, line: LineScore, words: bool) -> str:
-    by_word = [{"word": word.word, "bits": word.bits} for word in line.words or ()]
-    answer = {
-        "text": line.text,
-        "perplexity": line.perplexity,
-        "bits_per_byte": line.bits_per_byte,
-        "tokens": line.tokens,
-        "bits": line.bits,
-        "unknown": line.unknown,
-        "perplexity_known": line.perplexity_known,
-        **({"words": by_word} if words else {}),
-    }
-    return output.answer_line(record, answer)
+def _json(columns: AnswerColumns, record: Record, line: LineScore) -> str:
+    return output.answer_line(record, {"text": line.text, **columns.as_object(line)})
 
 
 def _columns(record: Record, line: LineScore, with_text: bool) -> str:

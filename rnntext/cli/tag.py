@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rnntext.cli import output
-from rnntext.cli.options import Model, RecordSource, RunOptions, model_directory
+from rnntext.cli.answer_file import AnswerOptions, write_answers
+from rnntext.cli.options import Model, RecordSource, model_directory
 from rnntext.cli.signature import expanded
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from rnntext.runtime.answer_columns import AnswerColumns
     from rnntext.runtime.tagger import TaggedSentence
     from rnntext.text.records import Record
 
@@ -28,7 +30,7 @@ def command(
         bool, typer.Option("--pretokenized", help="Split words at spaces only.")
     ] = False,
     source: RecordSource,
-    run: RunOptions,
+    run: AnswerOptions,
 ) -> None:
     """Tag the words of each record. In a pipe: `word<TAB>tag` lines, an empty line after each.
 
@@ -36,7 +38,8 @@ def command(
     web addresses, numbers, abbreviations and hyphenated words stay whole.
     """
     directory = model_directory(model)
-    for lines in tag(directory, source, pretokenized, run.json, run.threads, run.quiet):
+    run.check(source, directory)
+    for lines in tag(directory, source, pretokenized, run.json, run.threads, run.quiet, run.out):
         output.write(lines)
 
 
@@ -47,35 +50,35 @@ def tag(
     json: bool,
     threads: int | None,
     quiet: bool = False,
+    out: Path | None = None,
 ) -> Iterator[str]:
-    """Yield the output of the command, a batch of records at a time."""
-    batches = source.batches(directory, large=True, quiet=quiet, rows=json, lists=True)
+    """Yield the output of the command, a batch of records at a time; with `out` write it there."""
+    rows = json or out is not None
+    batches = source.batches(directory, large=True, quiet=quiet, rows=rows, lists=True)
+    from rnntext.runtime.answer_columns import tag_columns
     from rnntext.runtime.tagger import Tagger
     from rnntext.text.records import prefetch, words_or_text
 
     tagger = Tagger.load(directory, threads)
     line: Callable[[Record, Any], str]
-    if json:
-        line = _json
+    columns = tag_columns()
+    if rows:
+        line = partial(_json, columns)
     else:
         line = output.terminal_formatter(_styled) if output.on_terminal() else _columns
-    line = output.with_errors(line, "\n", json=json)
+    line = output.with_errors(line, "\n", json=rows)
     begin = partial(tagger.stream, pretokenized=pretokenized)
-    for batch, sentences in prefetch(batches, begin, words_or_text):
+    answered = prefetch(batches, begin, words_or_text)
+    if out is not None:
+        write_answers(out, answered, columns, line, with_errors=source.on_error == "null")
+        return
+    for batch, sentences in answered:
         lines = (line(record, answer) for record, answer in zip(batch, sentences, strict=True))
         yield from output.in_chunks(lines)
 
 
-def _json(record: Record, sentence: TaggedSentence) -> str:
-    return output.answer_line(
-        record,
-        {
-            "text": sentence.text,
-            "words": sentence.words,
-            "tags": sentence.tags,
-            "probabilities": sentence.probabilities,
-        },
-    )
+def _json(columns: AnswerColumns, record: Record, sentence: TaggedSentence) -> str:
+    return output.answer_line(record, {"text": sentence.text, **columns.as_object(sentence)})
 
 
 def _columns(record: Record, sentence: TaggedSentence) -> str:

@@ -6,22 +6,20 @@ model answers, or how a file takes the place of another.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from rnntext.errors import DataError, UsageError
 from rnntext.files import check_file
 from rnntext.runtime.answers import Answer
-from rnntext.text.controls import CSV_FIELD, ONE_LINE, json_text
+from rnntext.text.beside import names_beside, rounded
+from rnntext.text.controls import ONE_LINE, json_text
+from rnntext.text.csv_rows import cell, csv_line
 from rnntext.text.formats import HUB_PREFIX
 from rnntext.text.source import STDIN, for_message, is_compressed
 
 OPTION = "--predictions"
-_PREFIX = "rnntext_"
 _NAMES = ("gold", "predicted", "probability", "source", "line")
 
 
@@ -52,14 +50,14 @@ class Predictions:
         for answer in answers:
             if not self._columns:
                 self._columns = list(answer.columns)
-                yield self._table_line([*self._columns, *_names(self._columns)])
+                yield self._table_line([*self._columns, *names_beside(self._columns, _NAMES)])
             if unknown := answer.columns.keys() - set(self._columns):
                 raise DataError(
                     f"{answer.source}, line {answer.line} has a column"
                     f" {for_message(min(unknown))!r} that the first record does not have: name a"
                     f" .jsonl file with {OPTION}"
                 )
-            own = [_cell(answer.columns.get(name)) for name in self._columns]
+            own = [cell(answer.columns.get(name)) for name in self._columns]
             yield self._table_line([*own, *self._cells(answer)])
 
     def _cells(self, answer: Answer) -> list[str]:
@@ -70,17 +68,13 @@ class Predictions:
         if not isinstance(value, tuple):
             return value if isinstance(value, str) else _decimal(value)
         if self._separator is None:
-            return json_text(_rounded(value))
+            return json_text(rounded(value))
         return self._separator.join(v if isinstance(v, str) else _decimal(v) for v in value)
 
     def _table_line(self, cells: Sequence[str]) -> str:
         if self._format == ".tsv":
             return "\t".join(cell.translate(ONE_LINE) for cell in cells) + "\n"
-        line = io.StringIO()
-        # With LF alone as its line end, a field with a lone CR would not be quoted.
-        fields = (cell.translate(CSV_FIELD) for cell in cells)
-        csv.writer(line, lineterminator="\r\n").writerow(fields)
-        return line.getvalue().removesuffix("\r\n") + "\n"
+        return csv_line(cells)
 
 
 def check_predictions(path: Path, read: Sequence[str]) -> None:
@@ -113,33 +107,10 @@ def _is_read(path: Path, name: str) -> bool:
 def _json_lines(answers: Sequence[Answer]) -> Iterator[str]:
     for answer in answers:
         values = (
-            answer.gold, answer.predicted, _rounded(answer.probability), answer.source, answer.line
+            answer.gold, answer.predicted, rounded(answer.probability), answer.source, answer.line
         )  # fmt: skip
-        ours = dict(zip(_names(answer.columns), values, strict=True))
+        ours = dict(zip(names_beside(answer.columns, _NAMES), values, strict=True))
         yield json_text({**answer.columns, **ours}) + "\n"
-
-
-def _names(own: Collection[str] | Mapping[str, object]) -> list[str]:
-    """The names of our columns beside the record's own."""
-    names = []
-    for name in _NAMES:
-        while name in own:
-            name = _PREFIX + name
-        names.append(name)
-    return names
-
-
-def _cell(value: object) -> str:
-    """A field of a row as text: what is no string as JSON, and nothing for null."""
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json_text(value)
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_rounded(item) for item in value]
-    return round(value, 6) if isinstance(value, float) else value
 
 
 def _decimal(value: float) -> str:
