@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnntext.arguments import THREADS, check_path
+from rnntext.arguments import PROBABILITY, THREADS, TOP_K, check_path
 from rnntext.config import ModelConfig
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.packaged import locate_model
@@ -22,6 +22,7 @@ from rnntext.tasks import TASKS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from rnntext.runtime.arrow_batches import BatchAnswers, ModelSource
     from rnntext.runtime.classifier import Classification
     from rnntext.runtime.generate import Generation, GenerationOptions
     from rnntext.runtime.predict import Predictions
@@ -169,6 +170,39 @@ class Runtime:
 
         return Embedder(self._model, self._threads, pool).embed(_checked(texts))
 
+    def batches(
+        self,
+        *,
+        text_column: str | None = None,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        words: bool | None = None,
+        pretokenized: bool | None = None,
+        on_error: str = "fail",
+    ) -> BatchAnswers:
+        """Return a function that returns a batch of Arrow (`RecordBatch` or `Table`) with the
+        columns of the answers, as `classify`, `score` or `tag` write them with `-o FILE.parquet`.
+
+        It can be pickled, and opens the model once in a process, at its first call: engines such as
+        Dask, Ray and Spark send it to their workers. `text_column`: None is `text`, of a tagger
+        `words` if a batch has that. `top_k` and `threshold` are for classifiers, `words` for
+        language models, `pretokenized` for taggers. `on_error`: what becomes of a row without a
+        text, "fail", "null" (no answer, and a column `error`) or "skip". Its method `schema` gives
+        the schema of what it returns for that of a batch. Needs pyarrow.
+        """
+        from rnntext.runtime.arrow_batches import BatchAnswers, ModelSource, check_options
+
+        if top_k is not None:
+            TOP_K.check("top_k", top_k)
+        if threshold is not None:
+            PROBABILITY.check("threshold", threshold)
+        given = {
+            "top_k": top_k, "threshold": threshold, "words": words, "pretokenized": pretokenized
+        }  # fmt: skip
+        options = check_options(self.config, given)
+        source = ModelSource(self.directory, self._threads, self._model.fingerprint)
+        return BatchAnswers(source, self._model, _open_again, options, text_column, on_error)
+
     def _require(self, task: str, texts: Iterable[str], name: str = "texts") -> list[str]:
         """Return the texts as a list. Raises UsageError for a model of another task, and TypeError,
         which names its place, for what is no text."""
@@ -193,6 +227,10 @@ def _checked(texts: Iterable[str], name: str = "texts") -> list[str]:
                 "out"
             )
     return found
+
+
+def _open_again(source: ModelSource) -> TrainedModel:
+    return _load_again(source.directory, source.threads, source.fingerprint)._model
 
 
 def _load_again(directory: Path, threads: int | None, fingerprint: str) -> Runtime:

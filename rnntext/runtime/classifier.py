@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,11 @@ from rnntext.errors import DataError
 from rnntext.ngrams import NgramModel, Tables
 from rnntext.probabilities import label_probabilities
 from rnntext.runtime.model import TrainedModel, open_model
-from rnntext.runtime.task import RuntimeTask
+from rnntext.runtime.task import Answerer, RuntimeTask
 from rnntext.text.batches import blocks, pad, split_into_windows, window_counts
 
 if TYPE_CHECKING:
+    from rnntext.runtime.answer_columns import AnswerColumns
     from rnntext.runtime.answers import Watch
     from rnntext.text.formats import DataOptions
 
@@ -282,6 +284,16 @@ def _fit_temperature(model: TrainedModel, paths: Sequence[str], options: DataOpt
     )
 
 
+def _answering(
+    model: TrainedModel, *, top_k: int | None = None, threshold: float | None = None
+) -> tuple[AnswerColumns, Answerer]:
+    from rnntext.runtime.answer_columns import LabelPairs
+
+    classifier = Classifier(model)
+    pairs = LabelPairs(classifier.labels, classifier.multi_label, top_k, threshold)
+    return pairs.columns(), partial(classifier.stream, top_k=pairs.most)
+
+
 def _metric_names(config: ModelConfig) -> tuple[str, ...]:
     from rnntext import metrics
 
@@ -295,6 +307,8 @@ def _parse_linear(content: bytes, config: ModelConfig) -> NgramModel:
 RUNTIME = RuntimeTask(
     _metric_names,
     _evaluate,
+    _answering,
+    ("top_k", "threshold"),
     _fit_temperature,
     parse_linear=_parse_linear,
 )

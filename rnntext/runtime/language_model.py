@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,13 @@ from rnntext.config import ModelConfig
 from rnntext.errors import UsageError
 from rnntext.runtime.model import TrainedModel, open_model
 from rnntext.runtime.session import Item, Result, Session
-from rnntext.runtime.task import RuntimeTask
+from rnntext.runtime.task import Answerer, RuntimeTask
 from rnntext.text.batches import pad
 from rnntext.text.source import for_message
 
 if TYPE_CHECKING:
     from rnntext.checkpoint_config import LineBits
+    from rnntext.runtime.answer_columns import AnswerColumns
     from rnntext.text.formats import DataOptions
     from rnntext.text.lines import Line
 
@@ -378,10 +380,24 @@ def _measure_lines(
     return measure_lines(running, documents)
 
 
+def _answering(model: TrainedModel, *, words: bool = False) -> tuple[AnswerColumns, Answerer]:
+    from rnntext.runtime.answer_columns import score_columns
+    from rnntext.runtime.score import Scorer
+
+    return score_columns(words=words), partial(Scorer(LanguageModel(model)).score, words=words)
+
+
 def _metric_names(config: ModelConfig) -> tuple[str, ...]:
     from rnntext import metrics
 
     return metrics.LANGUAGE_MODEL_METRICS
 
 
-RUNTIME = RuntimeTask(_metric_names, _evaluate, measure_lines=_measure_lines, follows_line_end=True)
+RUNTIME = RuntimeTask(
+    _metric_names,
+    _evaluate,
+    _answering,
+    ("words",),
+    measure_lines=_measure_lines,
+    follows_line_end=True,
+)

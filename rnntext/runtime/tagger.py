@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,12 +19,13 @@ from rnntext.config import ModelConfig
 from rnntext.runtime.answers import Answer, Mistake, Watch
 from rnntext.runtime.crf import marginals, viterbi
 from rnntext.runtime.model import TrainedModel, open_model
-from rnntext.runtime.task import RuntimeTask
+from rnntext.runtime.task import Answerer, RuntimeTask
 from rnntext.text.batches import pad
 from rnntext.text.tokenizer import EncodedWords, Ids, Tokenizer, split_words
 from rnntext.word_features import Weights, WordModel
 
 if TYPE_CHECKING:
+    from rnntext.runtime.answer_columns import AnswerColumns
     from rnntext.text.formats import DataOptions
     from rnntext.text.tagged import Tagged
 
@@ -273,6 +275,14 @@ def _answer(gold: Tagged, found: TaggedSentence) -> Answer:
     return Answer(gold.source, gold.line, columns, gold.tags, tuple(found.tags), likely, mistakes)
 
 
+def _answering(
+    model: TrainedModel, *, pretokenized: bool = False
+) -> tuple[AnswerColumns, Answerer]:
+    from rnntext.runtime.answer_columns import tag_columns
+
+    return tag_columns(), partial(Tagger(model).stream, pretokenized=pretokenized)
+
+
 def _metric_names(config: ModelConfig) -> tuple[str, ...]:
     from rnntext import metrics
 
@@ -299,6 +309,8 @@ def _parse_linear(content: bytes, config: ModelConfig) -> WordModel:
 RUNTIME = RuntimeTask(
     _metric_names,
     _evaluate,
+    _answering,
+    ("pretokenized",),
     label_names=_label_names,
     parse_linear=_parse_linear,
     encode=_encode,

@@ -6,7 +6,7 @@ task; the module of each task in this package provides them as `RUNTIME`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from rnntext.tasks import task_module
 
 if TYPE_CHECKING:
     from rnntext.checkpoint_config import LineBits
+    from rnntext.runtime.answer_columns import AnswerColumns
     from rnntext.runtime.answers import Watch
     from rnntext.runtime.model import TrainedModel
     from rnntext.text.formats import DataOptions
@@ -41,6 +42,9 @@ def _no_lines(model: Any, paths: Sequence[str], options: Any) -> None:
     return None
 
 
+Answerer = Callable[[Sequence[Any]], Iterable[Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class RuntimeTask:
     """Names and functions of one task."""
@@ -50,6 +54,10 @@ class RuntimeTask:
     # Returns metrics on labelled data or text; rates are from 0 to 1. If there is a `Watch`, it is
     # given each answer, unless the task has no labels. Raises DataError.
     evaluate: Callable[[TrainedModel, Sequence[str], DataOptions, Watch | None], dict[str, Any]]
+    # Returns the columns of an answer, and a function that answers texts, or lists of their words,
+    # in order; the keywords are those of `answer_options`.
+    answering: Callable[..., tuple[AnswerColumns, Answerer]]
+    answer_options: tuple[str, ...]
     # Returns the temperature that calibrates the model on data; None if the task has none.
     fit_temperature: Callable[[TrainedModel, Sequence[str], DataOptions], float | None] = (
         _no_temperature

@@ -127,17 +127,26 @@ def read_parquet(
                     f"{name}: {for_message(column)!r} holds bytes, not text: write it as strings"
                 )
         for batch in file.iter_batches(_BATCH_ROWS, columns=None if whole else read):
-            for part, is_valid in _parts(batch):
-                found = ArrowBatch(part)
-                for index in range(len(part)):
-                    number += 1
-                    if is_valid:
-                        yield Row(number, ArrowRow(found, index), unit="row")
-                        continue
-                    error = f"{name}, row {number} has a text that is not UTF-8: correct it"
-                    if not keep_bad:
-                        raise DataError(error)
-                    yield Row(number, {}, error, "row")
+            for row in rows_of_batch(batch, name, number):
+                if row.error is not None and not keep_bad:
+                    raise DataError(row.error)
+                yield row
+            number += len(batch)
+
+
+def rows_of_batch(batch: RecordBatch, name: str, before: int = 0) -> Iterator[Row]:
+    """Yield the rows of a batch of Arrow, numbered from 1 after those `before`; one with a text
+    that is not UTF-8 with its error. `name`: of the source, for messages."""
+    number = before
+    for part, is_valid in _parts(batch):
+        found = ArrowBatch(part)
+        for index in range(len(part)):
+            number += 1
+            if is_valid:
+                yield Row(number, ArrowRow(found, index), unit="row")
+            else:
+                error = f"{name}, row {number} has a text that is not UTF-8: correct it"
+                yield Row(number, {}, error, "row")
 
 
 def _parts(batch: RecordBatch) -> Iterator[tuple[RecordBatch, bool]]:

@@ -292,7 +292,7 @@ def _read_table(
         keep_bad=options.keeps_bad,
     )
     for row in rows:
-        yield None if row is None else _record_of_row(row, number, name, column, options)
+        yield None if row is None else record_of_row(row, number, name, column, options)
 
 
 def _read_parquet(
@@ -306,10 +306,10 @@ def _read_parquet(
     columns = {column: "--text-column"}
     name = source_name(path)
     for row in read_parquet(path, columns, whole=options.whole_rows, keep_bad=options.keeps_bad):
-        yield _record_of_row(row, number, name, column, options)
+        yield record_of_row(row, number, name, column, options)
 
 
-def _record_of_row(row: Row, number: int, name: str, column: str, options: InputOptions) -> Record:
+def record_of_row(row: Row, number: int, name: str, column: str, options: InputOptions) -> Record:
     """Return a row as a record. Raises DataError if it is none, unless errors are kept."""
     error = row.error
     try:
