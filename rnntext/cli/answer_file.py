@@ -77,7 +77,7 @@ def write_answers(
     (`text`, of what is no row), then the answer's, `with_errors` also `error`; those of a record
     that could not be read are empty. Raises UnreadError when all has been written.
     """
-    from rnntext.text.records import UnreadError
+    from rnntext.text.formats import UnreadError
 
     unread = None
     with _opened(path, columns, as_json, with_errors) as add:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +19,10 @@ from rnntext.cli.mistakes import print_mistakes
 from rnntext.cli.options import Model, RunOptions, model_directory, refuse_terminal
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import number_option, path_argument, path_option
-from rnntext.config import listed
+from rnntext.config import listed, one_of
 from rnntext.evaluation import Extras, evaluate_with
 from rnntext.plotting.picture_file import silence_font_warnings
+from rnntext.text.formats import ON_ERROR, Unread
 from rnntext.text.source import for_message
 from rnntext.training.options import TrainingOptions
 
@@ -74,6 +76,15 @@ def command(
             help="Print the N worst mistakes of a classifier or tagger.",
         ),
     ] = None,
+    on_error: Annotated[
+        str,
+        typer.Option(
+            "--on-error",
+            metavar="fail|null|skip",
+            help="A record that cannot be read: stop, or (null, skip) leave it out of the metrics; "
+            "exit 1 at the end.",
+        ),
+    ] = "fail",
     out: Annotated[
         Path | None,
         path_option(
@@ -95,6 +106,8 @@ def command(
     """
     directory = model_directory(model)
     refuse_terminal(data)
+    one_of("--on-error", on_error, ON_ERROR)
+    unread = None if on_error == "fail" else Unread()
     floors, ceilings = parse_bounds("--min", minimum), parse_bounds("--max", maximum)
     extras = Extras(errors, predictions, out)
     if out is not None:
@@ -115,7 +128,7 @@ def command(
     # An empty name of these two is none.
     names = ("label_column", "split")
     given = {name: value for name, value in reading.items() if value or name not in names}
-    options = reading_options(opened, data, given)
+    options = replace(reading_options(opened, data, given), unread=unread)
     metrics, mistakes = evaluate_with(extras, opened, str(directory), data, options)
     if unknown := unknown_labels(metrics, labels):
         output.print_stderr(f"rnntext: {_unknown_remark(unknown)}", quiet=run.quiet)
@@ -127,6 +140,11 @@ def command(
     if unmet := unmet_bounds(metrics, floors, ceilings):
         for line in unmet:
             output.print_stderr(f"rnntext: {line}", quiet=run.quiet)
+    if unread is not None and unread.count:
+        if not unmet:
+            raise unread.error()
+        output.print_stderr(f"rnntext: {unread.error()}")
+    if unmet:
         raise typer.Exit(BOUNDS_NOT_MET)
 
 

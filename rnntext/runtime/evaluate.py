@@ -29,7 +29,7 @@ from rnntext.text.source import extension
 Metrics = dict[str, Any]
 
 # Options for reading data that say nothing of other data.
-_OF_TRAINING = {"split", "group_column", "buffered_sources"}
+_OF_TRAINING = {"split", "group_column", "buffered_sources", "unread"}
 
 
 def metric_names(config: ModelConfig) -> tuple[str, ...]:

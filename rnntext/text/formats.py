@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 
 from rnntext.arguments import DEFAULT_LONGEST_LINE
 from rnntext.errors import DataError, UsageError
-from rnntext.text.source import Decoding, read_line_blocks, source_name
+from rnntext.text.source import Decoding, not_text, read_line_blocks, source_name
 from rnntext.text.tables import Dialect
 
 FORMATS = ("csv", "tsv", "jsonl", "fasttext", "conllu", "conll", "text", "parquet")
 HUB_PREFIX = "hf:"
+# What becomes of a record that cannot be read.
+ON_ERROR = ("fail", "null", "skip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,28 @@ class BufferedSource:
 
     descriptor: int
     truncated: bool  # reading stopped before the source ended
+
+
+class UnreadError(DataError):
+    """Some records could not be read, and all others have been."""
+
+
+@dataclass(slots=True)
+class Unread:
+    """The records that could not be read and were let pass: how many, and why the first."""
+
+    count: int = 0
+    first: str = ""
+
+    def add(self, error: DataError | str) -> None:
+        """Count a record with this error."""
+        self.count += 1
+        self.first = self.first or str(error)
+
+    def error(self) -> UnreadError:
+        """Return the error for all of them."""
+        count = "1 record" if self.count == 1 else f"{self.count:,} records"
+        return UnreadError(f"{count} could not be read; the first: {self.first}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +68,8 @@ class DataOptions:
     split: str = "train"  # of an `hf:` data set
     delimiter: str | None = None  # of CSV and TSV; unset: a comma, a tab
     header: bool = True  # of CSV and TSV; without it columns are named by numbers
+    # Set: a record that cannot be read is left out, and counted there.
+    unread: Unread | None = field(default=None, compare=False)
     # Read in place of these paths.
     buffered_sources: Mapping[str, BufferedSource] = field(default_factory=dict)
 
@@ -58,7 +84,21 @@ class DataOptions:
 
     @property
     def decoding(self) -> Decoding:
-        return Decoding(self.encoding, self.encoding_errors, self.max_line)
+        keep_bad = self.unread is not None
+        return Decoding(self.encoding, self.encoding_errors, self.max_line, keep_bad=keep_bad)
+
+    def leave_out(self, error: DataError) -> None:
+        """Count a record with this error, which is raised unless such records are left out."""
+        if self.unread is None:
+            raise error
+        self.unread.add(error)
+
+    def check_text(self, text: str, where: str) -> None:
+        """Raise DataError for text with bytes that are not in the encoding. Where records with such
+        are not left out, they have been refused before."""
+        error = None if self.unread is None else not_text(text, where, self.encoding)
+        if error is not None:
+            raise DataError(error)
 
     @property
     def dialect(self) -> Dialect:

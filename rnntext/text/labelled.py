@@ -96,8 +96,9 @@ def _read_source(
         options.label_column: "--label-column",
     }
     if is_hub_or_parquet(path, options):
-        for row in read_remote(path, columns, options.split):
-            yield _labelled_row(row, text_column, options, name, keep_row=keep_rows)
+        keep_bad = options.unread is not None
+        for row in read_remote(path, columns, options.split, keep_bad=keep_bad):
+            yield from _labelled_row(row, text_column, options, name, keep_row=keep_rows)
         return
     head, blocks = peek_lines(read_data_line_blocks(path, options, stdin))
     format_name = detect_labelled_format(path, options, head)
@@ -115,9 +116,10 @@ def _read_source(
         options.encoding_errors,
         truncated=truncated,
         dialect=options.dialect,
+        keep_bad=options.unread is not None,
     ):
         if table_row is not None:
-            yield _labelled_row(
+            yield from _labelled_row(
                 table_row, text_column, options, name, default_separator, keep_row=keep_rows
             )
 
@@ -130,19 +132,27 @@ def _labelled_row(
     default_separator: str | None = None,
     *,
     keep_row: bool,
-) -> Labelled:
-    """Return the example in `row`. `default_separator` splits labels if the user named none."""
+) -> Iterator[Labelled]:
+    """Yield the example in `row`, unless it is left out. `default_separator` splits labels if the
+    user named none."""
     where = f"{name}, {row.place}"
-    text = text_field(row, text_column, name)
-    value = row.fields[options.label_column]
-    if options.multi_label:
-        labels = _several_labels(value, options.label_separator or default_separator, where)
-    elif isinstance(value, list):
-        raise DataError(f"{where} has a list of labels: {_SEVERAL}")
-    else:
-        labels = (_label(value, where),)
-    group = group_field(row, options.group_column, name)
-    return Labelled(text, labels, name, row.line, group, row.fields if keep_row else None)
+    try:
+        if row.error is not None:
+            raise DataError(row.error)
+        text = text_field(row, text_column, name)
+        value = row.fields[options.label_column]
+        if options.multi_label:
+            labels = _several_labels(value, options.label_separator or default_separator, where)
+        elif isinstance(value, list):
+            raise DataError(f"{where} has a list of labels: {_SEVERAL}")
+        else:
+            labels = (_label(value, where),)
+        options.check_text("\n".join([text, *labels]), where)
+        group = group_field(row, options.group_column, name)
+    except DataError as error:
+        options.leave_out(error)
+        return
+    yield Labelled(text, labels, name, row.line, group, row.fields if keep_row else None)
 
 
 def _several_labels(value: object, separator: str | None, where: str) -> tuple[str, ...]:
@@ -174,19 +184,29 @@ def _read_fasttext(
             number += 1
             if not line.strip():
                 continue
-            where = f"{name}, line {number}"
-            labels, text = split_fasttext_line(line)
-            if "" in labels or not (labels or options.multi_label):
-                raise DataError(f"{where} has no label: give it one, as {FASTTEXT_PREFIX}NAME")
-            for label in labels:
-                if FASTTEXT_PREFIX in label:
-                    raise DataError(
-                        f"{where} has one label {for_message(FASTTEXT_PREFIX + label)!r}: put a "
-                        "space before each label"
-                    )
-            if len(labels) > 1 and not options.multi_label:
-                raise DataError(f"{where} has {len(labels)} labels: {_SEVERAL}")
+            try:
+                labels, text = _fasttext_example(line, f"{name}, line {number}", options)
+            except DataError as error:
+                options.leave_out(error)
+                continue
             yield Labelled(text, tuple(dict.fromkeys(labels)), name, number)
+
+
+def _fasttext_example(line: str, where: str, options: DataOptions) -> tuple[list[str], str]:
+    """Return the labels and the text of a line. Raises DataError if it is no example."""
+    options.check_text(line, where)
+    labels, text = split_fasttext_line(line)
+    if "" in labels or not (labels or options.multi_label):
+        raise DataError(f"{where} has no label: give it one, as {FASTTEXT_PREFIX}NAME")
+    for label in labels:
+        if FASTTEXT_PREFIX in label:
+            raise DataError(
+                f"{where} has one label {for_message(FASTTEXT_PREFIX + label)!r}: put a "
+                "space before each label"
+            )
+    if len(labels) > 1 and not options.multi_label:
+        raise DataError(f"{where} has {len(labels)} labels: {_SEVERAL}")
+    return labels, text
 
 
 def split_fasttext_line(line: str) -> tuple[list[str], str]:
@@ -207,7 +227,12 @@ def _read_folders(path: str, options: DataOptions) -> Iterator[Labelled]:
             raise DataError(f"{for_message(folder)}: the folder's name is not UTF-8") from error
         for file in text_files_in(folder):
             blocks = read_line_blocks(file, options.decoding)
-            text = file_text(blocks, source_name(file), options.max_line)
+            try:
+                text = file_text(blocks, source_name(file), options.max_line)
+                options.check_text(text, source_name(file))
+            except DataError as error:
+                options.leave_out(error)
+                continue
             yield Labelled(text, (label,), for_message(file), 1)
     if not folders:
         raise DataError(

@@ -22,7 +22,7 @@ from rnntext.text.source import (
     source_name,
     visible_entries,
 )
-from rnntext.text.tables import read_rows, text_field
+from rnntext.text.tables import Row, read_rows, text_field
 
 LM_FORMATS = ("text", "csv", "tsv", "jsonl", "parquet")
 
@@ -72,12 +72,14 @@ def _documents(path: str, options: DataOptions, stdin: int) -> Iterator[Iterable
                 yield _lines_unless_binary(file, options)
     elif is_hub_or_parquet(path, options):
         column = options.text_column or "text"
-        for row in read_remote(path, {column: "--text-column"}, options.split):
-            yield _split_lines(text_field(row, column, source_name(path)))
+        keep_bad = options.unread is not None
+        columns = {column: "--text-column"}
+        for row in read_remote(path, columns, options.split, keep_bad=keep_bad):
+            yield from _row_document(row, column, source_name(path), options)
     elif is_text_table(path, options):
         yield from _table_documents(path, options, read_data_line_blocks(path, options, stdin))
     else:
-        yield chain.from_iterable(read_data_line_blocks(path, options, stdin))
+        yield _readable(read_data_line_blocks(path, options, stdin), source_name(path), options)
 
 
 def text_files(directory: str) -> Iterator[str]:
@@ -95,7 +97,7 @@ def text_files(directory: str) -> Iterator[str]:
 def _lines_unless_binary(path: str, options: DataOptions) -> Iterator[str]:
     """Yield the lines of a file in a directory; none if the file is empty or binary."""
     try:
-        yield from chain.from_iterable(read_line_blocks(path, options.decoding))
+        yield from _readable(read_line_blocks(path, options.decoding), source_name(path), options)
     except BinaryDataError:
         # The first read is searched for NUL bytes, so no line has been yielded yet.
         return
@@ -121,9 +123,38 @@ def _table_documents(
         options.encoding_errors,
         truncated=truncated,
         dialect=options.dialect,
+        keep_bad=options.unread is not None,
     ):
         if row is not None:
-            yield _split_lines(text_field(row, column, name))
+            yield from _row_document(row, column, name, options)
+
+
+def _row_document(row: Row, column: str, name: str, options: DataOptions) -> Iterator[list[str]]:
+    """Yield the lines of a row, unless it is left out."""
+    try:
+        if row.error is not None:
+            raise DataError(row.error)
+        text = text_field(row, column, name)
+        options.check_text(text, f"{name}, {row.place}")
+    except DataError as error:
+        options.leave_out(error)
+        return
+    yield _split_lines(text)
+
+
+def _readable(blocks: Iterable[list[str]], name: str, options: DataOptions) -> Iterator[str]:
+    """Yield the lines that are not left out."""
+    lines = chain.from_iterable(blocks)
+    if options.unread is None:
+        yield from lines
+        return
+    for number, line in enumerate(lines, 1):
+        try:
+            options.check_text(line, f"{name}, line {number}")
+        except DataError as error:
+            options.leave_out(error)
+            continue
+        yield line
 
 
 def _split_lines(text: str) -> list[str]:

@@ -19,6 +19,7 @@ from rnntext.text.format_detection import (
     table_format_of_content,
     table_format_of_extension,
 )
+from rnntext.text.formats import ON_ERROR, Unread
 from rnntext.text.parquet_rows import has_parquet_column, read_parquet
 from rnntext.text.source import (
     STDIN,
@@ -45,7 +46,6 @@ Item = TypeVar("Item")
 Results = TypeVar("Results")
 
 RECORD_KINDS = ("line", "file")
-ON_ERROR = ("fail", "null", "skip")
 BATCH_RECORDS = 1024
 BATCH_CHARACTERS = 1 << 20
 # A large batch has more lines of similar length to bucket together.
@@ -98,10 +98,6 @@ class InputOptions:
         return self.on_error != "fail"
 
 
-class UnreadError(DataError):
-    """Some records could not be read, and all others have been."""
-
-
 @dataclass(frozen=True, slots=True)
 class TrainedTables:
     """How the tables were read that a model was trained with. So are those read of which no column
@@ -135,15 +131,13 @@ def read_records(
     max_records = LARGE_BATCH_RECORDS if large else BATCH_RECORDS
     batch: list[Record] = []
     characters = 0
-    errors: list[str] = []  # the first
-    failed = 0
+    unread = Unread()
     try:
         for record in _read_all(paths or (STDIN,), options, stdin, trained):
             may_block = record is None
             if record is not None:
                 if record.error is not None:
-                    failed += 1
-                    errors = errors or [record.error]
+                    unread.add(record.error)
                 if record.error is None or options.on_error == "null":
                     batch.append(record)
                     characters += len(record.text)
@@ -160,9 +154,8 @@ def read_records(
         raise
     if batch:
         yield batch
-    if errors:
-        count = "1 record" if failed == 1 else f"{failed:,} records"
-        raise UnreadError(f"{count} could not be read; the first: {errors[0]}")
+    if unread.count:
+        raise unread.error()
 
 
 def text_of(record: Record) -> str:

@@ -97,24 +97,37 @@ def _read_source(path: str, options: DataOptions, stdin: int) -> Iterator[Tagged
 
     def sentences(rows: Iterable[Row | None]) -> Iterator[Tagged]:
         for row in rows:
-            if row is not None:
+            if row is None:
+                continue
+            try:
+                if row.error is not None:
+                    raise DataError(row.error)
                 group = group_field(row, options.group_column, name)
-                yield from _sentence_of_row(row, words_column, tags_column, name, group)
+                found = list(_sentence_of_row(row, words_column, tags_column, name, group))
+                for sentence in found:
+                    options.check_text("\n".join([*sentence.words, *sentence.tags]), name)
+            except DataError as error:
+                options.leave_out(error)
+                continue
+            yield from found
 
     if is_hub_or_parquet(path, options):
-        yield from sentences(read_remote(path, columns, options.split))
+        keep_bad = options.unread is not None
+        yield from sentences(read_remote(path, columns, options.split, keep_bad=keep_bad))
         return
     head, blocks = peek_lines(read_data_line_blocks(path, options, stdin))
     format_name = detect_tagged_format(path, options, head)
     if format_name == "jsonl":
-        yield from sentences(read_rows(blocks, "jsonl", name, columns, options.encoding_errors))
+        keep_bad = options.unread is not None
+        rows = read_rows(blocks, "jsonl", name, columns, options.encoding_errors, keep_bad=keep_bad)
+        yield from sentences(rows)
         return
     kind = "CoNLL-U" if format_name == "conllu" else "CoNLL columns"
     options.refuse_group_column(name, kind)
     if format_name == "conllu":
-        yield from _read_conllu(blocks, options.tag_column or "upos", name)
+        yield from _read_conllu(blocks, options, name)
     else:
-        yield from _read_columns(blocks, options.tag_column, name)
+        yield from _read_columns(blocks, options, name)
 
 
 def _paragraphs(
@@ -142,7 +155,8 @@ def _column_index(column: str, format_name: str, choices: str) -> int:
     return int(column) - 1
 
 
-def _read_conllu(blocks: Iterator[list[str]], column: str, name: str) -> Iterator[Tagged]:
+def _read_conllu(blocks: Iterator[list[str]], options: DataOptions, name: str) -> Iterator[Tagged]:
+    column = options.tag_column or "upos"
     choices = f"one of {', '.join(CONLLU_COLUMNS)}, or a number from 1 to {CONLLU_WIDTH}"
     tag_index = CONLLU_COLUMNS.get(column.lower())
     if tag_index is None:
@@ -154,26 +168,31 @@ def _read_conllu(blocks: Iterator[list[str]], column: str, name: str) -> Iterato
     for run in _paragraphs(blocks, lambda line: not line.strip()):
         first_line = 0
         words, tags = [], []
-        for number, line in run:
-            if line.startswith("#"):
-                continue
-            fields = line.split("\t")
-            where = f"{name}, line {number}"
-            if len(fields) != CONLLU_WIDTH:
-                raise DataError(
-                    f"{where} has {len(fields)} columns where CoNLL-U has {CONLLU_WIDTH},"
-                    " separated by tabs"
-                )
-            if re.fullmatch("[0-9]+[-.][0-9]+", fields[0]):
-                continue  # a multiword token or an empty node
-            if not re.fullmatch("[0-9]+", fields[0]):
-                raise DataError(
-                    f"{where}: {for_message(fields[0])!r} is no CoNLL-U word number: correct it"
-                )
-            words.append(_word(fields[1], where))
-            tags.append(_tag(fields[tag_index], where))
-            has_tags = has_tags or fields[tag_index] != "_"
-            first_line = first_line or number
+        try:
+            for number, line in run:
+                if line.startswith("#"):
+                    continue
+                fields = line.split("\t")
+                where = f"{name}, line {number}"
+                options.check_text(line, where)
+                if len(fields) != CONLLU_WIDTH:
+                    raise DataError(
+                        f"{where} has {len(fields)} columns where CoNLL-U has {CONLLU_WIDTH},"
+                        " separated by tabs"
+                    )
+                if re.fullmatch("[0-9]+[-.][0-9]+", fields[0]):
+                    continue  # a multiword token or an empty node
+                if not re.fullmatch("[0-9]+", fields[0]):
+                    raise DataError(
+                        f"{where}: {for_message(fields[0])!r} is no CoNLL-U word number: correct it"
+                    )
+                words.append(_word(fields[1], where))
+                tags.append(_tag(fields[tag_index], where))
+                has_tags = has_tags or fields[tag_index] != "_"
+                first_line = first_line or number
+        except DataError as error:
+            options.leave_out(error)
+            continue
         if words:
             sentences += 1
             yield Tagged(tuple(words), tuple(tags), name, first_line)
@@ -183,32 +202,38 @@ def _read_conllu(blocks: Iterator[list[str]], column: str, name: str) -> Iterato
         )
 
 
-def _read_columns(blocks: Iterator[list[str]], column: str | None, name: str) -> Iterator[Tagged]:
+def _read_columns(blocks: Iterator[list[str]], options: DataOptions, name: str) -> Iterator[Tagged]:
+    column = options.tag_column
     tag_index = -1
     if column is not None:
         tag_index = _column_index(column, "CoNLL columns", "a column's number from 1")
     width: int | None = None
     for run in _paragraphs(blocks, _is_boundary):
         words, tags = [], []
-        for number, line in run:
-            fields = _split_columns(line)
-            where = f"{name}, line {number}"
-            if width is None:
-                width = len(fields)
-                if width < 2:
+        try:
+            for number, line in run:
+                fields = _split_columns(line)
+                where = f"{name}, line {number}"
+                options.check_text(line, where)
+                if width is None:
+                    if len(fields) < 2:
+                        raise DataError(
+                            f"{where} has one column: each line must be a word, spaces or a tab,"
+                            " and its tag"
+                        )
+                    width = len(fields)
+                    if tag_index >= width:
+                        raise UsageError(f"--tag-column {column}: {name} has {width} columns")
+                if len(fields) != width:
                     raise DataError(
-                        f"{where} has one column: each line must be a word, spaces or a tab,"
-                        " and its tag"
+                        f"{where} has {len(fields)} columns where the lines before have {width}: "
+                        "correct it"
                     )
-                if tag_index >= width:
-                    raise UsageError(f"--tag-column {column}: {name} has {width} columns")
-            if len(fields) != width:
-                raise DataError(
-                    f"{where} has {len(fields)} columns where the lines before have {width}: "
-                    "correct it"
-                )
-            words.append(_word(fields[0], where))
-            tags.append(_tag(fields[tag_index], where))
+                words.append(_word(fields[0], where))
+                tags.append(_tag(fields[tag_index], where))
+        except DataError as error:
+            options.leave_out(error)
+            continue
         yield Tagged(tuple(words), tuple(tags), name, run[0][0])
 
 

@@ -332,3 +332,21 @@ def test_info(run: Shell, lm: Path, classifier: Path, tagger: Path) -> None:
             if f.name not in ("config.json", ".gitattributes")
         )
     assert run("info", classifier).pairs["labels"] == "neg, pos"
+
+
+def test_records_that_cannot_be_read(run: Shell, classifier: Path, tmp_path: Path) -> None:
+    """The metrics are of the others, and the command fails at the end."""
+    rows = (CORPORA / "reviews.csv").read_text("utf-8").splitlines(keepends=True)[:60]
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text("".join(rows), "utf-8")
+    bad.write_text("".join([*rows[:9], "one field\n", *rows[9:], "a,b,c\n"]), "utf-8")
+    command = ("evaluate", "-m", classifier, *ONE)
+    wanted = run(*command, good).done().out
+    run(*command, bad).failed(1, "line 10 has 1 fields")
+    for on_error in ("null", "skip"):
+        found = run(*command, bad, "--on-error", on_error)
+        assert found.failed(1, "2 records could not be read; the first: ", "line 10").out == wanted
+        assert run(*command, good, "--on-error", on_error).done().out == wanted
+    found = run(*command, bad, "--on-error", "skip", "--min", "accuracy=2")
+    assert (found.status, found.out, len(found.err.splitlines())) == (3, wanted, 2)
+    run(*command, good, "--on-error", "stop").failed(2, "fail, null, skip")

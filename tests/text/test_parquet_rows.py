@@ -15,8 +15,9 @@ from pyarrow.parquet import write_table
 
 from rnntext.errors import DataError
 from rnntext.text.controls import json_text
+from rnntext.text.formats import UnreadError
 from rnntext.text.parquet_rows import has_parquet_column, read_parquet
-from rnntext.text.records import InputOptions, Record, TrainedTables, UnreadError, read_records
+from rnntext.text.records import InputOptions, Record, TrainedTables, read_records
 from rnntext.text.tables import PLAIN
 
 SAMPLE = "naïve café 你好 🙂"
