@@ -18,7 +18,7 @@ from rnntext.cli.metric_tables import print_metrics
 from rnntext.cli.mistakes import print_mistakes
 from rnntext.cli.options import Model, RunOptions, model_directory, refuse_terminal
 from rnntext.cli.signature import expanded
-from rnntext.cli.values import number_option, path_argument, path_option
+from rnntext.cli.values import choice_option, number_option, path_argument, path_option
 from rnntext.config import listed, one_of
 from rnntext.evaluation import Extras, evaluate_with
 from rnntext.plotting.picture_file import silence_font_warnings
@@ -78,7 +78,7 @@ def command(
     ] = None,
     on_error: Annotated[
         str,
-        typer.Option(
+        choice_option(
             "--on-error",
             metavar="fail|null|skip",
             help="A record that cannot be read: stop, or (null, skip) leave it out of the metrics; "
