@@ -86,7 +86,7 @@ def test_a_file_beside_remote_data_does_not_make_them_known(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [Row(n, {"text": f"{SAMPLE} {n}"}) for n in range(60)]
-    monkeypatch.setattr(lines, "read_remote", lambda *_: iter(rows))
+    monkeypatch.setattr(lines, "read_remote", lambda *_, **__: iter(rows))
     # A file of the same name says nothing about them.
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hf:some").mkdir()

@@ -303,7 +303,7 @@ def test_remote_data_are_not_kept(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [Row(n, {"text": f"{SAMPLE} {n}"}) for n in range(60)]
-    monkeypatch.setattr(lines, "read_remote", lambda *_: iter(rows))
+    monkeypatch.setattr(lines, "read_remote", lambda *_, **__: iter(rows))
     loaded = language("hf:some/thing", tokenizer="byte")
     assert loaded.encoded.place is None
     assert loaded.summary.train + loaded.summary.valid == 60

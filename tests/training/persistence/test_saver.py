@@ -396,7 +396,7 @@ def test_the_finished_model(place: Place, exports: list[float]) -> None:
 
 def test_the_finished_model_in_int8(place: Place, exports: list[float]) -> None:
     saved = replace(SAVED, float_metrics={"f1": 0.5})
-    saver(place).save_model(saved, b"int8", {}, 1.25)
+    saver(place).save_model(saved, b"int8", {}, temperature=1.25)
     assert place.saves == [(False, "model")]
     assert place.read(checkpoint.GENERATION) == b"int8"
     config = place.config
