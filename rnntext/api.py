@@ -70,6 +70,7 @@ class TrainingKeywords(TypedDict, total=False):
     dropout: float
     bptt: int
     ngrams: bool
+    crf: bool
     class_weights: str
     select: str
     distil: str

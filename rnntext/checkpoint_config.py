@@ -317,6 +317,12 @@ class CheckpointConfig:
         return self._read("training", TrainingRecord)
 
     @property
+    def tag_column(self) -> str | None:
+        """The column whose tags a tagger was trained on, as --tag-column named it."""
+        column = self.training.options.get("tag_column") if self.is_trained else None
+        return column if isinstance(column, str) and column else None
+
+    @property
     def results(self) -> Results | Progress:
         """The results of a finished run, or the progress of an unfinished one."""
         return self.final_results if self.training.finished else self.progress

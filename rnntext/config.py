@@ -101,6 +101,9 @@ class ModelConfig:
     # A language model has a second encoder of the same sizes, which reads from the end of a text.
     # Nothing that runs the model uses it; `--init` does.
     backward_encoder: bool = False
+    # A tagger has a conditional random field: scores of pairs of neighbouring tags. Without one the
+    # score of a tag that is a bundle of features is the sum of its parts' (see `tag_parts.py`).
+    crf: bool = True
 
     def __post_init__(self) -> None:
         one_of("task", self.task, tuple(TASKS))
@@ -119,8 +122,11 @@ class ModelConfig:
 
     def to_json(self) -> dict[str, Any]:
         fields = {**asdict(self), "labels": list(self.labels)}
+        # Versions that do not know these fields can read the model.
         if not self.backward_encoder:
-            del fields["backward_encoder"]  # versions that do not know it can read the model
+            del fields["backward_encoder"]
+        if self.crf:
+            del fields["crf"]
         return fields
 
     @classmethod

@@ -171,42 +171,52 @@ def places_of_words(lengths: Array) -> Array:
     return np.asarray(np.arange(lengths.sum()) + np.repeat(gaps, lengths))
 
 
-_NAMES = ("features", "weights", "bias", "start", "transitions", "end")
+_PATHS = ("start", "transitions", "end")
 
 
 class Weights(NamedTuple):
-    """The weights of a model with L tags."""
+    """The weights of a model with L tags, or with P parts of which L tags are bundles."""
 
     features: Array  # (F) uint32, hashes in rising order
-    weights: Array  # (F, L) float16
+    weights: Array  # (F, L) or (F, P) float16
     bias: Array  # (L) float32
-    start: Array  # (L) float32: scores of the first tag, of transitions and of the last tag
-    transitions: Array  # (L, L), from, to
-    end: Array  # (L)
+    # (L), (L, L), (L) float32: scores of the first tag, of transitions (from, to) and of the last
+    # tag; nothing where each tag is chosen by itself.
+    paths: tuple[Array, ...]
     scale: float = 1.0  # that all scores are multiplied by
 
     def serialize(self, notes: Mapping[str, int] | None = None) -> bytes:
         """Return the content of a safetensors file. `notes`: see `ngrams.read_notes`."""
         scale = np.array([self.scale], np.float32)
-        tensors = {**{name: getattr(self, name) for name in _NAMES}, "scale": scale}
-        return write_tensors(tensors, notes)
+        named = {"features": self.features, "weights": self.weights, "bias": self.bias}
+        paths = dict(zip(_PATHS, self.paths, strict=False))
+        return write_tensors({**named, **paths, "scale": scale}, notes)
 
     @classmethod
     def parse(cls, content: bytes) -> Self:
         """The inverse of `serialize`. Raises ValueError for weights that cannot be used."""
         tensors = read_tensors(content)
-        if tensors.keys() != {*_NAMES, "scale"} or tensors["scale"].shape != (1,):
+        names = {"features", "weights", "bias", "scale"}
+        if tensors.keys() not in (names, names.union(_PATHS)):
             raise ValueError("not the weights of a model of words")
-        tags = tensors["bias"].shape
-        count = tensors["features"].shape
-        shapes = {"features": count, "weights": count + tags, "transitions": tags + tags}
-        for name in _NAMES:
-            if tensors[name].shape != shapes.get(name, tags) or tensors[name].ndim > 2:
-                raise ValueError(f"{name} has the shape {tensors[name].shape}")
+        tags, count = tensors["bias"].shape, tensors["features"].shape
+        # Without transitions the columns may be parts: how many, the model knows.
+        columns = tags if "transitions" in tensors else tensors["weights"].shape[1:]
+        shapes = {
+            "features": count,
+            "weights": count + columns,
+            "transitions": tags + tags,
+            "scale": (1,),
+        }
+        for name, tensor in tensors.items():
+            dimensions = 2 if name in ("weights", "transitions") else 1
+            if tensor.shape != shapes.get(name, tags) or tensor.ndim != dimensions:
+                raise ValueError(f"{name} has the shape {tensor.shape}")
         if (tensors["features"][1:] <= tensors["features"][:-1]).any():
             raise ValueError("the features are not in order")
         scale = float(tensors.pop("scale")[0])
-        return cls(**tensors, scale=scale)
+        paths = tuple(tensors.pop(name) for name in _PATHS if name in tensors)
+        return cls(**tensors, paths=paths, scale=scale)
 
 
 class _ScoredWords:
@@ -217,8 +227,8 @@ class _ScoredWords:
         self.index = WordIndex()
         self._count = 0  # words that are scored; the arrays have spare room
         self.lower: Array = np.zeros(0, np.uint32)
-        # (words, offsets, tags)
-        self.scores: Array = np.zeros((0, len(OFFSETS), model.tags), np.float32)
+        # (words, offsets, columns)
+        self.scores: Array = np.zeros((0, len(OFFSETS), model.columns), np.float32)
 
     def read(self, sentences: Iterable[Sequence[str]]) -> Array:
         numbers = self.index.read(sentences)
@@ -235,27 +245,28 @@ class _ScoredWords:
 
     @property
     def is_full(self) -> bool:
-        return self._count * len(OFFSETS) * self._model.tags > _MAX_SCORES
+        return self._count * len(OFFSETS) * self._model.columns > _MAX_SCORES
 
 
 class WordModel:
     """Scores the words of sentences. It is safe to share between threads."""
 
-    def __init__(self, weights: Weights, tags: int) -> None:
-        """Raises ValueError if the weights are not for so many tags."""
-        if len(weights.bias) != tags:
-            raise ValueError(f"{len(weights.bias)} columns for {tags} tags")
-        self.weights, self.tags = weights, tags
+    def __init__(self, weights: Weights, tags: int, parts: Array | None = None) -> None:
+        """`parts`: which parts each tag has, (P, L), where a weight is a part's. Raises ValueError
+        if the weights are not for so many tags or parts."""
+        self.columns = tags if parts is None else len(parts)
+        if len(weights.bias) != tags or weights.weights.shape[1] != self.columns:
+            raise ValueError(f"{weights.weights.shape[1]} columns for {tags} tags")
+        self.weights, self.tags, self._parts = weights, tags, parts
         # The last row is that of every feature without weights.
-        self._rows = np.concatenate([weights.weights, np.zeros((1, tags), np.float16)])
+        self._rows = np.concatenate([weights.weights, np.zeros((1, self.columns), np.float16)])
         self._words = _ScoredWords(self)
         self._lock = threading.Lock()
 
-    def path_scores(self) -> tuple[Array, Array, Array]:
-        """Return the scores of the first tag (L), of transitions (L, L) and of the last tag (L)."""
-        own = self.weights
-        start, transitions, end = (own.scale * s for s in (own.start, own.transitions, own.end))
-        return start, transitions, end
+    def path_scores(self) -> tuple[Array, ...]:
+        """Return the scores of the first tag (L), of transitions (L, L) and of the last tag (L);
+        nothing where each tag is chosen by itself."""
+        return tuple(self.weights.scale * scores for scores in self.weights.paths)
 
     def emissions(self, sentences: Sequence[Sequence[str]]) -> Array:
         """Return the scores of the words of sentences, one sentence after the other: (N, L)
@@ -272,7 +283,7 @@ class WordModel:
         numbers, scores, lower = self._read([sentence])
         place = REACH + word
         inside = slice(REACH, REACH + len(sentence))
-        found = np.zeros((len(numbers), self.tags))
+        found = np.zeros((len(numbers), self.columns))
         for column, offset in enumerate(OFFSETS):
             found[place + offset] += scores[numbers[place + offset], column]
         before, here, after = (lower[numbers[place + offset]][None] for offset in (-1, 0, 1))
@@ -285,6 +296,8 @@ class WordModel:
             found[place] += pair
             # At an end of the sentence the pair is the word's own.
             found[other if inside.start <= other < inside.stop else place] += pair
+        if self._parts is not None:
+            found = found @ self._parts
         scale = self.weights.scale
         without = found.sum(0) - found[inside].sum(0) + self.weights.bias
         return found[inside] * scale, without * scale
@@ -307,13 +320,14 @@ class WordModel:
     def _in_parts(self, places: Array, score: Callable[[Array], Array]) -> Array:
         found = np.empty((len(places), self.tags), np.float32)
         for start in range(0, len(places), _PART):
-            found[start : start + _PART] = score(places[start : start + _PART])
+            scores = score(places[start : start + _PART])
+            found[start : start + _PART] = scores if self._parts is None else scores @ self._parts
         found += self.weights.bias
         found *= np.float32(self.weights.scale)
         return found
 
     def _add_up(self, numbers: Array, places: Array, scores: Array, lower: Array) -> Array:
-        total = np.zeros((len(places), self.tags), np.float32)
+        total = np.zeros((len(places), self.columns), np.float32)
         for column, offset in enumerate(OFFSETS):
             total += scores[numbers[places + offset], column]
         before, here, after = (lower[numbers[places + offset]] for offset in (-1, 0, 1))

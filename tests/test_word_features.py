@@ -83,8 +83,8 @@ def random_model(sentences: Sequence[Sequence[str]], scale: float = 1.0) -> Word
     known = sorted(h for h in found if zlib.crc32(str(h).encode()) % 3)
     random = np.random.default_rng(1)
     weights = random.normal(size=(len(known), TAGS)).astype(np.float16)
-    parts = (random.normal(size=shape).astype(np.float32) for shape in ((3,), (3,), (3, 3), (3,)))
-    return WordModel(Weights(np.array(known, np.uint32), weights, *parts, scale), TAGS)
+    bias, *paths = (random.normal(size=size).astype(np.float32) for size in (3, 3, (3, 3), 3))
+    return WordModel(Weights(np.array(known, np.uint32), weights, bias, tuple(paths), scale), TAGS)
 
 
 def expected_emissions(model: WordModel, words: Sequence[str]) -> Array:
@@ -220,8 +220,7 @@ def test_no_sentences_and_no_features() -> None:
 def test_the_scores_of_paths_have_the_scale_too() -> None:
     model = random_model(SENTENCES, 0.5)
     found = model.path_scores()
-    weights = model.weights
-    for scores, own in zip(found, (weights.start, weights.transitions, weights.end), strict=True):
+    for scores, own in zip(found, model.weights.paths, strict=True):
         assert np.array_equal(scores, own / 2)
 
 
@@ -258,10 +257,17 @@ def test_weights_are_read_as_they_were_written() -> None:
     weights = random_model(SENTENCES, 0.75).weights
     found = Weights.parse(weights.serialize())
     assert found.scale == 0.75
-    for name in ("features", "weights", "bias", "start", "transitions", "end"):
-        written, read = getattr(weights, name), getattr(found, name)
-        assert read.dtype == written.dtype
-        assert np.array_equal(read, written)
+    pairs = [
+        (getattr(weights, name), getattr(found, name)) for name in ("features", "weights", "bias")
+    ]
+    for written, read in [*pairs, *zip(weights.paths, found.paths, strict=True)]:
+        assert written.dtype == read.dtype
+        assert np.array_equal(written, read)
+
+
+def paths(*shapes: int | tuple[int, int]) -> tuple[Array, ...]:
+    """Scores of the first tag, of transitions and of the last tag, of these shapes."""
+    return tuple(np.zeros(shape, np.float32) for shape in shapes)
 
 
 @pytest.mark.parametrize(
@@ -271,17 +277,21 @@ def test_weights_are_read_as_they_were_written() -> None:
         {"features": np.array([2, 2], np.uint32)},
         {"features": np.array([1, 2, 3], np.uint32)},
         {"weights": np.zeros((2, 2), np.float16)},
-        {"start": np.zeros(2, np.float32)},
-        {"end": np.zeros((3, 1), np.float32)},
-        {"transitions": np.zeros((3, 2), np.float32)},
+        {"weights": np.zeros(2, np.float16)},
+        {"weights": np.zeros(2, np.float16), "paths": ()},
+        {"paths": paths(2, (3, 3), 3)},
+        {"paths": paths(3, (3, 3), (3, 1))},
+        {"paths": paths(3, (3, 2), 3)},
         {"bias": np.zeros((3, 3), np.float32)},
+        {"bias": np.zeros((3, 3), np.float32), "paths": ()},
     ],
 )
 def test_weights_that_do_not_fit_each_other_are_refused(changes: dict[str, Array]) -> None:
     good = Weights(
         np.array([1, 2], np.uint32),
         np.zeros((2, 3), np.float16),
-        *(np.zeros(shape, np.float32) for shape in (3, 3, (3, 3), 3)),
+        np.zeros(3, np.float32),
+        paths(3, (3, 3), 3),
     )
     assert Weights.parse(good.serialize()).scale == 1
     with pytest.raises(ValueError, match=r"shape|order"):
@@ -298,3 +308,36 @@ def test_a_file_of_something_else_is_refused() -> None:
         Weights.parse(b"nothing")
     with pytest.raises(ValueError, match="3 columns for 4 tags"):
         WordModel(weights, 4)
+
+
+def bundles() -> tuple[WordModel, WordModel]:
+    """A model of two parts of which three tags are bundles, without transitions, and the model with
+    the same scores that has weights for the tags."""
+    whole = random_model(SENTENCES, 0.5)
+    parts = np.array([[1, 0, 1], [0, 1, 1]], np.float32)
+    random = np.random.default_rng(2)
+    rows = random.integers(-8, 9, (len(whole.weights.features), 2)).astype(np.float16) / 8
+    of_parts = whole.weights._replace(weights=rows, paths=())
+    of_tags = of_parts._replace(weights=(rows @ parts).astype(np.float16))
+    return WordModel(of_parts, TAGS, parts), WordModel(of_tags, TAGS)
+
+
+def test_the_score_of_a_bundle_is_the_sum_of_its_parts_scores_and_its_bias() -> None:
+    of_parts, of_tags = bundles()
+    expected = of_tags.emissions(SENTENCES)
+    assert np.ptp(expected) > 1
+    np.testing.assert_allclose(of_parts.emissions(SENTENCES), expected, atol=1e-5)
+    for found, wanted in zip(
+        of_parts.shares(SENTENCES[0], 1), of_tags.shares(SENTENCES[0], 1), strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_weights_without_transitions_are_read_as_they_were_written() -> None:
+    of_parts, _ = bundles()
+    found = Weights.parse(of_parts.weights.serialize())
+    assert found.paths == ()
+    assert WordModel(found, TAGS, of_parts._parts).path_scores() == ()
+    np.testing.assert_array_equal(found.weights, of_parts.weights.weights)
+    with pytest.raises(ValueError, match="2 columns for 3 tags"):
+        WordModel(found, TAGS)

@@ -4,7 +4,7 @@
 // field. Does not know: where the scores come from, or what the labels mean.
 
 export const sum = (a, b) => Array.from(a, (value, i) => value + b[i]);
-const largest = (scores) => scores.reduce((best, s, i) => (s > scores[best] ? i : best), 0);
+export const largest = (scores) => scores.reduce((best, s, i) => (s > scores[best] ? i : best), 0);
 
 export function softmax(logits) {
   const most = logits[largest(logits)];

@@ -128,6 +128,7 @@ export class WordScores {
   constructor(section) {
     this.tensors = tensors(section);
     this.features = section.features;
+    this.parts = section.parts; // of each tag, the columns of the weights
     this.rows = new Map(Array.from(this.tensors.features.values, (hash, row) => [hash, row]));
     this.formsOf = remembered(formsOf);
   }
@@ -135,9 +136,9 @@ export class WordScores {
   /** What is added to the scores of the first tag, of transitions and of the last tag. */
   pathScores() {
     const scale = this.tensors.scale.values[0];
-    return ["start", "transitions", "end"].map((name) =>
-      Array.from(this.tensors[name].values, (score) => score * scale),
-    );
+    return ["start", "transitions", "end"]
+      .filter((name) => name in this.tensors)
+      .map((name) => Array.from(this.tensors[name].values, (score) => score * scale));
   }
 
   /** What is added to the scores of the tags of each word. */
@@ -145,10 +146,11 @@ export class WordScores {
     const at = ["", "", ...words, "", ""].map((word) => this.formsOf(word));
     const scale = this.tensors.scale.values[0];
     return words.map((_, i) => {
-      const total = Float64Array.from(this.tensors.bias.values);
+      const { bias, weights } = this.tensors;
+      const scores = new Float64Array(weights.shape[1]);
       const add = (hash) => {
         const row = this.rows.get(hash);
-        if (row !== undefined) addRow(total, this.tensors.weights, row);
+        if (row !== undefined) addRow(scores, weights, row);
       };
       this.features.forEach(([offset, form], number) => {
         const hash = at[i + 2 + offset].get(form); // a word of two letters has no prefix of three
@@ -157,7 +159,11 @@ export class WordScores {
       const [before, here, after] = [1, 2, 3].map((k) => at[i + k].get("lower"));
       add(hashPair(hashPair(before, here), this.features.length));
       add(hashPair(hashPair(here, after), this.features.length + 1));
-      return total.map((score) => score * scale);
+      const of = (tag) =>
+        this.parts
+          ? this.parts[tag].reduce((total, column) => total + scores[column], 0)
+          : scores[tag];
+      return Float64Array.from(bias.values, (score, tag) => (score + of(tag)) * scale);
     });
   }
 }

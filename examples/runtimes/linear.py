@@ -100,12 +100,14 @@ class WordScores:
 
     def __init__(self, section):
         self.tensors, self.features = tensors(section), section["features"]
+        self.parts = section.get("parts")  # of each tag, the columns of the weights
         self.rows = {int(h): row for row, h in enumerate(self.tensors["features"])}
         self.forms = {}  # of each word, the hash of each form that it has
 
     def path_scores(self):
         """What is added to the scores of the first tag, of transitions and of the last tag."""
-        return [self.tensors["scale"] * self.tensors[n] for n in ("start", "transitions", "end")]
+        names = [name for name in ("start", "transitions", "end") if name in self.tensors]
+        return [self.tensors["scale"] * self.tensors[name] for name in names]
 
     def emissions(self, words):
         """What is added to the scores of the tags of each word: (words, tags)."""
@@ -120,8 +122,11 @@ class WordScores:
             before, here, after = (at[i + 2 + offset]["lower"] for offset in (-1, 0, 1))
             found.append(hash_pair(hash_pair(before, here), len(self.features)))
             found.append(hash_pair(hash_pair(here, after), len(self.features) + 1))
-            for row in [self.rows[h] for h in found if h in self.rows]:
-                result[i] += self.tensors["weights"][row]
+            rows = [self.rows[h] for h in found if h in self.rows]
+            scores = self.tensors["weights"][rows].astype(float).sum(axis=0)
+            if self.parts is not None:
+                scores = np.array([scores[columns].sum() for columns in self.parts])
+            result[i] += scores
         return result * self.tensors["scale"]
 
     def forms_of(self, word):

@@ -12,7 +12,7 @@
 
 import { Tokenizer } from "@huggingface/tokenizers";
 import * as ort from "onnxruntime-web";
-import { marginals, softmax, sum, viterbi } from "./crf.mjs";
+import { largest, marginals, softmax, sum, viterbi } from "./crf.mjs";
 import { TextScores, WordScores } from "./linear.mjs";
 
 const WINDOW = 256; // tokens of a language model's window; any size gives the same answers
@@ -216,8 +216,9 @@ export class Model {
         emissions = emissions.map((scores, i) => sum(scores, added[i]));
         paths = this.linear.pathScores().map((scores, i) => sum(scores, paths[i]));
       }
-      const path = viterbi(emissions, ...paths);
-      const likely = marginals(emissions, ...paths);
+      // Without scores of paths each tag is chosen by itself.
+      const path = paths.length ? viterbi(emissions, ...paths) : emissions.map(largest);
+      const likely = paths.length ? marginals(emissions, ...paths) : emissions.map(softmax);
       answer.tags.push(...path.map((label) => this.labels[label]));
       answer.probabilities.push(...path.map((label, i) => likely[i][label]));
     }

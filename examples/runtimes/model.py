@@ -174,8 +174,9 @@ class Model:
             if self.linear:
                 emissions = emissions + self.linear.emissions(some)
                 paths = [a + b for a, b in zip(paths, self.linear.path_scores(), strict=True)]
-            path = viterbi(emissions, *paths)
-            likely = marginals(emissions, *paths)
+            # Without scores of paths each tag is chosen by itself.
+            path = viterbi(emissions, *paths) if paths else emissions.argmax(axis=1)
+            likely = marginals(emissions, *paths) if paths else softmax(emissions)
             tags += [self.labels[label] for label in path]
             probabilities += [float(row[label]) for row, label in zip(likely, path, strict=True)]
         return {"words": list(words), "tags": tags, "probabilities": probabilities}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ from rnntext.text.source import for_message
 from rnntext.training.options import TrainingOptions
 
 BOUNDS_NOT_MET = 3
+_SHOWN_CHARACTERS = 160  # of the names of labels that the model does not know
 # Options for reading data that have the same meaning as in training.
 _READING = (
     "format", "text_column", "label_column", "tag_column", "label_separator", "split", "delimiter",
@@ -115,6 +117,7 @@ def command(
     from rnntext.runtime.evaluate import (
         label_names,
         metric_names,
+        other_tag_column,
         reading_options,
         unknown_labels,
     )
@@ -129,6 +132,11 @@ def command(
     names = ("label_column", "split")
     given = {name: value for name, value in reading.items() if value or name not in names}
     options = replace(reading_options(opened, data, given), unread=unread)
+    if columns := other_tag_column(opened, options):
+        trained, read = map(for_message, columns)
+        where = f"column {read}" if read else "the last column or upos"
+        remark = f"the tags are those of {where}, the model was trained on those of {trained}"
+        output.print_stderr(f"rnntext: {remark}", quiet=run.quiet)
     metrics, mistakes = evaluate_with(extras, opened, str(directory), data, options)
     if unknown := unknown_labels(metrics, labels):
         output.print_stderr(f"rnntext: {_unknown_remark(unknown)}", quiet=run.quiet)
@@ -151,8 +159,11 @@ def command(
 def _unknown_remark(unknown: Mapping[str, int]) -> str:
     """A line that names the gold labels which the model does not know, the most frequent first."""
     order = sorted(unknown.items(), key=lambda item: -item[1])
-    names = listed([f"{for_message(label)} ({count:,})" for label, count in order])
+    names = [f"{for_message(label)} ({count:,})" for label, count in order]
+    # As many as make a short line: bundles of features have long names.
+    widths = accumulate(len(name) + 2 for name in names)
+    most = max(1, sum(width <= _SHOWN_CHARACTERS for width in widths))
     these, them = f"these {len(unknown):,} labels", "them"
     if len(unknown) == 1:
         these, them = "this label", "it"
-    return f"the model does not know {these} of the data, and misses {them}: {names}"
+    return f"the model does not know {these} of the data, and misses {them}: {listed(names, most)}"

@@ -14,8 +14,8 @@ one direction alone: hidden and, for the LSTM, cell):
     classify  with a state also largest, total (B, H) and count (B): what was pooled before
               -> logits (B, labels), next_largest, next_total, next_count
     tag       + first, last (N) int64: first and last token of each word, as t * B + b
-              -> emissions (N, labels), and of the CRF start (labels), transitions (labels,
-              labels; from row to column) and end (labels)
+              -> emissions (N, labels), and of the CRF, if there is one, start (labels),
+              transitions (labels, labels; from row to column) and end (labels)
 
 A record's answer is the same whatever else is in its batch. The graph is stored as it is meant to
 run: ONNX Runtime's own optimiser, at its extended level, merges none of a language model's nodes,

@@ -17,9 +17,14 @@ Weights = Mapping[str, Array]
 
 
 def linear(graph: GraphBuilder, x: str, name: str, weights: Weights, output: str = "") -> str:
-    """The linear layer whose weights are `name`.weight and `name`.bias, in float32."""
+    """The linear layer whose weights are `name`.weight and `name`.bias, in float32. With
+    `name`.parts (P, L) it gives the scores of P parts, of which those of L labels are sums."""
     weight = graph.constant(f"{name}.weight", weights[f"{name}.weight"])
     bias = graph.constant(f"{name}.bias", weights[f"{name}.bias"])
+    if f"{name}.parts" in weights:
+        scores = graph.add("Gemm", [x, weight], transB=1)
+        parts = graph.constant(f"{name}.parts", weights[f"{name}.parts"])
+        return graph.add("Gemm", [scores, parts, bias], output)
     return graph.add("Gemm", [x, weight, bias], output, transB=1)
 
 

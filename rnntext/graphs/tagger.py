@@ -1,4 +1,4 @@
-"""The graph of a tagger: emissions of each word, and the parameters of the CRF.
+"""The graph of a tagger: emissions of each word, and the parameters of the CRF if it has one.
 
 Knows: which hidden states represent a word. Does not know: how a text is read, or how tags are
 decoded.
@@ -10,6 +10,7 @@ from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.graphs import bidirectional, common, unidirectional
 from rnntext.graphs.common import TaskGraph, Weights
 from rnntext.graphs.graph_builder import ElementType, GraphBuilder
+from rnntext.tag_parts import composition
 
 
 def add_nodes(
@@ -34,20 +35,26 @@ def add_nodes(
     common.linear(graph, words, "head.output", weights, "emissions")
     labels = len(weights["head.output.bias"])
     graph.output("emissions", ElementType.FLOAT, ["N", labels])
+    if "head.crf.start" not in weights:
+        return
     for name, shape in (("start", [labels]), ("transitions", [labels] * 2), ("end", [labels])):
         graph.add("Identity", [graph.constant(f"crf.{name}", weights[f"head.crf.{name}"])], name)
         graph.output(name, ElementType.FLOAT, shape)
 
 
 def _head_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    labels = len(config.labels)
-    return {
-        "head.output.weight": (labels, config.encoder.output_size),
+    labels, inputs = len(config.labels), config.encoder.output_size
+    parts = composition(config)
+    shapes: dict[str, tuple[int, ...]] = {
+        "head.output.weight": (labels if parts is None else len(parts), inputs),
         "head.output.bias": (labels,),
-        "head.crf.start": (labels,),
-        "head.crf.transitions": (labels, labels),
-        "head.crf.end": (labels,),
     }
+    if parts is not None:
+        shapes["head.output.parts"] = parts.shape
+    if config.crf:
+        shapes["head.crf.transitions"] = (labels, labels)
+        shapes["head.crf.start"] = shapes["head.crf.end"] = (labels,)
+    return shapes
 
 
 GRAPH = TaskGraph(add_nodes, _head_shapes)

@@ -168,10 +168,14 @@ _Answers = Callable[[InspectedModel, Reading, Sequence[LayerTrace]], list[str]]
 _ANSWERS: dict[str, _Answers] = {"lm": _next_tokens, "classify": _label, "tag": _tags}
 
 
+# Matrices of which no state is a factor.
+_NOT_SHARED = ("encoder.embedding.weight", "head.crf.transitions", "head.output.parts")
+
+
 def _shared(weights: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
     """The matrices of the recurrent layers and of the head, with names that say what they join."""
     for name, matrix in weights.items():
-        if matrix.ndim != 2 or name == "encoder.embedding.weight" or ".crf." in name:
+        if matrix.ndim != 2 or name in _NOT_SHARED:
             continue
         found = name.removeprefix("encoder.layers.").split(".")
         if name.startswith("encoder."):

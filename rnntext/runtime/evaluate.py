@@ -142,6 +142,17 @@ def reading_options(
     return replace(recorded, **{"split": "test", **given, "multi_label": model.config.multi_label})
 
 
+def other_tag_column(model: TrainedModel, options: DataOptions) -> tuple[str, str] | None:
+    """Return the column whose tags the model was trained on and that which is read with `options`,
+    as --tag-column names them (empty: the usual one), if these are two. Raises CheckpointError."""
+    from rnntext.text.tagged import column_name
+
+    trained = None if model.saved is None else model.saved.tag_column
+    if trained is None or column_name(trained) == column_name(options.tag_column or ""):
+        return None
+    return trained, options.tag_column or ""
+
+
 def trained_tables(directory: Path, paths: Sequence[str]) -> DataOptions | None:
     """Return how tables of texts are read like those that the model in a directory was trained
     with, by the task's own column where none was named; None if it was not trained with tables of

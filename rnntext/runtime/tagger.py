@@ -16,11 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from rnntext.config import ModelConfig
+from rnntext.errors import DataError
 from rnntext.runtime.answers import Answer, Mistake, Watch
 from rnntext.runtime.crf import marginals, viterbi
 from rnntext.runtime.model import TrainedModel, open_model
 from rnntext.runtime.task import Answerer, RuntimeTask
+from rnntext.tag_parts import composition
 from rnntext.text.batches import pad
+from rnntext.text.source import for_message
 from rnntext.text.tokenizer import EncodedWords, Ids, Tokenizer, split_words
 from rnntext.word_features import Weights, WordModel
 
@@ -76,13 +79,16 @@ class Tagger:
         self._state_names: tuple[str, ...] = ()
         if not model.config.encoder.bidirectional:
             self._state_names = model.config.encoder.state_names
+        self._path_scores = self._read_path_scores() if model.config.crf else []
+
+    def _read_path_scores(self) -> list[Array]:
         # The CRF's parameters are outputs of the graph that do not depend on its input.
         token = EncodedWords(*(np.zeros(1, np.int32) for _ in range(3)))
         names = ["start", "transitions", "end"]
-        path_scores = model.session.run(names, {**_feeds([token]), **self._initial_state(1)})
-        if self._linear is not None:
-            path_scores = list(map(np.add, path_scores, self._linear.path_scores()))
-        self._path_scores = path_scores
+        found = self._model.session.run(names, {**_feeds([token]), **self._initial_state(1)})
+        return (
+            found if self._linear is None else list(map(np.add, found, self._linear.path_scores()))
+        )
 
     @classmethod
     def load(cls, directory: Path, threads: int | None = None) -> Tagger:
@@ -199,6 +205,9 @@ class Tagger:
         Sentences are decoded in groups, because Viterbi's memory for each one grows with the square
         of the number of labels.
         """
+        if not self._path_scores:
+            yield from _choose_each(batch, emissions)
+            return
         group_size = max(1, _MAX_LABEL_PAIRS // len(self.labels) ** 2)
         ends = np.cumsum([0, *(len(piece.words) for piece in batch)])
         for start in range(0, len(batch), group_size):
@@ -217,6 +226,14 @@ class Tagger:
 
 def _split_at_spaces(text: str) -> list[str]:
     return [word for word in text.split(" ") if word]
+
+
+def _choose_each(batch: Sequence[_Piece], emissions: Array) -> Iterator[TagIds]:
+    """Choose the tag of each word by itself, the first among equals. `emissions`: (N, labels)."""
+    ids = emissions.argmax(1)
+    odds = np.exp(emissions - emissions.max(1, keepdims=True)).sum(1)
+    ends = np.cumsum([len(piece.words) for piece in batch])[:-1]
+    yield from zip(np.split(ids, ends), np.split(1 / odds, ends), strict=True)
 
 
 def _feeds(batch: Sequence[EncodedWords]) -> dict[str, Array]:
@@ -252,6 +269,7 @@ def _evaluate(
 
     tagger = Tagger(model)
     sentences = list(read_tagged(paths, options))
+    _require_known_tag(model, sentences)
     predicted = tagger.tag_words([sentence.words for sentence in sentences])
     if watch is not None:
         for gold, answer in zip(sentences, predicted, strict=True):
@@ -260,6 +278,21 @@ def _evaluate(
         [sentence.tags for sentence in sentences],
         [sentence.tags for sentence in predicted],
         metrics.is_span_tags(tagger.labels),
+    )
+
+
+def _require_known_tag(model: TrainedModel, sentences: Sequence[Tagged]) -> None:
+    """Raise DataError if the model knows none of the tags of sentences: they are of another kind,
+    which an accuracy of 0 would not say."""
+    known = set(model.config.labels)
+    if any(tag in known for sentence in sentences for tag in sentence.tags):
+        return
+    first = sentences[0]
+    trained = None if model.saved is None else model.saved.tag_column
+    raise DataError(
+        f"the model knows no tag of {first.source} (its first is {for_message(first.tags[0])!r}): "
+        "see whether --tag-column names the right column"
+        + (f", as {for_message(trained)} was in training" if trained else "")
     )
 
 
@@ -303,7 +336,10 @@ def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Ids]:
 
 
 def _parse_linear(content: bytes, config: ModelConfig) -> WordModel:
-    return WordModel(Weights.parse(content), len(config.labels))
+    weights = Weights.parse(content)
+    if bool(weights.paths) != config.crf:
+        raise ValueError("scores of transitions in one of the two models")
+    return WordModel(weights, len(config.labels), composition(config))
 
 
 RUNTIME = RuntimeTask(

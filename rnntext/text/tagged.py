@@ -148,6 +148,12 @@ def _paragraphs(
         yield run
 
 
+def column_name(column: str) -> str:
+    """Return a name for all ways to name a column of CoNLL-U: its number from 1."""
+    index = CONLLU_COLUMNS.get(column.lower())
+    return column if index is None else str(index + 1)
+
+
 def _column_index(column: str, format_name: str, choices: str) -> int:
     """Return the index from 0 of a column that the user numbers from 1."""
     if not re.fullmatch("[1-9][0-9]{0,5}", column):

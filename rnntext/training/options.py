@@ -354,6 +354,14 @@ class TrainingOptions:
         tasks=("classify", "tag"),
         negatable=True,
     )
+    crf: bool | None = option(
+        None,
+        "Score pairs of neighbouring tags (otherwise chosen by the tags).",
+        panel=MODEL,
+        changes_data=False,
+        tasks=("tag",),
+        negatable=True,
+    )
     quantize: bool = option(
         False,
         "Quantize the trained model to int8.",

@@ -7,11 +7,12 @@ and the data alone, never on the clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from rnntext.json_fields import read_record
+from rnntext.metrics import is_span_tags
 from rnntext.training.options import TrainingOptions
 
 # The word splitter of English prose gives few words to a small text; a treebank has its own.
@@ -86,6 +87,19 @@ class TokenizerDefaults:
     # words; a language model has to learn where each of its tokens may stand.
     subwords_per_root: float
     lowercase_words: bool = False  # of the tokenizer `word`
+
+
+# A tagger of more tags has no conditional random field unless it is asked for: the time of its
+# training grows with their square, and what it adds gets less. Tags of spans keep it, as it forbids
+# broken ones.
+_CRF_TAGS, _CRF_SPAN_TAGS = 64, 256
+
+
+def has_crf(options: TrainingOptions, tags: Sequence[str]) -> bool:
+    """Return True if a tagger of these tags has a conditional random field."""
+    if options.crf is not None:
+        return options.crf
+    return len(tags) <= (_CRF_SPAN_TAGS if is_span_tags(tags) else _CRF_TAGS)
 
 
 def choose_tokenizer(

@@ -97,7 +97,7 @@ def set_up(
     if not ranks.is_main:
         # Each rank draws other dropout masks.
         torch.manual_seed(options.seed + ranks.rank)
-    objective = task.objective(options, data, recipe, machine, ranks)
+    objective = task.objective(options, data, config, recipe, machine, ranks)
     require_batch_memory(size, options, objective, machine, ranks)
     prepared = Prepared(
         summary=data.summary,
@@ -187,4 +187,4 @@ def _choose_model(
         recipe.max_length,
         backward_encoder=options.direction == BOTH,
     )
-    return recipe, config
+    return recipe, task.complete(config, options)

@@ -39,6 +39,7 @@ class Model:
     """A model that is opened and measured."""
 
     multi_label: bool = False
+    trained_column: str = ""  # of the tags
     task: str = "classify"
     answers: list[Answer] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=lambda: METRICS)
@@ -48,7 +49,8 @@ class Model:
         self.asked.append((directory, threads))
         labels = ("neg", "pos")
         config = SimpleNamespace(multi_label=self.multi_label, task=self.task, labels=labels)
-        return SimpleNamespace(config=config, saved=None)
+        saved = SimpleNamespace(tag_column=self.trained_column, is_trained=False)
+        return SimpleNamespace(config=config, saved=saved if self.trained_column else None)
 
     def evaluate(
         self, opened: Any, data: list[str], options: DataOptions, watch: Watch | None
@@ -174,6 +176,36 @@ def test_gold_labels_that_the_model_does_not_know_are_named(
     command("a.csv", "-m", "dir", "--json")
     assert "know this label of the data, and misses it: naïve" in written(errors, "stderr")
     written(reader)
+
+
+def test_hundreds_of_unknown_labels_are_one_short_line(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = [f"Aspect=Perf|Mood=Ind|Number=Sing|Person={n}|Tense=Past" for n in range(300)]
+    model.metrics = {"per_label": {label: {**RATES, "support": 1} for label in labels}}
+    reader, errors = pipe(monkeypatch), pipe(monkeypatch, "stderr")
+    command("a.csv", "-m", "dir", "--json")
+    line = written(errors, "stderr")
+    assert line.count("\n") == 1
+    assert len(line) < 300
+    assert line.endswith(f"misses them: {labels[0]} (1), {labels[1]} (1) and 298 more\n")
+    written(reader)
+
+
+def test_tags_of_another_column_are_told(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    model.trained_column = "feats"
+    for given, told in (
+        (("--tag-column", "upos"), "the tags are those of column upos"),
+        ((), "the tags are those of the last column or upos"),
+        (("--tag-column", "6"), ""),
+    ):
+        reader, errors = pipe(monkeypatch), pipe(monkeypatch, "stderr")
+        # Columns of CoNLL have no names: what was recorded is of no use.
+        command("a.conll", "-m", "dir", "--json", *given)
+        found = written(errors, "stderr")
+        wanted = f"rnntext: {told}, the model was trained on those of feats\n" if told else ""
+        assert found == wanted
+        written(reader)
 
 
 # Mistakes

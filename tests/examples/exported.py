@@ -20,6 +20,7 @@ from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.score import Scorer
 from rnntext.runtime.session import Session
 from rnntext.runtime.tagger import TaggedSentence, Tagger
+from rnntext.tag_parts import composition
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.networks.build import build_network
 from rnntext.training.onnx.build import build
@@ -38,6 +39,7 @@ from tests.conftest import CORPORA
 Array = NDArray[Any]
 
 MAX_LENGTH = 60  # tokens of a window: an ordinary text has several
+BUNDLES = ("A=1|B=1", "A=1|B=2", "A=2|B=1", "A=2|B=2", "_", "A=1")
 LABELS = {"lm": (), "classify": ("bad", "good", "né 🙂"), "tag": ("NOUN", "VERB", "B-X", "I-X")}
 SAMPLE = (CORPORA / "stories.txt").read_text("utf-8").splitlines()
 REVIEWS = (CORPORA / "reviews.csv").read_text("utf-8").splitlines()
@@ -58,11 +60,14 @@ class Kind:
     labels: int = 3  # of a classifier
     multi_label: bool = False
     layers: int = 1
+    crf: bool = True  # of a tagger
+    bundles: bool = False  # its tags
 
     def __str__(self) -> str:
         of = [self.task, self.kind, self.cell]
         flags = ("bidirectional", "int8", "linear", "lowercase", "presplit", "multi_label")
-        return "-".join([*of, *(flag for flag in flags if getattr(self, flag))])
+        names = [*(flag for flag in flags if getattr(self, flag)), *["softmax"] * (not self.crf)]
+        return "-".join([*of, *names, *["bundles"] * self.bundles])
 
 
 KINDS = [
@@ -85,6 +90,8 @@ KINDS = [
     Kind("tag", "word", "lstm", bidirectional=True, int8=True, lowercase=True, presplit=True),
     Kind("tag", "char", "lstm", bidirectional=True, lowercase=True, linear=True),
     Kind("tag", "byte", "rnn", int8=True, linear=True),
+    Kind("tag", "bpe", "gru", bidirectional=True, linear=True, crf=False, bundles=True),
+    Kind("tag", "word", "lstm", int8=True, linear=True, crf=False),
 ]
 
 
@@ -185,12 +192,13 @@ def write(kind: Kind, directory: Path) -> Exported:
     """Write a model of this kind with weights of a seeded generator, and its sidecar."""
     tokenizer = _tokenizer(kind.kind, kind.lowercase, kind.presplit)
     labels = LABELS[kind.task][: kind.labels] if kind.task == "classify" else LABELS[kind.task]
+    labels = BUNDLES if kind.bundles else labels
     encoder = EncoderConfig(kind.cell, tokenizer.vocab_size, 6, 5, kind.layers, kind.bidirectional)
     length = MAX_LENGTH if labels else 0
-    config = ModelConfig(kind.task, encoder, labels, kind.multi_label, max_length=length)
+    config = ModelConfig(kind.task, encoder, labels, kind.multi_label, length, crf=kind.crf)
     random = np.random.default_rng(7)
     weights: dict[str, Array] = {
-        name: random.normal(0, 0.6, array.shape).astype(np.float32)
+        name: array if name.endswith(".parts") else _drawn(random, array)
         for name, array in numpy_weights(build_network(config)).items()
     }
     precision = "int8" if kind.int8 else "float32"
@@ -205,6 +213,10 @@ def write(kind: Kind, directory: Path) -> Exported:
     beside = sidecar(config, tokenizer, content, graph, file=path.name, precision=precision)
     sidecar_path(path).write_bytes(beside)
     return Exported(kind, path, model)
+
+
+def _drawn(random: np.random.Generator, array: Array) -> Array:
+    return random.normal(0, 0.6, array.shape).astype(np.float32)
 
 
 def _linear(config: ModelConfig, random: np.random.Generator) -> tuple[bytes, object]:
@@ -224,7 +236,8 @@ def _linear(config: ModelConfig, random: np.random.Generator) -> tuple[bytes, ob
         known += [pair_features(np.roll(lower, n), lower, place) for n in range(len(words))]
     features = np.unique(np.concatenate(known))
     tags = len(config.labels)
-    of_paths = (draw(tags), draw(tags), draw(tags, tags), draw(tags))
-    drawn = draw(len(features), tags).astype(np.float16)
-    weights = Weights(features, drawn, *of_paths, scale=0.625)
-    return weights.serialize(), WordModel(weights, tags)
+    parts = composition(config)
+    bias, *paths = (draw(tags), draw(tags), draw(tags, tags), draw(tags))
+    drawn = draw(len(features), tags if parts is None else len(parts)).astype(np.float16)
+    weights = Weights(features, drawn, bias, tuple(paths) if config.crf else (), scale=0.625)
+    return weights.serialize(), WordModel(weights, tags, parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -352,3 +353,16 @@ def test_any_bytes(content: bytes) -> None:
     except WireError as error:
         found = str(error)
     assert found
+
+
+@pytest.mark.parametrize("labels", [("A|C", "A|D", "B|C", "B|D", "A"), ("A", "B", "C")])
+def test_a_tagger_has_transitions_if_its_configuration_says_so(labels: tuple[str, ...]) -> None:
+    config = replace(configuration("tag"), labels=labels)
+    without = replace(config, crf=False)
+    for precision in ("float32", "int8"):
+        graphs = [build(each, fixed_weights(each), precision) for each in (config, without)]
+        for each, own, other in ((config, *graphs), (without, *graphs[::-1])):
+            compare(read_model(own), expected_graph(each, precision))
+            with pytest.raises(WireError):
+                compare(read_model(other), expected_graph(each, precision))
+    assert "transitions" not in {value.name for value in read_model(graphs[1]).graph.outputs}

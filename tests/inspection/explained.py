@@ -81,6 +81,6 @@ def _words(random: np.random.Generator, labels: tuple[str, ...]) -> WordModel:
     hashes = np.unique(np.concatenate([forms.features(offset)[1] for offset in range(-2, 3)]))
     count = len(labels)
     sizes = ((count,), (count,), (count, count), (count,))
-    parts = (random.normal(size=size).astype(np.float32) for size in sizes)
+    bias, *paths = (random.normal(size=size).astype(np.float32) for size in sizes)
     weights = random.normal(0, 0.3, (len(hashes), count)).astype(np.float16)
-    return WordModel(Weights(hashes.astype(np.uint32), weights, *parts, 0.7), count)
+    return WordModel(Weights(hashes.astype(np.uint32), weights, bias, tuple(paths), 0.7), count)

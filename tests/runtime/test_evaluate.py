@@ -14,6 +14,7 @@ from rnntext.errors import CheckpointError, UsageError
 from rnntext.runtime import evaluate
 from rnntext.runtime.evaluate import (
     label_names,
+    other_tag_column,
     reading_options,
     trained_tables,
     unknown_labels,
@@ -167,3 +168,23 @@ def test_models_without_a_sound_record_of_their_training() -> None:
     for saved in (None, CheckpointConfig(Path("m/config.json"), {})):
         model.saved = saved
         assert reading_options(model, ["b.csv"], {}) == DataOptions(split="test")
+
+
+@pytest.mark.parametrize(
+    ("trained", "read", "found"),
+    [
+        (None, "xpos", None),  # the user says so, and the model does not
+        ("feats", "feats", None),
+        ("feats", "FEATS", None),
+        ("feats", "6", None),
+        ("feats", "upos", ("feats", "upos")),
+        ("feats", None, ("feats", "")),
+        ("labels", "tags", ("labels", "tags")),
+    ],
+)
+def test_tags_of_another_column_are_noticed(
+    trained: str | None, read: str | None, found: tuple[str, str] | None
+) -> None:
+    options = {} if trained is None else {"tag_column": trained}
+    model = model_trained_with(data=["a.conllu"], **options)
+    assert other_tag_column(model, DataOptions(tag_column=read)) == found

@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from rnntext.checkpoint_config import CheckpointConfig
 from rnntext.config import EncoderConfig, ModelConfig
 from rnntext.errors import CheckpointError, DataError
 from rnntext.runtime import tagger as tagger_module
@@ -27,6 +28,7 @@ from rnntext.text.word_splitting import split_words
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network
 from rnntext.training.onnx.from_network import export
+from rnntext.word_features import Weights
 
 torch.set_num_threads(1)
 
@@ -97,6 +99,37 @@ def decoded(network: Network, emissions: Array) -> tuple[Array, Array]:
     words = np.array([len(emissions)])
     (path,) = viterbi(emissions[None], words, *crf)
     return path, marginals(emissions[None], words, *crf)[0][np.arange(len(path)), path]
+
+
+BUNDLES = ("A=1|B=1", "A=1|B=2", "A=2|B=1", "A=2|B=2", "_", "A=1")
+
+
+@pytest.mark.parametrize("labels", [LABELS, BUNDLES])
+@pytest.mark.parametrize("both", [False, True])
+def test_without_a_random_field_each_tag_is_chosen_by_itself(
+    labels: tuple[str, ...], both: bool
+) -> None:
+    encoder = EncoderConfig("gru", TOKENIZER.vocab_size, E, H, 1, both)
+    config = ModelConfig("tag", encoder, labels, False, WINDOW, crf=False)
+    network = build_network(config).eval()
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(0, 1, generator=generator)
+        network.encoder.embedding.weight.mul_(3)
+    session = Session(export(network), 1)
+    tagger = Tagger(TrainedModel.from_session(config, TOKENIZER, session))
+    sentences = sentences_of(2, 1, 3, 2, 1, 3, 2, 2)
+    encoded = TOKENIZER.encode_words(sentences)
+    seen = set()
+    for words, (tags, likely) in zip(encoded, tagger.tag_ids(encoded, sentences), strict=True):
+        assert len(words.ids) <= WINDOW
+        odds = np.exp(emissions_of(network, words))
+        np.testing.assert_array_equal(tags, odds.argmax(1))
+        np.testing.assert_allclose(likely, odds.max(1) / odds.sum(1), atol=1e-5)
+        seen |= set(tags.tolist())
+    assert len(seen) > 2
+    assert tagger.tag_words([[], ["a"]])[0].tags == []
 
 
 def assert_same(
@@ -269,6 +302,43 @@ def test_an_evaluation_tells_of_each_sentence(tmp_path: Path) -> None:
     assert seen[0].gold == (one.tags[0], other, one.tags[2])
     assert seen[0].predicted == tuple(one.tags)
     assert seen[1].probability == tuple(two.probabilities)
+
+
+def test_data_of_which_no_tag_is_known_are_refused(tmp_path: Path) -> None:
+    """An accuracy of 0 would not say that the tags are those of another column."""
+    tagger, _ = random_tagger()
+    training = {"options": {"tag_column": "feats"}, "recipe": {}, "machine": "", "threads": 1}
+    content = {"training": {**training, "torch_version": ""}}
+    model = replace(tagger._model, saved=CheckpointConfig(tmp_path / "config.json", content))
+    file = tmp_path / "other.conll"
+    file.write_text("Mara Case=Nom\nrows _\n")
+    with pytest.raises(
+        DataError, match=r"knows no tag of .*other\.conll \(its first is 'Case=Nom'"
+    ):
+        tagger_module.RUNTIME.evaluate(tagger._model, [str(file)], DataOptions())
+    with pytest.raises(DataError, match="right column, as feats was in training"):
+        tagger_module.RUNTIME.evaluate(model, [str(file)], DataOptions())
+    file.write_text("Mara Case=Nom\nrows VERB\n")  # one is enough
+    assert tagger_module.RUNTIME.evaluate(model, [str(file)], DataOptions())["accuracy"] <= 0.5
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_a_linear_model_that_does_not_fit_the_network_is_refused(crf: bool) -> None:
+    """Transitions in one of the two would be left out of the sum."""
+    encoder = EncoderConfig("gru", TOKENIZER.vocab_size, E, H, 1, True)
+    config = ModelConfig("tag", encoder, BUNDLES, False, WINDOW, crf=crf)
+    count = len(BUNDLES)
+    paths = [np.zeros(size, np.float32) for size in (count, (count, count), count)]
+    for columns in (count, len({"A=1", "A=2", "B=1", "B=2", "_"})):
+        rows, bias = np.zeros((2, columns), np.float16), np.zeros(count, np.float32)
+        for given in ((), tuple(paths)):
+            weights = Weights(np.array([1, 2], np.uint32), rows, bias, given)
+            content = weights.serialize()
+            if crf == bool(given) and (columns == count) == crf:
+                assert tagger_module.RUNTIME.parse_linear(content, config).tags == count
+                continue
+            with pytest.raises(ValueError, match=r"transitions|columns|shape"):
+                tagger_module.RUNTIME.parse_linear(content, config)
 
 
 def test_a_file_without_sentences_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from rnntext.training import recipes
 from rnntext.training.options import TrainingOptions
-from rnntext.training.recipes import Recipe
+from rnntext.training.recipes import Recipe, has_crf
 from rnntext.training.tasks.base import get_task
 
 KB, MB = 1_000, 1_000_000
@@ -94,3 +94,12 @@ def test_options_override_the_defaults() -> None:
 def test_dropout_of_0_turns_off_token_dropout_too(task: str) -> None:
     recipe = choose_recipe(options(task, dropout=0.0), MB, 1000)
     assert (recipe.dropout, recipe.token_dropout) == (0, 0)
+
+
+def test_many_tags_have_no_random_field_unless_it_is_asked_for() -> None:
+    few, many = ([f"T{number}" for number in range(count)] for count in (64, 65))
+    spans, most = ([f"B-{number}" for number in range(count)] for count in (256, 257))
+    found = [has_crf(options("tag"), tags) for tags in (few, many, spans, most)]
+    assert found == [True, False, True, False]
+    assert has_crf(options("tag", crf=True), most)
+    assert not has_crf(options("tag", crf=False), few)

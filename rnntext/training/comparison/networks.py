@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from rnntext.config import ModelConfig
 from rnntext.training.comparison.layers import Embedded, Window, is_token, linear
-from rnntext.training.networks.crf import ConditionalRandomField
+from rnntext.training.networks.crf import make_decoder
 from rnntext.training.networks.encoder import LockedDropout, State
 from rnntext.training.recipes import Recipe
 
@@ -116,7 +116,7 @@ class WordAlone(nn.Module):
         self.encoder = Embedded(config.encoder, recipe)
         self.hidden = linear(config.encoder.embed_size, width)
         self.head = _Output(width, len(config.labels), recipe.dropout)
-        self.head.crf = ConditionalRandomField(len(config.labels)).requires_grad_(False)
+        self.head.crf = make_decoder(config).requires_grad_(False)
 
     def forward(self, ids: Tensor, lengths: Tensor, first: Tensor, last: Tensor) -> Tensor:
         """ids (B, T), lengths (B), first and last (B, W) -> emissions (B, W, labels)."""
@@ -137,7 +137,7 @@ class SentenceConvolution(nn.Module):
         self.layers = nn.ModuleList(Window(size, width, _SENTENCE_WINDOW) for size in inputs)
         self.dropout = LockedDropout(recipe.dropout)
         self.head = _Output(width, len(config.labels), recipe.dropout)
-        self.head.crf = ConditionalRandomField(len(config.labels))
+        self.head.crf = make_decoder(config)
 
     def forward(self, ids: Tensor, lengths: Tensor, first: Tensor, last: Tensor) -> Tensor:
         """ids (B, T), lengths (B), first and last (B, W) -> emissions (B, W, labels)."""

@@ -16,7 +16,7 @@ from rnntext.text.batches import buckets, pad
 from rnntext.training.comparison.base import ComparedTask, Linear
 from rnntext.training.comparison.labelled import learn_half
 from rnntext.training.comparison.networks import SentenceConvolution, WordAlone
-from rnntext.training.networks.crf import ConditionalRandomField
+from rnntext.training.networks.crf import IndependentTags, field_with
 from rnntext.training.setup import Setup
 from rnntext.training.tasks.tagger import Tagging
 from rnntext.training.tasks.word_half import WordHalf
@@ -66,7 +66,7 @@ class ComparedTaggers(ComparedTask):
 
         def weights(content: bytes) -> int:
             found = Weights.parse(content)
-            arrays = (found.weights, found.bias, found.start, found.transitions, found.end)
+            arrays = (found.weights, found.bias, *found.paths)
             return sum(map(np.size, arrays))
 
         return learn_half(setup, self.metric(setup), weights, read)
@@ -77,15 +77,14 @@ def _read_with_features(half: WordHalf) -> int:
     model, sentences = half.model(1.0), half.valid_words
     lengths = np.array([len(words) for words in sentences])
     scores = np.split(model.emissions(sentences), np.cumsum(lengths)[:-1])
-    crf = ConditionalRandomField(half.labels)
+    paths = model.path_scores()
+    decoder = field_with(paths) if paths else IndependentTags()
     with torch.no_grad():
-        for name, score in zip(("start", "transitions", "end"), model.path_scores(), strict=True):
-            getattr(crf, name).copy_(torch.from_numpy(score))
         for index in buckets(lengths, max_rows=_ROWS, max_tokens=_TOKENS):
             rows = nn.utils.rnn.pad_sequence(
                 [torch.from_numpy(scores[i]) for i in index], batch_first=True
             )
-            crf.decode(rows, torch.from_numpy(lengths[index]))
+            decoder.decode(rows, torch.from_numpy(lengths[index]))
     return len(sentences)
 
 

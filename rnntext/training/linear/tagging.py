@@ -8,6 +8,7 @@ added to.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from rnntext.training.data.store import Array
 from rnntext.training.linear.chains import Chains, PathScores
 from rnntext.training.linear.logistic import Incidence, fit
+from rnntext.training.linear.words import Words
 from rnntext.word_features import (
     OFFSETS,
     PAIR_AFTER,
@@ -27,8 +29,8 @@ from rnntext.word_features import (
     places_of_words,
 )
 
-# With more tags the features would be too few, and a step of the search takes time by their square.
-MAX_TAGS = 256
+# With more columns of weights, for tags or their parts, the features would be too few.
+MAX_COLUMNS = 256
 # A feature that one word of the training data has says nothing of others: without these, a third
 # of all, taggers of two treebanks were as accurate.
 _MIN_COUNT = 2
@@ -39,23 +41,42 @@ _MAX_WEIGHTS = 1 << 22
 _ITERATIONS = 100
 # Scores of words that are computed together, 67 MB in float32.
 MAX_SCORES = 1 << 24
-# The share of a time budget, and the scores of words that are learned from in a second.
-_SHARE, SPEED = 0.25, 70_000
+# The share of a time budget, and the scores of words that are learned from in a second, with
+# transitions and without.
+_SHARE, _SPEED, _SPEED_WITHOUT_PATHS = 0.25, 70_000, 1_000_000
+
+
+class TagSet(NamedTuple):
+    """How the tags of a model are scored."""
+
+    size: int
+    # What is added to the scores of paths, a large negative number where a path is invalid; None:
+    # each tag is chosen by itself.
+    forbidden: PathScores | None
+    parts: Array | None = None  # which parts each tag has, (P, size), where these are scored
+
+    @property
+    def columns(self) -> int:
+        """The number of scores of a word that are learned."""
+        return self.size if self.parts is None else len(self.parts)
+
+    @property
+    def speed(self) -> int:
+        """The scores of words that are learned from in a second."""
+        return _SPEED if self.forbidden is not None else _SPEED_WITHOUT_PATHS
 
 
 class TagLearner:
     """The features of tagged sentences, counted once, from which weights are fitted."""
 
-    def __init__(
-        self, sentences: Sequence[Sequence[str]], tags: Array, forbidden: PathScores
-    ) -> None:
-        """`tags`: those of all words, one sentence after the other; `forbidden`: what is added to
-        the scores of paths, a large negative number where a path is invalid."""
-        labels = len(forbidden.start)
+    def __init__(self, sentences: Sequence[Sequence[str]], tags: Array, tag_set: TagSet) -> None:
+        """`tags`: those of all words, one sentence after the other."""
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
-        self._forbidden = forbidden
-        self._chains = Chains(lengths, tags, labels)
-        self._most = max(1, _MAX_WEIGHTS // labels)
+        self._tag_set = tag_set
+        has_paths = tag_set.forbidden is not None
+        self._chains = Chains(lengths, tags, tag_set.size) if has_paths else None
+        self._words = Words(tags, tag_set.parts)
+        self._most = max(1, _MAX_WEIGHTS // tag_set.columns)
         index = WordIndex()
         row = index.read(sentences)
         places = places_of_words(lengths)
@@ -101,55 +122,59 @@ class TagLearner:
     def fit(self, initial: Weights | None = None) -> Weights:
         """Learn the weights. `initial`: those that were learned from less data, from which the
         search begins."""
-        labels = len(self._forbidden.start)
+        count, columns = len(self._features), self._tag_set.columns
+        forbidden = self._tag_set.forbidden or ()
 
         def loss(weights: Sequence[Tensor]) -> Tensor:
-            *groups, bias, start, transitions, end = weights
-            emissions = bias.expand(self._count, labels)
+            groups, bias, own_paths = weights[:count], weights[count], weights[count + 1 :]
+            begin = torch.zeros(columns) if self._chains is None else bias
+            sums = begin.expand(self._count, columns)
             for incidence, through, weight in zip(
                 self._groups, self._standing, groups, strict=True
             ):
                 scores = incidence.times(weight)
-                emissions = emissions + (scores if through is None else through.times(scores))
-            paths = (
-                score + fixed
-                for score, fixed in zip((start, transitions, end), self._forbidden, strict=True)
-            )
-            return self._chains.loss(emissions, PathScores(*paths))
+                sums = sums + (scores if through is None else through.times(scores))
+            if self._chains is None:
+                return self._words.loss(sums, bias)
+            paths = (score + fixed for score, fixed in zip(own_paths, forbidden, strict=True))
+            return self._chains.loss(sums, PathScores(*paths))
 
-        shapes = [(len(kept), labels) for kept in self._features]
-        *groups, bias, start, transitions, end = (
+        found = [
             weight.numpy()
             for weight in fit(
-                [*shapes, (labels,), (labels,), (labels, labels), (labels,)],
+                [
+                    *((len(kept), columns) for kept in self._features),
+                    (self._tag_set.size,),
+                    *(tuple(fixed.shape) for fixed in forbidden),
+                ],
                 loss,
                 self._count,
                 _ITERATIONS,
                 None if initial is None else self._begin_with(initial),
             )
-        )
+        ]
         # Two features of one hash share a row, as their scores are added anyway.
         hashes, row = np.unique(np.concatenate(self._features), return_inverse=True)
-        table = np.zeros((len(hashes), labels), np.float32)
-        np.add.at(table, row, np.concatenate(groups))
-        return Weights(hashes, table.astype(np.float16), bias, start, transitions, end)
+        table = np.zeros((len(hashes), columns), np.float32)
+        np.add.at(table, row, np.concatenate(found[:count]))
+        return Weights(hashes, table.astype(np.float16), found[count], tuple(found[count + 1 :]))
 
     def _begin_with(self, initial: Weights) -> list[Tensor]:
         rows = np.concatenate([initial.weights, np.zeros_like(initial.weights[:1])])
-        rows = rows if len(initial.features) else np.zeros((1, len(initial.bias)))
+        rows = rows if len(initial.features) else np.zeros((1, self._tag_set.columns))
         found = []
         for kept in self._features:
             column = np.searchsorted(initial.features, kept)
             known = np.append(initial.features, 0)[column] == kept
             found.append(rows[np.where(known, column, -1)])
-        single = (initial.bias, initial.start, initial.transitions, initial.end)
+        single = (initial.bias, *initial.paths)
         return [torch.from_numpy(np.array(each, np.float32)) for each in (*found, *single)]
 
 
-def most_words(minutes: float | None, labels: int) -> int:
-    """Return the number of words that are learned from, with so many tags, in a run of so many
-    minutes (None: without a limit). The clock is not asked, so that a run can be repeated."""
-    most = MAX_SCORES // labels
+def most_words(minutes: float | None, tags: TagSet) -> int:
+    """Return the number of words that are learned from in a run of so many minutes (None: without a
+    limit). The clock is not asked, so that a run can be repeated."""
+    most = MAX_SCORES // tags.columns
     if minutes is None:
         return most
-    return max(1, min(most, int(60 * minutes * _SHARE * SPEED) // labels))
+    return max(1, min(most, int(60 * minutes * _SHARE * tags.speed) // tags.size))

@@ -1,4 +1,5 @@
-"""Linear-chain conditional random field (Lafferty, McCallum and Pereira 2001), for training.
+"""Linear-chain conditional random field (Lafferty, McCallum and Pereira 2001), for training, and
+what stands in its place where each tag is chosen by itself.
 
 Knows: the likelihood of a tag sequence given its emissions, and Viterbi decoding, on any device.
 Does not know: the marginal probabilities of single tags (`runtime/crf.py` has them, in NumPy).
@@ -6,10 +7,14 @@ Does not know: the marginal probabilities of single tags (`runtime/crf.py` has t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rnntext.config import FORBIDDEN_SCORE
+from rnntext.config import FORBIDDEN_SCORE, ModelConfig
 
 
 class ConditionalRandomField(nn.Module):
@@ -20,6 +25,10 @@ class ConditionalRandomField(nn.Module):
         self.start = nn.Parameter(torch.zeros(num_labels))
         self.transitions = nn.Parameter(torch.zeros(num_labels, num_labels))  # from, to
         self.end = nn.Parameter(torch.zeros(num_labels))
+
+    def paths(self) -> tuple[Tensor, ...]:
+        """The scores of the first tag (L), of transitions (L, L) and of the last tag (L)."""
+        return self.start, self.transitions, self.end
 
     def log_likelihood(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """Log-likelihood of tags (B, W) given emissions (B, W, L): (B), in nats. `lengths` (B) are
@@ -64,6 +73,38 @@ class ConditionalRandomField(nn.Module):
             tag = previous.gather(1, tag[:, None]).squeeze(1)
             path.append(tag)
         return torch.stack(path[::-1], dim=1)
+
+
+class IndependentTags(nn.Module):
+    """Tags that do not depend on each other, each with the softmax of its word's emissions."""
+
+    def paths(self) -> tuple[Tensor, ...]:
+        """There are no scores of paths."""
+        return ()
+
+    def log_likelihood(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
+        """The same as of a ConditionalRandomField."""
+        valid = torch.arange(emissions.shape[1], device=tags.device) < lengths[:, None]  # (B, W)
+        of_tags = emissions.log_softmax(2).gather(2, tags[..., None]).squeeze(2)  # (B, W)
+        return torch.where(valid, of_tags, 0.0).sum(1)
+
+    def decode(self, emissions: Tensor, lengths: Tensor) -> Tensor:
+        """The same as of a ConditionalRandomField."""
+        return emissions.argmax(2)
+
+
+def make_decoder(config: ModelConfig) -> ConditionalRandomField | IndependentTags:
+    """Make what tells the likelihood of a tagger's tags, and finds the likeliest ones."""
+    return ConditionalRandomField(len(config.labels)) if config.crf else IndependentTags()
+
+
+def field_with(paths: Sequence[NDArray[Any]]) -> ConditionalRandomField:
+    """Make a field with these scores of the first tag, of transitions and of the last tag."""
+    crf = ConditionalRandomField(len(paths[0]))
+    with torch.no_grad():
+        for parameter, scores in zip(crf.paths(), paths, strict=True):
+            parameter.copy_(torch.from_numpy(scores))
+    return crf
 
 
 def forbid_broken_spans(crf: ConditionalRandomField, labels: list[str]) -> None:

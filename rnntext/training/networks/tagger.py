@@ -1,4 +1,4 @@
-"""The tagger's network: the shared encoder, a linear layer for the tags, and a CRF.
+"""The tagger's network: the shared encoder, a linear layer for the tags, and perhaps a CRF.
 
 Knows: how ids, and the first and last token of each word, become emissions. Does not know: losses,
 how long sentences are split, or text.
@@ -9,24 +9,42 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rnntext.config import EncoderConfig, ModelConfig
-from rnntext.training.networks.crf import ConditionalRandomField
+from rnntext.config import ModelConfig
+from rnntext.tag_parts import composition
+from rnntext.training.networks.crf import make_decoder
 from rnntext.training.networks.encoder import Network
 
 
+class SumOfParts(nn.Module):
+    """A linear layer that scores the parts of tags. The score of a tag is the sum of its parts'
+    scores and a bias of its own, so that rare tags learn from others with the same parts."""
+
+    parts: Tensor  # (P, L), see `tag_parts.matrix_of_parts`
+
+    def __init__(self, inputs: int, parts: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Linear(inputs, len(parts), bias=False).weight  # (P, H)
+        self.bias = nn.Parameter(torch.zeros(parts.shape[1]))  # (L)
+        self.register_buffer("parts", parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., H) -> (..., L)"""
+        return nn.functional.linear(x, self.weight) @ self.parts + self.bias
+
+
 class TaggerHead(nn.Module):
-    """Emissions of the tags of each word, and the CRF.
+    """Emissions of the tags of each word, and the CRF if there is one.
 
     A word's vector is the forward state at its last token concatenated with the backward state at
     its first token: both have read the whole word.
     """
 
-    def __init__(self, config: EncoderConfig, num_labels: int, dropout: float) -> None:
+    def __init__(self, config: ModelConfig, dropout: float) -> None:
         super().__init__()
-        self.hidden_size = config.hidden_size
+        self.hidden_size = config.encoder.hidden_size
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(config.output_size, num_labels)
-        self.crf = ConditionalRandomField(num_labels)
+        self.output = output_layer(config, config.encoder.output_size)
+        self.crf = make_decoder(config)
 
     def forward(self, states: Tensor, first: Tensor, last: Tensor) -> Tensor:
         """states (T, B, H), first and last (B, W) token of each word -> emissions (B, W, L)."""
@@ -38,12 +56,20 @@ class TaggerHead(nn.Module):
         return emissions
 
 
+def output_layer(config: ModelConfig, inputs: int) -> nn.Module:
+    """Make the layer that scores the tags of a configuration."""
+    parts = composition(config)
+    if parts is None:
+        return nn.Linear(inputs, len(config.labels))
+    return SumOfParts(inputs, torch.from_numpy(parts))
+
+
 class Tagger(Network):
     """The encoder with the head of a tagger."""
 
     def __init__(self, config: ModelConfig, dropout: float, token_dropout: float) -> None:
         super().__init__(config, dropout, token_dropout)
-        self.head = TaggerHead(config.encoder, len(config.labels), dropout)
+        self.head = TaggerHead(config, dropout)
 
     def forward(self, ids: Tensor, lengths: Tensor, first: Tensor, last: Tensor) -> Tensor:
         """ids (B, T), lengths (B), first and last (B, W) -> emissions (B, W, labels)."""
@@ -56,7 +82,9 @@ def head_parameters(config: ModelConfig) -> int:
     """The number of the head's parameters: the linear layer, and the CRF's transitions with its
     scores of the first and the last tag."""
     labels = len(config.labels)
-    return (config.encoder.output_size + 1) * labels + (labels + 2) * labels
+    parts = composition(config)
+    scored = labels if parts is None else len(parts)
+    return config.encoder.output_size * scored + labels + (labels + 2) * labels * config.crf
 
 
 def build(config: ModelConfig, dropout: float, token_dropout: float) -> Tagger:

@@ -47,5 +47,7 @@ def _pooled(config: EncoderConfig) -> dict[str, Carried]:
 
 
 SIDECAR = SidecarParts(
-    _pooled, lambda tokenizer: tokenizer.eos_id, linear={"word_pattern": WORD_PATTERN}
+    _pooled,
+    lambda tokenizer: tokenizer.eos_id,
+    linear=lambda config: {"word_pattern": WORD_PATTERN},
 )

@@ -6,7 +6,7 @@ Knows: how far a graph may differ. Does not know: any task, or how a graph is bu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +59,14 @@ def _nothing_pooled(config: EncoderConfig) -> dict[str, Carried]:
     return {}
 
 
+def _no_scores(config: ModelConfig) -> tuple[str, ...]:
+    return ()
+
+
+def _nothing_more(config: ModelConfig) -> dict[str, object]:
+    return {}
+
+
 def _no_id(tokenizer: Tokenizer) -> int | None:
     return None
 
@@ -79,9 +87,10 @@ class SidecarParts:
     pooled: Callable[[EncoderConfig], dict[str, Carried]] = _nothing_pooled
     # The id that is read in place of a record, or a word, without tokens.
     empty: Callable[[Tokenizer], int | None] = _no_id
-    path_scores: tuple[str, ...] = ()  # outputs with the scores of paths through the labels
+    # Outputs with the scores of paths through the labels.
+    path_scores: Callable[[ModelConfig], tuple[str, ...]] = _no_scores
     # What must be known of the linear half beside its weights.
-    linear: Mapping[str, object] = field(default_factory=dict)
+    linear: Callable[[ModelConfig], Mapping[str, object]] = _nothing_more
 
 
 @dataclass(frozen=True, slots=True)

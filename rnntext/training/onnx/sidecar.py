@@ -89,7 +89,7 @@ def sidecar(
             "bidirectional": encoder.bidirectional,
         },
         "state": _state(config),
-        "path_scores": parts.path_scores,
+        "path_scores": parts.path_scores(config),
         "word_pattern": portable_word_pattern(),
         "empty": parts.empty(tokenizer),
         "tokenizer": _tokenizer(tokenizer),
@@ -139,4 +139,4 @@ def _linear(config: ModelConfig, content: bytes) -> dict[str, Any]:
         }
         for name, array in read_tensors(content).items()
     }
-    return {**sidecar_parts(config).linear, "tensors": tensors}
+    return {**sidecar_parts(config).linear(config), "tensors": tensors}

@@ -178,6 +178,10 @@ class Task(ExampleSource[Examples], ABC, Generic[Examples]):
         selected = options.selected_metric
         return self.search_targets if selected is None else (selected,)
 
+    def complete(self, config: ModelConfig, options: TrainingOptions) -> ModelConfig:
+        """Return the configuration with what only this task chooses by its labels."""
+        return config
+
     # Training
 
     def build_network(self, config: ModelConfig, recipe: Recipe) -> Network:
@@ -189,11 +193,12 @@ class Task(ExampleSource[Examples], ABC, Generic[Examples]):
         self,
         options: TrainingOptions,
         data: Data[Examples],
+        config: ModelConfig,
         recipe: Recipe,
         machine: Machine,
         ranks: Ranks,
     ) -> TaskObjective:
-        """Make the training objective on the data."""
+        """Make the training objective on the data, of a model of this configuration."""
 
 
 def get_task(name: str) -> Task[Any]:

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from rnntext.config import ModelConfig
 from rnntext.packaged import locate_model
 from rnntext.text.formats import DataOptions
 from rnntext.text.labelled import files_of_classes, text_files_in
@@ -142,6 +143,7 @@ class ClassifierTask(Task[LabelledExamples]):
         self,
         options: TrainingOptions,
         data: Data[LabelledExamples],
+        config: ModelConfig,
         recipe: Recipe,
         machine: Machine,
         ranks: Ranks,

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnntext import metrics
+from rnntext.config import ModelConfig
 from rnntext.errors import UsageError
 from rnntext.runtime.language_model import LanguageModel as OnnxLanguageModel
 from rnntext.runtime.line_bits import MOST_TOKENS, measure_lines
@@ -442,6 +443,7 @@ class LanguageModelTask(Task[TextExamples]):
         self,
         options: TrainingOptions,
         data: Data[TextExamples],
+        config: ModelConfig,
         recipe: Recipe,
         machine: Machine,
         ranks: Ranks,

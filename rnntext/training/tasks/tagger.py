@@ -47,19 +47,25 @@ from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.engine.objective import shard_rows
 from rnntext.training.events import Metrics
-from rnntext.training.linear.chains import PathScores
 from rnntext.training.linear.tagging import MAX_SCORES
-from rnntext.training.networks.crf import ConditionalRandomField, forbid_broken_spans
+from rnntext.training.networks.crf import ConditionalRandomField, field_with, forbid_broken_spans
 from rnntext.training.networks.encoder import Network
 from rnntext.training.networks.tagger import Tagger
 from rnntext.training.options import TrainingOptions
-from rnntext.training.recipes import Recipe, TokenizerDefaults
+from rnntext.training.recipes import Recipe, TokenizerDefaults, has_crf
 from rnntext.training.search_space import OF_EXAMPLES
 from rnntext.training.tasks.base import InitDirection, Task
 from rnntext.training.tasks.labelled import LabelledObjective
 from rnntext.training.tasks.ngram_half import WEIGHT
 from rnntext.training.tasks.sentence_schema import MAX_LENGTH, SentenceSchema
-from rnntext.training.tasks.word_half import Fitted, Scored, WordHalf, log_loss
+from rnntext.training.tasks.word_half import (
+    Fitted,
+    Scored,
+    WordHalf,
+    log_loss,
+    scale_scores,
+    tag_set,
+)
 
 if TYPE_CHECKING:
     from rnntext.runtime.model import TrainedModel
@@ -208,7 +214,7 @@ class Tagging(LabelledObjective):
             return self._metrics_of_network(model, indices, with_loss=False)
         predicted = _Predicted()
         fitted = self._predict(model, self._linear, indices, predicted)
-        _scale_scores(model, fitted.network, forbidden_paths(self.labels))
+        scale_scores(model, fitted.network, self.labels)
         network, linear = (
             self.metrics_of(each, indices)[self._shown]
             for each in (predicted.network, predicted.linear)
@@ -300,11 +306,9 @@ class Tagging(LabelledObjective):
                 found = model(ids, token_counts, first, last).float().cpu().numpy()
                 for place, row, count in zip(index, found, word_counts.tolist(), strict=True):
                     emissions[place] = row[:count]
-        crf = model.head.crf
-        paths = (crf.start, crf.transitions, crf.end)
         # Copies: the parameters are scaled in place later.
-        start, transitions, end = (score.detach().cpu().numpy().copy() for score in paths)
-        return Scored(emissions, (start, transitions, end))
+        paths = (score.detach().cpu().numpy().copy() for score in model.head.crf.paths())
+        return Scored(emissions, tuple(paths))
 
     def _linear_scores(self, block: _Block) -> Scored:
         assert self._linear is not None  # noqa: S101
@@ -314,13 +318,14 @@ class Tagging(LabelledObjective):
 
     def _decode(self, scored: Scored, block: _Block) -> list[list[str]]:
         """Return the tags of the sentences of a block, whose pieces have these scores."""
-        crf = ConditionalRandomField(len(self.labels))
+        if not scored.paths:
+            chosen = (row.argmax(1) for row in scored.emissions)
+            return self._named(chosen, block)
+        crf = field_with(scored.paths)
         lengths = np.array([len(each) for each in scored.emissions])
         paths: list[Array] = [np.empty(0, np.int64)] * len(lengths)
         rows_together = max(1, min(256, MAX_SCORES // len(self.labels) ** 2))
         with torch.no_grad():
-            for name, score in zip(PathScores._fields, scored.paths, strict=True):
-                getattr(crf, name).copy_(torch.from_numpy(score))
             for index in buckets(lengths, max_rows=rows_together, max_tokens=1 << 15):
                 rows = [scored.emissions[i] for i in index]
                 padded = np.zeros((len(rows), max(map(len, rows)), len(self.labels)), np.float32)
@@ -330,9 +335,12 @@ class Tagging(LabelledObjective):
                 decoded = crf.decode(torch.from_numpy(padded), counts).numpy()
                 for place, path in zip(index, decoded, strict=True):
                     paths[place] = path[: lengths[place]]
-        path_of = iter(paths)
+        return self._named(iter(paths), block)
+
+    def _named(self, tags: Iterator[Array], block: _Block) -> list[list[str]]:
+        """Return the names of the tags of sentences, given the tags of their pieces."""
         return [
-            [self.labels[tag] for _ in pieces for tag in next(path_of)] for pieces in block.values()
+            [self.labels[tag] for _ in pieces for tag in next(tags)] for pieces in block.values()
         ]
 
     def answers(self, target: str) -> int:
@@ -347,31 +355,13 @@ class Tagging(LabelledObjective):
         return metrics.tagging_metrics(gold, predicted, self.spans)
 
 
-# The scores of all pairs of so many tags take 400 MB, and training six times as much.
+# A model can be too large, but so many tags are rather the words of a wrong column.
 _MAX_TAGS = 10_000
-
-
-def forbidden_paths(labels: Sequence[str]) -> PathScores:
-    """Return what is added to scores of paths: FORBIDDEN_SCORE where they break rules, else 0."""
-    crf = ConditionalRandomField(len(labels))
-    if metrics.is_span_tags(labels):
-        forbid_broken_spans(crf, list(labels))
-    return PathScores(crf.start.detach(), crf.transitions.detach(), crf.end.detach())
 
 
 def _tags_of(block: _Block) -> list[Array]:
     """Return the tag indices of the pieces of a block."""
     return [piece.tags for pieces in block.values() for piece in pieces]
-
-
-def _scale_scores(model: Tagger, factor: float, forbidden: PathScores) -> None:
-    """Multiply the scores of a model by `factor`, in place; what is forbidden stays so."""
-    with torch.no_grad():
-        for parameter in model.head.output.parameters():
-            parameter.mul_(factor)
-        for name, fixed in zip(PathScores._fields, forbidden, strict=True):
-            score = getattr(model.head.crf, name)
-            score.copy_(torch.where(fixed.to(score.device) == 0, factor * score, score))
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,36 +436,41 @@ class TaggerTask(Task[TaggedExamples]):
             ema_decay=0.998,
         )  # fmt: skip
 
+    def complete(self, config: ModelConfig, options: TrainingOptions) -> ModelConfig:
+        return replace(config, crf=has_crf(options, config.labels))
+
     def build_network(self, config: ModelConfig, recipe: Recipe) -> Network:
         if len(config.labels) > _MAX_TAGS:
             raise DataError(
                 f"the data have {len(config.labels):,} tags, and at most {_MAX_TAGS:,} can be "
-                "learned, because each pair of tags has a score: give fewer, or see whether "
-                "--tag-column names the right column"
+                "learned: give fewer, or see whether --tag-column names the right column"
             )
         network = super().build_network(config, recipe)
         assert isinstance(network, Tagger)  # noqa: S101
-        if metrics.is_span_tags(config.labels):
-            forbid_broken_spans(network.head.crf, list(config.labels))
+        crf = network.head.crf
+        if isinstance(crf, ConditionalRandomField) and metrics.is_span_tags(config.labels):
+            forbid_broken_spans(crf, list(config.labels))
         return network
 
     def objective(
         self,
         options: TrainingOptions,
         data: Data[TaggedExamples],
+        config: ModelConfig,
         recipe: Recipe,
         machine: Machine,
         ranks: Ranks,
     ) -> Tagging:
         examples = data.examples
         linear = None
-        if options.ngrams and WordHalf.is_possible(len(data.labels)):
+        tags = tag_set(config)
+        if options.ngrams and WordHalf.is_possible(tags):
             texts = examples.valid_texts.read(range(len(examples.valid)))
             linear = WordHalf(
                 examples.train,
                 examples.train_texts,
                 list(map(split_joined_words, texts)),
-                forbidden_paths(data.labels),
+                tags,
             )
         return Tagging(
             examples.train,

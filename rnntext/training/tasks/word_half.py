@@ -4,8 +4,8 @@ Knows: which sentences it is learned from, and how much each of the two counts i
 know: the network, or the loop that trains it.
 
 The sum of two conditional random fields, each with a weight, is one too: a product of experts
-(Hinton 2002). Each of the two is trained to its own best, and the weights are fitted on validation
-data.
+(Hinton 2002). So is that of two models that choose each tag by itself. Each of the two is trained
+to its own best, and the weights are fitted on validation data.
 """
 
 from __future__ import annotations
@@ -18,12 +18,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnntext import metrics
 from rnntext.checkpoint import NGRAMS
+from rnntext.config import ModelConfig
 from rnntext.ngrams import read_notes
+from rnntext.tag_parts import composition
 from rnntext.training.data.examples import TaggedRows, TextRows, split_joined_words
 from rnntext.training.data.store import Array
 from rnntext.training.linear.chains import Chains, PathScores
-from rnntext.training.linear.tagging import MAX_SCORES, MAX_TAGS, SPEED, TagLearner, most_words
+from rnntext.training.linear.tagging import (
+    MAX_COLUMNS,
+    MAX_SCORES,
+    TagLearner,
+    TagSet,
+    most_words,
+)
+from rnntext.training.linear.words import Words
+from rnntext.training.networks.crf import ConditionalRandomField, forbid_broken_spans
+from rnntext.training.networks.tagger import Tagger
 from rnntext.training.tasks.labelled import LinearHalf
 from rnntext.training.tasks.ngram_half import WEIGHT, one_thread
 from rnntext.word_features import Weights, WordModel
@@ -32,28 +44,46 @@ from rnntext.word_features import Weights, WordModel
 # that a few sentences do not make one model silent or the sum too certain.
 _PRIOR_MEAN, _PRIOR_PRECISION = np.log(0.5), 4.0
 _SEARCH_STEPS = 40
+# Scores of words without transitions that tell the two weights.
+_MAX_FITTED = 1 << 22
 # What is noted in the file of a model: the number of sentences.
 _SENTENCES = "sentences"
 # The time to learn once more from somewhat more, as a share of the first time.
 _AGAIN = 0.7
 
 
+def tag_set(config: ModelConfig) -> TagSet:
+    """Return how the linear model scores the tags of a configuration."""
+    labels = config.labels
+    if not config.crf:
+        return TagSet(len(labels), None, composition(config))
+    return TagSet(len(labels), forbidden_paths(labels))
+
+
+def forbidden_paths(labels: Sequence[str]) -> PathScores:
+    """Return what is added to scores of paths: FORBIDDEN_SCORE where they break rules, else 0."""
+    crf = ConditionalRandomField(len(labels))
+    if metrics.is_span_tags(labels):
+        forbid_broken_spans(crf, list(labels))
+    return PathScores(*(score.detach() for score in crf.paths()))
+
+
 class Scored(NamedTuple):
     """What one of the two models says of some sentences."""
 
     emissions: list[Array]  # (words, labels) of each sentence
-    paths: tuple[Array, Array, Array]  # scores of the first tag, of transitions, of the last tag
+    # Scores of the first tag, of transitions, of the last tag; none without transitions.
+    paths: tuple[Array, ...]
 
     def times(self, weight: float) -> Scored:
         """Return all scores multiplied by `weight`."""
-        start, transitions, end = (weight * scores for scores in self.paths)
-        return Scored([weight * each for each in self.emissions], (start, transitions, end))
+        paths = tuple(weight * scores for scores in self.paths)
+        return Scored([weight * each for each in self.emissions], paths)
 
     def plus(self, other: Scored) -> Scored:
         """Return the sum of the scores of two models on the same sentences."""
-        start, transitions, end = map(np.add, self.paths, other.paths)
-        emissions = list(map(np.add, self.emissions, other.emissions))
-        return Scored(emissions, (start, transitions, end))
+        paths = tuple(map(np.add, self.paths, other.paths))
+        return Scored(list(map(np.add, self.emissions, other.emissions)), paths)
 
 
 class Fitted(NamedTuple):
@@ -77,11 +107,26 @@ def log_loss(scored: Scored, tags: Sequence[Array], labels: int) -> LogLoss:
     known = [number for number, each in enumerate(tags) if each.max() < labels]
     if not known:
         return LogLoss(0.0, 0)
-    gold = [tags[number] for number in known]
-    chains = Chains(list(map(len, gold)), np.concatenate(gold), labels)
+    likelihood = _Likelihood([tags[n] for n in known], labels, has_paths=bool(scored.paths))
     emissions = torch.from_numpy(np.concatenate([scored.emissions[n] for n in known])).float()
-    nats = chains.loss(emissions, PathScores(*map(torch.from_numpy, scored.paths)))
-    return LogLoss(float(nats), chains.words)
+    nats = likelihood.loss(emissions, list(map(torch.from_numpy, scored.paths)))
+    return LogLoss(float(nats), likelihood.words)
+
+
+class _Likelihood:
+    """The tags of sentences, of which the likelihood is asked."""
+
+    def __init__(self, tags: Sequence[Array], labels: int, *, has_paths: bool) -> None:
+        flat = np.concatenate(tags)
+        self.words, self._labels = len(flat), labels
+        self._gold = Chains(list(map(len, tags)), flat, labels) if has_paths else Words(flat)
+
+    def loss(self, emissions: Tensor, paths: Sequence[Tensor]) -> Tensor:
+        """Return the summed negative log-likelihood of the tags, in nats, differentiable.
+        `emissions`: (words, labels); `paths`: as in `Scored`."""
+        if isinstance(self._gold, Words):
+            return self._gold.loss(emissions, torch.zeros(self._labels))
+        return self._gold.loss(emissions, PathScores(*paths))
 
 
 class WordHalf(LinearHalf):
@@ -92,22 +137,21 @@ class WordHalf(LinearHalf):
         train: TaggedRows,
         train_texts: TextRows,
         valid_words: Sequence[Sequence[str]],
-        forbidden: PathScores,
+        tags: TagSet,
     ) -> None:
-        """`valid_words`: the words of the validation sentences; `forbidden`: what is added to the
-        scores of paths where a path is invalid."""
+        """`valid_words`: the words of the validation sentences."""
         self._train, self._train_texts = train, train_texts
-        self.valid_words, self._forbidden = valid_words, forbidden
-        self.labels = len(forbidden.start)
+        self.valid_words, self._tags = valid_words, tags
+        self.labels = tags.size
         self.texts = 0
         self.seconds = 0.0  # that this took
         self._weights: Weights | None = None
         self._model: WordModel | None = None  # unscaled
 
     @staticmethod
-    def is_possible(labels: int) -> bool:
-        """Return True if so many tags can have a linear model."""
-        return labels <= MAX_TAGS
+    def is_possible(tags: TagSet) -> bool:
+        """Return True if such tags can have a linear model."""
+        return tags.columns <= MAX_COLUMNS
 
     def learn(self, minutes: float | None, seed: int, sentences: int | None = None) -> None:
         """Learn from so many training sentences (None: from all, or a random part of them where
@@ -116,12 +160,12 @@ class WordHalf(LinearHalf):
         lengths = self._train.words.lengths() // 3
         chosen = np.random.default_rng(seed).permutation(len(lengths))
         if sentences is None:
-            most = most_words(minutes, self.labels)
+            most = most_words(minutes, self._tags)
             sentences = int(np.searchsorted(np.cumsum(lengths[chosen]), most)) + 1
         chosen = np.sort(chosen[:sentences])
         words, tags = self._read(chosen)
         with one_thread():
-            self._take(TagLearner(words, np.concatenate(tags), self._forbidden).fit())
+            self._take(TagLearner(words, np.concatenate(tags), self._tags).fit())
         self.texts = len(chosen)
         self.seconds = time.perf_counter() - started
 
@@ -143,32 +187,29 @@ class WordHalf(LinearHalf):
         words += [list(self.valid_words[n]) for n in known]
         tags += [valid_tags[n] for n in known]
         with one_thread():
-            learner = TagLearner(words, np.concatenate(tags), self._forbidden)
+            learner = TagLearner(words, np.concatenate(tags), self._tags)
             weights = learner.fit(self._weights)
         notes = {_SENTENCES: len(words)}
         return {NGRAMS: weights._replace(scale=weight).serialize(notes)}
 
     def seconds_to_learn_again(self) -> float:
         scores = len(self._train.words.values) / 3 * self.labels
-        return _AGAIN * max(self.seconds, scores / SPEED)
+        return _AGAIN * max(self.seconds, scores / self._tags.speed)
 
     def restore(self, content: bytes) -> None:
         self._take(Weights.parse(content)._replace(scale=1.0))
         self.texts = read_notes(content).get(_SENTENCES, 0)
 
     def _take(self, weights: Weights) -> None:
-        self._weights, self._model = weights, WordModel(weights, self.labels)
+        self._weights, self._model = weights, WordModel(weights, self.labels, self._tags.parts)
 
     def scores(self, sentences: Sequence[Sequence[str]]) -> Scored:
         """Return the scores of sentences of words."""
         assert self._model is not None  # noqa: S101
         ends = np.cumsum([len(words) for words in sentences])[:-1]
         emissions = np.split(self._model.emissions(sentences), ends)
-        start, transitions, end = (
-            score + fixed.numpy()
-            for score, fixed in zip(self._model.path_scores(), self._forbidden, strict=True)
-        )
-        return Scored(emissions, (start, transitions, end))
+        paths = zip(self._model.path_scores(), self._tags.forbidden or (), strict=True)
+        return Scored(emissions, tuple(score + fixed.numpy() for score, fixed in paths))
 
     def fit_weights(self, network: Scored, linear: Scored, tags: Sequence[Array]) -> Fitted:
         """Find the weights of both models with which these tags of sentences are likeliest."""
@@ -178,16 +219,18 @@ class WordHalf(LinearHalf):
             half = float(np.exp(_PRIOR_MEAN))
             return Fitted(half, half, 0.0)
         words = np.cumsum([len(tags[number]) for number in chosen])
-        chosen = chosen[: int(np.searchsorted(words, MAX_SCORES // self.labels)) + 1]
+        forbidden = self._tags.forbidden or ()
+        most = (MAX_SCORES if forbidden else _MAX_FITTED) // self.labels
+        chosen = chosen[: int(np.searchsorted(words, most)) + 1]
         gold = [tags[number] for number in chosen]
-        chains = Chains(list(map(len, gold)), np.concatenate(gold), self.labels)
+        likelihood = _Likelihood(gold, self.labels, has_paths=bool(forbidden))
         models = [
             (
                 torch.from_numpy(np.concatenate([scored.emissions[n] for n in chosen])).float(),
                 # A tag sequence of the data may be forbidden: that must not pull the weights down.
                 [
                     torch.where(fixed == 0, torch.from_numpy(path), 0.0)
-                    for path, fixed in zip(scored.paths, self._forbidden, strict=True)
+                    for path, fixed in zip(scored.paths, forbidden, strict=True)
                 ],
             )
             for scored in (network, linear)
@@ -200,9 +243,9 @@ class WordHalf(LinearHalf):
             (emissions, paths), (more, more_paths) = models
             scores = [
                 first * one + second * other + fixed
-                for one, other, fixed in zip(paths, more_paths, self._forbidden, strict=True)
+                for one, other, fixed in zip(paths, more_paths, forbidden, strict=True)
             ]
-            return chains.loss(first * emissions + second * more, PathScores(*scores))
+            return likelihood.loss(first * emissions + second * more, scores)
 
         def evaluate() -> float:
             search.zero_grad()
@@ -215,15 +258,26 @@ class WordHalf(LinearHalf):
             search.step(evaluate)  # type: ignore[no-untyped-call]
             nats = float(log_loss().detach())
         first, second = logs.detach().exp().tolist()
-        return Fitted(first, second, nats / max(1, chains.words))
+        return Fitted(first, second, nats / max(1, likelihood.words))
 
     def model(self, weight: float) -> WordModel:
         """The model with its scores multiplied by `weight`."""
         assert self._weights is not None  # noqa: S101
-        return WordModel(self._weights._replace(scale=weight), self.labels)
+        weighted = self._weights._replace(scale=weight)
+        return WordModel(weighted, self.labels, self._tags.parts)
 
     def files(self, metrics: Mapping[str, Any]) -> dict[str, bytes]:
         if self._weights is None:
             return {}
         weighted = self._weights._replace(scale=metrics.get(WEIGHT, 1.0))
         return {NGRAMS: weighted.serialize({_SENTENCES: self.texts})}
+
+
+def scale_scores(model: Tagger, factor: float, labels: Sequence[str]) -> None:
+    """Multiply the scores of a model by `factor`, in place; what is forbidden stays so."""
+    with torch.no_grad():
+        for parameter in model.head.output.parameters():
+            parameter.mul_(factor)
+        paths = model.head.crf.paths()
+        for score, fixed in zip(paths, forbidden_paths(labels) if paths else (), strict=True):
+            score.copy_(torch.where(fixed.to(score.device) == 0, factor * score, score))

@@ -42,7 +42,7 @@ MEMORY = """
         learned = get_task(task)
         data = load_data(learned, options, keep=True)
         recipe = learned.choose_recipe(options, 1000, 1000)
-        objective = learned.objective(options, data, recipe, machine, SINGLE_PROCESS)
+        objective = learned.objective(options, data, None, recipe, machine, SINGLE_PROCESS)
         for number, _ in enumerate(objective.batches(0)):
             if number == 400:
                 break

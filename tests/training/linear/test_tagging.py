@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from rnntext.config import FORBIDDEN_SCORE
 from rnntext.training.linear import tagging
 from rnntext.training.linear.chains import PathScores
-from rnntext.training.linear.tagging import TagLearner, most_words
+from rnntext.training.linear.tagging import TagLearner, TagSet, most_words
 from rnntext.word_features import Weights, WordModel
+
+Array = NDArray[Any]
 
 ROOTS = ("wal", "tal", "jum", "smil", "loo", "ba", "sho", "cla")
 
@@ -25,7 +29,7 @@ def learn(
     sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[int]], count: int = 2
 ) -> Weights:
     flat = np.concatenate([np.array(row, np.int32) for row in tags])
-    return TagLearner(sentences, flat, free(count)).fit()
+    return TagLearner(sentences, flat, TagSet(count, free(count))).fit()
 
 
 def tag_alone(weights: Weights, *words: str) -> list[int]:
@@ -85,13 +89,13 @@ def test_transitions_are_learned_and_forbidden_ones_stay_at_zero() -> None:
     forbidden = free(3)
     forbidden.start[2] = FORBIDDEN_SCORE
     forbidden.transitions[:, 2] = FORBIDDEN_SCORE
-    weights = TagLearner(sentences, tags, forbidden).fit()
-    assert weights.transitions[0, 1] > weights.transitions[0, 0]
-    assert weights.transitions[1, 0] > weights.transitions[1, 1]
-    assert weights.start[0] > weights.start[1]
-    assert weights.end[0] > weights.end[1]
-    assert not weights.transitions[:, 2].any()
-    assert weights.start[2] == 0
+    start, transitions, end = TagLearner(sentences, tags, TagSet(3, forbidden)).fit().paths
+    assert transitions[0, 1] > transitions[0, 0]
+    assert transitions[1, 0] > transitions[1, 1]
+    assert start[0] > start[1]
+    assert end[0] > end[1]
+    assert not transitions[:, 2].any()
+    assert start[2] == 0
 
 
 def test_weights_are_where_the_penalized_loss_is_least() -> None:
@@ -107,14 +111,37 @@ def test_weights_are_where_the_penalized_loss_is_least() -> None:
     _, marginals, counts = chains.expectations(emissions, paths)
     missing = np.bincount(flat, minlength=2) - marginals.sum(0).numpy()
     np.testing.assert_allclose(weights.bias, missing, atol=0.02)
-    np.testing.assert_allclose(weights.end, [1, 3] - counts.end.numpy(), atol=0.02)
+    np.testing.assert_allclose(weights.paths[2], [1, 3] - counts.end.numpy(), atol=0.02)
 
 
 def test_a_timed_run_learns_from_less() -> None:
-    assert most_words(None, 16) == tagging.MAX_SCORES // 16
-    assert most_words(1e9, 16) == tagging.MAX_SCORES // 16
-    tenth, fifth = most_words(0.1, 16), most_words(0.2, 16)
+    tags, twice = TagSet(16, free(16)), TagSet(32, free(32))
+    assert most_words(None, tags) == tagging.MAX_SCORES // 16
+    assert most_words(1e9, tags) == tagging.MAX_SCORES // 16
+    tenth, fifth = most_words(0.1, tags), most_words(0.2, tags)
     assert 0 < tenth < tagging.MAX_SCORES // 16
     assert fifth == pytest.approx(2 * tenth, abs=1)
-    assert most_words(0.1, 32) == pytest.approx(tenth / 2, abs=1)
-    assert most_words(1e-9, 16) == 1
+    assert most_words(0.1, twice) == pytest.approx(tenth / 2, abs=1)
+    assert most_words(1e-9, tags) == 1
+    # Without transitions a word is quicker, and parts take less memory than tags.
+    assert most_words(0.1, TagSet(16, None)) > tenth
+    parts = np.ones((4, 16), np.float32)
+    assert most_words(None, TagSet(16, None, parts)) == tagging.MAX_SCORES // 4
+
+
+# Of four tags, which parts they have: past, progressive, negated past, negated progressive.
+PARTS = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 1]], np.float32)
+
+
+@pytest.mark.parametrize("parts", [PARTS, None])
+def test_a_rare_bundle_is_told_by_its_parts(parts: Array | None) -> None:
+    """Only words of other tags have shown what the beginning and the ending of the word mean."""
+    words = [[root + "ked", root + "king", "un" + root + "ked"] for root in ROOTS]
+    sentences = [[word] for row in words for word in row] + [["seldom"]] * 2
+    gold = np.array([0, 1, 2] * len(ROOTS) + [3] * 2, np.int32)
+    weights = TagLearner(sentences, gold, TagSet(4, None, parts)).fit()
+    model = WordModel(weights, 4, parts)
+    found = model.emissions([["seldom", "trekked", "trekking", "untrekked", "untrekking"]])
+    assert found.argmax(1).tolist() == [3, 0, 1, 2, 1 if parts is None else 3]
+    assert weights.paths == ()
+    assert weights.weights.shape[1] == (4 if parts is None else 3)

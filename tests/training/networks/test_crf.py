@@ -12,7 +12,11 @@ from torch import Tensor
 
 from rnntext.config import FORBIDDEN_SCORE
 from rnntext.runtime.crf import viterbi
-from rnntext.training.networks.crf import ConditionalRandomField, forbid_broken_spans
+from rnntext.training.networks.crf import (
+    ConditionalRandomField,
+    IndependentTags,
+    forbid_broken_spans,
+)
 
 torch.set_num_threads(1)
 
@@ -200,3 +204,16 @@ def test_the_inside_of_a_span_follows_its_own_span_alone(
         before = {labels[i] for i, row in enumerate(transitions) if row[to] == 0}
         assert before == allowed.get(label, {*labels})
         assert (start[to] == 0) == (label not in allowed)
+
+
+def test_independent_tags_are_a_field_whose_paths_all_score_the_same() -> None:
+    crf, emissions = ConditionalRandomField(L).double(), random_emissions(3)
+    tags = torch.from_numpy(np.random.default_rng(3).integers(L, size=(B, W)))
+    found = IndependentTags()
+    assert list(found.parameters()) == []
+    assert found.paths() == ()
+    wanted = crf.log_likelihood(emissions, tags, LENGTHS).detach()
+    assert torch.allclose(found.log_likelihood(emissions, tags, LENGTHS), wanted)
+    paths, expected = found.decode(emissions, LENGTHS), crf.decode(emissions, LENGTHS)
+    for row, length in enumerate(LENGTHS.tolist()):
+        assert torch.equal(paths[row, :length], expected[row, :length])

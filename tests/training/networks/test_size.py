@@ -39,3 +39,13 @@ def test_a_second_encoder_counts(embed: int) -> None:
     size = network_size(two)
     assert size.parameters == sum(p.numel() for p in build_network(two).parameters())
     assert size.activations == 2 * network_size(one).activations
+
+
+@pytest.mark.parametrize("labels", [LABELS, ("A|B", "A|C", "D|B", "D|C", "D")])
+def test_a_tagger_without_a_random_field_has_no_pairs_of_tags(labels: tuple[str, ...]) -> None:
+    encoder = EncoderConfig("gru", VOCABULARY, EMBED, HIDDEN, 2, True)
+    config = ModelConfig("tag", encoder, labels, max_length=99, crf=False)
+    counts = {name: p.numel() for name, p in build_network(config).named_parameters()}
+    scored = 3 if labels == LABELS else len("ABCD")
+    assert network_size(config).head == 2 * HIDDEN * scored + len(labels)
+    assert network_size(config).parameters == sum(counts.values())

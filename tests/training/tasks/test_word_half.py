@@ -18,14 +18,15 @@ from rnntext.runtime.session import Session
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.data.examples import TaggedIds, TaggedRows, TextRows, join_words
 from rnntext.training.linear.chains import Chains, PathScores
+from rnntext.training.linear.tagging import TagSet
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.tagger import Tagger
 from rnntext.training.onnx.from_network import export
 from rnntext.training.tasks import tagger as tagger_module
 from rnntext.training.tasks import word_half
 from rnntext.training.tasks.ngram_half import WEIGHT
-from rnntext.training.tasks.tagger import LOSS, Tagging, forbidden_paths
-from rnntext.training.tasks.word_half import Scored, WordHalf
+from rnntext.training.tasks.tagger import LOSS, Tagging
+from rnntext.training.tasks.word_half import Scored, WordHalf, forbidden_paths, tag_set
 from rnntext.word_features import Weights, WordModel
 from tests.training.models import CPU, Array
 
@@ -50,15 +51,20 @@ def encoded(sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[int]]) -
     ]
 
 
+def paths_of(labels: Sequence[str]) -> TagSet:
+    return TagSet(len(labels), forbidden_paths(labels))
+
+
 def half_of(
     sentences: Sequence[Sequence[str]] = SENTENCES,
     tags: Sequence[Sequence[int]] = TAGS,
     labels: Sequence[str] = PLAIN,
+    tag_set: TagSet | None = None,
 ) -> WordHalf:
     """Trained and validated on the same sentences."""
     rows = TaggedRows.of(encoded(sentences, tags))
     texts = TextRows.of(list(map(join_words, sentences)))
-    return WordHalf(rows, texts, sentences, forbidden_paths(labels))
+    return WordHalf(rows, texts, sentences, tag_set or paths_of(labels))
 
 
 def learned(**given: Any) -> WordHalf:
@@ -79,8 +85,8 @@ def test_a_timed_run_learns_from_a_part_that_its_seed_chooses(
 ) -> None:
     asked = []
 
-    def most(minutes: float | None, labels: int) -> int:
-        asked.append((minutes, labels))
+    def most(minutes: float | None, tags: TagSet) -> int:
+        asked.append((minutes, tags.size))
         return 5
 
     monkeypatch.setattr(word_half, "most_words", most)
@@ -230,7 +236,9 @@ def test_a_broken_span_in_the_data_does_not_silence_the_models() -> None:
     assert weights.linear > 0.2
 
 
-def objective_of(labels: Sequence[str] = PLAIN, max_length: int = 512) -> Tagging:
+def objective_of(
+    labels: Sequence[str] = PLAIN, max_length: int = 512, tags: TagSet | None = None
+) -> Tagging:
     rows = encoded(SENTENCES, TAGS)
     return Tagging(
         TaggedRows.of(rows),
@@ -240,13 +248,16 @@ def objective_of(labels: Sequence[str] = PLAIN, max_length: int = 512) -> Taggin
         batch_size=3,
         seed=0,
         machine=CPU,
-        linear=half_of(labels=labels),
+        linear=half_of(tag_set=tags or paths_of(labels)),
     )
 
 
-def random_tagger(labels: Sequence[str] = PLAIN, max_length: int = 512) -> Tagger:
+def random_tagger(
+    labels: Sequence[str] = PLAIN, max_length: int = 512, *, crf: bool = True
+) -> Tagger:
     encoder = EncoderConfig("gru", TOKENIZER.vocab_size, 6, 5, 1, True)
-    network = build_network(ModelConfig("tag", encoder, tuple(labels), False, max_length))
+    config = ModelConfig("tag", encoder, tuple(labels), False, max_length, crf=crf)
+    network = build_network(config)
     assert isinstance(network, Tagger)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -373,7 +384,7 @@ def test_what_was_held_out_is_learned_from_in_the_end() -> None:
             batch_size=3,
             seed=0,
             machine=CPU,
-            linear=WordHalf(TaggedRows.of(rows), texts, words, forbidden_paths(PLAIN)),
+            linear=WordHalf(TaggedRows.of(rows), texts, words, paths_of(PLAIN)),
             held_out=held_out,
         )
 
@@ -408,3 +419,52 @@ def test_a_part_of_the_data_is_not_learned_from_again(monkeypatch: pytest.Monkey
     assert learned().learns_from_all is False  # the same limit
     monkeypatch.undo()
     assert learned().learns_from_all
+
+
+# A=1|B=1 and A=2 are those of the data, the others are there for their parts.
+BUNDLES = ("A=1|B=1", "A=2", "A=1|B=2", "A=2|B=1", "A=2|B=2", "A=1")
+
+
+@pytest.mark.parametrize("labels", [PLAIN, BUNDLES])
+def test_without_transitions_the_sum_of_both_is_finished_and_run_as_well(
+    labels: tuple[str, ...],
+) -> None:
+    network = random_tagger(labels, crf=False)
+    tags = tag_set(network.config)
+    assert (tags.forbidden, tags.columns) == (None, 2 if labels == PLAIN else 4)
+    objective = objective_of(labels, tags=tags)
+    (event,) = objective.prepare({})
+    assert event.metrics["accuracy"] > 0.8
+    assert objective.evaluate(network)[LOSS] > 0
+    measured = objective.final_metrics(network, quick=False)
+    (content,) = objective.finished_files().values()
+    weights = Weights.parse(content)
+    assert weights.paths == ()
+    assert weights.scale == pytest.approx(objective.halves()[WEIGHT])
+    again = objective_of(labels, tags=tags)
+    again.half.restore(content)
+    assert again.half.files({WEIGHT: weights.scale}) == {NGRAMS: content}
+    trained = TrainedModel.from_session(network.config, TOKENIZER, Session(export(network), 1))
+    assert objective.evaluate_runtime(trained, quick=False) == measured
+
+
+def test_the_loss_without_transitions_is_the_cross_entropy_of_words() -> None:
+    network, rows = random_tagger(BUNDLES, crf=False), encoded(SENTENCES, TAGS)
+    objective = Tagging(
+        TaggedRows.of(rows),
+        rows,
+        labels=BUNDLES,
+        max_length=512,
+        batch_size=len(rows),
+        seed=0,
+        machine=CPU,
+    )
+    (batch,) = objective.batches(0)
+    loss, tokens = objective.loss(network, batch)
+    assert tokens == sum(len(row.ids) for row in rows)
+    scored = objective._network_scores(network, {n: [row] for n, row in enumerate(rows)})
+    flat = torch.from_numpy(np.concatenate(scored.emissions))
+    gold = torch.from_numpy(np.concatenate(TAGS))
+    wanted = torch.nn.functional.cross_entropy(flat, gold)
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert scored.paths == ()
