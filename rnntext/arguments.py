@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rnntext.errors import UsageError
@@ -141,3 +142,16 @@ def check_path(name: str, path: str | os.PathLike[str], metavar: str | None = No
         valid = False
     if not valid:
         raise UsageError(f"{name} {text!r} cannot be the name of {kind}")
+
+
+def check_plans(plans: Sequence[tuple[int, int]]) -> None:
+    """Raise UsageError for the plans of a timed run, (step, total steps) of each, unless each has
+    steps left and each but the first was made during the one before it."""
+    for index, (step, total) in enumerate(plans):
+        name = f"plans[{index}]"
+        STEP.check(f"{name}[0]", step)
+        STEPS.check(f"{name}[1]", total)
+        if step >= total:
+            raise UsageError(f"{name} must have steps left, not {step} of {total} taken")
+        if index and not plans[index - 1][0] < step < plans[index - 1][1]:
+            raise UsageError(f"{name} must be made during the plan before it, not after {step}")

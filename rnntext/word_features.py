@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnntext.ngrams import hash_pairs, hash_words, read_tensors, write_tensors
+from rnntext.private import products_on_one_thread
 from rnntext.text.chunk_cache import append
 
 Array = npt.NDArray[Any]
@@ -57,6 +58,7 @@ PAIR_BEFORE, PAIR_AFTER = len(_FEATURES), len(_FEATURES) + 1
 # The scores of distinct words that are in memory: 16 MB. Then they are computed anew.
 _MAX_SCORES = 1 << 22
 _PART = 1 << 14  # words whose scores are added up together
+_TOGETHER = 1 << 17  # scores of tags that are made of those of parts together
 
 
 class _CharacterClasses(dict[int, str]):
@@ -320,11 +322,27 @@ class WordModel:
     def _in_parts(self, places: Array, score: Callable[[Array], Array]) -> Array:
         found = np.empty((len(places), self.tags), np.float32)
         for start in range(0, len(places), _PART):
-            scores = score(places[start : start + _PART])
-            found[start : start + _PART] = scores if self._parts is None else scores @ self._parts
-        found += self.weights.bias
-        found *= np.float32(self.weights.scale)
+            part = slice(start, start + _PART)
+            if self._parts is None:
+                found[part] = score(places[part])
+            else:
+                self._compose(score(places[part]), self._parts, found[part])
+        if self._parts is None:
+            found += self.weights.bias
+            found *= np.float32(self.weights.scale)
         return found
+
+    def _compose(self, scores: Array, parts: Array, found: Array) -> None:
+        """Put the scores of tags (N, L) into `found`, given those of their parts (N, P)."""
+        scale = np.float32(self.weights.scale)
+        scaled, bias = parts * scale, self.weights.bias * scale
+        # What a core keeps near: twice as fast as all rows at once.
+        size = max(1, _TOGETHER // self.tags)
+        with products_on_one_thread(np):
+            for start in range(0, len(scores), size):
+                some = found[start : start + size]
+                np.matmul(scores[start : start + size], scaled, out=some)
+                some += bias
 
     def _add_up(self, numbers: Array, places: Array, scores: Array, lower: Array) -> Array:
         total = np.zeros((len(places), self.columns), np.float32)

@@ -37,6 +37,8 @@ TagIds = tuple[Array, Array]  # label ids and their probabilities, (words) each
 
 # Pairs of labels, over all sentences, that one call of Viterbi compares: 8 MB in float64.
 _MAX_LABEL_PAIRS = 1 << 20
+# Scores of words, without pairs of labels, that are compared together.
+_SCORES_TOGETHER = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,8 @@ class Tagger:
             feeds = _feeds([piece.tokens for piece in batch])
             emissions, *after = self._model.session.run(outputs, {**feeds, **state})
             if self._linear is not None:
-                emissions = emissions + self._linear.emissions([piece.words for piece in batch])
+                added = self._linear.emissions([piece.words for piece in batch])
+                emissions = np.add(emissions, added, out=added)
             state = dict(zip(state, after, strict=True))
             for row, tags in zip(active, self._decode(batch, emissions), strict=True):
                 tags_of_row[row].append(tags)
@@ -230,8 +233,14 @@ def _split_at_spaces(text: str) -> list[str]:
 
 def _choose_each(batch: Sequence[_Piece], emissions: Array) -> Iterator[TagIds]:
     """Choose the tag of each word by itself, the first among equals. `emissions`: (N, labels)."""
-    ids = emissions.argmax(1)
-    odds = np.exp(emissions - emissions.max(1, keepdims=True)).sum(1)
+    ids, odds = np.empty(len(emissions), np.int64), np.empty(len(emissions), np.float32)
+    # What a core keeps near: twice as fast as all words at once.
+    size = max(1, _SCORES_TOGETHER // emissions.shape[1])
+    for start in range(0, len(emissions), size):
+        part = slice(start, start + size)
+        best = emissions[part].argmax(1)
+        largest = np.take_along_axis(emissions[part], best[:, None], 1)
+        ids[part], odds[part] = best, np.exp(emissions[part] - largest).sum(1)
     ends = np.cumsum([len(piece.words) for piece in batch])[:-1]
     yield from zip(np.split(ids, ends), np.split(1 / odds, ends), strict=True)
 

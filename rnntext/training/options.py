@@ -8,7 +8,7 @@ parses the command line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
@@ -356,7 +356,7 @@ class TrainingOptions:
     )
     crf: bool | None = option(
         None,
-        "Score pairs of neighbouring tags (otherwise chosen by the tags).",
+        "Score pairs of neighbouring tags (conditional random field).",
         panel=MODEL,
         changes_data=False,
         tasks=("tag",),
@@ -431,7 +431,7 @@ class TrainingOptions:
         for name in ("part", "unlabelled_part"):
             for index, number in enumerate(getattr(self, name) or ()):
                 arguments.PART.check(f"{name}[{index}]", number)
-        _check_plans(self.plans)
+        arguments.check_plans(self.plans)
         budgets = [
             flag_of(name)
             for name in ("epochs", "steps", "minutes")
@@ -483,17 +483,6 @@ class TrainingOptions:
     def merged(self, given: Mapping[str, Any]) -> Self:
         """These options with the values in `given` in place of their own."""
         return replace(self, **given)
-
-
-def _check_plans(plans: Sequence[tuple[int, int]]) -> None:
-    for index, (step, total) in enumerate(plans):
-        name = f"plans[{index}]"
-        arguments.STEP.check(f"{name}[0]", step)
-        arguments.STEPS.check(f"{name}[1]", total)
-        if step >= total:
-            raise UsageError(f"{name} must have steps left, not {step} of {total} taken")
-        if index and not plans[index - 1][0] < step < plans[index - 1][1]:
-            raise UsageError(f"{name} must be made during the plan before it, not after {step}")
 
 
 def data_fields() -> tuple[str, ...]:

@@ -150,6 +150,11 @@ def test_the_metric_that_chooses(task: str) -> None:
     assert text("select", task).partition(",")[0] in TASKS[task].selectors
 
 
+def test_up_to_how_many_tags_there_is_a_random_field() -> None:
+    numbers = list(map(int, re.findall("[0-9]+", text("crf", "tag"))))
+    assert numbers == [recipes._CRF_TAGS, recipes._CRF_SPAN_TAGS]
+
+
 def test_plain_defaults_are_those_of_the_fields() -> None:
     assert text("seed", "lm") == "0"
     assert text("device", "tag") == "auto"

@@ -45,7 +45,7 @@ from rnntext.word_features import Weights, WordModel
 _PRIOR_MEAN, _PRIOR_PRECISION = np.log(0.5), 4.0
 _SEARCH_STEPS = 40
 # Scores of words without transitions that tell the two weights.
-_MAX_FITTED = 1 << 22
+_MAX_FITTED = 1 << 21
 # What is noted in the file of a model: the number of sentences.
 _SENTENCES = "sentences"
 # The time to learn once more from somewhat more, as a share of the first time.

@@ -404,7 +404,8 @@ def test_classifier_pooling_by_hand(both: bool) -> None:
 
 
 def test_a_words_vector_by_hand() -> None:
-    head = TaggerHead(EncoderConfig("rnn", V, E, 1, 1, True), 2, 0.0)
+    encoder = EncoderConfig("rnn", V, E, 1, 1, True)
+    head = TaggerHead(ModelConfig("tag", encoder, ("a", "b"), max_length=9), 0.0)
     identity_output(head, 2)
     states = torch.arange(12.0).reshape(3, 2, 2)  # (T, B, output_size)
     first, last = torch.tensor([[0, 2], [1, 1]]), torch.tensor([[1, 2], [2, 1]])
