@@ -69,7 +69,7 @@ _OF_TASK: Mapping[str, Mapping[str, str]] = {
         "batch_size": f"16 or 32, {_BY_SIZE}",
         "lr": "0.003",
         "dropout": "0.4",
-        "crf": "crf up to 64 tags, or 256 of spans",
+        "crf": "crf up to 100 tags, or 256 of spans",
         "select": "loss, with --no-ngrams f1 or accuracy",
     },
 }

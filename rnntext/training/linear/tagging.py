@@ -43,7 +43,7 @@ _ITERATIONS = 100
 MAX_SCORES = 1 << 24
 # The share of a time budget, and the scores of words that are learned from in a second, with
 # transitions and without.
-_SHARE, _SPEED, _SPEED_WITHOUT_PATHS = 0.25, 70_000, 1_000_000
+_SHARE, _SPEED, _SPEED_WITHOUT_PATHS = 0.25, 70_000, 700_000
 
 
 class TagSet(NamedTuple):
