@@ -62,6 +62,7 @@ def _model_facts(
         "embed": encoder.embed_size,
         "bidirectional": encoder.bidirectional,
         **({"direction": "both"} if model.backward_encoder else {}),
+        **({} if model.crf else {"crf": False}),
         "parameters": parameters,
         "bytes": size,
         "precision": precision,
