@@ -294,7 +294,7 @@ def _require_known_tag(model: TrainedModel, sentences: Sequence[Tagged]) -> None
     """Raise DataError if the model knows none of the tags of sentences: they are of another kind,
     which an accuracy of 0 would not say."""
     known = set(model.config.labels)
-    if any(tag in known for sentence in sentences for tag in sentence.tags):
+    if not sentences or any(tag in known for sentence in sentences for tag in sentence.tags):
         return
     first = sentences[0]
     trained = None if model.saved is None else model.saved.tag_column
