@@ -1,7 +1,7 @@
 """Tagged sentences for taggers: one tag per word.
 
-Knows: CoNLL-U, CoNLL columns and JSON Lines, and the conversion of span tags to BIO. Does not know:
-which tags a model has, or how raw text is split into words.
+Knows: CoNLL-U with the text of its sentences, CoNLL columns and JSON Lines, and the conversion of
+span tags to BIO. Does not know: which tags a model has, or how raw text is split into words.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rnntext.errors import DataError, UsageError
 from rnntext.text.bio import place_of_types, to_bio
 from rnntext.text.format_detection import CONLLU_WIDTH, detect_tagged_format, is_hub_or_parquet
 from rnntext.text.formats import DataOptions, read_data_line_blocks
+from rnntext.text.raw_text import RawText, Token, place_tokens
 from rnntext.text.remote import read_remote
 from rnntext.text.source import for_message, peek_lines, source_name
 from rnntext.text.tables import Row, group_columns, group_field, read_rows
@@ -24,6 +25,7 @@ TAG_FORMATS = ("conllu", "conll", "jsonl", "parquet")
 # Index of the CoNLL-U columns that hold a tag, https://universaldependencies.org/format.html
 CONLLU_COLUMNS = {"lemma": 2, "upos": 3, "xpos": 4, "feats": 5, "deprel": 7}
 DOCUMENT_START = "-DOCSTART-"
+_TEXT_COMMENT = re.compile("# *text *= ?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Tagged:
     source: str
     line: int
     group: str | None = None  # what `group_column` holds
+    raw: RawText | None = None  # how the words are written, where the data say so
 
 
 def read_tagged(paths: Sequence[str], options: DataOptions, stdin: int = 0) -> Iterator[Tagged]:
@@ -172,40 +175,96 @@ def _read_conllu(blocks: Iterator[list[str]], options: DataOptions, name: str) -
     sentences = 0
     has_tags = False
     for run in _paragraphs(blocks, lambda line: not line.strip()):
-        first_line = 0
-        words, tags = [], []
         try:
-            for number, line in run:
-                if line.startswith("#"):
-                    continue
-                fields = line.split("\t")
-                where = f"{name}, line {number}"
-                options.check_text(line, where)
-                if len(fields) != CONLLU_WIDTH:
-                    raise DataError(
-                        f"{where} has {len(fields)} columns where CoNLL-U has {CONLLU_WIDTH},"
-                        " separated by tabs"
-                    )
-                if re.fullmatch("[0-9]+[-.][0-9]+", fields[0]):
-                    continue  # a multiword token or an empty node
-                if not re.fullmatch("[0-9]+", fields[0]):
-                    raise DataError(
-                        f"{where}: {for_message(fields[0])!r} is no CoNLL-U word number: correct it"
-                    )
-                words.append(_word(fields[1], where))
-                tags.append(_tag(fields[tag_index], where))
-                has_tags = has_tags or fields[tag_index] != "_"
-                first_line = first_line or number
+            sentence = parse_conllu_sentence(run, name, tag_index, options.check_text)
         except DataError as error:
             options.leave_out(error)
             continue
-        if words:
+        if sentence is not None:
             sentences += 1
-            yield Tagged(tuple(words), tuple(tags), name, first_line)
+            has_tags = has_tags or any(tag != "_" for tag in sentence.tags)
+            yield sentence
     if sentences and not has_tags:
         raise DataError(
             f"{name} has no tag in column {column}, only '_': choose another with --tag-column"
         )
+
+
+def parse_conllu_sentence(
+    lines: Iterable[tuple[int, str]],
+    name: str,
+    tag_index: int = CONLLU_COLUMNS["upos"],
+    check: Callable[[str, str], object] = lambda line, where: None,
+) -> Tagged | None:
+    """Return the sentence that these numbered lines of the file `name` are; None if they have no
+    words. `check` is given each line but comments, and where it stands. Raises DataError for a line
+    that is not CoNLL-U, or that `check` refuses."""
+    first_line = 0
+    words, tags = [], []
+    written = _WrittenWords()
+    for number, line in lines:
+        if line.startswith("#"):
+            written.read_comment(line)
+            continue
+        fields = line.split("\t")
+        where = f"{name}, line {number}"
+        check(line, where)
+        if len(fields) != CONLLU_WIDTH:
+            raise DataError(
+                f"{where} has {len(fields)} columns where CoNLL-U has {CONLLU_WIDTH},"
+                " separated by tabs"
+            )
+        if re.fullmatch("[0-9]+[-.][0-9]+", fields[0]):
+            written.read_range(fields)
+            continue
+        if not re.fullmatch("[0-9]+", fields[0]):
+            raise DataError(
+                f"{where}: {for_message(fields[0])!r} is no CoNLL-U word number: correct it"
+            )
+        words.append(_word(fields[1], where))
+        tags.append(_tag(fields[tag_index], where))
+        written.read_word(fields)
+        first_line = first_line or number
+    if not words:
+        return None
+    return Tagged(tuple(words), tuple(tags), name, first_line, raw=written.raw_text())
+
+
+class _WrittenWords:
+    """What the lines of a sentence in CoNLL-U say of how its words are written."""
+
+    def __init__(self) -> None:
+        self._text: str | None = None
+        self._tokens: list[Token] = []
+        self._inside = 0  # words to come of the range that was begun
+
+    def read_comment(self, line: str) -> None:
+        """Take the text from a line `# text = ...`."""
+        found = _TEXT_COMMENT.match(line)
+        if found is not None:
+            self._text = line[found.end() :]
+
+    def read_range(self, fields: Sequence[str]) -> None:
+        """Begin words that are written as one, `4-5 du`; an empty node, `4.1`, is not written."""
+        first, dash, last = fields[0].partition("-")
+        if dash:
+            # A range of no words is an error, for which `place_tokens` finds no place.
+            self._inside = max(0, int(last) - int(first) + 1)
+            form = fields[1] if self._inside > 1 else ""
+            self._tokens.append(Token(form, self._inside, _space_follows(fields)))
+
+    def read_word(self, fields: Sequence[str]) -> None:
+        if self._inside:
+            self._inside -= 1
+        else:
+            self._tokens.append(Token(fields[1], 1, _space_follows(fields)))
+
+    def raw_text(self) -> RawText | None:
+        return None if self._inside else place_tokens(self._text, self._tokens)
+
+
+def _space_follows(fields: Sequence[str]) -> bool:
+    return "SpaceAfter=No" not in fields[-1].split("|")
 
 
 def _read_columns(blocks: Iterator[list[str]], options: DataOptions, name: str) -> Iterator[Tagged]:
@@ -278,6 +337,14 @@ def _sentence_of_row(
             row.line,
             group,
         )
+
+
+def words_field(row: Row, column: str, name: str) -> tuple[str, ...]:
+    """Return the words of a sentence that a row has in a column. Raises DataError."""
+    where, value = f"{name}, line {row.line}", row.fields[column]
+    if not isinstance(value, list):
+        raise DataError(f"{where}: {for_message(column)!r} is not a list: make it one")
+    return tuple(_word(word, where) for word in value)
 
 
 def _word(value: object, where: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from rnntext.errors import DataError, UsageError
 from rnntext.text.formats import DataOptions
+from rnntext.text.raw_text import RawText
 from rnntext.text.tagged import Tagged, read_tagged, tagged_reader
 from tests.text.test_source import piped, standard_input
 
@@ -235,3 +236,48 @@ def test_what_reads_again_refuses_the_same(tmp_path: Path) -> None:
     path.write_text("\n\n")
     with pytest.raises(DataError, match="a has no sentences in it"):
         tagged_reader([str(path)], DataOptions())
+
+
+def raw_texts(tmp_path: Path, *lines: str) -> list[RawText | None]:
+    path = tmp_path / "raw.conllu"
+    # Each line is an id, a form and what the last column says.
+    rows = []
+    for line in lines:
+        number, form, misc = [*line.split(" "), "_", "_"][:3]
+        rows.append("\t".join([number, form, *"_X_____", misc]) if number.strip("#") else line)
+    path.write_text("\n".join([*rows, "", ""]), "utf-8")
+    return [sentence.raw for sentence in read(path)]
+
+
+def test_conllu_says_how_words_are_written(tmp_path: Path) -> None:
+    (found,) = raw_texts(
+        tmp_path,
+        "# text = Naïve au  🙂.",
+        "1 Naïve",
+        "2-3 au",
+        "2 à",
+        "3 le",
+        "3.1 x",
+        "4 🙂",
+        "5 .",
+    )
+    assert found == RawText("Naïve au  🙂.", ((0, 5), (6, 8), (10, 11), (11, 12)), (1, 2, 1, 1))
+
+
+def test_without_a_text_spaces_say_it(tmp_path: Path) -> None:
+    lines = ["1 a", "2-3 du SpaceAfter=No", "2 de", "3 le", "4 . X|SpaceAfter=No", "", "1 b", "2 c"]
+    found = RawText("a du.", ((0, 1), (2, 4), (4, 5)), (1, 2, 1))
+    assert raw_texts(tmp_path, *lines) == [found, None]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["# text = other", "1 a"],
+        ["# text = a b", "1-3 a", "1 a", "2 b"],  # a word of the range is missing
+        ["# text = a b", "1-1 a", "1 a", "2 b"],  # a range of one word
+        ["# text = a b", "2-1 a", "1 a", "2 b"],
+    ],
+)
+def test_a_text_that_its_words_are_not_is_passed_over(tmp_path: Path, lines: list[str]) -> None:
+    assert raw_texts(tmp_path, *lines) == [None]
