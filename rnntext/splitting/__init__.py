@@ -1,0 +1,1 @@
+"""Splits raw text into tokens and words as training data did, without PyTorch."""
