@@ -43,7 +43,7 @@ TOKENIZER = "tokenizer.json"
 WEIGHTS = "model.safetensors"
 GRAPH = "model.onnx"
 GENERATION = "generation.onnx"
-NGRAMS = "ngrams.safetensors"  # of a classifier, see `ngrams.py`
+NGRAMS, SPLITTER = "ngrams.safetensors", "splitter.safetensors"  # see `training/tasks/`
 METRICS = "metrics.jsonl"
 TUNING = "tuning.jsonl"  # the trials of a search, see `training/search.py`
 EVALUATION = "evaluation.json"
@@ -64,7 +64,7 @@ _NEXT = ".next"
 _TEMPORARY = re.compile(rf"\.(?:next|tuning|tuning\.old)\.tmp-{OWNER}")
 # What a search has in its folder.
 _OF_SEARCH = re.compile(
-    rf"(\.?{re.escape(SEARCH_STATE)}|\.?{re.escape(NGRAMS)})(\.\d+)?|trial-\d+|final"
+    rf"(\.?{re.escape(SEARCH_STATE)}|\.?({NGRAMS}|{SPLITTER}))(\.\d+)?|trial-\d+|final"
 )
 # A downloaded `config.json` is not trusted: it may name no absolute or hidden path and no "..".
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*")

@@ -138,6 +138,8 @@ class Progress:
 
 # The number of texts that the n-grams of a classifier or tagger were learned from, in `halves`.
 NGRAMS_TEXTS = "ngrams_texts"
+# The number of sentences that a splitter was learned from.
+SPLITTER_SENTENCES = "splitter_sentences"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ LONGEST_CONFIG = 1 << 28
 LONGEST_RECORD = 1 << 30
 _ROOM = 1 << 22  # for names, headers and documentation
 _NGRAM_WEIGHTS = 1 << 26  # in all tables together; they are made with 1 << 22 at most
+_SPLITTER = 1 << 26  # bytes: it has 1 << 21 weights at most
 _ENTRY = 1 << 12  # bytes of an entry of a vocabulary and of its merge, on average
 
 
@@ -37,6 +38,7 @@ def most_bytes(content: Mapping[str, Any]) -> Callable[[str], int]:
         **dict.fromkeys(("model.safetensors", "model.onnx", "generation.onnx"), 4 * weights),
         "tokenizer.json": _ENTRY * (vocabulary + 1),
         "ngrams.safetensors": 4 * _NGRAM_WEIGHTS,
+        "splitter.safetensors": _SPLITTER,
     }
 
     def most(name: str) -> int:

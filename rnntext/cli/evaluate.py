@@ -21,8 +21,10 @@ from rnntext.cli.options import Model, RunOptions, model_directory, refuse_termi
 from rnntext.cli.signature import expanded
 from rnntext.cli.values import choice_option, number_option, path_argument, path_option
 from rnntext.config import listed, one_of
+from rnntext.errors import UsageError
 from rnntext.evaluation import Extras, evaluate_with
 from rnntext.plotting.picture_file import silence_font_warnings
+from rnntext.runtime.answers import Mistake
 from rnntext.text.formats import ON_ERROR, Unread
 from rnntext.text.source import for_message
 from rnntext.training.options import TrainingOptions
@@ -87,6 +89,12 @@ def command(
             "exit 1 at the end.",
         ),
     ] = "fail",
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw", help="Measure a tagger on the raw text of CoNLL-U: words, sentences, tags."
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         path_option(
@@ -112,12 +120,16 @@ def command(
     unread = None if on_error == "fail" else Unread()
     floors, ceilings = parse_bounds("--min", minimum), parse_bounds("--max", maximum)
     extras = Extras(errors, predictions, out)
+    if raw and extras != Extras():
+        raise UsageError("--raw gives metrics alone: leave --errors, --predictions and -o out")
     if out is not None:
         silence_font_warnings()
     from rnntext.runtime.evaluate import (
+        evaluate_raw,
         label_names,
         metric_names,
         other_tag_column,
+        raw_metric_names,
         reading_options,
         unknown_labels,
     )
@@ -126,6 +138,8 @@ def command(
     opened = open_model(directory, threads=run.threads)
     labels = label_names(opened.config)
     known = metric_names(opened.config), labels
+    if raw:
+        known = raw_metric_names(opened.config), ()
     floors, ceilings = known_bounds(floors, *known), known_bounds(ceilings, *known)
     extras.check(opened, directory, data)
     # An empty name of these two is none.
@@ -137,7 +151,11 @@ def command(
         where = f"column {read}" if read else "the last column or upos"
         remark = f"the tags are those of {where}, the model was trained on those of {trained}"
         output.print_stderr(f"rnntext: {remark}", quiet=run.quiet)
-    metrics, mistakes = evaluate_with(extras, opened, str(directory), data, options)
+    mistakes: list[Mistake] = []
+    if raw:
+        metrics = evaluate_raw(opened, data, options)
+    else:
+        metrics, mistakes = evaluate_with(extras, opened, str(directory), data, options)
     if unknown := unknown_labels(metrics, labels):
         output.print_stderr(f"rnntext: {_unknown_remark(unknown)}", quiet=run.quiet)
     if run.json and errors is not None:

@@ -207,12 +207,13 @@ class RecordSource:
         quiet: bool = False,
         rows: bool = True,
         lists: bool = False,
+        input_format: str = "text",
     ) -> Iterator[list[Record]]:
         """Batches of the records that can be read without waiting; `large` ones for a model that
         answers many records quickly. `rows`: the other fields of rows will be looked at. `lists`: a
-        row may have a list of words in place of a text. Files with the names of tables are read
-        like those that the model in `directory` was trained with, and unless `quiet`, stderr says
-        so. Raises UsageError if standard input is a terminal."""
+        row may have a list of words in place of a text. `input_format`: see `InputOptions`. Files
+        with the names of tables are read like those that the model in `directory` was trained with,
+        and unless `quiet`, stderr says so. Raises UsageError if standard input is a terminal."""
         from rnntext.text.records import InputOptions, Record, read_records
         from rnntext.text.tables import Dialect
 
@@ -226,6 +227,7 @@ class RecordSource:
             self.on_error,
             whole_rows=rows,
             lists=lists,
+            format=input_format,
         )
         if self.texts:
             if self.inputs:
@@ -234,7 +236,8 @@ class RecordSource:
         inputs = self.inputs or ()
         refuse_terminal(inputs, ", or give it with --text TEXT")
         trained = None
-        if directory is not None and self.record is None and self.text_column is None:
+        by_model = self.record is None and self.text_column is None and input_format == "text"
+        if directory is not None and by_model:
             trained = _trained_tables(directory, inputs, quiet)
         return read_records(inputs, options, large=large, trained=trained)
 

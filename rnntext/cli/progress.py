@@ -33,6 +33,7 @@ from rnntext.training.events import (
     Saved,
     Searched,
     SearchPlanned,
+    SplitterLearned,
     Step,
     Stopped,
     TeacherAnswered,
@@ -109,6 +110,11 @@ class Progress:
                 self.print_line(
                     f"n-grams of {event.texts:,} texts, by themselves: "
                     f"{fitting(_metrics(event.metrics), LOG_COLUMNS)} ({event.seconds:.0f} s)"
+                )
+            case SplitterLearned():
+                self.print_line(
+                    f"words of raw text from {event.sentences:,} sentences: words_f1 "
+                    f"{event.words_f1:.4f} ({event.seconds:.0f} s)"
                 )
             case Step():
                 self._show_step(event)

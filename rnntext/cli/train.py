@@ -233,6 +233,7 @@ def _training_options(
             changes = {"epochs": None, "steps": None, "minutes": None, "plans": ()}
         if tuned or "minutes" in given or given.get("data", repeated.data) != repeated.data:
             changes |= {"part": None, "ngrams_texts": None, "unanswered": None}
+            changes["splitter_sentences"] = None
         others = given.get("unlabelled", repeated.unlabelled) != repeated.unlabelled
         if others or "part" in changes:
             changes |= {"unlabelled_part": None, "unlabelled_texts": None}

@@ -29,6 +29,7 @@ MODEL = "rnntext.model"  # JSON: the section `model` of config.json
 TOKENIZER = "rnntext.tokenizer"  # JSON: the section `tokenizer` of config.json
 TOKENIZER_FILE = "rnntext.tokenizer.json"  # the content of tokenizer.json
 LINEAR_MODEL = "rnntext.ngrams.safetensors"  # base64 of ngrams.safetensors, if there is one
+SPLITTER = "rnntext.splitter.safetensors"  # base64 of splitter.safetensors, if there is one
 # How a file begins: the field of the format's version.
 _ONNX = b"\x08"
 
@@ -43,6 +44,7 @@ class ModelFile:
     tokenizer_json: str
     precision: str
     linear: bytes | None  # the content of `ngrams.safetensors`; None: the model has no such half
+    splitter: bytes | None  # the content of `splitter.safetensors`
     content: bytes  # of the whole file
 
 
@@ -65,7 +67,7 @@ def read_model_file(path: Path) -> ModelFile:
             TokenizerConfig, json.loads(about[TOKENIZER]), "tokenizer", allow_unknown=False
         )
         tokenizer = Tokenizer.load(about[TOKENIZER_FILE], settings)
-        linear = _linear_model(about)
+        linear, splitter = _decoded(about, LINEAR_MODEL), _decoded(about, SPLITTER)
     except KeyError as error:
         raise CheckpointError(
             f"{path} lacks {error} in its metadata: write it anew with `rnntext export -o`, or "
@@ -80,7 +82,9 @@ def read_model_file(path: Path) -> ModelFile:
         )
     precision = precision_of(model)
     check_graph(path, lambda: model, expected_graph(config, precision))
-    return ModelFile(path, config, tokenizer, about[TOKENIZER_FILE], precision, linear, content)
+    return ModelFile(
+        path, config, tokenizer, about[TOKENIZER_FILE], precision, linear, splitter, content
+    )
 
 
 def _read_model(path: Path, content: memoryview) -> Model:
@@ -90,11 +94,11 @@ def _read_model(path: Path, content: memoryview) -> Model:
         raise CheckpointError(f"{path} is not a file that rnntext wrote: {error}") from None
 
 
-def _linear_model(about: Mapping[str, str]) -> bytes | None:
-    """Raises ValueError."""
-    if LINEAR_MODEL not in about:
+def _decoded(about: Mapping[str, str], entry: str) -> bytes | None:
+    """Return what an entry holds; None if there is none. Raises ValueError."""
+    if entry not in about:
         return None
     try:
-        return base64.b64decode(about[LINEAR_MODEL], validate=True)
+        return base64.b64decode(about[entry], validate=True)
     except binascii.Error as error:
-        raise ValueError(f"its linear model is not base64: {error}") from None
+        raise ValueError(f"{entry} is not base64: {error}") from None

@@ -32,6 +32,7 @@ class StoredModel(NamedTuple):
     tokenizer_json: str  # the content of `tokenizer.json`
     saved: CheckpointConfig | None  # the description in a directory; None of a file
     linear: bytes | None  # the content of `ngrams.safetensors`
+    splitter: bytes | None  # the content of `splitter.safetensors`
     # Returns the weights in float32, by their names in `model.safetensors`.
     weights: Callable[[], Weights]
     has_float32: bool  # False where the weights are in an int8 graph alone
@@ -51,6 +52,7 @@ def read_stored(path: Path) -> StoredModel:
         file.tokenizer_json,
         None,
         file.linear,
+        file.splitter,
         lambda: graph_weights(path, file.content, file.config, file.precision),
         file.precision == "float32",
     )
@@ -59,14 +61,18 @@ def read_stored(path: Path) -> StoredModel:
 def stored_model(found: Checkpoint) -> StoredModel:
     """What a checkpoint holds that was opened with all of its files. Raises CheckpointError."""
     saved = CheckpointConfig.of(found)
-    has_linear = checkpoint.NGRAMS in found.config["files"]
+    linear, splitter = (
+        found.read(name) if name in found.config["files"] else None
+        for name in (checkpoint.NGRAMS, checkpoint.SPLITTER)
+    )
     return StoredModel(
         found.directory,
         saved.model,
         load_tokenizer(found, saved),
         found.read(checkpoint.TOKENIZER).decode(),
         saved,
-        found.read(checkpoint.NGRAMS) if has_linear else None,
+        linear,
+        splitter,
         lambda: stored_weights(found),
         has_float32_weights(found) or saved.precision == "float32",
     )

@@ -22,9 +22,8 @@ from rnntext.errors import DataError
 from rnntext.inspection.reading import InspectedModel
 from rnntext.inspection.trace import trace
 from rnntext.plotting.page import Array, Line, Lines, Note, Page, Panel, Table, View
+from rnntext.runtime.model import TrainedModel
 from rnntext.tasks import TASKS
-from rnntext.text.tokenizer import Tokenizer
-from rnntext.text.word_splitting import split_words
 
 DEFAULT_DISTANCE = 64
 _PLACES = 256  # of the corpus at most, where a token is changed
@@ -147,7 +146,7 @@ def memory(models: Sequence[InspectedModel], lines: Sequence[str], options: Memo
 def measure(model: InspectedModel, lines: Sequence[str], options: MemoryOptions) -> Memory:
     """Measure how long one model remembers. Raises DataError where the text is too little."""
     has_labels = TASKS[model.config.task].has_labels
-    texts = _ENCODERS[model.config.task](model.tokenizer, lines)
+    texts = _ENCODERS[model.config.task](model.model, lines)
     # A language model's loss at the last token of a window needs the token after it.
     spare = 0 if has_labels else 1
     eos = model.tokenizer.eos_id
@@ -279,17 +278,18 @@ def _largest_distance(
     )
 
 
-def _stream(tokenizer: Tokenizer, lines: Sequence[str]) -> list[Array]:
+def _stream(model: TrainedModel, lines: Sequence[str]) -> list[Array]:
     """One text of all lines, a line end before each, as a language model reads them."""
+    tokenizer = model.tokenizer
     return [np.concatenate([[tokenizer.eos_id], *tokenizer.encode_lines(lines)])]
 
 
-def _each_line(tokenizer: Tokenizer, lines: Sequence[str]) -> list[Array]:
-    return list(tokenizer.encode(lines))
+def _each_line(model: TrainedModel, lines: Sequence[str]) -> list[Array]:
+    return list(model.tokenizer.encode(lines))
 
 
-def _each_sentence(tokenizer: Tokenizer, lines: Sequence[str]) -> list[Array]:
-    return [found.ids for found in tokenizer.encode_words([split_words(line) for line in lines])]
+def _each_sentence(model: TrainedModel, lines: Sequence[str]) -> list[Array]:
+    return [found.ids for found in model.tokenizer.encode_words(model.words(lines))]
 
 
 _ENCODERS = {"lm": _stream, "classify": _each_line, "tag": _each_sentence}

@@ -20,7 +20,6 @@ from rnntext.errors import UsageError
 from rnntext.inspection.trace import LayerTrace, trace
 from rnntext.runtime.model import TrainedModel, open_model
 from rnntext.text.tokenizer import Tokenizer
-from rnntext.text.word_splitting import split_words
 
 Array = NDArray[Any]
 
@@ -98,7 +97,7 @@ class InspectedModel:
         it, white space as ␣, ␉ and ␊. Raises UsageError for a text of over MOST_STEPS tokens, or
         longer than the classifier's or tagger's window; with `cut` its start is read.
         """
-        reading = _READERS[self.config.task](self.tokenizer, text)
+        reading = _READERS[self.config.task](self.model, text)
         most = min(MOST_STEPS, self.config.max_length or MOST_STEPS)
         if cut:
             reading = reading.start(most)
@@ -115,32 +114,34 @@ class InspectedModel:
 
     def read_whole(self, text: str) -> Reading:
         """Read a text of any length."""
-        return _READERS[self.config.task](self.tokenizer, text)
+        return _READERS[self.config.task](self.model, text)
 
     def trace(self, reading: Reading) -> list[LayerTrace]:
         """Run the encoder over a reading, from the zero state: traces with B = 1."""
         return trace(self.weights, self.config.encoder, reading.ids[None])
 
 
-def _read_line(tokenizer: Tokenizer, text: str) -> Reading:
+def _read_line(model: TrainedModel, text: str) -> Reading:
     """As a language model: the end of the line before, then the tokens without the line's end."""
+    tokenizer = model.tokenizer
     ids, words, owner = _lines(tokenizer, text)
     ids = np.concatenate([[tokenizer.eos_id], ids])
     owner = np.concatenate([[len(words)], owner])
     return _reading(tokenizer, text, ids, words, owner)
 
 
-def _read_text(tokenizer: Tokenizer, text: str) -> Reading:
+def _read_text(model: TrainedModel, text: str) -> Reading:
     """As a classifier: the text, or an empty line for a text without tokens."""
+    tokenizer = model.tokenizer
     ids, words, owner = _lines(tokenizer, text)
     if not len(ids):
         ids, owner = np.array([tokenizer.eos_id]), np.array([len(words)])
     return _reading(tokenizer, text, ids, words, owner)
 
 
-def _read_words(tokenizer: Tokenizer, text: str) -> Reading:
-    """As a tagger: the words of one sentence, found by the rule."""
-    words = split_words(text)
+def _read_words(model: TrainedModel, text: str) -> Reading:
+    """As a tagger: the words of one sentence."""
+    tokenizer, (words,) = model.tokenizer, model.words([text])
     if not words:
         raise UsageError("the text has no word: give a sentence")
     (found,) = tokenizer.encode_words([words])

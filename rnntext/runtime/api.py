@@ -90,13 +90,16 @@ class Runtime:
 
         return Classifier(self._model).classify(texts)
 
-    def tag(self, texts: Sequence[str], *, pretokenized: bool = False) -> list[TaggedSentence]:
+    def tag(
+        self, texts: Sequence[str], *, pretokenized: bool = False, by_rule: bool = False
+    ) -> list[TaggedSentence]:
         """Return the words of each text, which is one sentence, with their tags. `pretokenized`:
-        the words are separated by spaces."""
+        the words are separated by spaces; `by_rule`: they are split by the rule, even if the model
+        has learned to split text."""
         texts = self._require("tag", texts)
         from rnntext.runtime.tagger import Tagger
 
-        return Tagger(self._model).tag(texts, pretokenized=pretokenized)
+        return Tagger(self._model).tag(texts, pretokenized=pretokenized, by_rule=by_rule)
 
     def generate(
         self,

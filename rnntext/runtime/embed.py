@@ -60,7 +60,7 @@ class Embedder:
         read in windows, each from the zero state; `last` is then the state after the last window.
         """
         task = runtime_task(self._model.config)
-        windows, first = self._windows(task.encode(self._model.tokenizer, texts))
+        windows, first = self._windows(task.encode(self._model, texts))
         lengths = np.fromiter(map(len, windows), np.int64, len(windows))
         batches = list(buckets(lengths, max_rows=_ROWS, max_tokens=_ROWS * lengths.max(initial=1)))
         pooled = np.empty((len(windows), self.size), np.float32)

@@ -60,6 +60,20 @@ def evaluate(
     return runtime_task(model.config).evaluate(model, paths, options, watch)
 
 
+def evaluate_raw(model: TrainedModel, paths: Sequence[str], options: DataOptions) -> Metrics:
+    """Return the metrics of a tagger on the raw text of data files. Raises UsageError for another
+    model, and DataError."""
+    measure = runtime_task(model.config).evaluate_raw
+    if measure is None:
+        raise UsageError(f"--raw is for a tagger: this is a {TASKS[model.config.task].title}")
+    return measure(model, paths, options)
+
+
+def raw_metric_names(config: ModelConfig) -> tuple[str, ...]:
+    """Return the names of the metrics on raw text."""
+    return runtime_task(config).raw_metrics
+
+
 def evaluate_answers(
     model: TrainedModel,
     paths: Sequence[str],

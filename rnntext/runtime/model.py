@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,9 +33,11 @@ from rnntext.graphs.wire import read_model
 from rnntext.held_file import HeldFile, damaged
 from rnntext.runtime.session import Session
 from rnntext.runtime.task import runtime_task
+from rnntext.splitting.splitter import Splitter, SplitterWeights
 from rnntext.tasks import TASKS
 from rnntext.text.batches import buckets
 from rnntext.text.tokenizer import Tokenizer
+from rnntext.text.word_splitting import split_words
 
 Array = npt.NDArray[Any]
 Value = TypeVar("Value")
@@ -63,6 +65,8 @@ class TrainedModel:
     # Returns the linear model of n-grams whose scores are added to those of the graph, as made by
     # the task's `parse_linear`; None if there is none.
     ngrams: Callable[[], Any] = lambda: None
+    # Returns what divides raw text into words as the training data did; None if there is none.
+    splitter: Callable[[], Splitter | None] = lambda: None
     # Returns the network's weights in float32 by name; empty if the model was not opened with them.
     weights: Callable[[], Mapping[str, Array]] = dict
     has_rounded_weights: bool = False  # they are those of an int8 graph
@@ -80,6 +84,14 @@ class TrainedModel:
     def session(self) -> Session:
         """The session of the graph."""
         return self.open_session()
+
+    def words(self, texts: Sequence[str]) -> list[list[str]]:
+        """Return the words of texts as a tagger sees them: as it has learned to split text, else by
+        the rule."""
+        splitter = self.splitter()
+        if splitter is None:
+            return list(map(split_words, texts))
+        return [found.words for found in splitter.divide(texts)]
 
     def batches(self, lengths: Array) -> list[Array]:
         """Divide texts of these lengths into batches of similar length: the index of each text.
@@ -101,7 +113,13 @@ class TrainedModel:
 
 def running_files(found: Checkpoint) -> list[str]:
     """Return the names of the files that running a model needs, apart from `config.json`."""
-    names = [checkpoint.TOKENIZER, checkpoint.GRAPH, checkpoint.NGRAMS, checkpoint.GENERATION]
+    names = [
+        checkpoint.TOKENIZER,
+        checkpoint.GRAPH,
+        checkpoint.NGRAMS,
+        checkpoint.SPLITTER,
+        checkpoint.GENERATION,
+    ]
     listed = found.config["files"]
     if checkpoint.GENERATION in listed and CheckpointConfig.of(found).precision == "float32":
         names.append(checkpoint.WEIGHTS)  # the matrices of that graph
@@ -128,7 +146,8 @@ def open_model(
     """
     if os.path.isfile(directory):  # unlike the method of Path, False for a name that is too long
         return _open_file(directory, task, threads, intra_op)
-    keep = {checkpoint.GRAPH, checkpoint.NGRAMS, *(_SAMPLING if samples else ())}
+    keep = {checkpoint.GRAPH, checkpoint.NGRAMS, checkpoint.SPLITTER}
+    keep |= {*_SAMPLING} if samples else set()
     read_now = {checkpoint.TOKENIZER, *(() if when_needed else (checkpoint.GRAPH,))}
     looked_at = {checkpoint.WEIGHTS} if weights else set()
     found = checkpoint.load(directory, verify=read_now, keep=keep, keep_if_there=looked_at)
@@ -154,6 +173,8 @@ def open_model(
         model = replace(model, ngrams=call_once(lambda: _open_ngrams(found, config)))
         if not when_needed:
             model.ngrams()
+    if checkpoint.SPLITTER in found.config["files"]:
+        model = replace(model, splitter=call_once(lambda: _open_splitter(found)))
     if weights:
         model = replace(
             model,
@@ -173,18 +194,21 @@ def _open_file(path: Path, task: str | None, threads: int | None, intra_op: bool
     config, precision = file.config, file.precision
     _check_task(path, config, task)
     session = Session(file.content, threads, intra_op=intra_op, name=str(path))
-    linear = None
-    if file.linear is not None:
-        try:
+    linear, splitter = None, None
+    try:
+        if file.linear is not None:
             linear = runtime_task(config).parse_linear(file.linear, config)
-        except ValueError as error:
-            raise CheckpointError(f"{path} cannot be read: {error}") from None
+        if file.splitter is not None:
+            splitter = Splitter(SplitterWeights.parse(file.splitter))
+    except ValueError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from None
     return TrainedModel(
         config,
         file.tokenizer,
         lambda: session,
         fingerprint=hashlib.sha256(file.content).hexdigest(),
         ngrams=lambda: linear,
+        splitter=lambda: splitter,
         weights=call_once(lambda: graph_weights(path, file.content, config, precision)),
         has_rounded_weights=precision == "int8",
     )
@@ -192,7 +216,7 @@ def _open_file(path: Path, task: str | None, threads: int | None, intra_op: bool
 
 def _fingerprint(found: Checkpoint) -> str:
     listed = found.config["files"]
-    names = (checkpoint.TOKENIZER, checkpoint.GRAPH, checkpoint.NGRAMS)
+    names = (checkpoint.TOKENIZER, checkpoint.GRAPH, checkpoint.NGRAMS, checkpoint.SPLITTER)
     return " ".join(listed[name]["sha256"] for name in names if name in listed)
 
 
@@ -200,6 +224,14 @@ def _open_ngrams(found: Checkpoint, config: ModelConfig) -> Any:
     file = found.held(checkpoint.NGRAMS)
     try:
         return runtime_task(config).parse_linear(file.read(), config)
+    except ValueError as error:
+        raise damaged(file.path, error) from None
+
+
+def _open_splitter(found: Checkpoint) -> Splitter:
+    file = found.held(checkpoint.SPLITTER)
+    try:
+        return Splitter(SplitterWeights.parse(file.read()))
     except ValueError as error:
         raise damaged(file.path, error) from None
 

@@ -23,8 +23,9 @@ from rnntext.runtime.model import TrainedModel, open_model
 from rnntext.runtime.task import Answerer, RuntimeTask
 from rnntext.tag_parts import composition
 from rnntext.text.batches import pad
+from rnntext.text.raw_text import RawText
 from rnntext.text.source import for_message
-from rnntext.text.tokenizer import EncodedWords, Ids, Tokenizer, split_words
+from rnntext.text.tokenizer import EncodedWords, Ids, split_words
 from rnntext.word_features import Weights, WordModel
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 TagIds = tuple[Array, Array]  # label ids and their probabilities, (words) each
 
+# Of raw text, see `raw_evaluation.py`.
+RAW_METRICS = ("words_f1", "sentences_f1", "tags_f1")
 # Pairs of labels, over all sentences, that one call of Viterbi compares: 8 MB in float64.
 _MAX_LABEL_PAIRS = 1 << 20
 # Scores of words, without pairs of labels, that are compared together.
@@ -49,6 +52,13 @@ class TaggedSentence:
     words: list[str]
     tags: list[str]
     probabilities: list[float]
+    raw: RawText | None = None  # how the words stand in the text; None: they were given
+
+    @property
+    def ranges(self) -> list[tuple[int, int, str]]:
+        """The words that are written as one token: the index of the first and of the last, and the
+        token."""
+        return [] if self.raw is None else self.raw.ranges()
 
 
 class _Piece(NamedTuple):
@@ -76,6 +86,9 @@ class Tagger:
         its network."""
         self._model = model
         self._linear: WordModel | None = model.ngrams()
+        self.splitter = model.splitter()
+        # The column of the training data that held the tags, where a checkpoint says so.
+        self.tag_column = _tag_column(model)
         self.labels = model.config.labels
         # Names of the arrays that make up the carried state; none for a bidirectional encoder.
         self._state_names: tuple[str, ...] = ()
@@ -97,37 +110,69 @@ class Tagger:
         """Load a checkpoint. Raises CheckpointError if it is not an intact tagger."""
         return cls(open_model(directory, "tag", threads))
 
-    def tag(self, texts: Sequence[str], *, pretokenized: bool = False) -> list[TaggedSentence]:
-        """Tag each text as one sentence, split into words by the tokenizer's WORD_PATTERN, or
-        with `pretokenized` at spaces alone."""
-        return list(self.stream(texts, pretokenized=pretokenized))
+    def tag(
+        self, texts: Sequence[str], *, pretokenized: bool = False, by_rule: bool = False
+    ) -> list[TaggedSentence]:
+        """Tag each text as one sentence. It is split into words as the training data show, or with
+        `by_rule`, and where they do not show it, by the tokenizer's WORD_PATTERN; with
+        `pretokenized` at spaces alone."""
+        return list(self.stream(texts, pretokenized=pretokenized, by_rule=by_rule))
 
     def stream(
-        self, texts: Sequence[str | Sequence[str]], *, pretokenized: bool = False
+        self,
+        texts: Sequence[str | Sequence[str]],
+        *,
+        pretokenized: bool = False,
+        by_rule: bool = False,
     ) -> Iterator[TaggedSentence]:
         """Yield the results of `tag`; what is no string is a sentence that is already split into
         words. Inference starts when this is called (see `Session.map`)."""
-        split = _split_at_spaces if pretokenized else split_words
-        words = [split(text) if isinstance(text, str) else list(text) for text in texts]
+        raw_texts = [text for text in texts if isinstance(text, str)]
+        divided = iter(self._divide(raw_texts, pretokenized, by_rule))
+        sentences = [
+            next(divided) if isinstance(text, str) else (list(text), None) for text in texts
+        ]
         joined = [text if isinstance(text, str) else " ".join(text) for text in texts]
-        wait_for_tags = self._submit(self._model.tokenizer.encode_words(words), words)
-        return self._tagged_sentences(words, joined, wait_for_tags)
+        return self.stream_words(
+            [words for words, _ in sentences], joined, [raw for _, raw in sentences]
+        )
+
+    def _divide(
+        self, texts: Sequence[str], pretokenized: bool, by_rule: bool
+    ) -> Sequence[tuple[list[str], RawText | None]]:
+        if pretokenized:
+            return [(_split_at_spaces(text), None) for text in texts]
+        if self.splitter is None or by_rule:
+            return [(split_words(text), None) for text in texts]
+        return [(found.words, found.raw) for found in self.splitter.divide(texts)]
 
     def tag_words(self, sentences: Sequence[Sequence[str]]) -> list[TaggedSentence]:
         """Tag sentences that are already split into words."""
         return list(self.stream(sentences))
 
+    def stream_words(
+        self,
+        sentences: Sequence[Sequence[str]],
+        texts: Sequence[str],
+        raw: Sequence[RawText | None],
+    ) -> Iterator[TaggedSentence]:
+        """Yield the tags of sentences that are split into words. `texts`, `raw`: see
+        `TaggedSentence`. Inference starts when this is called."""
+        wait_for_tags = self._submit(self._model.tokenizer.encode_words(sentences), sentences)
+        return self._tagged_sentences(sentences, texts, raw, wait_for_tags)
+
     def _tagged_sentences(
         self,
         sentences: Sequence[Sequence[str]],
         texts: Sequence[str],
+        raw: Sequence[RawText | None],
         wait_for_tags: Callable[[], Sequence[TagIds]],
     ) -> Iterator[TaggedSentence]:
-        for text, words, (ids, probabilities) in zip(
-            texts, sentences, wait_for_tags(), strict=True
+        for text, words, written, (ids, probabilities) in zip(
+            texts, sentences, raw, wait_for_tags(), strict=True
         ):
             tags = [self.labels[label] for label in ids.tolist()]
-            yield TaggedSentence(text, list(words), tags, probabilities.tolist())
+            yield TaggedSentence(text, list(words), tags, probabilities.tolist(), written)
 
     def tag_ids(
         self, encoded: Sequence[EncodedWords], sentences: Sequence[Sequence[str]]
@@ -229,6 +274,11 @@ class Tagger:
 
 def _split_at_spaces(text: str) -> list[str]:
     return [word for word in text.split(" ") if word]
+
+
+def _tag_column(model: TrainedModel) -> object:
+    saved = model.saved
+    return saved.training.options.get("tag_column") if saved and saved.is_trained else None
 
 
 def _choose_each(batch: Sequence[_Piece], emissions: Array) -> Iterator[TagIds]:
@@ -339,9 +389,9 @@ def _label_names(config: ModelConfig) -> tuple[str, ...]:
     return tuple(sorted({metrics.span_type(tag) for tag in config.labels if tag != "O"}))
 
 
-def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Ids]:
-    """Each text is one sentence, split into words by the rule."""
-    return [found.ids for found in tokenizer.encode_words(list(map(split_words, texts)))]
+def _encode(model: TrainedModel, texts: Sequence[str]) -> list[Ids]:
+    """Each text is one sentence, split into words."""
+    return [found.ids for found in model.tokenizer.encode_words(model.words(texts))]
 
 
 def _parse_linear(content: bytes, config: ModelConfig) -> WordModel:
@@ -349,6 +399,14 @@ def _parse_linear(content: bytes, config: ModelConfig) -> WordModel:
     if bool(weights.paths) != config.crf:
         raise ValueError("scores of transitions in one of the two models")
     return WordModel(weights, len(config.labels), composition(config))
+
+
+def _evaluate_raw(
+    model: TrainedModel, paths: Sequence[str], options: DataOptions
+) -> dict[str, Any]:
+    from rnntext.runtime.raw_evaluation import evaluate_raw
+
+    return evaluate_raw(model, paths, options)
 
 
 RUNTIME = RuntimeTask(
@@ -359,4 +417,6 @@ RUNTIME = RuntimeTask(
     label_names=_label_names,
     parse_linear=_parse_linear,
     encode=_encode,
+    raw_metrics=RAW_METRICS,
+    evaluate_raw=_evaluate_raw,
 )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rnntext.runtime.answers import Watch
     from rnntext.runtime.model import TrainedModel
     from rnntext.text.formats import DataOptions
-    from rnntext.text.tokenizer import Ids, Tokenizer
+    from rnntext.text.tokenizer import Ids
 
 
 def _labels(config: ModelConfig) -> tuple[str, ...]:
@@ -30,8 +30,8 @@ def _no_linear(content: bytes, config: ModelConfig) -> Any:
     raise ValueError(f"a model of the task {config.task} has none")
 
 
-def _as_text(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Ids]:
-    return tokenizer.encode(texts)
+def _as_text(model: TrainedModel, texts: Sequence[str]) -> list[Ids]:
+    return model.tokenizer.encode(texts)
 
 
 def _no_temperature(model: Any, paths: Sequence[str], options: Any) -> None:
@@ -69,8 +69,11 @@ class RuntimeTask:
     # Returns the linear model whose scores are added to those of the graph, from the content of its
     # file. Raises ValueError for one that cannot be used.
     parse_linear: Callable[[bytes, ModelConfig], Any] = _no_linear
+    # Names of the metrics on raw text, and a function that returns them; none for a task without.
+    raw_metrics: tuple[str, ...] = ()
+    evaluate_raw: Callable[[TrainedModel, Sequence[str], DataOptions], dict[str, Any]] | None = None
     # Returns the tokens of each text as the network reads them; a text may have none.
-    encode: Callable[[Tokenizer, Sequence[str]], list[Ids]] = _as_text
+    encode: Callable[[TrainedModel, Sequence[str]], list[Ids]] = _as_text
     # The network reads the end of a line before a text, as in the running text of its training.
     follows_line_end: bool = False
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeVar
 
 from rnntext.arguments import DEFAULT_LONGEST_RECORD
@@ -21,6 +22,7 @@ from rnntext.text.format_detection import (
 )
 from rnntext.text.formats import ON_ERROR, Unread
 from rnntext.text.parquet_rows import has_parquet_column, read_parquet
+from rnntext.text.raw_text import RawText
 from rnntext.text.source import (
     STDIN,
     Decoding,
@@ -41,11 +43,13 @@ from rnntext.text.tables import (
     text_field,
     words_field,
 )
+from rnntext.text.tagged import parse_conllu_sentence
 
 Item = TypeVar("Item")
 Results = TypeVar("Results")
 
 RECORD_KINDS = ("line", "file")
+INPUT_FORMATS = ("text", "jsonl", "conllu")
 BATCH_RECORDS = 1024
 BATCH_CHARACTERS = 1 << 20
 # A large batch has more lines of similar length to bucket together.
@@ -63,6 +67,7 @@ class Record:
     error: str | None = None  # set: the record could not be read, and its text is empty
     line: int = field(default=0, compare=False)  # of such a record: its first line, or its row
     words: tuple[str, ...] | None = None  # set: the row has the words of the text, split already
+    raw: RawText | None = None  # how these are written, where the input says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +85,12 @@ class InputOptions:
     # Of Parquet: all columns are read, for the fields of each row; otherwise only the text's.
     whole_rows: bool = True
     lists: bool = False  # a row may have a list of words in place of a text
+    format: str = "text"  # or "jsonl", rows with the words of a sentence, or "conllu"
 
     def __post_init__(self) -> None:
+        one_of("--input-format", self.format, INPUT_FORMATS)
+        if self.format == "conllu" and (self.record == "file" or self.text_column is not None):
+            raise UsageError("--input-format conllu has sentences: leave --record and columns out")
         if self.record not in RECORD_KINDS:
             raise UsageError(f"--record {self.record}: choose one of {', '.join(RECORD_KINDS)}")
         if self.record == "file" and self.text_column is not None:
@@ -200,6 +209,8 @@ def _read_all(
             continue
         blocks = read_line_blocks(path, options.decoding, stdin)
         column, dialect = options.text_column, options.dialect
+        if options.format == "jsonl":
+            column = column or "words"
         table_format = table_format_of_extension(path)
         if trained is not None and column is None and table_format is not None:
             if dialect == PLAIN:
@@ -208,7 +219,9 @@ def _read_all(
             head, blocks = peek_lines(blocks, 1)
             if head:
                 column = _trained_column(path, head[0], table_format, dialect, trained)
-        if column is not None:
+        if options.format == "conllu":
+            yield from _read_conllu(number, path, blocks, options)
+        elif column is not None:
             yield from _read_table(number, path, blocks, column, dialect, options)
         elif options.record == "file":
             yield None
@@ -269,7 +282,7 @@ def _read_table(
     options: InputOptions,
 ) -> Iterator[Record | None]:
     name = source_name(path)
-    table_format = table_format_of_extension(path)
+    table_format = "jsonl" if options.format == "jsonl" else table_format_of_extension(path)
     if table_format is None:
         yield None  # reading the first line may block
         head, blocks = peek_lines(blocks, 1)
@@ -322,6 +335,47 @@ def record_of_row(row: Row, number: int, name: str, column: str, options: InputO
             raise
         error = str(found)
     return Record("", row.fields or None, number, column, error, row.line)
+
+
+def _read_conllu(
+    number: int, path: str, blocks: Iterator[list[str]], options: InputOptions
+) -> Iterator[Record | None]:
+    """Each sentence is a record, and is yielded when the empty line after it has come."""
+    name, line_number = source_name(path), 0
+    sentence: list[tuple[int, str]] = []
+    for block in chain(blocks, [[""]]):
+        if not block:
+            yield None
+        for line in block:
+            line_number += 1
+            if line.strip():
+                sentence.append((line_number, line))
+            elif sentence:
+                yield from _conllu_record(number, name, sentence, options)
+                sentence = []
+
+
+def _conllu_record(
+    number: int, name: str, lines: Sequence[tuple[int, str]], options: InputOptions
+) -> Iterator[Record]:
+    """Yield the record of a sentence; comments alone are none."""
+    first = lines[0][0]
+    found, error = None, None
+    if options.keeps_bad:
+        text = "\n".join(line for _, line in lines)
+        error = not_text(text, f"{name}, line {first}", options.encoding)
+    try:
+        if error is None:
+            found = parse_conllu_sentence(lines, name)
+    except DataError as raised:
+        if not options.keeps_bad:
+            raise
+        error = str(raised)
+    if error is not None:
+        yield Record("", None, number, error=error, line=first)
+    elif found is not None:
+        text = " ".join(found.words) if found.raw is None else found.raw.text
+        yield Record(text, None, number, words=found.words, raw=found.raw)
 
 
 def _contents(row: Row) -> str:

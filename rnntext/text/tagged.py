@@ -339,14 +339,6 @@ def _sentence_of_row(
         )
 
 
-def words_field(row: Row, column: str, name: str) -> tuple[str, ...]:
-    """Return the words of a sentence that a row has in a column. Raises DataError."""
-    where, value = f"{name}, line {row.line}", row.fields[column]
-    if not isinstance(value, list):
-        raise DataError(f"{where}: {for_message(column)!r} is not a list: make it one")
-    return tuple(_word(word, where) for word in value)
-
-
 def _word(value: object, where: str) -> str:
     if not isinstance(value, str):
         raise DataError(f"{where}: a word is not a string: make it one")

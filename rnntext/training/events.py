@@ -66,6 +66,19 @@ class NgramsLearned:
 
 
 @dataclass(frozen=True, slots=True)
+class SplitterLearned:
+    """How raw text is divided into words is learned, before the first step of the network."""
+
+    sentences: int  # that it was learned from
+    words_f1: float  # on the raw text of the validation data
+    seconds: float
+
+
+# What is learned before the first step, see `TaskObjective.prepare`.
+Learned = TeacherAnswered | NgramsLearned | SplitterLearned
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """All that precedes the first step is done: from here on the run asks whether it should stop,
     and saves its state. Until here nothing is lost if it is interrupted."""
@@ -245,8 +258,7 @@ LoopEvent = Step | Evaluated | CheckpointDue | Finished
 Event = (
     LoopEvent
     | Prepared
-    | TeacherAnswered
-    | NgramsLearned
+    | Learned
     | Ready
     | Resumed
     | RoomShort

@@ -398,6 +398,10 @@ class TrainingOptions:
     ngrams_texts: int | None = field(
         default=None, metadata=no_flag(changes_data=False, within=arguments.PART)
     )
+    # Number of training sentences that a splitter is learned from, likewise.
+    splitter_sentences: int | None = field(
+        default=None, metadata=no_flag(changes_data=False, within=arguments.PART)
+    )
     # Unlabelled texts read, and encoded, where the time budget did not allow for all. Only --config
     # sets it.
     unlabelled_part: tuple[int, int] | None = field(

@@ -259,7 +259,7 @@ class Tuning:
         if self._saved is not None:
             self._folder.require_same_data(self._saved, summary.fingerprint, digest)
         yield setup.prepared
-        files = {} if self._saved is None else self._folder.linear_model()
+        files = {} if self._saved is None else self._folder.linear_models()
         yield from setup.objective.prepare(files)
         self._options = replace(self._options, part=summary.part)
         dimensions = searched(self._task.search_space, self._options)

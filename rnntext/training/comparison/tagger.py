@@ -18,7 +18,7 @@ from rnntext.training.comparison.labelled import learn_half
 from rnntext.training.comparison.networks import SentenceConvolution, WordAlone
 from rnntext.training.networks.crf import IndependentTags, field_with
 from rnntext.training.setup import Setup
-from rnntext.training.tasks.tagger import Tagging
+from rnntext.training.tasks.tagging import Tagging
 from rnntext.training.tasks.word_half import WordHalf
 from rnntext.word_features import Weights
 

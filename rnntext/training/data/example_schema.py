@@ -38,6 +38,7 @@ class EncodedRows(NamedTuple):
     ids: list[Array]  # token ids
     targets: list[Array]
     texts: list[str]  # what a linear model reads
+    raw: list[str] | None = None  # what a splitter reads; None: the task has none
 
 
 class ExampleSchema(ABC, Generic[Example]):
@@ -47,6 +48,7 @@ class ExampleSchema(ABC, Generic[Example]):
     noun: str  # examples where there are too few: "examples"
     label_noun: str  # "label" or "tag"
     presplit: bool | None = None  # words are given; None: the tokenizer finds out
+    has_raw_text: bool = False  # its rows have what a splitter reads
     # Refuse a label that has one example: it could not be both learned and validated.
     requires_second_example: bool = False
     tokenizer_defaults: TokenizerDefaults

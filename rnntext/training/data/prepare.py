@@ -24,7 +24,7 @@ from rnntext.training.recipes import TokenizerDefaults, choose_tokenizer
 EntryWriter = Callable[[Draft], bool]
 
 TOKENIZER = "tokenizer.json"
-IDS, TARGETS, COUNTS, TEXTS = "ids", "targets", "counts", "texts"
+IDS, TARGETS, COUNTS, TEXTS, RAW = "ids", "targets", "counts", "texts", "raw"
 TRAIN, VALID = ".train", ".valid"  # suffixes of the arrays that both parts have
 
 # The validation share where no file is named, and the size from which two models can be told

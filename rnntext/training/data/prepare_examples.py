@@ -34,6 +34,7 @@ from rnntext.training.data.group_split import GroupSplitter
 from rnntext.training.data.near_duplicates import fingerprint
 from rnntext.training.data.prepare import (
     IDS,
+    RAW,
     TARGETS,
     TEXTS,
     TRAIN,
@@ -325,6 +326,7 @@ class _Encoder(Generic[Example]):
         ids = self._draft.rows(IDS + part, id_type(self._tokenizer.vocab_size))
         targets = self._draft.rows(TARGETS + part, np.int32)
         texts = self._draft.rows(TEXTS + part, np.uint8)
+        raw = self._draft.rows(RAW + part, np.uint8) if self._schema.has_raw_text else None
         for chunk in chunks_of_part:
             label_ids = self._valid_label_ids if part == VALID else self._label_ids
             encoded = self._schema.encode(
@@ -333,6 +335,8 @@ class _Encoder(Generic[Example]):
             ids.extend(encoded.ids)
             targets.extend(encoded.targets)
             texts.extend(list(map(encode_text, encoded.texts)))
+            if raw is not None:
+                raw.extend(list(map(encode_text, encoded.raw or ())))
 
 
 def _require_two_labels(options: TrainingOptions, labels: Sequence[str]) -> None:

@@ -56,6 +56,8 @@ def one_file(stored: StoredModel, precision: str) -> bytes:
     }
     if stored.linear is not None:
         about[model_file.LINEAR_MODEL] = base64.b64encode(stored.linear).decode()
+    if stored.splitter is not None:
+        about[model_file.SPLITTER] = base64.b64encode(stored.splitter).decode()
     weights = _scaled(config, stored.weights(), stored.saved, precision, None)
     return build(config, weights, precision, documentation(config), about)
 

@@ -10,7 +10,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from rnntext.checkpoint_config import NGRAMS_TEXTS, CheckpointConfig, Results
+from rnntext.checkpoint_config import NGRAMS_TEXTS, SPLITTER_SENTENCES, CheckpointConfig, Results
 from rnntext.errors import CheckpointError, UsageError
 from rnntext.training.declaration import declarations, flag_of
 from rnntext.training.options import TrainingOptions
@@ -55,6 +55,7 @@ def repeated_options(config_file: Path) -> TrainingOptions:
             steps=steps,
             plans=plans,
             ngrams_texts=texts,
+            splitter_sentences=_whole(halves.get(SPLITTER_SENTENCES)),
             unlabelled_texts=training.unlabelled_texts(data),
             unanswered=unanswered or None,
         )

@@ -265,7 +265,7 @@ def find_saved_run(directory: Path, ranks: Ranks = SINGLE_PROCESS) -> SavedRun |
         checkpoint.METRICS,
         TENSORS,
         LOOP,
-        *(content["files"].keys() & {checkpoint.NGRAMS}),
+        *(content["files"].keys() & {checkpoint.NGRAMS, checkpoint.SPLITTER}),
     )
     if finished:
         records = (checkpoint.EVALUATION, checkpoint.TUNING)

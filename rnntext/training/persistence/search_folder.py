@@ -111,10 +111,10 @@ class SearchFolder:
         finally:
             shutil.rmtree(made, ignore_errors=True)
 
-    def linear_model(self) -> dict[str, bytes]:
-        """Return the linear model that the runs share, by name; nothing without one."""
-        path = self.path / checkpoint.NGRAMS
-        return {checkpoint.NGRAMS: path.read_bytes()} if path.is_file() else {}
+    def linear_models(self) -> dict[str, bytes]:
+        """Return the linear models that the runs share, by name."""
+        names = (checkpoint.NGRAMS, checkpoint.SPLITTER)
+        return {n: (self.path / n).read_bytes() for n in names if (self.path / n).is_file()}
 
     def read(self) -> SearchState:
         """Raises CheckpointError."""

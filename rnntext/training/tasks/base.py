@@ -20,7 +20,7 @@ from rnntext.training.data.loading import Data, ExampleSource
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import Ranks
 from rnntext.training.engine.objective import Objective
-from rnntext.training.events import Metrics, NgramsLearned, TeacherAnswered
+from rnntext.training.events import Learned, Metrics
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.encoder import Network
 from rnntext.training.options import TrainingOptions
@@ -54,7 +54,7 @@ class TaskObjective(Objective, ABC):
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from the tensors that `state` returned."""
 
-    def prepare(self, files: Mapping[str, bytes]) -> Iterator[TeacherAnswered | NgramsLearned]:
+    def prepare(self, files: Mapping[str, bytes]) -> Iterator[Learned]:
         """Let a teacher answer, and learn what does not take part in the steps, before the first of
         them, or take it from the files of a run that continues. Only the main rank is asked."""
         return iter(())

@@ -26,7 +26,7 @@ from rnntext.training.data.store import Array, counts_of
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import SINGLE_PROCESS, Ranks
 from rnntext.training.engine.objective import shard_rows
-from rnntext.training.events import Metrics, NgramsLearned, TeacherAnswered
+from rnntext.training.events import Learned, Metrics
 from rnntext.training.networks.classifier import Classifier
 from rnntext.training.tasks.distillation import Distillation
 from rnntext.training.tasks.document_reader import DocumentReader
@@ -147,7 +147,7 @@ class Classification(LabelledObjective):
             one_hot(truth, len(self.labels)) if self.multi_label else _only(truth)
         )
 
-    def prepare(self, files: Mapping[str, bytes]) -> Iterator[TeacherAnswered | NgramsLearned]:
+    def prepare(self, files: Mapping[str, bytes]) -> Iterator[Learned]:
         if self._distillation is not None:
             yield self._distillation.ask()
         yield from super().prepare(files)

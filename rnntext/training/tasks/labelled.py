@@ -16,19 +16,21 @@ from typing import Any
 import numpy as np
 
 from rnntext.checkpoint import NGRAMS
-from rnntext.checkpoint_config import NGRAMS_TEXTS
+from rnntext.checkpoint_config import NGRAMS_TEXTS, SPLITTER_SENTENCES
 from rnntext.training.data.epochs import BucketedEpochs
 from rnntext.training.data.store import Array
 from rnntext.training.engine.device import Machine
 from rnntext.training.engine.distributed import Ranks
 from rnntext.training.engine.objective import epoch_batches, random_subset
-from rnntext.training.events import Metrics, NgramsLearned, TeacherAnswered
+from rnntext.training.events import Learned, Metrics, NgramsLearned
 from rnntext.training.tasks.base import TaskObjective
 
 # Validation tokens that a quick evaluation reads. Fewer examples do not tell two checkpoints apart:
 # the accuracy of 350 film reviews has a standard error of 1.7 points, that of 2,500 of 0.6. Of the
 # part that a run holds out itself, at most 5,000 examples, nearly all are read.
 QUICK_TOKENS = 1_000_000
+# What `halves` has that is not measured at the end.
+_COUNTS = (NGRAMS_TEXTS, SPLITTER_SENTENCES)
 # Validation tokens that are read to measure the speed of an evaluation.
 SAMPLE_TOKENS = 10_000
 
@@ -121,7 +123,7 @@ class LabelledObjective(TaskObjective):
 
     # The linear model
 
-    def prepare(self, files: Mapping[str, bytes]) -> Iterator[TeacherAnswered | NgramsLearned]:
+    def prepare(self, files: Mapping[str, bytes]) -> Iterator[Learned]:
         if self.half is None:
             return
         if NGRAMS in files:
@@ -139,7 +141,7 @@ class LabelledObjective(TaskObjective):
         return {} if self.half is None else self.half.files(metrics)
 
     def restore_halves(self, halves: Mapping[str, float]) -> None:
-        self._halves = {name: value for name, value in halves.items() if name != NGRAMS_TEXTS}
+        self._halves = {name: value for name, value in halves.items() if name not in _COUNTS}
 
     def learn_once(self) -> None:
         self._held_out = False

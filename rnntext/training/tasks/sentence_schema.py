@@ -27,6 +27,7 @@ class SentenceSchema(ExampleSchema[Tagged]):
 
     unit, noun, label_noun = "sentences", "sentences", "tag"
     presplit = True
+    has_raw_text = True
 
     def __init__(self, defaults: TokenizerDefaults) -> None:
         self.tokenizer_defaults = defaults
@@ -74,6 +75,7 @@ class SentenceSchema(ExampleSchema[Tagged]):
             )
         ]
         words: list[Sequence[str]] = [sentence.words for sentence in examples]
+        raw = ["" if sentence.raw is None else sentence.raw.serialize() for sentence in examples]
         if not keep_whole:
             pieces = [list(sentence.pieces(MAX_LENGTH)) for sentence in encoded]
             words = [
@@ -82,12 +84,19 @@ class SentenceSchema(ExampleSchema[Tagged]):
                 for part in words_of_pieces(sentence, parts)
             ]
             encoded = [piece for parts in pieces for piece in parts]
+            # The splitter does not learn from a sentence that is divided.
+            raw = [
+                text if len(parts) == 1 else ""
+                for text, parts in zip(raw, pieces, strict=True)
+                for _ in parts
+            ]
             if metrics.is_span_tags(label_ids):
                 _begin_spans(encoded, label_ids)
         return EncodedRows(
             [sentence.ids for sentence in encoded],
             [words_of(sentence) for sentence in encoded],
             [join_words(part) for part in words],
+            raw,
         )
 
 

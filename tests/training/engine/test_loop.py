@@ -23,7 +23,7 @@ from rnntext.training.networks.build import build_network
 from rnntext.training.networks.crf import forbid_broken_spans
 from rnntext.training.networks.tagger import Tagger
 from rnntext.training.tasks.language_model import LanguageModelling
-from rnntext.training.tasks.tagger import Tagging
+from rnntext.training.tasks.tagging import Tagging
 from tests.training.engine.toy import SETTINGS, Toy, of_kind, run, same_bytes, toy_model
 from tests.training.models import CPU
 

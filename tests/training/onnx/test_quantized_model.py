@@ -35,7 +35,7 @@ from rnntext.training.onnx.from_network import numpy_weights
 from rnntext.training.onnx.quantized_model import quantize
 from rnntext.training.tasks.classification import Classification
 from rnntext.training.tasks.language_model import LanguageModelling
-from rnntext.training.tasks.tagger import Tagging
+from rnntext.training.tasks.tagging import Tagging
 from tests.conftest import CORPORA, TINY, Outcome, Shell
 
 torch.set_num_threads(1)

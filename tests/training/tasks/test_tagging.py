@@ -17,7 +17,9 @@ from rnntext.training.data.examples import TaggedIds, TaggedRows
 from rnntext.training.networks.tagger import Tagger
 from rnntext.training.recipes import Recipe
 from rnntext.training.tasks import labelled, tagger
-from rnntext.training.tasks.tagger import LOSS, TASK, Tagging
+from rnntext.training.tasks import tagging as tagging_module
+from rnntext.training.tasks.tagger import TASK
+from rnntext.training.tasks.tagging import LOSS, Tagging
 from tests.training.models import (
     CPU,
     Array,
@@ -180,13 +182,13 @@ def test_a_metric_that_is_named_chooses_the_best_checkpoint() -> None:
         tagging(sentences(2), ("ADJ", "NOUN"), select="f1")
 
 
-@pytest.mark.parametrize("max_scores", [tagger.MAX_SCORES, 30])
+@pytest.mark.parametrize("max_scores", [tagging_module.MAX_SCORES, 30])
 def test_the_loss_that_chooses_is_a_mean_over_words(
     max_scores: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is no metric of the finished model. A sentence with a tag that training lacks tells
     nothing."""
-    monkeypatch.setattr(tagger, "MAX_SCORES", max_scores)
+    monkeypatch.setattr(tagging_module, "MAX_SCORES", max_scores)
     model, given = random_model("tag", TAGS), sentences(5)
     want, words = 0.0, 0
     for sentence in given[1:]:

@@ -22,10 +22,10 @@ from rnntext.training.linear.tagging import TagSet
 from rnntext.training.networks.build import build_network
 from rnntext.training.networks.tagger import Tagger
 from rnntext.training.onnx.from_network import export
-from rnntext.training.tasks import tagger as tagger_module
+from rnntext.training.tasks import tagging as tagging_module
 from rnntext.training.tasks import word_half
 from rnntext.training.tasks.ngram_half import WEIGHT
-from rnntext.training.tasks.tagger import LOSS, Tagging
+from rnntext.training.tasks.tagging import LOSS, Tagging
 from rnntext.training.tasks.word_half import Scored, WordHalf, forbidden_paths, tag_set
 from rnntext.word_features import Weights, WordModel
 from tests.training.models import CPU, Array
@@ -206,8 +206,8 @@ def test_sentences_are_scored_in_blocks_that_fit_into_memory(
     objective, network = objective_of(), random_tagger()
     list(objective.prepare({}))
     whole = objective.evaluate(network)
-    fitted = objective._predict(network, objective._linear, range(6), tagger_module._Predicted())
-    monkeypatch.setattr(tagger_module, "MAX_SCORES", 8)
+    fitted = objective._predict(network, objective._linear, range(6), tagging_module._Predicted())
+    monkeypatch.setattr(tagging_module, "MAX_SCORES", 8)
     blocks = list(objective._blocks(range(6)))
     assert [list(block) for block in blocks] == [[0, 1], [2, 3], [4], [5]]
     # The weights are those of the first block, unless it is told otherwise.
