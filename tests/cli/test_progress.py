@@ -29,6 +29,7 @@ from rnntext.training.events import (
     Saved,
     Searched,
     SearchPlanned,
+    SplitterLearned,
     Stopped,
     TeacherAnswered,
     TrialKept,
@@ -373,6 +374,12 @@ def test_a_timed_run_says_that_little_time_was_left_for_steps(
 def test_n_grams_are_told_of_as_they_are_learned(lines: Lines) -> None:
     assert lines(NgramsLearned(1234, {"accuracy": 0.5, "log_loss": 1.0}, 7.4)) == [
         "n-grams of 1,234 texts, by themselves: accuracy 0.5 (7 s)"
+    ]
+
+
+def test_a_splitter_is_told_of_as_it_is_learned(lines: Lines) -> None:
+    assert lines(SplitterLearned(1234, 0.97654, 2.4)) == [
+        "words of raw text from 1,234 sentences: words_f1 0.9765 (2 s)"
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 import rnntext
 from rnntext import api, checkpoint
+from rnntext.cli.commands import click_command
+from rnntext.cli.evaluate import command
 from rnntext.errors import CheckpointError, DataError, UsageError
 from rnntext.inspection.reading import InspectedModel
 from rnntext.runtime.evaluate import evaluate_raw, raw_metric_names
@@ -18,6 +21,7 @@ from rnntext.runtime.tagger import Tagger
 from rnntext.splitting.splitter import Splitter, SplitterWeights
 from rnntext.text.formats import DataOptions
 from rnntext.text.word_splitting import split_words
+from tests.cli.screens import pipe, written
 from tests.hostile.directories import forge, write_model
 from tests.splitting.test_splitter import RANGES, all_but_spaces, weights
 
@@ -147,3 +151,25 @@ def test_the_splitter_is_opened_when_it_is_needed(directory: Path) -> None:
     model = open_model(directory)
     assert isinstance(model.splitter(), Splitter)
     assert model.splitter() is model.splitter()
+
+
+def test_the_command_prints_the_metrics(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = conllu(tmp_path, "# text = b c\n", ROW.format(1, "b", "_"), ROW.format(2, "c", "_"))
+
+    def evaluate(*options: str) -> None:
+        arguments = [*paths, "-m", str(directory), "--raw", *options]
+        click_command(command, "evaluate")(arguments, standalone_mode=False)
+
+    def run(*options: str) -> str:
+        reader = pipe(monkeypatch)
+        evaluate(*options)
+        return written(reader)
+
+    assert run() == "words_f1\t1\nsentences_f1\t1\ntags_f1\t0\nwords\t2\n"
+    assert json.loads(run("--json", "--min", "words_f1=1"))["words_f1"] == 1
+    with pytest.raises(UsageError, match="--raw gives metrics alone"):
+        evaluate("--errors", "3")
+    with pytest.raises(UsageError, match="accuracy"):  # a bound of what is not measured
+        evaluate("--min", "accuracy=0.5")
