@@ -562,7 +562,13 @@ def test_a_search_without_a_state_is_ignored(tmp_path: Path) -> None:
     search = tmp_path / checkpoint.SEARCH
     search.mkdir()
     check_target(tmp_path, False)
-    for name in ("final", "trial-12", "ngrams.safetensors", ".search.json.77"):
+    for name in (
+        "final",
+        "trial-12",
+        "ngrams.safetensors",
+        "splitter.safetensors",
+        ".search.json.77",
+    ):
         (search / name).touch()
     check_target(tmp_path, False)
 
