@@ -32,10 +32,13 @@ class Model:
         return self
 
     def stream(
-        self, texts: Sequence[str], *, pretokenized: bool, by_rule: bool
+        self, texts: Sequence[str | Sequence[str]], *, pretokenized: bool, by_rule: bool
     ) -> Iterator[TaggedSentence]:
         self.by_rule = by_rule
         for text in texts:
+            if not isinstance(text, str):
+                yield TaggedSentence(" ".join(text), list(text), ["X"] * len(text), [])
+                continue
             words = text.split(" ") if pretokenized else text.replace(".", " .").split()
             tags = ["O" if word.islower() else "X" for word in words]
             yield TaggedSentence(text, words, tags, [1 / (n + 3) for n in range(len(words))])
@@ -142,8 +145,8 @@ def test_words_are_given_as_json_lines(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text('{"words": ["a b", "c"], "id": 7}\n{"words": []}\n')
     assert given(path, "jsonl") == "a b\tX\nc\tX\n\n\n"
-    path.write_text('{"words": ["a"]}\n{"words": "b"}\n')
-    with pytest.raises(DataError, match="line 2: 'words' is not a list"):
+    path.write_text('{"words": ["a"]}\n{"words": [7]}\n')
+    with pytest.raises(DataError, match="line 2: 'words' has a word that is empty or no string"):
         given(path, "jsonl")
 
 
