@@ -63,9 +63,9 @@ def line_about(outcome: Outcome, *parts: str) -> str:
 def test_a_second_run_reads_the_entry_of_the_first(task: str, train: Train, tmp_path: Path) -> None:
     first = train("first", task=task)
     (entry,) = kept(tmp_path)
-    assert line_about(first, "text encoded into", "kB at", str(entry), "for the next run too")
+    assert line_about(first, "text encoded into", "kB at", entry.name, "for the next run too")
     second = train("second", task=task)
-    assert line_about(second, "kB of encoded text read from", str(entry))
+    assert line_about(second, "kB of encoded text read from", entry.name)
     without = train("without", "--no-cache", task=task)
     assert line_about(without, "text encoded into", "kB of temporary files")
     assert kept(tmp_path) == [entry]
@@ -121,8 +121,8 @@ def test_a_damaged_entry_is_made_again(train: Train, tmp_path: Path) -> None:
     content = bytearray(ids.read_bytes())
     content[len(content) // 2] ^= 1
     ids.write_bytes(content)
-    assert line_about(train("second"), "text encoded into", str(entry))
-    assert line_about(train("third"), "encoded text read from", str(entry))
+    assert line_about(train("second"), "text encoded into", entry.name)
+    assert line_about(train("third"), "encoded text read from", entry.name)
     assert (
         weights(tmp_path / "first") == weights(tmp_path / "second") == weights(tmp_path / "third")
     )

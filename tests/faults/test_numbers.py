@@ -63,6 +63,12 @@ def ids(rows: list[Any]) -> list[str]:
     return [" ".join((*words, name_of(param))) for words, param, *_ in rows]
 
 
+SUFFIXES = {
+    **dict.fromkeys(("evaluate", "inspect", "compare"), ".svg"),
+    **dict.fromkeys(("classify", "score", "tag", "embed"), ".jsonl"),
+}
+
+
 def line(words: Words, out: Path, but: str = "") -> list[str]:
     """A command line that is complete, without the parameter named `but`."""
     line = list(words)
@@ -74,9 +80,9 @@ def line(words: Words, out: Path, but: str = "") -> list[str]:
         elif "--model" in param.opts:
             line += ["-m", MISSING]
         elif "--output" in param.opts:
-            # A picture has another name than a graph.
-            draws = words[0] in ("evaluate", "inspect", "compare")
-            line += ["-o", str(out.with_suffix(".svg") if draws else out)]
+            # A picture and a file of answers have other names than a graph.
+            suffix = SUFFIXES.get(words[0], out.suffix)
+            line += ["-o", str(out.with_suffix(suffix))]
         elif words == ("inspect", "neighbours") and "--corpus" in param.opts:
             line += ["--corpus", MISSING]  # without it texts have no neighbours
     return line

@@ -74,7 +74,7 @@ def test_flags_of_declarations() -> None:
     without_flag = {name for name, declaration in found.items() if not declaration.help_text}
     assert without_flag == {
         "task", "data", "threads", "part", "plans", "ngrams_texts", "unlabelled_part",
-        "unlabelled_texts", "unanswered",
+        "unlabelled_texts", "unanswered", "splitter_sentences",
     }  # fmt: skip
     assert all(d.panel for name, d in found.items() if name not in without_flag)
 
