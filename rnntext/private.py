@@ -57,6 +57,47 @@ def keep_completion_help(typer: ModuleType) -> None:
     typer._completion_classes._sanitize_help_text = lambda text: text
 
 
+def keep_words_of_bash(typer: ModuleType) -> None:
+    """Let completion in bash see whole words, such as `demo:stories`.
+
+    Bash parts words at the characters of COMP_WORDBREAKS, such as `:` and `=`, and what is offered
+    takes the place of the last part alone. Typer takes the parts for words.
+    """
+
+    bash = typer._completion_classes.BashComplete
+    if hasattr(bash, "before"):
+        return  # it is this class already
+
+    class Bash(bash):  # type: ignore[misc, valid-type]
+        before = ""  # the parts before the last one, of the word at the cursor
+
+        def get_completion_args(self) -> tuple[list[str], str]:
+            args, part = super().get_completion_args()
+            *args, incomplete = _joined([*args, part])
+            self.before = incomplete.removesuffix(part if part.strip(":=") else "")
+            return args, incomplete
+
+        def format_completion(self, item: Any) -> str:
+            value: str = super().format_completion(item)
+            return value.removeprefix(self.before)
+
+    typer._completion_classes.BashComplete = Bash
+
+
+def _joined(parts: list[str]) -> list[str]:
+    """Whole words, of the parts that bash makes of them."""
+    words: list[str] = []
+    goes_on = False
+    for part in parts:
+        is_break = bool(part) and not part.strip(":=")
+        if words and part and (goes_on or is_break):
+            words[-1] += part
+        else:
+            words.append(part)
+        goes_on = is_break
+    return words
+
+
 def run_exit_functions() -> None:
     """Call the functions registered with `atexit` and unregister them, as Python does at its end.
 

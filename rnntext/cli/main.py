@@ -19,7 +19,7 @@ from rnntext.cli import output
 from rnntext.cli.commands import LazyGroup, click_command, lazy_group
 from rnntext.cli.encodings import prepare_streams
 from rnntext.errors import RnntextError
-from rnntext.private import click_exception, keep_completion_help
+from rnntext.private import click_exception, keep_completion_help, keep_words_of_bash
 
 INTERRUPTED = 130
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -103,6 +103,7 @@ def main() -> NoReturn:
     sys.setswitchinterval(0.001)
     if "_RNNTEXT_COMPLETE" in os.environ:
         keep_completion_help(typer)
+        keep_words_of_bash(typer)
     prepare_streams()
     try:
         status = make_app()(standalone_mode=False)

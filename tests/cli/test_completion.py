@@ -16,7 +16,7 @@ from rnntext.metrics import (
     classification_metric_names,
     tagging_metric_names,
 )
-from rnntext.private import keep_completion_help
+from rnntext.private import keep_completion_help, keep_words_of_bash
 from rnntext.text.labelled import CLASSIFY_FORMATS
 from rnntext.text.lines import LM_FORMATS
 from rnntext.text.source import Decoding
@@ -34,6 +34,7 @@ def offered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         import typer
 
         keep_completion_help(typer)
+        keep_words_of_bash(typer)
         monkeypatch.setenv("_RNNTEXT_COMPLETE", f"complete_{shell}")
         monkeypatch.setenv("COMP_WORDS", line)
         monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
@@ -116,6 +117,27 @@ def test_packaged_models(offered: Any, tmp_path: Path, monkeypatch: pytest.Monke
     assert offered("rnntext classify -m de").split() == []
     (tmp_path / "demonstration").mkdir()
     assert offered(line).split() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("rnntext classify -m demo : r", ["reviews"]),
+        ("rnntext classify -m demo :", ["stories", "reviews", "tags"]),
+        ("rnntext classify -m demo:", ["demo:stories", "demo:reviews", "demo:tags"]),
+        ("rnntext classify -m demo : reviews --record ", ["line", "file"]),
+        ("rnntext train lm --preset = t", ["tiny"]),
+        ("rnntext train lm --preset =", ["tiny", "small", "medium", "large"]),
+        ("rnntext train lm --preset = tiny --cell g", ["gru"]),
+        ("rnntext evaluate --min accuracy = 0.9 --max per", ["perplexity=", "perplexity_known="]),
+    ],
+)
+def test_words_that_bash_parts(
+    line: str, values: list[str], offered: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bash parts words at colons and equals signs, and replaces the last part alone."""
+    monkeypatch.chdir(tmp_path)
+    assert offered(line).split() == values
 
 
 def test_each_shell_has_its_form(offered: Any) -> None:
