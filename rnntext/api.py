@@ -330,7 +330,7 @@ def _convert(
     from rnntext.claim import Claim
 
     if directory.parent == MODELS:
-        raise UsageError("a model of the package stays as it is: name a file with -o")
+        raise UsageError("a model of the package stays as it is: --slim -o DIR copies it")
     checkpoint.load_config(directory)  # a claim would make the directory
     with Claim(directory, "conversion"):
         return _convert_claimed(directory, precision, valid, threads)

@@ -8,6 +8,7 @@ file (`plotting/figure.py`).
 from __future__ import annotations
 
 import json
+import os
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -207,6 +208,12 @@ def _curve(run: int, rows: Sequence[Row], name: str, axis: str) -> Curve:
 def _read_run(directory: Path) -> Run:
     task = CheckpointConfig(directory / CONFIG, load_config(directory)).task
     path = directory / METRICS
+    # A log may be deleted, and a slim directory never has one: the model is whole without it.
+    if not os.path.lexists(path):
+        raise CheckpointError(
+            f"{path} is not there: a slim model has no log of its training; name the directory "
+            "that it was trained into"
+        )
     rows = tuple(_read_rows(path, read_file(directory, METRICS)))
     if not rows:
         raise CheckpointError(f"{path} is empty: the run has logged nothing yet")

@@ -166,7 +166,7 @@ def test_directories_without_a_run(make: Make, tmp_path: Path) -> None:
     fails(make(STEP, name="c", task="other"), "c/config.json does not say which task")
     missing = make(STEP, name="d")
     (missing / "metrics.jsonl").unlink()
-    fails(missing, "d/metrics.jsonl is missing")
+    fails(missing, "d/metrics.jsonl is not there: a slim model has no log of its training")
     newer = make(STEP, name="e")
     (newer / "config.json").write_text('{"format_version": 99, "files": {}}')
     fails(newer, "e/config.json has format version 99")

@@ -42,7 +42,7 @@ def one_file(stored: StoredModel, precision: str) -> bytes:
     if not stored.has_float32:
         raise CheckpointError(
             f"{stored.path} holds its weights in int8 alone: export the directory that it was "
-            "made from"
+            "made from, or copy it with --slim -o DIR"
         )
     config = stored.config
     about = {
