@@ -97,13 +97,29 @@ def console(*, stderr: bool = False) -> Console:
     """A Rich console for a terminal, which passes on no control characters but its own."""
     from rnntext.cli.quiet_console import QuietConsole
 
+    columns, lines = _size_of_dumb(sys.stderr if stderr else sys.stdout)
     # With NO_COLOR, Rich would still print bold.
     return QuietConsole(
+        width=columns,
+        height=lines,
         stderr=stderr,
         highlight=False,
         soft_wrap=not stderr,
         color_system=None if os.environ.get("NO_COLOR") else "auto",
     )
+
+
+def _size_of_dumb(stream: TextIO) -> tuple[int | None, int | None]:
+    """Columns and lines of a dumb terminal, of which Rich always says 80 and 25. None of another
+    terminal: Rich asks it each time, because its window may change."""
+    if os.environ.get("TERM", "").lower() not in ("dumb", "unknown"):
+        return None, None
+    try:
+        columns, lines = os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):  # no terminal, or a closed one
+        columns = lines = 0
+    given = os.environ.get("COLUMNS", "")
+    return (int(given) if given.isdecimal() else 0) or columns or 80, lines or 25
 
 
 def terminal_formatter(compose: Callable[..., Text | list[Text]]) -> Callable[..., str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from rich.table import Table
 from rich.text import Text
@@ -34,6 +36,20 @@ def test_long_output_is_joined_into_parts() -> None:
     # A line is not held back by the next one.
     endless = in_chunks("x" * 300_000 for _ in iter(int, 1))
     assert len(next(endless)) == 300_000
+
+
+def test_a_dumb_terminal_is_as_wide_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rich says 80 columns of each."""
+    for stream in ("stdout", "stderr"):
+        terminal = screen(monkeypatch, stream, columns=50)
+        monkeypatch.setenv("TERM", "dumb")
+        assert console(stderr=stream == "stderr").width == 50
+        monkeypatch.delenv("COLUMNS")
+        assert console(stderr=stream == "stderr").width == 80  # none says how many
+        monkeypatch.setattr(terminal, "fileno", lambda: 7)
+        monkeypatch.setattr(os, "get_terminal_size", lambda fd: os.terminal_size((fd * 9, 20)))
+        assert console(stderr=stream == "stderr").width == 63
+        monkeypatch.undo()
 
 
 def test_few_labels_are_all_shown_in_their_order() -> None:
