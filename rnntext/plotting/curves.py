@@ -8,8 +8,8 @@ file (`plotting/figure.py`).
 from __future__ import annotations
 
 import json
-import os
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

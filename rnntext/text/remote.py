@@ -7,6 +7,7 @@ files that it writes. Does not know: the purpose of a column, or how Parquet is 
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import socket
@@ -71,12 +72,15 @@ def _read_hub(
     dataset_name, _, config = path.removeprefix(HUB_PREFIX).partition(":")
     if not dataset_name:
         raise UsageError(f"{path} names no data set: say hf:NAME or hf:NAME:CONFIG")
-    try:
-        import datasets
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{path} {NEEDS_EXTRA}") from error
-    if not (datasets.config.HF_HUB_OFFLINE or os.path.exists(dataset_name)):
-        _require_connection(path, datasets.config.HF_ENDPOINT)
+    if importlib.util.find_spec("datasets") is None:
+        raise UsageError(f"{path} {NEEDS_EXTRA}")
+    # This comes with `datasets`, whose own import takes seconds.
+    from huggingface_hub import constants
+
+    if not (constants.HF_HUB_OFFLINE or os.path.exists(dataset_name)):
+        _require_connection(path, constants.ENDPOINT)
+    import datasets
+
     # Errors are reported in one line below; logged retries and hints would precede it.
     for library in ("datasets", "huggingface_hub"):
         logging.getLogger(library).setLevel(logging.ERROR)
@@ -97,12 +101,19 @@ def _read_hub(
 def _require_connection(path: str, endpoint: str) -> None:
     """Raise DataError where no connection to the Hub (or the proxy to it) can be opened within a
     few seconds. `huggingface_hub` itself tries again for half a minute without a word."""
-    address = urlsplit(endpoint)
-    proxies = getproxies()
-    proxy = proxies.get(address.scheme) or proxies.get("all")
-    if proxy and not proxy_bypass(address.hostname or ""):
-        address = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    port = address.port or (443 if address.scheme == "https" else 80)
+    shown = endpoint
+    try:
+        address = urlsplit(endpoint)
+        proxies = getproxies()
+        proxy = proxies.get(address.scheme) or proxies.get("all")
+        if proxy and not proxy_bypass(address.hostname or ""):
+            shown = proxy
+            address = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+        port = address.port or (443 if address.scheme == "https" else 80)
+    except ValueError as error:
+        raise UsageError(
+            f"{shown} is no address ({error}): correct HF_ENDPOINT, or the proxy's variable"
+        ) from None
     reasons: list[str] = []
 
     def connect() -> None:

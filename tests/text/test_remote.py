@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -51,13 +54,14 @@ class FakeDataset:
 
 
 class FakeDatasets(ModuleType):
-    """Stands for the `datasets` package, and knows one data set."""
+    """Stands for the package `datasets`, which knows one data set, and for `huggingface_hub`."""
 
     def __init__(self) -> None:
         super().__init__("datasets")
         self.DatasetsError = type("DatasetsError", (Exception,), {})
         self.exceptions = SimpleNamespace(DatasetsError=self.DatasetsError)
-        self.config = SimpleNamespace(HF_HUB_OFFLINE=True, HF_ENDPOINT="https://hub.invalid")
+        self.__spec__ = ModuleSpec("datasets", None)
+        self.constants = SimpleNamespace(HF_HUB_OFFLINE=True, ENDPOINT="https://hub.invalid")
         self.calls: list[tuple[str, str | None, str]] = []
 
     def disable_progress_bars(self) -> None:
@@ -76,6 +80,7 @@ class FakeDatasets(ModuleType):
 def hub(monkeypatch: pytest.MonkeyPatch) -> FakeDatasets:
     fake = FakeDatasets()
     monkeypatch.setitem(sys.modules, "datasets", fake)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", fake)
     return fake
 
 
@@ -86,9 +91,9 @@ def endpoint(hub: FakeDatasets, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        hub.config.HF_HUB_OFFLINE = False
-        hub.config.HF_ENDPOINT = f"http://127.0.0.1:{server.getsockname()[1]}"
-        yield hub.config.HF_ENDPOINT
+        hub.constants.HF_HUB_OFFLINE = False
+        hub.constants.ENDPOINT = f"http://127.0.0.1:{server.getsockname()[1]}"
+        yield hub.constants.ENDPOINT
 
 
 def test_a_hub_that_can_be_reached_is_read(endpoint: str, hub: FakeDatasets) -> None:
@@ -101,18 +106,18 @@ def test_without_a_network_one_line_comes_at_once(
     refusing: str, endpoint: str, hub: FakeDatasets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if refusing == "hub":
-        hub.config.HF_ENDPOINT = "http://127.0.0.1:9"
+        hub.constants.ENDPOINT = "http://127.0.0.1:9"
     else:
         monkeypatch.setenv("http_proxy", "127.0.0.1:9")
     with pytest.raises(DataError) as error:
         list(read_remote("hf:imdb", {}))
     assert str(error.value) == (
-        f"hf:imdb cannot be loaded: {hub.config.HF_ENDPOINT} cannot be reached (Connection "
+        f"hf:imdb cannot be loaded: {hub.constants.ENDPOINT} cannot be reached (Connection "
         "refused): connect to the network, or set HF_HUB_OFFLINE=1 to read what was downloaded "
         "before"
     )
     assert hub.calls == []
-    hub.config.HF_HUB_OFFLINE = True
+    hub.constants.HF_HUB_OFFLINE = True
     list(read_remote("hf:imdb", {}))
     assert hub.calls == [("imdb", None, "train")]
 
@@ -120,7 +125,7 @@ def test_without_a_network_one_line_comes_at_once(
 def test_a_proxy_is_asked_in_place_of_the_hub(
     endpoint: str, hub: FakeDatasets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub.config.HF_ENDPOINT = "https://hub.invalid"
+    hub.constants.ENDPOINT = "https://hub.invalid"
     monkeypatch.setenv("all_proxy", endpoint)
     list(read_remote("hf:imdb", {}))
     assert len(hub.calls) == 1
@@ -142,8 +147,34 @@ def test_a_network_that_does_not_answer_is_not_waited_for(
     ended.set()
 
 
+@pytest.mark.parametrize("wrong", ["http://localhost:99999", "http://[hub"])
+def test_an_address_that_is_none(
+    wrong: str, endpoint: str, hub: FakeDatasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", wrong)
+    with pytest.raises(UsageError, match=rf"^{re.escape(wrong)} is no address \(.*: correct"):
+        list(read_remote("hf:imdb", {}))
+    monkeypatch.delenv("http_proxy")
+    hub.constants.ENDPOINT = wrong
+    with pytest.raises(UsageError, match=rf"^{re.escape(wrong)} is no address"):
+        list(read_remote("hf:imdb", {}))
+    assert hub.calls == []
+
+
+def test_without_a_network_the_package_is_not_even_imported(
+    endpoint: str, hub: FakeDatasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its import takes seconds."""
+    hub.constants.ENDPOINT = "http://127.0.0.1:9"
+    monkeypatch.delitem(sys.modules, "datasets")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: hub.__spec__)
+    with pytest.raises(DataError, match="cannot be reached"):
+        list(read_remote("hf:imdb", {}))
+    assert "datasets" not in sys.modules
+
+
 def test_a_folder_needs_no_network(endpoint: str, hub: FakeDatasets, tmp_path: Path) -> None:
-    hub.config.HF_ENDPOINT = "http://127.0.0.1:9"
+    hub.constants.ENDPOINT = "http://127.0.0.1:9"
     list(read_remote(f"hf:{tmp_path}", {}))
     assert len(hub.calls) == 1
 
