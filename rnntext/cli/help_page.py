@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from inspect import cleandoc
-from textwrap import indent
+from textwrap import fill, indent
 from typing import Any
 
 from rnntext.arguments import written
@@ -132,11 +132,15 @@ def _write_sections(sections: Mapping[str, Sequence[_Entry]], formatter: Any) ->
 
 
 def _write_examples(examples: Sequence[_Entry], formatter: Any) -> None:
-    """Write remarks and the command lines that they are about, which are not wrapped."""
+    """Write remarks and the command lines that they are about, which alone are not wrapped."""
     if not examples:
         return
     with formatter.section("Examples"):
-        parts = (f"# {remark}\n{lines}\n" for remark, lines in examples)
+        width = formatter.width - len("  ")
+        parts = (
+            f"{fill(remark, width, initial_indent='# ', subsequent_indent='# ')}\n{lines}\n"
+            for remark, lines in examples
+        )
         formatter.write(indent("\n".join(parts), "  "))
 
 

@@ -116,3 +116,14 @@ def test_own_options_may_have_a_title_and_examples_are_last(
     found = page(many, 80, monkeypatch)
     assert "\nCounting:\n  --rate R " in found
     assert found.endswith(f"exit.\n\nExamples:\n  # One\n  {line}\n\n  # Two\n  a\n  b")
+
+
+def test_remarks_of_examples_are_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And remain remarks, so that examples can be pasted as they stand."""
+    remark = "one two three four five six seven eight nine ten eleven twelve thirteen"
+    monkeypatch.setattr(examples, "EXAMPLES", {"words": ((remark, "rnntext words"),)})
+    _, _, found = page(many, 60, monkeypatch).partition("\nExamples:\n")
+    *remarks, line = found.splitlines()
+    assert (len(remarks), line) == (2, "  rnntext words")
+    assert all(part.startswith("  # ") and len(part) < 60 for part in remarks)
+    assert " ".join(part.removeprefix("  # ") for part in remarks) == remark
