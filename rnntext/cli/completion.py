@@ -84,8 +84,10 @@ encodings = offering(_encodings)
 logged_metrics = offering(_logged_metrics)
 bounds = offering(lambda: (f"{metric}=" for metric in METRICS))
 _BY_NAME = {
+    "distil": packaged_models,
     "encoding": encodings,
     "format": offering(_formats),
+    "init": packaged_models,
     "split": offering(lambda: ("train", "validation", "test")),
     "tag_column": offering(_tag_columns),
 }

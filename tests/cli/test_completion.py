@@ -114,6 +114,8 @@ def test_packaged_models(offered: Any, tmp_path: Path, monkeypatch: pytest.Monke
     line = "rnntext classify -m demo"
     assert offered(line).split() == ["demo:stories", "demo:reviews", "demo:tags"]
     assert offered("rnntext info demo:r", "fish").split() == ["demo:reviews"]
+    assert offered("rnntext train lm --init demo:s", "fish").split() == ["demo:stories"]
+    assert offered("rnntext train classify --distil demo:r", "fish").split() == ["demo:reviews"]
     assert offered("rnntext classify -m de").split() == []
     (tmp_path / "demonstration").mkdir()
     assert offered(line).split() == []
