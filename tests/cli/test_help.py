@@ -253,11 +253,39 @@ def test_the_examples_can_be_typed(words: Words, shown: Help) -> None:
         assert f"  # {remark}\n" in page
         assert all(f"  {line}\n" in page for line in example.splitlines())
     for line in found:
-        path = next(line[:n] for n in range(len(line), -1, -1) if tuple(line[:n]) in PATHS)
-        command = PATHS[tuple(path)]
-        rest = line[len(path) :]
-        if rest != ["--help"]:
-            command.make_context("example", [word for word in rest if word != "<"])
+        check_accepted(line)
+
+
+def check_accepted(line: list[str]) -> None:
+    """Raise an error of the command line if no command takes these words after `rnntext`."""
+    path = next(line[:n] for n in range(len(line), -1, -1) if tuple(line[:n]) in PATHS)
+    rest = line[len(path) :]
+    if rest != ["--help"]:
+        PATHS[tuple(path)].make_context("example", [word for word in rest if word != "<"])
+
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_in_the_documentation_can_be_typed(page: Path) -> None:
+    """Those of its blocks of shell lines."""
+    for line in documented(page):
+        check_accepted(line)
+
+
+def test_the_documentation_shows_every_command() -> None:
+    shown = {line[0] for page in PAGES for line in documented(page)}
+    assert shown >= {*COMMANDS} - {"plot"}  # which stands in a sentence
+
+
+def documented(page: Path) -> list[list[str]]:
+    """The words after `rnntext` of each command in the blocks of shell lines of a page."""
+    blocks = re.findall(r"^```(?:sh|console)\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+    lines = re.sub(r"\s+#\s.*", "", "".join(blocks)).replace("\\\n", " ")
+    found = re.findall(r"(?:^|\$ |bin/|\| |-m )(rnntext [a-z].*)", lines, re.M)
+    return [words for line in found for words in commands_of(re.split(r" && | \| head", line)[0])]
 
 
 def test_every_text_is_of_a_command() -> None:
