@@ -19,7 +19,7 @@ from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.task import runtime_task
 from rnntext.tasks import TASKS
 from rnntext.text.beside import Kind, names_beside
-from rnntext.text.parquet_rows import require_pyarrow, rows_of_batch
+from rnntext.text.parquet_rows import require_pyarrow, rows_at, rows_of_batch
 from rnntext.text.parquet_writer import arrow_type
 from rnntext.text.records import InputOptions, Record, record_of_row, words_or_text
 from rnntext.text.tables import missing_column
@@ -145,8 +145,7 @@ class BatchAnswers:
         if self._reading.on_error == "null":
             values = [[*row, r.error] for row, r in zip(values, records, strict=True)]
         if self._reading.on_error == "skip":
-            rows = pyarrow.array(read, pyarrow.int64())
-            batch, values = batch.take(rows), [values[place] for place in read]
+            batch, values = rows_at(batch, read), [values[place] for place in read]
         schema = self.schema(batch.schema)
         kinds = schema.types[len(batch.columns) :]
         by_column = zip(*values, strict=True) if values else [()] * len(kinds)
@@ -160,7 +159,8 @@ class BatchAnswers:
         if column not in names:
             raise missing_column(_NAME, column, "text_column", names)
         records = []
-        for row in rows_of_batch(batch.select([column]), _NAME):
+        last = max(place for place, name in enumerate(names) if name == column)
+        for row in rows_of_batch(batch.select([last]), _NAME):
             if row.error is not None and not self._reading.keeps_bad:
                 raise DataError(row.error)
             records.append(record_of_row(row, 0, _NAME, column, self._reading))

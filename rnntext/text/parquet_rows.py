@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from rnntext.errors import DataError, UsageError
@@ -20,7 +21,7 @@ from rnntext.text.source import STDIN, for_message, read_error, source_name
 from rnntext.text.tables import Row, missing_column
 
 if TYPE_CHECKING:
-    from pyarrow import Array, RecordBatch
+    from pyarrow import RecordBatch, Scalar
     from pyarrow.parquet import ParquetFile
 
 # Rows that are decoded together.
@@ -30,6 +31,11 @@ _BATCH_ROWS = 1024
 _BUFFER_BYTES = 1 << 20
 # How the names of types begin whose values are in JSON what they are in Python.
 _SAME_IN_JSON = ("string", "large_string", "int", "uint", "bool", "null")
+
+# What pyarrow raises for nanoseconds and for years that Python's times do not have, and for a zone
+# that it does not find (ArrowException for the most part derives from ValueError).
+_NOT_IN_PYTHON = (ValueError, OverflowError, KeyError)
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
 class ArrowBatch:
@@ -50,8 +56,8 @@ class ArrowBatch:
             column = self.arrow.column(self.places[name])
             try:
                 values = column.to_pylist()
-            except ValueError:  # nanoseconds, which Python's times do not have
-                values = [text and text.replace(" ", "T") for text in _as_strings(column)]
+            except _NOT_IN_PYTHON:
+                values = list(map(_by_parts, column))
             if not str(column.type).startswith(_SAME_IN_JSON):
                 values = list(map(_in_json, values))
             self._converted[name] = values
@@ -149,6 +155,19 @@ def rows_of_batch(batch: RecordBatch, name: str, before: int = 0) -> Iterator[Ro
                 yield Row(number, {}, error, "row")
 
 
+def rows_at(batch: RecordBatch, places: Sequence[int]) -> RecordBatch:
+    """Return the rows at these places, in ascending order. `take` has not every type of Arrow."""
+    import pyarrow
+
+    # Of places that follow each other, the place less its number is the same.
+    runs = [list(run) for _, run in groupby(enumerate(places), lambda pair: pair[1] - pair[0])]
+    slices = [batch.slice(run[0][1], len(run)) for run in runs]
+    if len(slices) < 2:
+        return slices[0] if slices else batch.slice(0, 0)
+    (rows,) = pyarrow.Table.from_batches(slices).combine_chunks().to_batches()
+    return rows
+
+
 def _parts(batch: RecordBatch) -> Iterator[tuple[RecordBatch, bool]]:
     """Yield a batch whose texts are UTF-8, with True, or else each row and whether its are."""
     if _is_valid(batch):
@@ -186,11 +205,6 @@ def _opened(path: str) -> Iterator[ParquetFile]:
         ) from error
 
 
-def _as_strings(column: Array) -> list[str | None]:
-    found: list[str | None] = column.cast("string").to_pylist()
-    return found
-
-
 def _is_valid(batch: RecordBatch) -> bool:
     try:
         batch.validate(full=True)
@@ -213,6 +227,32 @@ def one_line(error: Exception) -> str:
     """Return the message of an error of another library as one line that is not too long."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else text[:299] + "…"
+
+
+def _by_parts(value: Scalar) -> object:
+    """Return a value of JSON for one of Arrow that may hold what Python does not have."""
+    import pyarrow
+
+    try:
+        return _in_json(value.as_py())
+    except _NOT_IN_PYTHON:
+        pass
+    if isinstance(value, pyarrow.StructScalar):
+        return {name: _by_parts(part) for name, part in value.items()}
+    if isinstance(value, pyarrow.MapScalar):
+        return [[_by_parts(part) for part in pair.values()] for pair in value.values]
+    if isinstance(value, pyarrow.ListScalar):
+        return [_by_parts(part) for part in value.values]
+    if isinstance(value, pyarrow.DictionaryScalar):
+        return _by_parts(value.value)
+    if isinstance(value, pyarrow.DurationScalar):
+        return value.value * _SECONDS[value.type.unit]
+    try:
+        text = str(value.cast("string").as_py())
+    except pyarrow.ArrowInvalid:  # an unknown zone
+        text = str(value.cast(pyarrow.timestamp(value.type.unit, "UTC")).cast("string").as_py())
+    # Of years after 32767 Arrow has `<value out of range: NUMBER>`.
+    return text if text.startswith("<") else text.replace(" ", "T")
 
 
 def _in_json(value: Any) -> object:

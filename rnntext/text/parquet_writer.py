@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnntext.errors import DataError
 from rnntext.text.beside import Kind, names_beside
-from rnntext.text.parquet_rows import ArrowRow, one_line
+from rnntext.text.parquet_rows import ArrowRow, one_line, rows_at
 from rnntext.text.source import for_message
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ class ParquetRows:
         import pyarrow
 
         if isinstance(rows[0], ArrowRow):
-            batch = rows[0].batch.arrow.take([row.index for row in rows])  # type: ignore[union-attr]
+            places = [row.index for row in rows]  # type: ignore[union-attr]
+            batch = rows_at(rows[0].batch.arrow, places)
             schema, columns = batch.schema, batch.columns
         else:
             names = dict.fromkeys(name for row in rows for name in row or ())

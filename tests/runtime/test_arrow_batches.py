@@ -67,6 +67,17 @@ def test_options_of_a_classifier(classifier: Path) -> None:
             model.batches(**options)  # type: ignore[arg-type]
 
 
+def test_columns_of_one_name_and_texts_that_arrow_cannot_take(classifier: Path) -> None:
+    answers = rnntext.load(classifier, threads=1).batches(on_error="skip")
+    first = pyarrow.array(TEXTS)
+    last = pyarrow.array([TEXTS[0], None, TEXTS[1]], pyarrow.string_view())
+    batch = pyarrow.RecordBatch.from_arrays([first.slice(0, 3), last], ["text", "text"])
+    answered = answers(batch)
+    assert answered.columns[1].to_pylist() == [TEXTS[0], TEXTS[1]]
+    wanted = rnntext.load(classifier, threads=1).classify([TEXTS[0], TEXTS[1]])
+    assert answered["label"].to_pylist() == [answer.label for answer in wanted]
+
+
 def test_a_language_model(lm: Path) -> None:
     model = rnntext.load(lm, threads=1)
     rows = as_rows(model.batches(words=True)(TABLE))

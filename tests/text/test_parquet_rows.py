@@ -75,6 +75,32 @@ def test_nanoseconds_are_kept(tmp_path: Path) -> None:
     assert row.fields["at"] == "1970-01-01T00:00:00.000000001"
 
 
+NANOSECOND = "1970-01-01T00:00:00.000000001"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "wanted"),
+    [
+        ([[1]], pyarrow.list_(pyarrow.timestamp("ns")), [NANOSECOND]),
+        ([{"a": 1}], pyarrow.struct([("a", pyarrow.timestamp("ns"))]), {"a": NANOSECOND}),
+        ([[("k", 1)]], pyarrow.map_(pyarrow.string(), pyarrow.timestamp("ns")),
+         [["k", NANOSECOND]]),
+        ([1], pyarrow.duration("ns"), 1e-9),
+        ([2**62], pyarrow.duration("s"), float(2**62)),
+        ([3 * 10**14], pyarrow.timestamp("ms"), "11476-08-15T05:20:00.000"),
+        ([2**50], pyarrow.timestamp("ms"), f"<value out of range: {2**50}>"),
+        ([1], pyarrow.timestamp("us", "Mars/Olympus"), "1970-01-01T00:00:00.000001Z"),
+    ],
+)  # fmt: skip
+def test_values_that_python_does_not_have(
+    values: list[Any], kind: Any, wanted: Any, tmp_path: Path
+) -> None:
+    """What depends on pandas without it is also read with it."""
+    path = written(tmp_path, {"text": ["x"], "of": pyarrow.array(values, kind)})
+    (row,) = read_parquet(path, TEXT, whole=True)
+    assert row.fields["of"] == wanted
+
+
 def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
     path = written(tmp_path, {"id": [1], "text": ["x"], "group": ["g"]})
     read = [dict(next(read_parquet(path, TEXT, more)).fields) for more in ((), ("group", "none"))]

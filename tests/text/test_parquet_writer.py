@@ -54,6 +54,20 @@ def test_rows_and_answers(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["a.parquet"]
 
 
+def test_types_that_arrow_cannot_take_rows_of(tmp_path: Path) -> None:
+    """Rows of them are left out all the same."""
+    kinds = [pyarrow.string_view(), pyarrow.list_(pyarrow.string_view())]
+    values: list[list[Any]] = [["a", "b", "c"], [["a"], None, ["c", "d"]]]
+    columns = [pyarrow.array(*column) for column in zip(values, kinds, strict=True)]
+    write_table(pyarrow.table(columns, ["text", "of"]), tmp_path / "own.parquet")
+    first, _, last = read_parquet(str(tmp_path / "own.parquet"), {"text": ""}, whole=True)
+    for some in ([first], [first, last]):
+        rows = [row.fields for row in some]
+        table = written(tmp_path / "a.parquet", (rows, [["x", 0.5]] * len(rows)))
+        assert table.schema.types[:2] == kinds
+        assert table.select(["text", "of"]).to_pylist() == [dict(row) for row in rows]
+
+
 def test_columns_of_parquet_stay_what_they_are(tmp_path: Path) -> None:
     own = pyarrow.table(
         {
