@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from rnntext.checkpoint import WEIGHTS
 from rnntext.config import ModelConfig
 from rnntext.errors import UsageError
 from rnntext.runtime.model import TrainedModel, open_model
@@ -164,10 +165,12 @@ class LanguageModel:
             )
         if (found := saved.line_bits) is None:
             directory = for_message(str(saved.path.parent))
+            message = f"{directory} does not record how odd the validation text's lines are"
+            if not (saved.path.parent / WEIGHTS).exists():  # `export` has nothing to begin with
+                raise UsageError(f"{message}: give --above in bits")
             raise UsageError(
-                f"{directory} does not record how odd the validation text's lines are: measure them"
-                f" with `rnntext export {directory} --{saved.precision} --valid FILE`, or give "
-                "--above in bits"
+                f"{message}: measure them with `rnntext export {directory} --{saved.precision} "
+                "--valid FILE`, or give --above in bits"
             )
         return found
 

@@ -78,11 +78,13 @@ class Predictions:
 
 
 def check_predictions(path: Path, read: Sequence[str]) -> None:
-    """Raise UsageError if predictions cannot be written to `path`: a directory, a compressed file,
-    or one of the files that are `read`, also in a directory or as standard input."""
+    """Raise UsageError if predictions cannot be written to `path`: a directory, a compressed file
+    or Parquet, or one of the files that are `read`, also in a directory or as standard input."""
     check_file(path, OPTION)
     if is_compressed(str(path)):
         raise UsageError(f"{OPTION} {path}: it is not compressed; name it without .gz")
+    if path.suffix.lower() == ".parquet":
+        raise UsageError(f"{OPTION} {path}: it is no Parquet; name a .jsonl, .csv or .tsv file")
     refuse_read(path, OPTION, read)
 
 

@@ -17,7 +17,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from rnntext.errors import DataError, UsageError
-from rnntext.text.source import STDIN, for_message, read_error, source_name
+from rnntext.text.source import STDIN, for_message, is_compressed, read_error, source_name
 from rnntext.text.tables import Row, missing_column
 
 if TYPE_CHECKING:
@@ -195,6 +195,8 @@ def _opened(path: str) -> Iterator[ParquetFile]:
     if not os.path.isfile(path):
         kind = "a directory: name the files in it" if os.path.isdir(path) else "no regular file"
         raise DataError(f"{name} cannot be read as Parquet: it is {kind}")
+    if is_compressed(path):
+        raise DataError(f"{name} cannot be read as Parquet: unpack it with gunzip")
     # The errors of pyarrow derive from ArrowException, or are OSError and ValueError.
     try:
         with ParquetFile(path, buffer_size=_BUFFER_BYTES) as file:

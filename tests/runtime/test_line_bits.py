@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from rnntext.checkpoint import CONFIG, WEIGHTS
 from rnntext.checkpoint_config import CheckpointConfig, LineBits
+from rnntext.errors import UsageError
+from rnntext.runtime.language_model import LanguageModel
 from rnntext.runtime.line_bits import bits_above, measure_lines
 from rnntext.runtime.score import Scorer
 from tests.conftest import CORPORA
@@ -94,3 +99,15 @@ def test_damaged_quantiles_are_refused(damage: dict[str, object]) -> None:
     config = CheckpointConfig(CORPORA / "config.json", {"line_bits": {**good, **damage}})
     with pytest.raises(CheckpointError, match=r"config.json is damaged \(line_bits"):
         _ = config.line_bits
+
+
+@pytest.mark.parametrize("has_weights", [True, False])
+def test_the_way_to_measure_them_is_one_that_there_is(has_weights: bool, tmp_path: Path) -> None:
+    """A directory of int8 alone cannot be exported anew."""
+    if has_weights:
+        (tmp_path / WEIGHTS).touch()
+    saved = SimpleNamespace(line_bits=None, precision="int8", path=tmp_path / CONFIG)
+    model = LanguageModel(replace(MODEL._model, saved=saved))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="give --above in bits") as error:
+        model.line_bits()
+    assert ("--int8 --valid FILE" in str(error.value)) == has_weights

@@ -149,6 +149,7 @@ def test_what_is_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("classes/new.txt", [str(folder)], refused),
         ("classes", ["a.csv"], "is a directory: name a file with --predictions"),
         ("b.csv.gz", ["a.csv"], "it is not compressed; name it without .gz"),
+        ("b.PARQUET", ["a.csv"], "it is no Parquet; name a .jsonl, .csv or .tsv file"),
     ):
         with pytest.raises(UsageError) as error:
             check_predictions(Path(path), read)

@@ -248,6 +248,13 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
             assert len(str(caught.value)) < 600
 
 
+def test_a_packed_file_is_named_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet.gz"
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"a\.parquet\.gz cannot be read as Parquet: unpack it"):
+        next(read_parquet(str(path), TEXT))
+
+
 def test_a_file_of_damaged_data_is_named_after_the_rows_before(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     texts = [f"{number} {SAMPLE}" for number in range(3000)]
