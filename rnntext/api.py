@@ -10,11 +10,12 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from rnntext.arguments import MISTAKES, THREADS, check_path
+from rnntext.config import one_of
 from rnntext.errors import RnntextError, TrainingError, UsageError
 from rnntext.packaged import MODELS, locate_model
 
@@ -184,6 +185,8 @@ def evaluate(
     errors: int | None = None,
     predictions: Name | None = None,
     output: Name | None = None,
+    raw: bool = False,
+    on_error: str = "fail",
     threads: int | None = None,
     **reading: Unpack[ReadingKeywords],
 ) -> dict[str, Any]:
@@ -200,11 +203,16 @@ def evaluate(
     model's.
     output: a picture, .png or .svg, of reliability, accuracy by coverage, and precision by recall
     of each label. Needs Matplotlib.
+    raw: measure a tagger on the raw text of CoNLL-U: only `words_f1`, `sentences_f1`, `tags_f1`.
+    on_error: "fail", or "skip" (or "null"), which leaves out the records that cannot be read; the
+    result then has their number, `unread`.
     """
     from rnntext.evaluation import Extras, evaluate_with
-    from rnntext.runtime.evaluate import reading_options
+    from rnntext.runtime.evaluate import evaluate_raw, reading_options
     from rnntext.runtime.model import open_model
+    from rnntext.text.formats import ON_ERROR, Unread
 
+    one_of("on_error", on_error, ON_ERROR)
     _check_threads(threads)
     if errors is not None:
         MISTAKES.check("errors", errors)
@@ -214,13 +222,19 @@ def evaluate(
         None if predictions is None else _path("predictions", predictions),
         None if output is None else _path("output", output),
     )
+    if raw and extras != Extras():
+        raise UsageError("raw gives metrics alone: leave errors, predictions and output out")
     opened = open_model(directory, threads=threads)
     extras.check(opened, directory, sources)
-    options = reading_options(opened, sources, reading)
-    metrics, mistakes = evaluate_with(extras, opened, str(directory), sources, options)
-    if errors is not None:
-        metrics = {**metrics, "errors": [mistake.as_object() for mistake in mistakes]}
-    return metrics
+    unread = None if on_error == "fail" else Unread()
+    options = replace(reading_options(opened, sources, reading), unread=unread)
+    if raw:
+        metrics = evaluate_raw(opened, sources, options)
+    else:
+        metrics, mistakes = evaluate_with(extras, opened, str(directory), sources, options)
+        if errors is not None:
+            metrics = {**metrics, "errors": [mistake.as_object() for mistake in mistakes]}
+    return metrics if unread is None else {**metrics, "unread": unread.count}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import pytest
 
 import rnntext
 from rnntext.api import ReadingKeywords, RunKeywords, TrainingKeywords
-from rnntext.errors import CheckpointError, TrainingError, UsageError
+from rnntext.errors import CheckpointError, DataError, TrainingError, UsageError
 from rnntext.text.formats import DataOptions
 from rnntext.training.events import Evaluated, Prepared, Saved, Step, Stopped
 from rnntext.training.execution_options import ExecutionOptions
@@ -192,6 +192,20 @@ def test_the_keywords_of_evaluate_are_the_options_of_the_command() -> None:
     given = {*inspect.signature(rnntext.evaluate).parameters, *kinds_of(ReadingKeywords)}
     # `output` is called `out` in the command.
     assert given - {"reading", "output"} == options - {"out"}
+
+
+def test_evaluate_leaves_out_what_cannot_be_read(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "A warm book.", "label": "pos"}\n{"text": \n', "utf-8")
+    with pytest.raises(DataError, match="line 2"):
+        rnntext.evaluate("demo:reviews", rows)
+    metrics = rnntext.evaluate("demo:reviews", rows, on_error="skip")
+    assert metrics["unread"] == 1
+    assert sum(map(sum, metrics["confusion"])) == 1
+    with pytest.raises(UsageError, match="on_error"):
+        rnntext.evaluate("demo:reviews", rows, on_error="never")
+    with pytest.raises(UsageError, match="raw gives metrics alone"):
+        rnntext.evaluate("demo:tags", rows, raw=True, errors=1)
 
 
 def test_export_writes_a_file_or_converts(tmp_path: Path) -> None:
