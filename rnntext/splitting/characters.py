@@ -21,8 +21,8 @@ from rnntext.splitting.weights import SlotWeights, tensor
 Array = npt.NDArray[Any]
 Spans = list[tuple[int, int]]
 
-# Characters that are split together: their features take 20 MB.
-_TOGETHER = 1 << 16
+# Characters of a text that are split together: their features take 20 MB.
+PIECE = 1 << 16
 
 
 class CharacterWeights(NamedTuple):
@@ -61,12 +61,25 @@ class CharacterSplitter:
         self._table, self._known = weights.features.table(), known_tokens(weights.known)
 
     def spans(self, texts: Sequence[str]) -> list[Spans]:
-        """Return where the tokens of each text begin and end."""
+        """Return where the tokens of each text begin and end. A text of more than PIECE characters
+        is split in pieces, so that memory does not grow with it."""
+        pieces = [_pieces(text) for text in texts]
+        of_piece = iter(self._in_batches([piece for own in pieces for piece in own]))
+        found = []
+        for own in pieces:
+            spans, shift = next(of_piece), len(own[0])
+            for piece in own[1:]:
+                spans += [(start + shift, end + shift) for start, end in next(of_piece)]
+                shift += len(piece)
+            found.append(spans)
+        return found
+
+    def _in_batches(self, texts: Sequence[str]) -> list[Spans]:
         found: list[Spans] = []
         start = size = 0
         for number, text in enumerate(texts):
             size += len(text)
-            if size > _TOGETHER or number == len(texts) - 1:
+            if size >= PIECE or number == len(texts) - 1:
                 found += self._spans(texts[start : number + 1])
                 start, size = number + 1, 0
         return found
@@ -79,6 +92,17 @@ class CharacterSplitter:
         scores = self._table[slots].sum(0) + own.features.bias
         labels = decode(scores, nodes.lengths, own.start, own.transitions)
         return spans_of(fill_in(nodes, labels), characters, texts)
+
+
+def _pieces(text: str) -> list[str]:
+    """Cut a text into pieces of at most PIECE characters, after a space where there is one in the
+    second half of a piece."""
+    pieces, start = [], 0
+    while len(text) - start > PIECE:
+        end = text.rfind(" ", start + PIECE // 2, start + PIECE) + 1 or start + PIECE
+        pieces.append(text[start:end])
+        start = end
+    return [*pieces, text[start:]]
 
 
 def spans_of(inside: Array, characters: Characters, texts: Sequence[str]) -> list[Spans]:

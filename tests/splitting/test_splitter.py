@@ -81,7 +81,7 @@ def test_answers_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) -> 
     splitter = Splitter(weights(0.0, drawn, RANGES))
     together = splitter.divide(TEXTS)
     assert [splitter.divide([text])[0] for text in TEXTS] == together
-    monkeypatch.setattr(characters, "_TOGETHER", 6)
+    monkeypatch.setattr(characters, "PIECE", 30)
     assert splitter.divide(TEXTS) == together
     assert splitter.divide([]) == []
 
@@ -123,3 +123,27 @@ def test_weights_that_cannot_be_used_are_refused(change: Change) -> None:
 def test_no_safetensors_file_is_refused() -> None:
     with pytest.raises(ValueError, match="no safetensors file"):
         SplitterWeights.parse(b"{}")
+
+
+def test_a_long_text_is_split_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, text = weights(0.0, all_but_spaces()), "au chat, naïve 🙂 " * 3 + "你好世界" * 6
+    whole = [found.raw for found in Splitter(model).divide([text, "a b", text])]
+    monkeypatch.setattr(characters, "PIECE", 10)
+    seen: list[int] = []
+    spans = characters.CharacterSplitter._spans
+
+    def noted(self: characters.CharacterSplitter, texts: list[str]) -> list[characters.Spans]:
+        seen.extend(map(len, texts))
+        return spans(self, texts)
+
+    monkeypatch.setattr(characters.CharacterSplitter, "_spans", noted)
+    parts = [found.raw for found in Splitter(model).divide([text, "a b", text])]
+    assert max(seen) == 10
+    # Pieces end after spaces, and inside a word only where it is as long as a piece.
+    tokens = parts[0].tokens()
+    assert tokens[:9] == ["au", "chat,", "naïve", "🙂"] * 2 + ["au"]
+    assert "".join(tokens) == text.replace(" ", "")
+    assert parts[1].tokens() == ["a", "b"]
+    assert parts[2].tokens() == tokens
+    assert whole[0].tokens()[:12] == tokens[:12]
+    assert parts[2].spans == parts[0].spans
