@@ -99,7 +99,9 @@ def hash_words(words: Sequence[str]) -> Array:
     spelled = _Spellings(words)
     lengths = spelled.lengths
     place = _positions(lengths)
-    terms = spelled.points[np.repeat(spelled.starts, lengths) + place] * _POWERS[place]
+    longest = int(lengths.max(initial=0))
+    powers = _POWERS if longest <= len(_POWERS) else _powers(_GOLDEN, longest)
+    terms = spelled.points[np.repeat(spelled.starts, lengths) + place] * powers[place]
     sums = np.append(np.uint32(0), np.cumsum(terms, dtype=np.uint32))
     ends = np.cumsum(lengths)
     return _spread(sums[ends] - sums[ends - lengths] + lengths.astype(np.uint32) * _PRIME_3)

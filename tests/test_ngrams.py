@@ -108,6 +108,12 @@ def test_words(text: str, words: list[str]) -> None:
     assert find_words(text) == words
 
 
+def test_a_word_of_any_length_has_a_hash() -> None:
+    """A token of raw text may be longer than the words of an n-gram model."""
+    words = ["x" * 200, "xy" * 300, "", "a"]
+    assert hash_words(words).tolist() == [plain_hash(word) for word in words]
+
+
 @given(st.lists(st.text(st.characters(exclude_characters=" "), min_size=1, max_size=200)))
 def test_hashes_are_those_of_integers_modulo_two_to_the_32(words: list[str]) -> None:
     assert hash_words(words).tolist() == [plain_hash(word) for word in words]
