@@ -8,8 +8,8 @@ const MOST_CHARACTERS = 2 ** 20; // of a text that a classifier's linear half lo
 const LONGEST_WORD = 200; // of a tagger's linear half: a longer one is its first and last 100
 const KEPT_WORDS = 2 ** 16; // their scores stay in memory
 
-/** The arrays of the sidecar's section `linear`: { shape, values }. */
-function tensors(section) {
+/** The arrays of the sidecar's section `linear` or `splitter`: { shape, values }. */
+export function tensors(section) {
   const found = {};
   for (const [name, { dtype, shape, data }] of Object.entries(section.tensors)) {
     const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
@@ -39,7 +39,7 @@ function spread(h) {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-function hashWord(word) {
+export function hashWord(word) {
   const codes = points(word);
   let total = Math.imul(codes.length, 0xc2b2ae3d);
   let power = 1;
@@ -56,7 +56,7 @@ function hashCharacters(codes) {
   return spread((h + Math.imul(codes.length, 0x9e3779b1)) | 0);
 }
 
-function hashPair(a, b) {
+export function hashPair(a, b) {
   return spread((Math.imul(a, 0x9e3779b1) + Math.imul(b, 0x85ebca77) + 1) | 0);
 }
 

@@ -20,7 +20,7 @@ KEPT_WORDS = 2**16  # their scores stay in memory
 
 
 def tensors(section):
-    """The arrays of the sidecar's section `linear`."""
+    """The arrays of the sidecar's section `linear` or `splitter`."""
     return {
         name: np.frombuffer(base64.b64decode(t["data"]), t["dtype"]).reshape(t["shape"])
         for name, t in section["tensors"].items()

@@ -8,12 +8,14 @@
 // clarity: the graph itself takes batches. In a browser, pass what `fetch` gives to `Model.create`.
 //
 // Knows: tokens, windows and states. Does not know: paths through a sentence (crf.mjs), the linear
-// halves (linear.mjs), nor anything of one model, which is all in the sidecar model.json.
+// halves (linear.mjs), how raw text is split where that was learned (splitter.mjs), nor anything of
+// one model, which is all in the sidecar model.json.
 
 import { Tokenizer } from "@huggingface/tokenizers";
 import * as ort from "onnxruntime-web";
 import { largest, marginals, softmax, sum, viterbi } from "./crf.mjs";
 import { TextScores, WordScores } from "./linear.mjs";
+import { Splitter } from "./splitter.mjs";
 
 const WINDOW = 256; // tokens of a language model's window; any size gives the same answers
 // Where `bpe` divides a line. JavaScript's \s is not the one that the models were trained with.
@@ -26,7 +28,7 @@ const SPACES = /\p{White_Space}+/u;
 export class Model {
   /** `graph`: the bytes of model.onnx; `about`: the object in model.json. */
   static async create(graph, about) {
-    if (about.format !== "rnntext-model" || about.version !== 1) {
+    if (about.format !== "rnntext-model" || ![1, 2].includes(about.version)) {
       throw new Error("the .json is not of a version that is known here");
     }
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", graph));
@@ -55,6 +57,7 @@ export class Model {
     if (["bpe", "byte"].includes(this.settings.kind)) this.tokenizer = new Tokenizer(json, {});
     this.pieces = new RegExp(PIECES, "gu");
     this.words = new RegExp(about.word_pattern, "gu");
+    if (about.splitter) this.splitter = new Splitter(about.splitter);
     if (about.linear !== null) {
       const ofWords = about.task === "tag";
       this.linear = ofWords
@@ -194,9 +197,14 @@ export class Model {
 
   // A tagger
 
+  /** The words of a raw sentence: as was learned, else by the rule. */
+  split(text) {
+    return this.splitter ? this.splitter.words(text) : (text.match(this.words) ?? []);
+  }
+
   /** The tag of each word and its probability. `words`: a list, or a text to be split. */
   async tag(words) {
-    if (typeof words === "string") words = words.match(this.words) ?? [];
+    if (typeof words === "string") words = this.split(words);
     const answer = { words, tags: [], probabilities: [] };
     let state = this.state();
     for (const piece of this.divide(words)) {

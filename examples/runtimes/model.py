@@ -7,8 +7,9 @@ Needs onnxruntime, tokenizers and numpy. Without texts it reads JSON strings fro
 one a line; it prints a JSON object for each text. One text at a time, for the sake of clarity: the
 graph itself takes batches.
 
-Knows: tokens, windows, states, probabilities and paths. Does not know: the linear halves
-(linear.py), nor anything of one model, which is all in the sidecar model.json.
+Knows: tokens, windows and states. Does not know: paths through a sentence (crf.py), the linear
+halves (linear.py), how raw text is split where that was learned (splitter.py), nor anything of one
+model, which is all in the sidecar model.json.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import tokenizers
+from crf import marginals, softmax, viterbi
 from linear import TextScores, WordScores
+from splitter import Splitter
 
 WINDOW = 256  # tokens of a language model's window; any size gives the same answers
 
@@ -37,7 +40,7 @@ class Model:
             path.with_name(path.name.removesuffix(".onnx") + ".json"),
         )
         about = json.loads(sidecar.read_text("utf-8"))
-        if about["format"] != "rnntext-model" or about["version"] != 1:
+        if about["format"] != "rnntext-model" or about["version"] not in (1, 2):
             raise SystemExit(f"{sidecar} is not of a version that is known here")
         if about["graph"]["sha256"] != hashlib.sha256(graph).hexdigest():
             raise SystemExit(f"{path} and {sidecar} are of two exports: export the model again")
@@ -48,9 +51,11 @@ class Model:
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(graph, options)
         self.tokenizer = tokenizers.Tokenizer.from_str(json.dumps(self.settings["json"]))
-        self.splitter = tokenizers.pre_tokenizers.Split(
+        self.rule = tokenizers.pre_tokenizers.Split(
             tokenizers.Regex(about["word_pattern"]), "removed", invert=True
         )
+        learned = about.get("splitter")
+        self.splitter = Splitter(learned) if learned else None
         self.linear = None
         if about["linear"]:
             of_words = self.task == "tag"
@@ -157,8 +162,10 @@ class Model:
     # A tagger
 
     def split(self, text):
-        """The words of a raw sentence."""
-        return [word for word, _ in self.splitter.pre_tokenize_str(text)]
+        """The words of a raw sentence: as was learned, else by the rule."""
+        if self.splitter:
+            return self.splitter.words(text)
+        return [word for word, _ in self.rule.pre_tokenize_str(text)]
 
     def tag(self, words):
         """The tag of each word and its probability. `words`: a list, or a text to be split."""
@@ -196,38 +203,6 @@ class Model:
             size += len(before) + len(own)
         if some:
             yield some, tokens
-
-
-def softmax(logits):
-    """Logits (..., L) -> probabilities (..., L)."""
-    odds = np.exp(np.asarray(logits, float) - np.max(logits, axis=-1, keepdims=True))
-    return odds / odds.sum(axis=-1, keepdims=True)
-
-
-def log_sum_exp(scores, axis):
-    largest = scores.max(axis=axis, keepdims=True)
-    return np.log(np.exp(scores - largest).sum(axis=axis)) + largest.squeeze(axis)
-
-
-def viterbi(emissions, start, transitions, end):
-    """The path with the largest sum of scores: (words). The lowest label among equals."""
-    best = [start + emissions[0]]
-    for scores in emissions[1:]:
-        best.append((best[-1][:, None] + transitions).max(axis=0) + scores)
-    path = [int((best[-1] + end).argmax())]
-    for scores in best[-2::-1]:
-        path.append(int((scores + transitions[:, path[-1]]).argmax()))
-    return path[::-1]
-
-
-def marginals(emissions, start, transitions, end):
-    """The probability of each label at each word, over all paths: (words, labels)."""
-    forward, backward = [start + emissions[0]], [end]
-    for scores in emissions[1:]:
-        forward.append(log_sum_exp(forward[-1][:, None] + transitions, 0) + scores)
-    for scores in emissions[:0:-1]:
-        backward.append(log_sum_exp(transitions + (scores + backward[-1]), 1))
-    return softmax(np.array(forward) + np.array(backward[::-1]))
 
 
 def main():

@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 LONGEST_EDIT = 8  # characters that a rule takes from either end of a token
 # Tokens whose rules are in memory. Then they are looked for anew.
 _MAX_TOKENS = 1 << 16
-_PREFIX = "range_"  # of the names of arrays
+RANGES_PREFIX = "range_"  # of the names of arrays
 _LONGEST_KEPT = 8  # characters, from which on the length of what is kept says no more
 _FIRST_OF_CONTEXT = 16  # a feature is hashed with its number
 
@@ -111,18 +111,18 @@ class RangeWeights(NamedTuple):
         """Return arrays with their names, of which `parse` makes the same."""
         spelled = json.dumps(self.rules, ensure_ascii=False).encode("utf-32-le", "surrogatepass")
         rules = np.frombuffer(spelled, "<u4")
-        return {**self.features.tensors(_PREFIX), f"{_PREFIX}rules": rules}
+        return {**self.features.tensors(RANGES_PREFIX), f"{RANGES_PREFIX}rules": rules}
 
     @classmethod
     def parse(cls, tensors: Mapping[str, Array]) -> Self:
         """The inverse of `tensors`. Raises ValueError for rules or weights that cannot be used."""
-        points = tensor(tensors, f"{_PREFIX}rules", np.uint32, (None,))
+        points = tensor(tensors, f"{RANGES_PREFIX}rules", np.uint32, (None,))
         try:
             spelled = points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
             rules = tuple(map(_parse_rule, json.loads(spelled)))
         except (TypeError, RecursionError) as error:
-            raise ValueError(f"{_PREFIX}rules: {error}") from None
-        return cls(rules, SlotWeights.parse(tensors, _PREFIX))
+            raise ValueError(f"{RANGES_PREFIX}rules: {error}") from None
+        return cls(rules, SlotWeights.parse(tensors, RANGES_PREFIX))
 
 
 def _parse_rule(fields: Any) -> Rule:

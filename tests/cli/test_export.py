@@ -117,10 +117,9 @@ def test_a_language_model_elsewhere(run: Shell, lm: Path, tmp_path: Path) -> Non
 def test_a_tagger_elsewhere(run: Shell, tagger: Path, tmp_path: Path) -> None:
     run("export", tagger, "-o", tmp_path / "x.onnx").done()
     model = reference().Model(tmp_path / "x.onnx")
+    assert model.splitter is not None
     for text in ("Mara lit it.", "The gulls were awake", SAMPLE):
-        # Other runtimes do not read the splitter.
-        options = ("-m", tagger, *ONE, "--split", "rule", "--json", "--text", text)
-        (wanted,) = run("tag", *options).done().objects
+        (wanted,) = run("tag", "-m", tagger, *ONE, "--json", "--text", text).done().objects
         found = model.tag(text)
         assert (found["words"], found["tags"]) == (wanted["words"], wanted["tags"])
         assert found["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-5)

@@ -20,6 +20,12 @@ from rnntext.runtime.model import TrainedModel
 from rnntext.runtime.score import Scorer
 from rnntext.runtime.session import Session
 from rnntext.runtime.tagger import TaggedSentence, Tagger
+from rnntext.splitting.chains import BOUNDARY, IN_DOUBT, INSIDE
+from rnntext.splitting.characters import CharacterWeights
+from rnntext.splitting.features import CLASS_PAIRS, SLOTS, known_slots
+from rnntext.splitting.ranges import RangeWeights, Rule
+from rnntext.splitting.splitter import Splitter, SplitterWeights
+from rnntext.splitting.weights import SlotWeights
 from rnntext.tag_parts import composition
 from rnntext.text.tokenizer import Tokenizer
 from rnntext.training.networks.build import build_network
@@ -62,12 +68,14 @@ class Kind:
     layers: int = 1
     crf: bool = True  # of a tagger
     bundles: bool = False  # its tags
+    splitter: bool = False  # it has learned to split raw text
 
     def __str__(self) -> str:
         of = [self.task, self.kind, self.cell]
         flags = ("bidirectional", "int8", "linear", "lowercase", "presplit", "multi_label")
         names = [*(flag for flag in flags if getattr(self, flag)), *["softmax"] * (not self.crf)]
-        return "-".join([*of, *names, *["bundles"] * self.bundles])
+        names += ["bundles"] * self.bundles + ["splitter"] * self.splitter
+        return "-".join([*of, *names])
 
 
 KINDS = [
@@ -92,6 +100,7 @@ KINDS = [
     Kind("tag", "byte", "rnn", int8=True, linear=True),
     Kind("tag", "bpe", "gru", bidirectional=True, linear=True, crf=False, bundles=True),
     Kind("tag", "word", "lstm", int8=True, linear=True, crf=False),
+    Kind("tag", "char", "gru", crf=False, splitter=True),
 ]
 
 
@@ -129,9 +138,20 @@ def texts() -> list[str]:
         "日本語の文。" * 68,
         f"{LONG_WORD} {LONG_WORD[::-1]} end",
         "\n".join(SAMPLE[:8]),
+        *RANGES,
     ]
 
 
+# Tokens that a splitter takes for several words, and characters of which it knows the class.
+RANGES = [
+    "Du pain, du lait et des œufs: au marché.\nAux halles, AU port\n",
+    "Parktaki evdeki İstanbuldaki KAPIDAKİ ßki ǅki ⓐki Ⓐki wakitab WAKİTAB wavki aki",
+    "豈龜你好\U0002f800\U00020000〇々〆ゝーｱ\u00ad\u200b\0\0x\0du\0 ",
+    " \x1c\x1d du \x85 au\x1e ",
+    "İbe İbt xİbe İİe tİİ xİa pİb İste İstt İae İae İbbki " * 3,
+    "Straßenbahnhaltestelle internationalisiert wasserwirtschaftliche xylophonspielerinnentreffe\n"
+    * 4,
+]
 # More tokens than a tagger reads of a word, and no two parts of it are alike.
 LONG_WORD = "".join(chr(ord("a") + n * n * n % 23) for n in range(300))
 # Prompts of a language model: at the start of a line, inside it, and longer than a window.
@@ -208,9 +228,15 @@ def write(kind: Kind, directory: Path) -> Exported:
     if kind.linear:
         content, own = _linear(config, random)
         model = replace(model, ngrams=lambda: own)
+    learned = None
+    if kind.splitter:
+        learned, divides = splitter()
+        model = replace(model, splitter=lambda: divides)
     path = directory / f"{kind}.onnx"
     path.write_bytes(graph)
-    beside = sidecar(config, tokenizer, content, graph, file=path.name, precision=precision)
+    beside = sidecar(
+        config, tokenizer, content, graph, file=path.name, precision=precision, splitter=learned
+    )
     sidecar_path(path).write_bytes(beside)
     return Exported(kind, path, model)
 
@@ -241,3 +267,37 @@ def _linear(config: ModelConfig, random: np.random.Generator) -> tuple[bytes, ob
     drawn = draw(len(features), tags if parts is None else len(parts)).astype(np.float16)
     weights = Weights(features, drawn, bias, tuple(paths) if config.crf else (), scale=0.625)
     return weights.serialize(), WordModel(weights, tags, parts)
+
+
+# Known tokens that begin, end and contain each other.
+OVERLAPPING = ["日本語", "日本", "本語", "語の文", "本語の文", "文。日本", "。日"]
+
+
+@cache
+def splitter() -> tuple[bytes, Splitter]:
+    """A splitter with drawn weights, as a file and in the product's hands: characters of every kind
+    are in doubt, and each rule for ranges applies to some tokens and not to others."""
+    random = np.random.default_rng(13)
+
+    def draw(bias: float) -> SlotWeights:
+        slots = np.flatnonzero(random.random(SLOTS) < 0.3).astype(np.uint32)
+        return SlotWeights(slots, random.normal(0, 1, len(slots)).astype(np.float16), bias)
+
+    does = random.choice([BOUNDARY, INSIDE, IN_DOUBT], CLASS_PAIRS, p=[0.1, 0.1, 0.8])
+    known = known_slots([*SAMPLE[0].split(), "du", "au", "pain", "你好", *OVERLAPPING])
+    start, transitions = [0.25, -0.5], [[0.5, -0.25], [1.0, -1.0]]  # short tokens
+    characters = CharacterWeights(
+        draw(-0.5),
+        np.array(start, np.float32),
+        np.array(transitions, np.float32),
+        does.astype(np.uint32),
+        known,
+    )
+    rules = (
+        *(Rule(token, before=("de", "le"), is_whole=True) for token in ("du", "au", "des", "a")),
+        *(Rule("", right, after=(right,)) for right in ("ki", "e", "本", "t")),
+        Rule("wa", "", before=("wa",)),
+        *(Rule(left, "", ("ß",), left, "s") for left in ("p", "ⓐ", "x", "t")),
+    )
+    weights = SplitterWeights(characters, RangeWeights(rules, draw(0.1)))
+    return weights.serialize(), Splitter(weights)

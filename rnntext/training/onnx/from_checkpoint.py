@@ -64,10 +64,21 @@ def one_file(stored: StoredModel, precision: str) -> bytes:
 
 def sidecar_of(stored: StoredModel, graph: bytes, precision: str, file: str) -> bytes:
     """The content of the sidecar of `graph`, which `one_file` returned and which is in a file of
-    the name `file` (see `sidecar.py`)."""
-    return sidecar(
-        stored.config, stored.tokenizer, stored.linear, graph, file=file, precision=precision
-    )
+    the name `file` (see `sidecar.py`). Raises CheckpointError."""
+    try:
+        return sidecar(
+            stored.config,
+            stored.tokenizer,
+            stored.linear,
+            graph,
+            file=file,
+            precision=precision,
+            splitter=stored.splitter,
+        )
+    except ValueError as error:
+        raise CheckpointError(
+            f"the linear model or the splitter of {stored.path} cannot be read: {error}"
+        ) from None
 
 
 def replace_graph(

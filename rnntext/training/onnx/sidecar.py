@@ -12,17 +12,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
 from rnntext.config import ModelConfig
 from rnntext.held_file import reading
 from rnntext.ngrams import read_tensors
+from rnntext.splitting.ranges import RANGES_PREFIX
+from rnntext.splitting.splitter import SplitterWeights
 from rnntext.text.tokenizer import MAX_WORD_TOKENS, WORD_PATTERN, Tokenizer
 from rnntext.training.onnx.common import Carried, sidecar_parts
 
-FORMAT, VERSION = "rnntext-model", 1
+FORMAT, VERSION = "rnntext-model", 2
 # How a sidecar begins, so that no other JSON file is ever replaced by one.
 _BEGINNING = f'{{\n"format": "{FORMAT}",'
 
@@ -69,9 +74,11 @@ def sidecar(
     *,
     file: str,
     precision: str,
+    splitter: bytes | None = None,
 ) -> bytes:
     """Return the content of the sidecar of `graph`, which is in a file of the name `file`.
-    `linear`: the content of `ngrams.safetensors`."""
+    `linear`: the content of `ngrams.safetensors`; `splitter`: that of `splitter.safetensors`.
+    Raises ValueError if they cannot be used."""
     encoder, parts = config.encoder, sidecar_parts(config)
     fields = {
         "format": FORMAT,
@@ -94,6 +101,7 @@ def sidecar(
         "empty": parts.empty(tokenizer),
         "tokenizer": _tokenizer(tokenizer),
         "linear": None if linear is None else _linear(config, linear),
+        "splitter": None if splitter is None else _splitter(splitter),
     }
     lines = (f"{json.dumps(key)}: {_json(value)}" for key, value in fields.items())
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
@@ -131,12 +139,24 @@ def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def _linear(config: ModelConfig, content: bytes) -> dict[str, Any]:
-    tensors = {
+    return {**sidecar_parts(config).linear(config), "tensors": _tensors(read_tensors(content))}
+
+
+def _splitter(content: bytes) -> dict[str, Any]:
+    weights = SplitterWeights.parse(content)
+    arrays, rules = weights.characters.tensors(), None
+    if weights.ranges is not None:
+        arrays |= weights.ranges.features.tensors(RANGES_PREFIX)
+        rules = [rule._asdict() for rule in weights.ranges.rules]
+    return {"rules": rules, "tensors": _tensors(arrays)}
+
+
+def _tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    return {
         name: {
             "dtype": str(array.dtype),
             "shape": array.shape,
             "data": base64.b64encode(array.tobytes()).decode(),
         }
-        for name, array in read_tensors(content).items()
+        for name, array in arrays.items()
     }
-    return {**sidecar_parts(config).linear(config), "tensors": tensors}

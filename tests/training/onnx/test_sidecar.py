@@ -15,9 +15,14 @@ import tokenizers
 from tokenizers import pre_tokenizers
 
 from rnntext import ngrams
+from rnntext.errors import CheckpointError
+from rnntext.graphs.stored import StoredModel
+from rnntext.splitting.ranges import Rule
+from rnntext.splitting.splitter import SplitterWeights
 from rnntext.text.word_splitting import split_words
+from rnntext.training.onnx.from_checkpoint import sidecar_of
 from rnntext.training.onnx.sidecar import is_sidecar, portable_word_pattern, sidecar_path
-from tests.examples.exported import Kind, texts, write
+from tests.examples.exported import Kind, splitter, texts, write
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "onnx.md"
 
@@ -34,7 +39,7 @@ def fields(directory: Path, *kind: Any, **more: Any) -> dict[str, Any]:
 
 def test_a_language_model(tmp_path: Path) -> None:
     found = fields(tmp_path, "lm", "bpe", "lstm", layers=2, int8=True)
-    assert (found["format"], found["version"], found["precision"]) == ("rnntext-model", 1, "int8")
+    assert (found["format"], found["version"], found["precision"]) == ("rnntext-model", 2, "int8")
     assert (found["task"], found["labels"], found["max_length"]) == ("lm", [], 0)
     state = {"shape": [2, 1, 5], "value": 0}
     assert found["state"] == {"hidden": state, "cell": state}
@@ -70,6 +75,40 @@ def test_a_tagger(tmp_path: Path) -> None:
     assert np.frombuffer(base64.b64decode(tensor["data"]), "<f4").tolist() == [0.625]
     assert found["linear"]["features"][:2] == [[-2, "lower"], [-1, "lower"]]
     assert fields(tmp_path, "tag", "byte", "rnn", bidirectional=True)["state"] == {}
+
+
+def test_a_tagger_that_has_learned_to_split(tmp_path: Path) -> None:
+    assert fields(tmp_path, "tag", "word", "rnn")["splitter"] is None
+    found = fields(tmp_path, "tag", "word", "rnn", splitter=True)["splitter"]
+    stored = SplitterWeights.parse(splitter()[0])
+    assert stored.ranges is not None
+    assert [Rule(**rule) for rule in found["rules"]] == [
+        rule._replace(before=list(rule.before), after=list(rule.after))  # as JSON has them
+        for rule in stored.ranges.rules
+    ]
+    wanted = {**stored.characters.tensors(), **stored.ranges.tensors()}
+    del wanted["range_rules"]
+    assert list(found["tensors"]) == list(wanted)
+    for name, array in wanted.items():
+        tensor = found["tensors"][name]
+        assert (tensor["dtype"], tuple(tensor["shape"])) == (str(array.dtype), array.shape)
+        assert base64.b64decode(tensor["data"]) == array.tobytes()
+
+
+def test_what_is_stored_is_passed_on(tmp_path: Path) -> None:
+    """A splitter without ranges, from a stored model."""
+    exported = write(Kind("tag", "word", "rnn"), tmp_path)
+    characters = SplitterWeights.parse(splitter()[0]).characters
+    content = SplitterWeights(characters, None).serialize()
+    config, tokenizer = exported.model.config, exported.model.tokenizer
+    stored = StoredModel(
+        tmp_path, config, tokenizer, "", None, None, content, dict, has_float32=True
+    )
+    found = json.loads(sidecar_of(stored, b"", "float32", "x.onnx"))["splitter"]
+    assert found["rules"] is None
+    assert list(found["tensors"]) == list(characters.tensors())
+    with pytest.raises(CheckpointError, match="splitter"):
+        sidecar_of(stored._replace(splitter=b"{}"), b"", "float32", "x.onnx")
 
 
 def test_every_field_is_documented(tmp_path: Path) -> None:
