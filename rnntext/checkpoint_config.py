@@ -61,6 +61,9 @@ class DataSummary:
     unlabelled_left_out: int = 0
     unlabelled_fingerprint: str = ""
     unlabelled_cut: bool = False  # the time budget allowed only for so many
+    # The tokenizer learned words from text in which they are not separated by spaces.
+    lacks_spaces: bool = False
+    unknown_rate: float = 0.0  # the share of the validation tokens that are unknown
 
     @property
     def unlabelled_part(self) -> tuple[int, int] | None:

@@ -7,13 +7,14 @@ share. Does not know: any one task, steps (`run.py`), or what is saved.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from rnntext.checkpoint_config import DataSummary
 from rnntext.config import EncoderConfig, ModelConfig, usable_cores
 from rnntext.errors import UsageError
 from rnntext.packaged import locate_model
@@ -33,6 +34,9 @@ from rnntext.training.persistence.pretrained import PretrainedEncoder
 from rnntext.training.persistence.resume import SavedRun
 from rnntext.training.recipes import Recipe
 from rnntext.training.tasks.base import Task, TaskObjective, get_task
+
+# A share of the validation tokens.
+_MANY_UNKNOWN = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +115,28 @@ def set_up(
         threads=threads,
         processes=ranks.size,
         details=objective.details(),
-        remarks=objective.remarks(),
+        remarks=(
+            *tokenizer_remarks(data.tokenizer.config.kind, data.summary),
+            *objective.remarks(),
+        ),
         distilled=objective.distilled(),
     )
     return Setup(options, task, data, model, objective, recipe, machine, prepared)
+
+
+def tokenizer_remarks(kind: str, summary: DataSummary) -> Iterator[str]:
+    """Yield sentences about a tokenizer that does not suit the data."""
+    if summary.lacks_spaces:
+        yield (
+            "the words of this text are not separated by spaces, and the tokenizer word takes what "
+            "stands between spaces or signs for one: use --tokenizer char or bpe"
+        )
+    if summary.unknown_rate > _MANY_UNKNOWN:
+        better = "bpe, char" if kind == "word" else "bpe"
+        yield (
+            f"{summary.unknown_rate:.0%} of the validation tokens are unknown to the tokenizer "
+            f"{kind}: use --tokenizer {better} or byte, or a larger --vocab-size"
+        )
 
 
 def _share_spent(minutes: float | None, began: float | None) -> ShareSpent:

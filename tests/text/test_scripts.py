@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rnntext.text.scripts import is_unspaced, unit_edges, unspaced_share
+from rnntext.text.scripts import is_unspaced, lacks_spaces, unit_edges
 
 
 def test_letters_of_scripts_without_spaces() -> None:
@@ -33,7 +33,19 @@ def test_edges_of_units(text: str, edges: list[int]) -> None:
     assert sorted(unit_edges(text)) == edges
 
 
-def test_the_share_of_such_letters() -> None:
-    assert unspaced_share([]) == unspaced_share(["", " \t"]) == 0
-    assert unspaced_share(["the heron"]) == 0
-    assert unspaced_share(["主人 ab", "é", "は "]) == 3 / 6
+def test_text_whose_words_are_not_separated_by_spaces() -> None:
+    chinese, thai = "我们今天去公园里面散步看花", "สวัสดีชาวโลกที่สวยงามมากมาย"
+    for lines in (
+        [chinese],
+        [thai],
+        ["吾輩は猫であるが名前はまだ無い", ""],
+        [chinese, "the iPhone"],
+    ):
+        assert lacks_spaces(lines), lines
+    for lines in (
+        [], ["", " \t"], ["the heron counted the boats"], ["한국어는 띄어쓰기를 합니다"],
+        ["我们 今天 去 公园 里面 散步 看 花"],  # segmented
+        ["สวัสดี ชาว โลก ที่ สวยงาม มากมาย"],
+        [chinese, "the heron counted the boats at the end of the pier"],  # mostly English
+    ):  # fmt: skip
+        assert not lacks_spaces(lines), lines

@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 from rnntext.checkpoint_config import DataSummary
+from rnntext.text.scripts import lacks_spaces
 from rnntext.text.tokenizer import Tokenizer, tokenizer_config_to_json
+from rnntext.text.word_splitting import PRESPLIT_SAMPLE
 from rnntext.training.data.cache import Draft
 from rnntext.training.data.text_sample import spread
 from rnntext.training.options import TrainingOptions
@@ -96,6 +99,7 @@ class Learned:
     tokenizer: Tokenizer
     sampled: int = 0  # characters of the sample; 0: all of the text, or the tokenizer was given
     sample_cut: bool = False  # there was no time for a sample of the usual size
+    lacks_spaces: bool = False  # of words, from text in which they are not separated by spaces
 
 
 def learn_tokenizer(
@@ -134,9 +138,10 @@ def learn_tokenizer(
             learn(_first(lines(), PROBE_CHARACTERS))
             most = _affordable(spent() - before)
     tokenizer = learn(spread(lines(), characters, most))
+    unspaced = kind == "word" and lacks_spaces(islice(lines(), PRESPLIT_SAMPLE))
     if characters <= most:
-        return Learned(tokenizer)
-    return Learned(tokenizer, most, most < min(characters, TOKENIZER_CHARACTERS))
+        return Learned(tokenizer, lacks_spaces=unspaced)
+    return Learned(tokenizer, most, most < min(characters, TOKENIZER_CHARACTERS), unspaced)
 
 
 def _first(lines: Iterable[str], characters: int) -> Iterator[str]:

@@ -224,6 +224,7 @@ class _Encoder(Generic[Example]):
         self._overlap, self._near_overlap, self._fingerprint = Overlap(), Overlap(), Fingerprint()
         self._label_counts: Counter[str] = Counter()
         self._valid_count = self._train_count = self._train_characters = 0
+        self._valid_tokens = self._valid_unknown = 0
         self.labelled_cut = False  # the time budget ended the encoding of examples with labels
         # Of the examples without labels.
         self._unlabelled_count = self._unlabelled_read = self._left_out = 0
@@ -288,6 +289,8 @@ class _Encoder(Generic[Example]):
             cut_short=cut_short,
             sampled=learned.sampled,
             sample_cut=learned.sample_cut,
+            lacks_spaces=learned.lacks_spaces,
+            unknown_rate=self._valid_unknown / max(1, self._valid_tokens),
             unseen_labels=len(self._unseen),
             unseen_label=next(iter(self._unseen), ""),
             unseen_count=self._unseen.total(),
@@ -333,6 +336,10 @@ class _Encoder(Generic[Example]):
                 self._tokenizer, chunk, label_ids, keep_whole=part == VALID
             )
             ids.extend(encoded.ids)
+            if part == VALID:
+                self._valid_tokens += sum(map(len, encoded.ids))
+                unknown = self._tokenizer.unk_id
+                self._valid_unknown += sum(int((each == unknown).sum()) for each in encoded.ids)
             targets.extend(encoded.targets)
             texts.extend(list(map(encode_text, encoded.texts)))
             if raw is not None:

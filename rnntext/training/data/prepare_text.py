@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 from operator import attrgetter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def plan_text(
 
     def write(draft: Draft) -> bool:
         overlap, fingerprint = Overlap(), Fingerprint()
-        valid_lines, valid_bytes, unknown = _write_documents(draft, tokenizer, valid(), overlap)
+        valid_part = _write_documents(draft, tokenizer, valid(), overlap)
         stream = draft.stream(IDS + TRAIN, id_type(tokenizer.vocab_size))
         counts = np.zeros(tokenizer.vocab_size, np.int64)
         done = encoded = 0  # lines, and their characters
@@ -110,7 +111,7 @@ def plan_text(
         summary = DataSummary(
             unit="lines",
             train=done,
-            valid=valid_lines,
+            valid=valid_part.lines,
             characters=encoded,
             duplicates=overlap.count,
             fingerprint=fingerprint.hexdigest(),
@@ -118,9 +119,15 @@ def plan_text(
             cut_short=cut_short or most_read is not None,
             sampled=learned.sampled,
             sample_cut=learned.sample_cut,
+            lacks_spaces=learned.lacks_spaces,
+            unknown_rate=valid_part.unknown_rate,
         )
         prepare.write_meta(
-            draft, tokenizer, summary, valid_bytes=valid_bytes, valid_unknown_bytes=unknown
+            draft,
+            tokenizer,
+            summary,
+            valid_bytes=valid_part.n_bytes,
+            valid_unknown_bytes=valid_part.unknown_bytes,
         )
         return not (cut_short or learned.sample_cut)
 
@@ -140,14 +147,21 @@ def _scan(lines: Iterable[Line], most: int | None, spent: ShareSpent) -> tuple[T
     return splitter, False
 
 
+class _Written(NamedTuple):
+    """What there is in the validation text."""
+
+    lines: int
+    n_bytes: int | None  # None where the tokenizer loses some of the text
+    unknown_bytes: int  # of these, of unknown characters
+    unknown_rate: float  # the share of its tokens
+
+
 def _write_documents(
     draft: Draft, tokenizer: Tokenizer, lines: Iterable[Line], overlap: Overlap
-) -> tuple[int, int | None, int]:
-    """Write a row of ids for each document. Returns the number of lines, their bytes, None where
-    the tokenizer loses some of the text, and how many of these are of unknown characters."""
+) -> _Written:
+    """Write a row of ids for each document."""
     rows = draft.rows(IDS + VALID, id_type(tokenizer.vocab_size))
-    n_lines = n_bytes = unknown = 0
-    keeps_all = not tokenizer.loses_text
+    n_lines = n_bytes = unknown_bytes = tokens = unknown = 0
     for _, group in groupby(lines, key=attrgetter("document")):
         pieces: list[Array] = []
         before = n_bytes
@@ -157,7 +171,11 @@ def _write_documents(
             n_lines += len(texts)
             n_bytes += sum(len(text.encode()) + 1 for text in texts)
         document = np.concatenate(pieces)
-        if keeps_all and (document == tokenizer.unk_id).any():
-            unknown += n_bytes - before - tokenizer.known_bytes(document)
+        tokens += len(document)
+        if found := int((document == tokenizer.unk_id).sum()):
+            unknown += found
+            if not tokenizer.loses_text:
+                unknown_bytes += n_bytes - before - tokenizer.known_bytes(document)
         rows.extend([document])
-    return n_lines, n_bytes if keeps_all else None, unknown
+    known_size = None if tokenizer.loses_text else n_bytes
+    return _Written(n_lines, known_size, unknown_bytes, unknown / max(1, tokens))
