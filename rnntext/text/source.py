@@ -21,6 +21,7 @@ from itertools import chain
 
 from rnntext.arguments import DEFAULT_LONGEST_LINE, LINE
 from rnntext.errors import DataError, UsageError
+from rnntext.text.encoding_guess import escaped_encoding, wide_encoding
 
 _OBJECTS = re.compile(r"\s*\[\s*\{")  # how a JSON array of objects begins
 STDIN = "-"
@@ -288,6 +289,8 @@ class _LineDecoder:
         self._keep_bad = decoding.keep_bad and decoding.errors == "strict"
         errors = "surrogateescape" if self._keep_bad else decoding.errors
         self._decoder = codecs.getincrementaldecoder(decoding.codec)(errors)
+        strict = decoding.errors == "strict" and not decoding.keep_bad
+        self._checks_escapes = strict and decoding.codec in ("utf-8", "ascii")
         self._offset = 0  # bytes decoded so far
         self._line = 1  # number of the current line
         self._line_pieces: list[str] = []  # the current, unfinished line: one piece per read
@@ -298,6 +301,14 @@ class _LineDecoder:
         checks_nul = not (self._decoding.wide or self._keep_bad)
         if checks_nul and b"\0" in data[: max(0, BINARY_BYTES - self._offset)]:
             raise self._binary_error(data)
+        if self._checks_escapes and (escaped := escaped_encoding(data)):
+            place, encoding = escaped
+            yield from self._split(self._decoder.decode(data[:place]))
+            raise DataError(
+                f"{self._name}, line {self._line} seems to be {encoding.upper()}: say --encoding"
+                f" {encoding}, or to read its escape sequences as they are --encoding-errors"
+                " replace"
+            )
         state = self._decoder.getstate()
         pending = len(state[0])  # bytes of a character that is still incomplete
         try:
@@ -369,6 +380,7 @@ class _LineDecoder:
 
     def _binary_error(self, data: bytes) -> BinaryDataError:
         hint = "name text files"
-        if self._offset == 0 and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            hint = "if it is UTF-16, say --encoding utf-16"
+        encoding = wide_encoding(data[:BINARY_BYTES]) if self._offset == 0 else None
+        if encoding is not None:
+            hint = f"it seems to be {encoding[:6].upper()}, so say --encoding {encoding}"
         return BinaryDataError(f"{self._name} looks like a binary file (NUL bytes): {hint}")

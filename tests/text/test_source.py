@@ -181,6 +181,27 @@ def test_an_unknown_error_handling_is_a_usage_error() -> None:
         Decoding(errors="ignore")
 
 
+@pytest.mark.parametrize("name", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "utf-32"])
+def test_a_wide_encoding_is_named(name: str) -> None:
+    data = f"{SAMPLE}\n".encode(name)
+    with pytest.raises(BinaryDataError, match=rf"seems to be UTF-\d\d, so say --encoding {name}$"):
+        lines_in(data)
+    assert lines_in(data, encoding=name) == [SAMPLE]
+
+
+def test_an_encoding_of_seven_bits_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"ASCII\nmore " + "主人は\n".encode("iso-2022-jp"))
+    blocks = chain.from_iterable(read_line_blocks(str(path), Decoding()))
+    assert next(blocks) == "ASCII"  # lines before it are read
+    with pytest.raises(DataError, match=r"a\.txt, line 2 seems to be ISO-2022-JP: say --encoding"):
+        next(blocks)
+    assert lines_of(str(path), "iso-2022-jp") == ["ASCII", "more 主人は"]
+    # As it is, if it is said so, and where escape sequences are those of a terminal.
+    assert lines_of(str(path), errors="replace")[1].startswith("more \x1b$B")
+    assert lines_in(b"\x1b[31mred\x1b(B\n") == ["\x1b[31mred\x1b(B"]
+
+
 def test_nul_bytes_near_the_start_mean_binary() -> None:
     with pytest.raises(BinaryDataError, match="standard input looks like a binary file"):
         lines_in(b"\x7fELF\0\0\0", chunk=2)
