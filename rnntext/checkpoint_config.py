@@ -211,6 +211,11 @@ class LineBits:
     reset: tuple[float, ...]  # of lines by themselves
     carry: tuple[float, ...]  # with the state carried from line to line
 
+    def to_json(self) -> dict[str, Any]:
+        tables = (self.percent, self.reset, self.carry)
+        names = ("percent", "reset", "carry")
+        return {"lines": self.lines, **dict(zip(names, map(list, tables), strict=True))}
+
 
 @dataclass(frozen=True, slots=True)
 class LabelScores:
@@ -406,7 +411,7 @@ def config_to_json(
         "data": asdict(data),
         "training": _without_none(asdict(training)),
         "results": results.to_json(),
-        **({} if line_bits is None else {"line_bits": asdict(line_bits)}),
+        **({} if line_bits is None else {"line_bits": line_bits.to_json()}),
     }
 
 

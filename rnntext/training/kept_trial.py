@@ -7,7 +7,7 @@ part, and its graph is float32 with `--quantize` too. Does not know: which trial
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +64,9 @@ class TrialFinisher:
             "quantization": Quantization(temperature=quantized.temperature).to_json(),
             "training": {**config["training"], "options": options},
             "results": int8.to_json(),
-            "line_bits": quantized.line_bits and asdict(quantized.line_bits),
         }
+        if quantized.line_bits is not None:
+            config["line_bits"] = quantized.line_bits.to_json()
         card = found.read(checkpoint.MODEL_CARD).decode()
         for old, new in (
             (metric_rows(results.metrics), metric_rows(int8.metrics)),

@@ -100,7 +100,7 @@ def replace_graph(
     if quantization is not None:
         config["quantization"] = quantization.to_json()
     if line_bits is not None:
-        config["line_bits"] = asdict(line_bits)
+        config["line_bits"] = line_bits.to_json()
     there = filter(found.has, found.config["files"])  # records may have gone
     files: dict[str, bytes | Path] = {name: found.read(name) for name in there}
     files[checkpoint.GRAPH] = graph
