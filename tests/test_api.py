@@ -39,6 +39,7 @@ def test_the_keywords_are_the_options() -> None:
     # Arguments by position, and those that only repeat a run in minutes.
     repeating = (
         "part", "plans", "ngrams_texts", "unlabelled_part", "unlabelled_texts", "unanswered",
+        "splitter_sentences",
     )  # fmt: skip
     for name in ("task", "data", *repeating):
         del options[name]

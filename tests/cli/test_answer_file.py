@@ -19,7 +19,7 @@ from rnntext.cli.answer_file import AnswerOptions
 from rnntext.cli.classify import classify
 from rnntext.cli.options import RecordSource
 from rnntext.cli.score import Above, score
-from rnntext.cli.tag import tag
+from rnntext.cli.tag import Words, tag
 from rnntext.errors import DataError, RnntextError, UsageError
 from tests.conftest import Shell
 
@@ -37,7 +37,7 @@ def command(request: pytest.FixtureRequest) -> Command:
     if request.param == "score":
         model = request.getfixturevalue("lm")
         return partial(score, model, words=False, state="reset", threads=1)
-    return partial(tag, request.getfixturevalue("tagger"), pretokenized=False, threads=1)
+    return partial(tag, request.getfixturevalue("tagger"), words=Words(), threads=1)
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:

@@ -245,7 +245,7 @@ def test_evaluate_agrees_with_train(
 def test_train_says_what_int8_costs(trained: tuple[Path, Outcome]) -> None:
     directory, found = trained
     results = config_of(directory)["results"]
-    line = found.err.splitlines()[-1]
+    line = found.told.splitlines()[-1]
     small, whole = (
         f"accuracy {results[name]['accuracy']:.4g}  macro_f1 {results[name]['macro_f1']:.4g}"
         for name in ("metrics", "float32")
