@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rnntext.cli.output import tsv_line
 from rnntext.text.format_detection import CONLLU_WIDTH
-from rnntext.text.raw_text import RawText, Token, place_tokens
+from rnntext.text.raw_text import RawText, Token, place_tokens, place_words
 from rnntext.text.tagged import CONLLU_COLUMNS
 
 if TYPE_CHECKING:
@@ -67,7 +67,4 @@ def _placed(sentence: TaggedSentence) -> RawText:
     the text's."""
     words: Sequence[str] = sentence.words
     found = place_tokens(sentence.text, [Token(word, 1, True) for word in words])
-    if found is None:
-        found = place_tokens(" ".join(words), [Token(word, 1, True) for word in words])
-    assert found is not None  # noqa: S101
-    return found
+    return place_words(" ".join(words), words) if found is None else found

@@ -81,6 +81,17 @@ def place_tokens(text: str | None, tokens: Sequence[Token]) -> RawText | None:
     return RawText(text, tuple(spans), tuple(token.words for token in tokens))
 
 
+def place_words(text: str, words: Sequence[str]) -> RawText:
+    """Return where words that were found in a text stand in it, with anything between them. Raises
+    ValueError if they do not stand there in this order."""
+    spans, place = [], 0
+    for word in words:
+        start = text.index(word, place)
+        place = start + len(word)
+        spans.append((start, place))
+    return RawText(text, tuple(spans), (1,) * len(spans))
+
+
 def _after_space(text: str, place: int) -> int:
     while place < len(text) and text[place].isspace():
         place += 1

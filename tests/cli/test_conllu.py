@@ -54,6 +54,14 @@ def test_words_that_were_given_stand_where_the_text_has_them() -> None:
     assert other.split("\n")[1] == "1\ta\t_\tX\t_\t_\t_\t_\t_\t_"
 
 
+def test_words_that_were_given_may_be_anything() -> None:
+    for words in (["a", "\xa0", "b"], ["\x1cb"], ["a", "", "b"], [" "]):
+        text = " ".join(words)
+        lines = sentence_lines(TaggedSentence(text, words, ["X"] * len(words), []), 3)
+        assert lines.count("\n") == len(words) + 2
+        assert [line.split("\t")[3] for line in lines.split("\n")[1:-2]] == ["X"] * len(words)
+
+
 def test_a_record_without_words_is_an_empty_line() -> None:
     assert sentence_lines(TaggedSentence("  ", [], [], []), 3) == "\n"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rnntext.text.raw_text import RawText, Token, place_tokens
+from rnntext.text.raw_text import RawText, Token, place_tokens, place_words
 
 DU = RawText("au chat  🙂", ((0, 2), (3, 7), (9, 10)), (2, 1, 1))
 
@@ -27,6 +27,15 @@ def test_tokens_are_found_in_their_order() -> None:
 )
 def test_other_tokens_than_those_of_the_text_have_no_place(text: str, forms: list[str]) -> None:
     assert place_tokens(text, tokens(*forms)) is None
+
+
+def test_words_that_were_found_in_a_text_have_anything_between_them() -> None:
+    text = "\u200ea\u200bab\x1c \u00adb"
+    spans = ((1, 2), (3, 5), (5, 6), (8, 9))
+    assert place_words(text, ["a", "ab", "\x1c", "b"]) == RawText(text, spans, (1,) * 4)
+    assert place_words("", []) == RawText("", (), ())
+    with pytest.raises(ValueError, match="not found"):
+        place_words("a b", ["b", "a"])
 
 
 def test_a_text_is_put_together_where_some_token_has_no_space_after_it() -> None:
