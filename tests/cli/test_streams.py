@@ -196,10 +196,12 @@ def test_progress_is_a_plain_line_an_evaluation(run: Shell, tmp_path: Path) -> N
     args = ("train", "tag", CORPORA / "tagged.conllu", *TINY, 4)
     found = run(*args, "-o", tmp_path / "one")
     assert found.status == 0
-    first, second, third, *rest = found.told.splitlines()
+    first, second, third, fourth, *rest = found.told.splitlines()
     assert "280 sentences to train on, 31 to validate on" in first
     assert "text encoded into" in second or "of encoded text read from" in second
     assert third.startswith("n-grams of 280 texts, by themselves: accuracy ")
+    assert fourth.startswith("words of ")
+    assert "words_f1 " in fourth
     steps = [int(line.split()[1].split("/")[0]) for line in rest]
     assert steps == sorted(set(steps))
     assert steps[-1] == 4
