@@ -84,7 +84,7 @@ def config_of(task: str, *, finished: bool) -> dict[str, Any]:
         tokenizer=TOKENIZER.config,
         data=DataRecord(
             *("lines", 8, 2, 99, 0, "ab", {"a": 4, "b": 4}, 10, True, 0, False, 7, 6),
-            *(5, "new", 44, 33, 36, 3, "ef", True, "cd"),
+            *(5, "new", 44, 33, 36, 3, "ef", True, False, 0.25, "cd"),
         ),
         training=TrainingRecord(
             options=options.to_json(),
@@ -132,7 +132,8 @@ def test_the_keys_and_their_order(tmp_path: Path) -> None:
         *("unit", "train", "valid", "characters", "duplicates", "fingerprint", "labels", "read"),
         *("cut_short", "sampled", "sample_cut", "near_duplicates", "shared_groups"),
         *("unseen_labels", "unseen_label", "unseen_count", "unlabelled", "unlabelled_read"),
-        *("unlabelled_left_out", "unlabelled_fingerprint", "unlabelled_cut", "valid_digest"),
+        *("unlabelled_left_out", "unlabelled_fingerprint", "unlabelled_cut", "lacks_spaces"),
+        *("unknown_rate", "valid_digest"),
     ]
     assert list(finished["training"]) == [
         *("options", "recipe", "machine", "threads", "processes", "torch_version", "finished"),
