@@ -5,20 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rnntext.raw_text_metrics import RawTextCounts, align, placed_words
-from rnntext.text.raw_text import RawText, Token, place_tokens
+from tests.text.divided import division
 
 Given = list[str | tuple[str, list[str]]]  # a token, or a token with the words it is written for
-
-
-def division(text: str, *given: str | tuple[str, list[str]]) -> tuple[RawText, list[str]]:
-    tokens, words = [], []
-    for each in given:
-        form, own = (each, [each]) if isinstance(each, str) else each
-        tokens.append(Token(form, len(own), True))
-        words += own
-    raw = place_tokens(text, tokens)
-    assert raw is not None
-    return raw, words
 
 
 def aligned(text: str, gold: Given, found: Given) -> list[tuple[int, int]]:

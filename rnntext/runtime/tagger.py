@@ -276,9 +276,8 @@ def _split_at_spaces(text: str) -> list[str]:
     return [word for word in text.split(" ") if word]
 
 
-def _tag_column(model: TrainedModel) -> object:
-    saved = model.saved
-    return saved.training.options.get("tag_column") if saved and saved.is_trained else None
+def _tag_column(model: TrainedModel) -> str | None:
+    return None if model.saved is None else model.saved.tag_column
 
 
 def _choose_each(batch: Sequence[_Piece], emissions: Array) -> Iterator[TagIds]:
@@ -347,7 +346,7 @@ def _require_known_tag(model: TrainedModel, sentences: Sequence[Tagged]) -> None
     if not sentences or any(tag in known for sentence in sentences for tag in sentence.tags):
         return
     first = sentences[0]
-    trained = None if model.saved is None else model.saved.tag_column
+    trained = _tag_column(model)
     raise DataError(
         f"the model knows no tag of {first.source} (its first is {for_message(first.tags[0])!r}): "
         "see whether --tag-column names the right column"

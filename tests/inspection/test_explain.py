@@ -123,7 +123,7 @@ def test_all_words_of_a_sentence() -> None:
 
 def test_an_int8_model_says_so() -> None:
     model = explained_model("tag")
-    saved: Any = SimpleNamespace(precision="int8", quantization=None, is_trained=False)
+    saved: Any = SimpleNamespace(precision="int8", quantization=None, tag_column=None)
     int8 = InspectedModel(replace(model.model, saved=saved), "int8")
     notes = [note.text for note in panels(explain(int8, ["the boat"]), Note)]
     assert any("float32" in note for note in notes)

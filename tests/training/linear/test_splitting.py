@@ -6,30 +6,20 @@ import numpy as np
 import pytest
 
 from rnntext.splitting.splitter import Splitter, SplitterWeights
-from rnntext.text.raw_text import RawText, Token, place_tokens
+from rnntext.text.raw_text import RawText
 from rnntext.training.linear import splitting
 from rnntext.training.linear.ranges import _make_rules, learn_ranges, words_of_tokens
 from rnntext.training.linear.splitting import keep_frequent, learn_characters
+from tests.text.divided import division
 
 NOUNS = ["chat", "roi", "café", "mot", "naïf", "bois", "jeu", "pot"]
-
-
-def sentence(text: str, *tokens: str | tuple[str, list[str]]) -> tuple[RawText, list[str]]:
-    given, words = [], []
-    for each in tokens:
-        form, own = (each, [each]) if isinstance(each, str) else each
-        given.append(Token(form, len(own), True))
-        words += own
-    raw = place_tokens(text, given)
-    assert raw is not None
-    return raw, words
 
 
 def french() -> list[tuple[RawText, list[str]]]:
     found = []
     for noun in NOUNS:
-        found.append(sentence(f"Le {noun} du {noun}.", "Le", noun, ("du", ["de", "le"]), noun, "."))
-        found.append(sentence(f"Il mange du {noun}.", "Il", "mange", "du", noun, "."))
+        found.append(division(f"Le {noun} du {noun}.", "Le", noun, ("du", ["de", "le"]), noun, "."))
+        found.append(division(f"Il mange du {noun}.", "Il", "mange", "du", noun, "."))
     return found
 
 
@@ -39,7 +29,7 @@ def unspaced() -> list[RawText]:
     found = []
     for _ in range(40):
         words = [["吗", "你好", "世界"][n] for n in generator.integers(0, 3, 6)]
-        raw, _ = sentence("".join(words), *words)
+        raw, _ = division("".join(words), *words)
         found.append(raw)
     return found
 
@@ -58,7 +48,7 @@ def test_spaces_inside_of_words_are_learned() -> None:
     sentences = []
     for _ in range(40):
         words = [["đại học", "là", "một"][n] for n in generator.integers(0, 3, 6)]
-        sentences.append(sentence(" ".join(words), *words)[0])
+        sentences.append(division(" ".join(words), *words)[0])
     model = SplitterWeights(learn_characters(sentences), None)
     assert divided(model, ["là đại học một"]) == [["là", "đại học", "một"]]
 
@@ -78,7 +68,7 @@ def test_tokens_of_a_part_do_not_count_as_known_in_it(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(splitting, "known_slots", watched)
     monkeypatch.setattr(splitting, "_FOLDS", 2)
-    given = [sentence(f"{a} {b}", a, b)[0] for a, b in ("ab", "cd", "ef", "gh")]
+    given = [division(f"{a} {b}", a, b)[0] for a, b in ("ab", "cd", "ef", "gh")]
     learn_characters(given)
     assert asked == [set("efgh"), set("abcd"), set("abcdefgh")]
 
@@ -101,12 +91,12 @@ def test_what_stands_around_tells_a_range_from_a_word() -> None:
 
 
 def test_data_without_ranges_have_no_rules() -> None:
-    raw, words = sentence("a b", "a", "b")
+    raw, words = division("a b", "a", "b")
     assert learn_ranges([raw], [words]) is None
 
 
 def test_ranges_that_are_seen_once_are_believed() -> None:
-    raw, words = sentence("a du", "a", ("du", ["de", "le"]))
+    raw, words = division("a du", "a", ("du", ["de", "le"]))
     weights = learn_ranges([raw], [words])
     assert weights is not None
     model = SplitterWeights(learn_characters([raw]), weights)
@@ -131,7 +121,7 @@ def test_a_rule_for_ends_needs_several_tokens_and_is_mostly_right() -> None:
 
 
 def test_words_of_tokens() -> None:
-    raw, words = sentence("a du b", "a", ("du", ["de", "le"]), "b")
+    raw, words = division("a du b", "a", ("du", ["de", "le"]), "b")
     assert list(words_of_tokens(raw, words)) == [
         ("a", ("a",)), ("du", ("de", "le")), ("b", ("b",)),
     ]  # fmt: skip
